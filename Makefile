@@ -1,0 +1,83 @@
+# `make quickstart` installs everything into .venv and runs a small study; `make test` is what continuous integration runs.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+STUDY := $(BIN)/study
+
+# Two test processes; all tests of a file go to the same one, so that a file's cluster or server starts once.
+PYTEST_ARGS ?= -n 2 --dist loadfile
+BENCH_ARGS ?=
+LOCK_ARGS ?=
+
+# Two processes that each start a thread per core would only wait for each other.
+test test-slow: export OMP_NUM_THREADS ?= 1
+# Nothing here reports to anybody.
+export RAY_USAGE_STATS_ENABLED ?= 0
+export MLFLOW_DISABLE_TELEMETRY ?= true
+
+.PHONY: help venv quickstart test test-slow lint bench lock clean
+
+help:
+	@echo 'make quickstart  install, run studies/quickstart.yaml, print its leaderboard'
+	@echo 'make venv        install into $(VENV) what requirements.lock names'
+	@echo 'make test        lint, types and tests'
+	@echo 'make test-slow   the long tests: processes killed at many moments, a real cluster'
+	@echo 'make lint        ruff and mypy'
+	@echo 'make bench       the benchmarks (BENCH_ARGS are passed on)'
+	@echo 'make lock        resolve requirements.lock again (LOCK_ARGS=--upgrade for newer versions)'
+	@echo 'make clean       remove caches; runs/ and $(VENV) stay'
+
+venv: $(STAMP)
+
+# uv installs in a third of pip's time; where it cannot be had, pip does the same from the same file.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V). Try: make $@ PYTHON=python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip --version > /dev/null 2>&1 || $(BIN)/python -m ensurepip
+	$(BIN)/python -m pip install --quiet uv || echo 'uv cannot be had; going on with pip'
+	@if $(BIN)/uv --version > /dev/null 2>&1; \
+	    then install=($(BIN)/uv pip install --python $(BIN)/python); \
+	    else install=($(BIN)/python -m pip install); \
+	fi; \
+	set -x; \
+	"$${install[@]}" --requirement requirements.lock; \
+	"$${install[@]}" --no-deps --editable .
+	touch $@
+
+# A second `make quickstart` finds the study there and goes on with it, which for a finished study does nothing.
+quickstart: $(STAMP)
+	@if $(STUDY) status quickstart > /dev/null 2>&1; \
+	    then $(STUDY) resume quickstart && $(STUDY) show quickstart; \
+	    else $(STUDY) run studies/quickstart.yaml; \
+	fi
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks.training_loop $(BENCH_ARGS)
+	$(BIN)/python -m benchmarks.sweep_overhead $(BENCH_ARGS)
+
+# No index address and no path of this machine may end up in the file.
+lock: $(STAMP)
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 $(LOCK_ARGS) \
+	    --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
+	    --quiet --output-file requirements.lock
+
+clean:
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	find study trainables search_spaces tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

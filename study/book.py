@@ -1,0 +1,133 @@
+"""Ties Tune's trials to the ledger's: hands trials out, takes their results in, ends them."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from study.ledger import Assignment, Ledger
+from trainables.trial_folder import TrialFolder
+
+Listener = Callable[[Assignment, bool], None]
+"""Told of every change of a trial: the trial, and whether it has ended."""
+
+
+class TrialBook:
+    """The one place where something happens to a trial. Tune's searcher and scheduler only forward to it."""
+
+    def __init__(self, ledger: Ledger, folder: Path, *, listener: Listener, deadline: float | None = None) -> None:
+        """Prepare to hand out interrupted trials first, then new ones until budget or deadline.
+
+        Args:
+            ledger: the study's ledger.
+            folder: the study's folder.
+            listener: told of every epoch and end.
+            deadline: time.monotonic() after which no trial is handed out.
+        """
+        self._ledger, self._folder, self._listener, self._deadline = ledger, folder, listener, deadline
+        self._interrupted = deque(ledger.interrupted())
+        self._live: dict[str, Assignment] = {}
+        self._stopped: set[str] = set()
+        self._errors: dict[str, str] = {}
+        self.epochs_seen = 0
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the wall-time budget is spent."""
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    def trial_folder(self, assignment: Assignment) -> Path:
+        """Return where a trial's files are."""
+        return self._folder / "cells" / assignment.key
+
+    def start(self, tune_id: str) -> dict[str, Any] | None:
+        """Hand out the next trial as the configuration of its Trainable, or None when none is left."""
+        assignment = self._next()
+        if assignment is None:
+            return None
+        self._live[tune_id] = assignment
+        self._listener(assignment, False)
+        return {
+            "trial": assignment.cell.trial(assignment.values, assignment.number).model_dump(mode="json"),
+            "folder": str(self.trial_folder(assignment)),
+            "threads": self._ledger.study.resources.cpus,
+        }
+
+    def _next(self) -> Assignment | None:
+        while self._interrupted and not self.out_of_time:
+            assignment = self._interrupted.popleft()
+            if not self._already_done(assignment):
+                return assignment
+        return None if self.out_of_time else self._ledger.next()
+
+    def _already_done(self, assignment: Assignment) -> bool:
+        """Take in what an interrupted trial wrote but its dead driver did not; tell whether that ends it."""
+        history = TrialFolder(self.trial_folder(assignment)).history()
+        cell, metric = self._ledger.of(assignment), self._ledger.study.search.metric
+        for record in history:
+            cell.report(assignment.number, record["epoch"], float(record[metric]))
+        if not history or history[-1]["epoch"] < assignment.cell.base.training.epochs:
+            return False
+        cell.complete(assignment.number, float(history[-1][metric]))
+        self._listener(assignment, True)
+        return True
+
+    def result(self, tune_id: str, result: dict[str, Any]) -> bool:
+        """Take in one finished epoch.
+
+        Args:
+            tune_id: Tune's name for the trial.
+            result: what the Trainable returned, flattened with ``/``.
+
+        Returns:
+            Whether the trial is to be stopped.
+        """
+        assignment = self._live[tune_id]
+        if "failure" in result:
+            return False
+        stop = self._report(assignment, result)
+        if stop:
+            self._stopped.add(tune_id)
+        self._listener(assignment, False)
+        return stop
+
+    def _report(self, assignment: Assignment, result: dict[str, Any]) -> bool:
+        self.epochs_seen += 1
+        value = float(result[f"record/{self._ledger.study.search.metric}"])
+        return self._ledger.of(assignment).report(assignment.number, int(result["record/epoch"]), value)
+
+    def note_error(self, tune_id: str, reason: str) -> None:
+        """Keep what a trial died of until its end is told."""
+        self._errors[tune_id] = reason
+
+    def end(self, tune_id: str, result: dict[str, Any] | None, *, failed: bool) -> None:
+        """End a trial in the ledger, in the way its last result calls for.
+
+        A trial that Tune dropped without a result or an error stays RUNNING: a resume hands it out again.
+
+        Args:
+            tune_id: Tune's name for the trial.
+            result: the last result, flattened, or None.
+            failed: whether its process died or raised, after all retries.
+        """
+        assignment = self._live.pop(tune_id, None)
+        if assignment is None:
+            return
+        cell, number = self._ledger.of(assignment), assignment.number
+        if failed:
+            cell.fail(number, self._errors.pop(tune_id, "the trial's process died"))
+        elif result is None:
+            return
+        elif "failure" in result:
+            cell.fail(number, str(result["failure"]))
+        elif tune_id in self._stopped:
+            cell.prune(number)
+        elif int(result.get("record/epoch", 0)) >= assignment.cell.base.training.epochs:
+            self._report(assignment, result)
+            cell.complete(number, float(result[f"record/{self._ledger.study.search.metric}"]))
+        else:
+            return
+        self._listener(assignment, True)

@@ -1,0 +1,124 @@
+"""The grid, expanded: one cell for every data set, profile and method of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from search_spaces import SPACES, Space
+from study.spec import DataSpec, MethodSpec, StudySpec
+from trainables.composition import stage_start
+from trainables.config import DataConfig, MethodConfig, TrialConfig
+from trainables.errors import BadInput
+from trainables.methods import hyperparameters, last_switch
+
+_TRAINING = "training."
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One data set x imbalance profile x method.
+
+    Attributes:
+        name: ``dataset/profile/method``, unique in the study; also its folder under ``cells``.
+        base: the configuration of a trial in which nothing is searched: the setting of trial 0.
+        space: searched name -> dimension; names of the training carry the prefix ``training.``.
+    """
+
+    name: str
+    dataset: str
+    profile: str
+    method: str
+    base: TrialConfig
+    space: Space
+
+    @property
+    def ratio(self) -> float:
+        """The imbalance ratio, at least 1."""
+        return self.base.data.profile.ratio
+
+    @property
+    def first_decision(self) -> int:
+        """Epochs before the last stage begins: what is searched cannot be judged before it."""
+        return stage_start(last_switch(self.base.method), self.base.training.epochs)
+
+    def paper_values(self) -> dict[str, Any]:
+        """Return the value of every searched name in the base configuration."""
+        values = hyperparameters(self.base.method)
+        return {
+            name: getattr(self.base.training, name.removeprefix(_TRAINING))
+            if name.startswith(_TRAINING)
+            else getattr(values, name)
+            for name in self.space
+        }
+
+    def trial(self, values: dict[str, Any], number: int) -> TrialConfig:
+        """Return the configuration of a trial with these searched values.
+
+        A cell with nothing to search repeats its one setting over seeds, so that its trials differ.
+        """
+        own = {n: v for n, v in values.items() if not n.startswith(_TRAINING)}
+        training = {n.removeprefix(_TRAINING): v for n, v in values.items() if n.startswith(_TRAINING)}
+        method = self.base.method
+        return self.base.model_copy(
+            update={
+                "method": MethodConfig(
+                    name=method.name,
+                    preset=method.preset,
+                    hyperparameters={**method.hyperparameters, **own},
+                ),
+                "training": self.base.training.model_copy(update=training),
+                "seed": self.base.seed if self.space else self.base.seed + number,
+            }
+        )
+
+
+def profile_name(data: DataConfig) -> str:
+    """Return the name of a profile, for example ``long_tail-100`` or ``fraction-odd-10``."""
+    profile = data.profile
+    if profile.kind == "natural":
+        return "natural"
+    which = "" if profile.minority == "last" else f"-{profile.minority}"
+    return f"{profile.kind}{which}-{profile.ratio:g}"
+
+
+def _dataset_label(spec: DataSpec) -> str:
+    noise = f"-noise{spec.label_noise:g}" if spec.label_noise else ""
+    return spec.label or f"{spec.dataset}{noise}"
+
+
+def _space(method: MethodSpec, study: StudySpec) -> Space:
+    own = method.search if method.search is not None else SPACES[method.name]
+    training = {f"{_TRAINING}{name}": dimension for name, dimension in study.search.training.items()}
+    return {**{name: d for name, d in own.items() if name not in method.values}, **training}
+
+
+def expand(study: StudySpec) -> list[Cell]:
+    """Return every cell of a study, in the order of the file: data set, profile, method.
+
+    Raises:
+        BadInput: two cells would carry the same name.
+    """
+    cells = [
+        _cell(study, data, config, method)
+        for data in study.data
+        for config in data.configs()
+        for method in study.methods
+    ]
+    _unique(cell.name for cell in cells)
+    return cells
+
+
+def _cell(study: StudySpec, data: DataSpec, config: DataConfig, method: MethodSpec) -> Cell:
+    dataset, profile, label = _dataset_label(data), profile_name(config), method.label or method.name
+    base = TrialConfig(data=config, model=study.model, method=method.config(), training=study.training, seed=study.seed)
+    return Cell(f"{dataset}/{profile}/{label}", dataset, profile, label, base, _space(method, study))
+
+
+def _unique(names: Iterable[str]) -> None:
+    seen = set()
+    for name in names:
+        if name in seen:
+            raise BadInput(f"two cells are named {name}: give one data set or method a `label` of its own")
+        seen.add(name)

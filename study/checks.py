@@ -1,0 +1,98 @@
+"""Check a study as a whole before anything starts: names, values, ranges, cells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from search_spaces import SPACES, Choices
+from study.spec import MethodSpec, StudySpec
+from study.yaml_file import with_overrides
+from trainables.config import MethodConfig
+from trainables.errors import BadInput, unknown_name
+
+_TAGS = {"range", "choices"}
+
+
+def checked_spec(given: dict[str, Any], overrides: tuple[str, ...], *, source: str) -> StudySpec:
+    """Build a StudySpec from what a file held.
+
+    Args:
+        given: the file's mapping.
+        overrides: ``path=value`` pairs.
+        source: the file's name, for messages.
+
+    Raises:
+        BadInput: every fault found, a line each: file, path in it, what is allowed, what was given.
+    """
+    try:
+        spec = StudySpec.model_validate(with_overrides(given, overrides))
+    except ValidationError as error:
+        raise BadInput("\n".join(f"{source}: {line}" for line in error_lines(error))) from None
+    for number, method in enumerate(spec.methods):
+        try:
+            check_method(method)
+        except BadInput as error:
+            raise BadInput(f"{source}: methods[{number}]: {error}") from None
+    _check_model(spec, source)
+    return spec
+
+
+def error_lines(error: ValidationError) -> list[str]:
+    """Say what pydantic found, a line each: path, what is allowed, what was given."""
+    lines = []
+    faults = error.errors()
+    # a list whose only item is faulty is also reported as too short
+    for item in [fault for fault in faults if fault["type"] != "too_short"] or faults:
+        said = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        given = item["input"]
+        shown = f", got {given!r}" if isinstance(given, (str, int, float, bool)) else ""
+        lines.append(f"{_path(item['loc'])}: {said}{shown}")
+    return lines
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    path = ""
+    for step in location:
+        if step not in _TAGS:
+            path += f"[{step}]" if isinstance(step, int) else f".{step}"
+    return path.lstrip(".") or "the file"
+
+
+def check_method(method: MethodSpec) -> None:
+    """Check a method's name, preset, values and searched ranges, the ends of each included.
+
+    Raises:
+        BadInput: the first fault; the method's own bounds say what is allowed.
+    """
+    from trainables.methods import hyperparameters, method_named
+
+    fields = method_named(method.name).values.model_fields
+    hyperparameters(method.config())
+    space = method.search if method.search is not None else SPACES[method.name]
+    for name, dimension in space.items():
+        if name not in fields:
+            raise unknown_name(f"searched value of {method.name}", name, fields)
+        if method.search is not None and name in method.values:
+            raise BadInput(f"`{name}` stands under both `values` and `search`; it can be only one of them")
+        ends = dimension.choices if isinstance(dimension, Choices) else (dimension.low, dimension.high)
+        for end in ends:
+            _check_end(method, name, dimension.decode(end) if isinstance(dimension, Choices) else end)
+
+
+def _check_end(method: MethodSpec, name: str, end: Any) -> None:
+    from trainables.methods import hyperparameters
+
+    values = {**method.values, name: end}
+    try:
+        hyperparameters(MethodConfig(name=method.name, preset=method.preset, hyperparameters=values))
+    except BadInput as error:
+        raise BadInput(f"search.{name}: {error}") from None
+
+
+def _check_model(spec: StudySpec, source: str) -> None:
+    from trainables.models import MODELS
+
+    if spec.model.name not in MODELS:
+        raise BadInput(f"{source}: model: {unknown_name('model', spec.model.name, MODELS)}")

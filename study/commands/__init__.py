@@ -1,0 +1,1 @@
+"""The functions behind the command ``study``, one file per kind of work."""

@@ -1,0 +1,66 @@
+"""Commands that list what there is: methods, data sets, search spaces."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+
+from study.commands.options import AsJson
+
+
+def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table, markup=False)
+
+
+def methods(as_json: AsJson = False) -> None:
+    """List every method with its paper, stages, hyperparameters and what is searched."""
+    from study.report.catalogue import method_entries
+
+    entries = method_entries()
+    if as_json:
+        typer.echo(json.dumps(entries, indent=1))
+        return
+    rows = [
+        (
+            str(entry["name"]),
+            str(entry["paper"]),
+            ", ".join(entry["axes"]) or "none",
+            ", ".join(f"{name}={default}" for name, default in entry["hyperparameters"].items()) or "none",
+            ", ".join(entry["searched"]) or "none",
+        )
+        for entry in entries
+    ]
+    _print_table(("method", "paper", "differs from ERM in", "hyperparameters", "searched"), rows)
+
+
+def datasets(as_json: AsJson = False) -> None:
+    """List every data set with its source and whether it is here."""
+    from study.report.catalogue import dataset_entries
+
+    entries = dataset_entries()
+    if as_json:
+        typer.echo(json.dumps(entries, indent=1))
+        return
+    columns = ("name", "title", "classes", "source")
+    _print_table(columns, [tuple(str(entry[column]) for column in columns) for entry in entries])
+
+
+def spaces(as_json: AsJson = False) -> None:
+    """List what Optuna may vary for every method, with range and scale."""
+    from study.report.catalogue import space_entries
+
+    entries: list[dict[str, Any]] = space_entries()
+    if as_json:
+        typer.echo(json.dumps(entries, indent=1))
+        return
+    columns = ("method", "value", "searched", "first trial")
+    _print_table(columns, [tuple(str(entry[column]) for column in columns) for entry in entries])

@@ -1,0 +1,22 @@
+"""Check the machine: versions, devices, memory, data, storage, cluster token."""
+
+from __future__ import annotations
+
+from study.commands.options import DataDir, Storage
+
+
+def doctor(storage: Storage = None, data_dir: DataDir = None) -> None:
+    """Show what this machine has and what would stand in a study's way."""
+    import typer
+    from rich.console import Console
+
+    from study.health import findings
+    from study.study_folder import storage_root
+
+    console = Console()
+    bad = 0
+    for finding in findings(storage_root(storage), data_dir):
+        mark = "[green]ok[/green]  " if finding.good else "[red]bad[/red] "
+        console.print(f"{mark} {finding.subject}: {finding.text}", highlight=False)
+        bad += not finding.good
+    raise typer.Exit(1 if bad else 0)

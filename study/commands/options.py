@@ -1,0 +1,27 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Storage = Annotated[
+    Path | None,
+    typer.Option("--storage", help="Folder of studies and records [default: $STUDY_STORAGE or ./runs]."),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Change a value of the study file; may be repeated."),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Folder of Parquet data sets [default: $STUDY_DATA_DIR]."),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(help="Address of a running Ray cluster, or auto; without it, Ray starts on this machine."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a stored study.")]

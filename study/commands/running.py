@@ -1,0 +1,92 @@
+"""Commands that train: run, resume, submit."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from study.commands.options import Address, DataDir, Name, Overrides, Storage
+
+if TYPE_CHECKING:
+    from study.launch import Outcome
+
+SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="Study file (YAML).")]
+
+
+def _use_data_dir(data_dir: Path | None) -> None:
+    if data_dir is not None:
+        os.environ["STUDY_DATA_DIR"] = str(data_dir.resolve())
+
+
+def run(
+    spec: SpecPath,
+    address: Address = None,
+    overrides: Overrides = None,
+    storage: Storage = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Run a new study from its file."""
+    from rich.console import Console
+
+    from study import launch
+    from study.spec import load_spec
+    from study.study_folder import storage_root
+
+    _use_data_dir(data_dir)
+    checked = load_spec(spec, tuple(overrides or ()))
+    console = Console()
+    outcome = launch.run(checked, storage_root(storage), address=address, console=console)
+    _end(outcome, storage)
+
+
+def resume(
+    name: Name,
+    address: Address = None,
+    overrides: Overrides = None,
+    storage: Storage = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Continue a study where it stands, perhaps with a larger budget (--set search.trials=N)."""
+    from rich.console import Console
+
+    from study import launch
+    from study.study_folder import storage_root
+
+    _use_data_dir(data_dir)
+    changes = tuple(overrides or ())
+    outcome = launch.resume(name, storage_root(storage), changes, address=address, console=Console())
+    _end(outcome, storage)
+
+
+def _end(outcome: Outcome, storage: Path | None) -> None:
+    from rich.console import Console
+
+    from study.report.leaderboard import print_leaderboard
+
+    console = Console()
+    if not outcome.idle:
+        print_leaderboard(outcome.folder, console)
+    where = f" --storage {shlex.quote(str(storage))}" if storage else ""
+    console.print(outcome.message, highlight=False)
+    console.print(f"Compare the runs in MLflow with: study ui{where}", highlight=False)
+    raise typer.Exit(int(outcome.code))
+
+
+def submit(
+    spec: SpecPath,
+    address: Annotated[str, typer.Option(help="Dashboard of the cluster, for example http://127.0.0.1:8265.")],
+    overrides: Overrides = None,
+    resume: Annotated[bool, typer.Option(help="Continue the stored study of this name.")] = False,
+    follow: Annotated[bool, typer.Option(help="Show the job's output until it ends.")] = False,
+) -> None:
+    """Send a study to a Ray cluster as a job."""
+    from study import submit as jobs
+
+    job = jobs.submit(spec, address=address, overrides=tuple(overrides or ()), resume=resume)
+    typer.echo(f"submitted as {job}")
+    if follow:
+        raise typer.Exit(jobs.follow(address, job))

@@ -1,0 +1,67 @@
+"""Commands on a stored study: status, show, record, export, ui."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from study.commands.options import AsJson, Name, Storage
+
+
+def status(name: Name, as_json: AsJson = False, storage: Storage = None) -> None:
+    """Show how far a study is, cell by cell."""
+    from study.report.status import print_status, status_of
+    from study.study_folder import storage_root
+
+    found = status_of(storage_root(storage), name)
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+    else:
+        print_status(found)
+
+
+def show(name: Name, storage: Storage = None) -> None:
+    """Show the leaderboard of every cell."""
+    from rich.console import Console
+
+    from study.report.leaderboard import print_leaderboard
+    from study.study_folder import StudyFolder, storage_root
+
+    print_leaderboard(StudyFolder(storage_root(storage), name), Console(), every_trial=True)
+
+
+def record(name: Name, storage: Storage = None) -> None:
+    """Bring MLflow up to date with the study, whatever was missed."""
+    from study.records import record_study
+    from study.study_folder import StudyFolder, storage_root
+
+    summary = record_study(StudyFolder(storage_root(storage), name))
+    typer.echo(str(summary))
+
+
+def export(
+    name: Name,
+    to: Annotated[Path, typer.Option("--to", help="Parquet file to write.")],
+    storage: Storage = None,
+) -> None:
+    """Write all trials and epochs of a study to one Parquet file."""
+    from study.report.export import export_study
+    from study.study_folder import StudyFolder, storage_root
+
+    rows = export_study(StudyFolder(storage_root(storage), name), to)
+    typer.echo(f"wrote {rows} rows to {to}")
+
+
+def ui(
+    storage: Storage = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 5000,
+) -> None:
+    """Open the MLflow server on this store; it listens on this machine only unless told otherwise."""
+    from study.records.serve import serve
+    from study.study_folder import storage_root
+
+    serve(storage_root(storage), host=host, port=port)

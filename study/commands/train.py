@@ -1,0 +1,96 @@
+"""One training on the command line, without Ray, Optuna or MLflow."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from study.commands.options import DataDir
+
+if TYPE_CHECKING:
+    from trainables.config import TrialConfig
+
+MethodValues = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A hyperparameter of the method; may be repeated."),
+]
+
+
+def train(
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="A name of `study methods`.")],
+    dataset: Annotated[str, typer.Option(help="A name of `study datasets`.")] = "digits",
+    kind: Annotated[str, typer.Option(help="long_tail, step, fraction or natural.")] = "long_tail",
+    ratio: Annotated[float, typer.Option(help="Imbalance ratio, at least 1.")] = 100.0,
+    minority: Annotated[str, typer.Option(help="last, first, odd or even classes.")] = "last",
+    protocol: Annotated[str, typer.Option(help="holdout, m2m or test-select.")] = "holdout",
+    model: Annotated[str, typer.Option(help="A network.")] = "resnet32",
+    preset: Annotated[str, typer.Option(help="A preset of the method.")] = "recommended",
+    values: MethodValues = None,
+    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 200,
+    batch_size: Annotated[int, typer.Option(help="Images per step.")] = 128,
+    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 0.1,
+    weight_decay: Annotated[float, typer.Option(help="Weight decay of SGD.")] = 2e-4,
+    schedule: Annotated[str, typer.Option(help="step, cosine or constant.")] = "step",
+    augmentation: Annotated[str, typer.Option(help="auto, none, crop or crop-flip.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    label_noise: Annotated[float, typer.Option(help="Share of wrong training labels.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Seed of weights, order and augmentation.")] = 0,
+    test: Annotated[bool, typer.Option(help="Evaluate on the test images at the end.")] = False,
+    output: Annotated[Path | None, typer.Option(help="Folder for epochs and checkpoints.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Train once and print what every epoch finds; with --output, continue from its checkpoints."""
+    from study.single_training import train_once
+
+    if data_dir is not None:
+        os.environ["STUDY_DATA_DIR"] = str(data_dir.resolve())
+    config = _config(
+        {
+            "data": {
+                "dataset": dataset,
+                "profile": {"kind": kind, "minority": minority} | ({} if kind == "natural" else {"ratio": ratio}),
+                "protocol": protocol,
+                "label_noise": label_noise,
+            },
+            "model": {"name": model},
+            "method": {"name": method, "preset": preset, "hyperparameters": _values(values)},
+            "training": {
+                "epochs": epochs,
+                "batch_size": batch_size,
+                "lr": lr,
+                "weight_decay": weight_decay,
+                "schedule": {"kind": schedule},
+                "augmentation": augmentation,
+                "precision": precision,
+            },
+            "seed": seed,
+        }
+    )
+    train_once(config, output=output, with_test=test, say=typer.echo)
+
+
+def _values(given: list[str] | None) -> dict[str, Any]:
+    from study.yaml_file import with_overrides
+
+    return with_overrides({}, tuple(given or ()))
+
+
+def _config(given: dict[str, Any]) -> TrialConfig:
+    from pydantic import ValidationError
+
+    from study.checks import error_lines
+    from trainables.config import TrialConfig
+    from trainables.errors import BadInput
+    from trainables.methods import hyperparameters
+    from trainables.models import check_backbone
+
+    try:
+        config = TrialConfig.model_validate(given)
+    except ValidationError as error:
+        raise BadInput("\n".join(error_lines(error))) from None
+    hyperparameters(config.method)
+    check_backbone(config.model.name, 1, 32)
+    return config

@@ -1,0 +1,84 @@
+"""What ``study doctor`` finds: each finding says what was looked at, what was found, and if that is well."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import NamedTuple
+
+_PACKAGES = ("ray", "torch", "torchvision", "optuna", "mlflow", "pyarrow")
+_ROOM_NEEDED = 2 * 2**30
+
+
+class Finding(NamedTuple):
+    """One line of the doctor's report."""
+
+    subject: str
+    text: str
+    good: bool = True
+
+
+def findings(storage: Path, data_dir: Path | None) -> Iterator[Finding]:
+    """Look at packages, processors, memory, storage, data and the cluster token, in this order."""
+    yield from _packages()
+    yield from _devices()
+    yield _storage(storage)
+    yield _data(data_dir)
+    yield _token()
+
+
+def _packages() -> Iterator[Finding]:
+    for name in _PACKAGES:
+        try:
+            yield Finding(name, version(name))
+        except PackageNotFoundError:
+            yield Finding(name, "not installed; set the environment up again with `make venv`", good=False)
+
+
+def _devices() -> Iterator[Finding]:
+    import torch
+
+    from trainables.device import multiplies_bfloat16, pick_device
+
+    device = pick_device()
+    bfloat16 = "native" if multiplies_bfloat16(device) else "emulated: precision auto means float32"
+    yield Finding("processors", f"{os.cpu_count()}")
+    for index in range(torch.cuda.device_count()):
+        yield Finding(f"GPU {index}", torch.cuda.get_device_name(index))
+    if not torch.cuda.is_available():
+        yield Finding("GPU", "none visible; trials train on the processor")
+    yield Finding("bfloat16", bfloat16)
+    shared = Path("/dev/shm")
+    if shared.exists():
+        free = shutil.disk_usage(shared).free
+        good = free > 2**28
+        yield Finding("shared memory", f"{free / 2**30:.1f} GiB free; Ray wants 0.25 GiB or more", good)
+
+
+def _storage(storage: Path) -> Finding:
+    existing = next(folder for folder in (storage, *storage.parents) if folder.exists())
+    free = shutil.disk_usage(existing).free
+    if not os.access(existing, os.W_OK):
+        return Finding("storage", f"{storage} cannot be written", good=False)
+    return Finding("storage", f"{storage}, {free / 2**30:.0f} GiB free", good=free > _ROOM_NEEDED)
+
+
+def _data(data_dir: Path | None) -> Finding:
+    given = data_dir or os.environ.get("STUDY_DATA_DIR")
+    if not given:
+        return Finding("data", "STUDY_DATA_DIR is not set; digits is built in, others are downloaded")
+    folder = Path(given)
+    found = sorted(path.parent.name for path in folder.glob("*/train.parquet"))
+    if not found:
+        return Finding("data", f"{folder} holds no data set (NAME/train.parquet)", good=False)
+    return Finding("data", f"{folder} holds {', '.join(found)}")
+
+
+def _token() -> Finding:
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray" / "auth_token"))
+    if path.exists() or os.environ.get("RAY_AUTH_TOKEN"):
+        return Finding("cluster token", "present")
+    return Finding("cluster token", "none yet; needed only to submit to a cluster (docs/cluster.md)")

@@ -1,0 +1,221 @@
+"""Run and resume a study: check, lock, start or join Ray, train until the budget is spent, summarise."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from study.cells import Cell, expand
+from study.ledger import Ledger
+from study.preflight import check_data, check_resources
+from study.progress import Progress
+from study.spec import StudySpec
+from study.storage import open_storage
+from study.study_folder import StudyFolder
+from trainables.errors import BadInput
+
+_log = logging.getLogger(__name__)
+
+RAISABLE = ("search.trials", "search.wall_hours", "search.concurrency", "resources", "records.tracking_uri")
+"""What a resume may change: limits and places, never what a trial's numbers depend on."""
+
+
+class ExitCode(IntEnum):
+    """How a study ended."""
+
+    DONE = 0
+    SOME_FAILED = 1
+    BAD_INPUT = 2
+    INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run or resume of a study came to."""
+
+    folder: StudyFolder
+    code: ExitCode
+    message: str
+    idle: bool = False
+
+
+def run(spec: StudySpec, storage: Path, *, address: str | None, console: Console) -> Outcome:
+    """Start a new study.
+
+    Raises:
+        BadInput: anything that is wrong with the study, the data or the storage, before Ray starts.
+    """
+    folder = StudyFolder(storage, spec.name)
+    if folder.spec_path.exists():
+        folder.create(spec, {})  # raises: the name is taken
+    cells = expand(spec)
+    check_resources(spec.resources, address)
+    data = check_data(spec, cells, console)
+    folder.create(spec, data)
+    with folder.driver_lock():
+        return _drive(spec, cells, folder, address, console)
+
+
+def resume(name: str, storage: Path, overrides: tuple[str, ...], *, address: str | None, console: Console) -> Outcome:
+    """Continue a stored study where its ledger stands, perhaps with a larger budget.
+
+    Raises:
+        BadInput: no such study, a change that would make old and new trials incomparable, changed data.
+    """
+    folder = StudyFolder(storage, name)
+    before, spec = folder.read_spec(), folder.read_spec(overrides)
+    _refuse_changes(before, spec)
+    cells = expand(spec)
+    with folder.driver_lock():
+        ledger = Ledger(spec, cells, open_storage(folder.path, spec.records.ledger))
+        if ledger.remaining() == 0:
+            return Outcome(
+                folder,
+                ExitCode.DONE,
+                f"study '{name}' is finished: every cell has its {spec.search.trials} trials. "
+                f"Raise the budget with --set search.trials=N.",
+                idle=True,
+            )
+        check_resources(spec.resources, address)
+        if check_data(spec, cells, console) != folder.read_data():
+            raise BadInput(f"study '{name}': the data changed since it was started; start a new study")
+        folder.write_spec(spec)
+        return _drive(spec, cells, folder, address, console)
+
+
+def _refuse_changes(before: StudySpec, after: StudySpec) -> None:
+    old, new = _flat(before.model_dump(mode="json")), _flat(after.model_dump(mode="json"))
+    for path in sorted(old.keys() | new.keys()):
+        if old.get(path) != new.get(path) and not path.startswith(RAISABLE):
+            raise BadInput(
+                f"--set {path}={new.get(path)}: a resume may change only {', '.join(RAISABLE)}; "
+                f"anything else would mix trials that cannot be compared. Start a new study instead."
+            )
+
+
+def _flat(value: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(value, dict):
+        items = [(f"{path}.{key}" if path else key, inner) for key, inner in value.items()]
+    elif isinstance(value, list):
+        items = [(f"{path}.{index}", inner) for index, inner in enumerate(value)]
+    else:
+        return {path: value}
+    return {place: leaf for key, inner in items for place, leaf in _flat(inner, key).items()}
+
+
+def _drive(spec: StudySpec, cells: list[Cell], folder: StudyFolder, address: str | None, console: Console) -> Outcome:
+    from study.book import TrialBook
+    from study.records import Recorder
+
+    ledger = Ledger(spec, cells, open_storage(folder.path, spec.records.ledger))
+    progress = Progress(ledger, console)
+    hours = spec.search.wall_hours
+    deadline = None if hours is None else time.monotonic() + hours * 3600
+    recorder = Recorder(folder.storage, spec, ledger, warn=progress.say)
+    try:
+        book = TrialBook(ledger, folder.path, listener=recorder.touch, deadline=deadline)
+        progress.attach(book)
+        with progress:
+            _fit(spec, book, ledger, folder, address, progress)
+    finally:
+        recorder.close()
+    return _outcome(spec, ledger, folder, book.out_of_time)
+
+
+def _outcome(spec: StudySpec, ledger: Ledger, folder: StudyFolder, out_of_time: bool) -> Outcome:
+    left = ledger.remaining()
+    if left and out_of_time:
+        return Outcome(
+            folder,
+            ExitCode.DONE,
+            f"the wall-time budget is spent with {left} trials left: study resume {spec.name}",
+        )
+    if left:
+        message = f"interrupted with {left} trials left; nothing is lost: study resume {spec.name}"
+        return Outcome(folder, ExitCode.INTERRUPTED, message)
+    failed = ledger.failed()
+    if failed:
+        message = f"{failed} trials failed; `study show {spec.name}` says why"
+        return Outcome(folder, ExitCode.SOME_FAILED, message)
+    return Outcome(folder, ExitCode.DONE, f"study '{spec.name}' is finished")
+
+
+def _quiet_ray() -> None:
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    logging.getLogger("ray").setLevel(logging.ERROR)
+
+
+def _fit(
+    spec: StudySpec,
+    book: Any,
+    ledger: Ledger,
+    folder: StudyFolder,
+    address: str | None,
+    progress: Progress,
+) -> None:
+    _quiet_ray()
+    import ray
+    from ray import tune
+
+    from study.progress import ProgressCallback
+    from study.pruning import LedgerScheduler
+    from study.searcher import LedgerSearcher
+    from trainables.tune_trial import ImbalanceTrial
+
+    ray.init(
+        address=address,
+        include_dashboard=None if address else False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        configure_logging=False,
+    )
+    scratch = folder.path / "tune"
+    try:
+        needs = {"cpu": spec.resources.cpus, "gpu": spec.resources.gpus}
+        tuner = tune.Tuner(
+            tune.with_resources(ImbalanceTrial, needs),
+            tune_config=tune.TuneConfig(
+                search_alg=LedgerSearcher(book),
+                scheduler=LedgerScheduler(book),
+                num_samples=-1,
+                max_concurrent_trials=_concurrency(spec, ledger),
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name=f"run-{int(time.time())}",
+                storage_path=str(scratch),
+                callbacks=[ProgressCallback(progress)],
+                # trials write their own checkpoints; class Trainables are saved at their end otherwise
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                failure_config=tune.FailureConfig(max_failures=spec.resources.retries),
+                verbose=0,
+            ),
+        )
+        tuner.fit()
+    finally:
+        ray.shutdown()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _concurrency(spec: StudySpec, ledger: Ledger) -> int:
+    import ray
+
+    if spec.search.concurrency is not None:
+        return spec.search.concurrency
+    cluster: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    fits = int(cluster.get("CPU", 1) // spec.resources.cpus)
+    if spec.resources.gpus > 0:
+        fits = min(fits, int(cluster.get("GPU", 0) / spec.resources.gpus))
+    return max(1, min(fits, ledger.remaining()))

@@ -1,0 +1,191 @@
+"""The ledger: one Optuna study per cell; it alone is the truth about trials."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from search_spaces import Space
+from study.cells import Cell
+from study.proposals import build_searcher
+from study.pruners import build_pruner
+from study.spec import StudySpec
+from trainables.metrics import METRICS
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A trial that is to be trained: its cell, its number there and its searched values."""
+
+    cell: Cell
+    number: int
+    values: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The trial's name, unique in the study: ``cell/number``."""
+        return f"{self.cell.name}/{self.number:05d}"
+
+
+def decode(space: Space, params: dict[str, Any]) -> dict[str, Any]:
+    """Translate what the ledger holds under Optuna's names into values of hyperparameters."""
+    return {
+        name: dimension.decode(params[dimension.searched_name(name)])
+        for name, dimension in space.items()
+        if dimension.searched_name(name) in params
+    }
+
+
+def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
+    match distribution:
+        case FloatDistribution():
+            return trial.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
+        case IntDistribution():
+            return trial.suggest_int(name, distribution.low, distribution.high, log=distribution.log)
+        case _:
+            return trial.suggest_categorical(name, distribution.choices)  # type: ignore[attr-defined]
+
+
+class CellLedger:
+    """The trials of one cell."""
+
+    def __init__(self, study: StudySpec, cell: Cell, storage: BaseStorage) -> None:
+        """Open the cell's Optuna study, or create it with the paper's setting as its first trial."""
+        self.cell = cell
+        self._spec, self._storage = study, storage
+        self._study = optuna.create_study(
+            study_name=f"{study.name}/{cell.name}",
+            storage=storage,
+            direction=METRICS[study.search.metric][1],
+            pruner=build_pruner(study.search.pruner, cell.first_decision),
+            load_if_exists=True,
+        )
+        if not self.trials():
+            paper = cell.paper_values()
+            first = {d.searched_name(name): d.encode(paper[name]) for name, d in cell.space.items()}
+            self._study.enqueue_trial(first, user_attrs={"origin": "paper"})
+
+    def trials(self, *states: TrialState) -> list[FrozenTrial]:
+        """Return the trials in these states, or all; not copies, not to be changed."""
+        return self._study.get_trials(deepcopy=False, states=states or None)
+
+    @property
+    def started(self) -> int:
+        """How many trials were handed out so far, whatever became of them."""
+        return len(self.trials(*ENDED, TrialState.RUNNING))
+
+    def state_counts(self) -> dict[str, int]:
+        """Return how many trials are in each state, by its name."""
+        states = (*ENDED, TrialState.RUNNING)
+        return {state.name: len(self.trials(state)) for state in states}
+
+    def best(self) -> FrozenTrial | None:
+        """Return the complete trial with the best value, or None."""
+        complete = self.trials(TrialState.COMPLETE)
+        if not complete:
+            return None
+        grows = METRICS[self._spec.search.metric][1] == "maximize"
+        return (max if grows else min)(complete, key=lambda trial: trial.value or 0.0)
+
+    def ask(self) -> Assignment:
+        """Start the next trial: the paper's setting, then what the searcher proposes."""
+        number = self.started
+        self._study.sampler = build_searcher(self._spec.search.searcher, self._spec.seed, self.cell.name, number)
+        return self._assign(self._study.ask())
+
+    def running(self) -> list[Assignment]:
+        """Return the trials that were started and not ended, also those whose values were cut off."""
+        return [self._assign(Trial(self._study, t._trial_id)) for t in self.trials(TrialState.RUNNING)]
+
+    def _assign(self, trial: Trial) -> Assignment:
+        params = {}
+        for name, dimension in self.cell.space.items():
+            searched = dimension.searched_name(name)
+            params[searched] = _suggest(trial, searched, dimension.distribution())
+        return Assignment(self.cell, trial.number, decode(self.cell.space, params))
+
+    def _trial(self, number: int) -> FrozenTrial:
+        return self._study.get_trials(deepcopy=False)[number]
+
+    def report(self, number: int, epoch: int, value: float) -> bool:
+        """Note the metric after ``epoch`` finished epochs; a repeated epoch changes nothing.
+
+        Returns:
+            Whether the trial should be stopped now.
+        """
+        trial = self._trial(number)
+        last = max(trial.intermediate_values, default=0)
+        if epoch not in trial.intermediate_values and not math.isnan(value):
+            self._storage.set_trial_intermediate_value(trial._trial_id, epoch, value)
+        # a resumed trial repeats epochs that were judged before: rungs stay what they were
+        if epoch < max(last, self.cell.first_decision + self._spec.search.pruner.warmup_epochs):
+            return False
+        return bool(self._study.pruner.prune(self._study, self._trial(number)))
+
+    def complete(self, number: int, value: float) -> None:
+        """End a trial that spent its budget; one whose metric is not a number fails."""
+        if math.isnan(value):
+            self.fail(number, f"{self._spec.search.metric} is not a number at the end")
+        elif self._trial(number).state == TrialState.RUNNING:
+            self._study.tell(number, value)
+
+    def prune(self, number: int) -> None:
+        """End a trial that was stopped; its intermediate values stay."""
+        if self._trial(number).state == TrialState.RUNNING:
+            self._study.tell(number, state=TrialState.PRUNED)
+
+    def fail(self, number: int, reason: str) -> None:
+        """End a trial that cannot be finished, and keep why."""
+        trial = self._trial(number)
+        if trial.state == TrialState.RUNNING:
+            self._storage.set_trial_user_attr(trial._trial_id, "reason", reason)
+            self._study.tell(number, state=TrialState.FAIL)
+
+
+class Ledger:
+    """All cells of a study, sharing one budget rule: every cell gets the same number of trials."""
+
+    def __init__(self, study: StudySpec, cells: Sequence[Cell], storage: BaseStorage) -> None:
+        """Open every cell's Optuna study."""
+        self.study = study
+        self.cells = {cell.name: CellLedger(study, cell, storage) for cell in cells}
+
+    def of(self, assignment: Assignment) -> CellLedger:
+        """Return the cell that a trial belongs to."""
+        return self.cells[assignment.cell.name]
+
+    def interrupted(self) -> list[Assignment]:
+        """Return every trial that was started and not ended when its driver died."""
+        return [assignment for cell in self.cells.values() for assignment in cell.running()]
+
+    def next(self) -> Assignment | None:
+        """Start a trial in the cell that has had fewest, or return None when all budgets are spent."""
+        budget = self.study.search.trials
+        cell = min(self.cells.values(), key=lambda cell: cell.started)
+        return cell.ask() if cell.started < budget else None
+
+    def remaining(self) -> int:
+        """How many trials are yet to be started or ended."""
+        budget = self.study.search.trials
+        return sum(max(0, budget - len(cell.trials(*ENDED))) for cell in self.cells.values())
+
+    def remaining_epochs(self) -> int:
+        """How many epochs the budget still holds, if nothing more is pruned."""
+        epochs = self.study.training.epochs
+        begun = [t for cell in self.cells.values() for t in cell.trials(TrialState.RUNNING)]
+        return self.remaining() * epochs - sum(max(t.intermediate_values, default=0) for t in begun)
+
+    def failed(self) -> int:
+        """How many trials failed."""
+        return sum(len(cell.trials(TrialState.FAIL)) for cell in self.cells.values())

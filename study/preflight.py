@@ -1,0 +1,63 @@
+"""What can be found wrong before Ray starts: the data of every cell, and the machine."""
+
+from __future__ import annotations
+
+import os
+
+from rich.console import Console
+
+from study.cells import Cell
+from study.spec import ResourcesSpec, StudySpec
+from trainables.data import prepare
+from trainables.errors import BadInput
+from trainables.models import check_backbone
+
+
+def check_data(spec: StudySpec, cells: list[Cell], console: Console) -> dict[str, str]:
+    """Read, decode and cache the data of every cell, so that no trial meets a broken file.
+
+    Args:
+        spec: the study, for the network that must fit the images.
+        cells: the cells; those of one data set and profile share their data.
+        console: says how many images every profile leaves.
+
+    Returns:
+        ``dataset/profile`` -> fingerprint of the chosen images and labels.
+
+    Raises:
+        BadInput: a data set that is missing or damaged, a class without images, images too small.
+    """
+    fingerprints: dict[str, str] = {}
+    for cell in cells:
+        place = f"{cell.dataset}/{cell.profile}"
+        if place in fingerprints:
+            continue
+        summary = prepare(cell.base.data)
+        check_backbone(spec.model.name, summary.image_shape[0], summary.image_shape[1])
+        fingerprints[place] = summary.fingerprint
+        counts = summary.class_counts
+        console.print(
+            f"  {place}: {sum(counts)} images to train on, {max(counts)} in the largest class and "
+            f"{min(counts)} in the smallest; {summary.validation_size} to validate",
+            highlight=False,
+        )
+    return fingerprints
+
+
+def check_resources(resources: ResourcesSpec, address: str | None) -> None:
+    """Check that this machine can run one trial; a cluster may grow, so it is not asked.
+
+    Raises:
+        BadInput: more processors or GPUs per trial than there are.
+    """
+    if address is not None:
+        return
+    cpus = os.cpu_count() or 1
+    if resources.cpus > cpus:
+        raise BadInput(f"resources.cpus: a trial asks for {resources.cpus}, this machine has {cpus}")
+    if resources.gpus > 0:
+        import torch
+
+        gpus = torch.cuda.device_count()
+        if resources.gpus > gpus:
+            raise BadInput(f"resources.gpus: a trial asks for {resources.gpus:g}, this machine has {gpus}")

@@ -1,0 +1,124 @@
+"""What a running study shows: trials done, the best of every cell, time left."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from ray.tune import Callback
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from study.ledger import CellLedger, Ledger
+
+if TYPE_CHECKING:
+    from study.book import TrialBook
+
+_LINE_EVERY = 10.0
+_TABLE_EVERY = 1.0
+
+
+class Progress:
+    """Shows a table that renews itself on a terminal, and a line now and then anywhere else."""
+
+    def __init__(self, ledger: Ledger, console: Console) -> None:
+        """Watch ``ledger``, print to ``console``."""
+        self._ledger, self._console = ledger, console
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self._book: TrialBook | None = None
+        self._began = self._shown = time.monotonic()
+
+    def attach(self, book: TrialBook) -> None:
+        """Take the number of finished epochs, and so the pace, from ``book``."""
+        self._book = book
+
+    def __enter__(self) -> Progress:
+        """Start showing."""
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Show the end and stop."""
+        self.show(force=True)
+        if self._live is not None:
+            self._live.stop()
+
+    def say(self, message: str) -> None:
+        """Print a line of its own."""
+        self._console.print(message, style="yellow", highlight=False)
+
+    def show(self, *, force: bool = False) -> None:
+        """Show the state, if it was not shown a moment ago."""
+        every = _TABLE_EVERY if self._live is not None else _LINE_EVERY
+        if not force and time.monotonic() - self._shown < every:
+            return
+        self._shown = time.monotonic()
+        if self._live is not None:
+            self._live.update(self._table(), refresh=True)
+        else:
+            self._console.print(self._line(), highlight=False)
+
+    def _line(self) -> str:
+        done, total = self._counts()
+        best = ", ".join(
+            f"{name} {_best(cell):.3f}" for name, cell in self._ledger.cells.items() if _best(cell) is not None
+        )
+        return f"{done}/{total} trials, {self._time_left()} left" + (f"; best {best}" if best else "")
+
+    def _table(self) -> RenderableType:
+        table = Table(box=None, pad_edge=False)
+        for column in ("cell", "trials", "pruned", "failed", f"best {self._ledger.study.search.metric}"):
+            table.add_column(column, justify="left" if column == "cell" else "right")
+        for name, cell in self._ledger.cells.items():
+            states = cell.state_counts()
+            best = _best(cell)
+            ended = states["COMPLETE"] + states["PRUNED"] + states["FAIL"]
+            table.add_row(
+                name,
+                f"{ended}/{self._ledger.study.search.trials}",
+                str(states["PRUNED"]),
+                str(states["FAIL"]),
+                "" if best is None else f"{best:.4f}",
+            )
+        done, total = self._counts()
+        return Group(table, Text(f"{done}/{total} trials, {self._time_left()} left"))
+
+    def _counts(self) -> tuple[int, int]:
+        total = self._ledger.study.search.trials * len(self._ledger.cells)
+        return total - self._ledger.remaining(), total
+
+    def _time_left(self) -> str:
+        seen = self._book.epochs_seen if self._book else 0
+        if not self._ledger.remaining():
+            return "0:00:00"
+        if seen == 0:
+            return "unknown time"
+        left = self._ledger.remaining_epochs() * (time.monotonic() - self._began) / seen
+        return f"about {timedelta(seconds=round(left))}"
+
+
+def _best(cell: CellLedger) -> float | None:
+    best = cell.best()
+    return None if best is None else best.value
+
+
+class ProgressCallback(Callback):
+    """Renews the display after every step of Tune's loop."""
+
+    def __init__(self, progress: Progress) -> None:
+        """Forward to ``progress``."""
+        self._progress = progress
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Show the state."""
+        self._progress.show()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}

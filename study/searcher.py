@@ -1,0 +1,36 @@
+"""Ray Tune's searcher over the ledger: it proposes nothing itself and keeps no state of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from study.book import TrialBook
+
+
+class LedgerSearcher(Searcher):
+    """Hands Tune the trials of a `TrialBook` and returns their ends to it."""
+
+    def __init__(self, book: TrialBook) -> None:
+        """Forward to ``book``."""
+        super().__init__()
+        self._book = book
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]  # as documented
+        """Return the next trial's configuration, or FINISHED."""
+        return self._book.start(trial_id) or Searcher.FINISHED
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """End the trial."""
+        self._book.end(trial_id, result, failed=error)
+
+    # Tune pickles the searcher now and then. The ledger is the only truth, so there is nothing to keep.
+    def save(self, checkpoint_path: str) -> None:
+        """Keep nothing."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Need nothing."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}

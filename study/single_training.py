@@ -1,0 +1,77 @@
+"""One training without Ray: the loop, its epochs in a folder, its checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from trainables.checkpoints import newest_checkpoint, save_checkpoint
+from trainables.config import TrialConfig
+from trainables.data import load, prepare
+from trainables.errors import BadInput
+from trainables.finite import NonFiniteLoss
+from trainables.metrics import from_confusion
+from trainables.train import Trainer
+from trainables.trial_folder import Record, TrialFolder
+
+Say = Callable[[str], None]
+_SHOWN = ("train_loss", "loss", "accuracy", "balanced_accuracy", "geometric_mean", "worst_recall")
+
+
+def train_once(config: TrialConfig, *, output: Path | None, with_test: bool, say: Say) -> Record:
+    """Train to the end of the budget.
+
+    Args:
+        config: what to train.
+        output: folder of epochs and checkpoints, to continue from; None keeps nothing.
+        with_test: evaluate on the test images at the end.
+        say: prints a line.
+
+    Returns:
+        The last epoch's record, with ``test_...`` metrics beside it if asked for.
+
+    Raises:
+        BadInput: the data cannot be had, or the folder holds another training.
+    """
+    prepare(config.data)
+    trainer = Trainer(config, load(config.data))
+    folder = _open(trainer, output) if output is not None else None
+    say(
+        f"{config.method.name} on {len(trainer.data.train.labels)} images of {config.data.dataset}, "
+        f"{config.model.name}, {trainer.device}, {trainer.autocast or 'float32'}"
+    )
+    record: Record = {}
+    while not trainer.finished:
+        try:
+            record = trainer.run_epoch()
+        except NonFiniteLoss as error:
+            raise BadInput(f"the training diverged: {error}") from None
+        say(_line(record, config.training.epochs))
+        if folder is not None:
+            folder.append_epoch(record)
+            save_checkpoint(folder.path, trainer.epoch, trainer.state())
+    return record | (_test(trainer, say) if with_test else {})
+
+
+def _open(trainer: Trainer, output: Path) -> TrialFolder:
+    folder = TrialFolder(output)
+    state = newest_checkpoint(output)
+    if state is not None:
+        try:
+            trainer.load(state)
+        except ValueError as error:
+            raise BadInput(f"--output {output}: {error}; name an empty folder") from None
+    folder.write_config({"trial": trainer.config.model_dump(mode="json")})
+    return folder
+
+
+def _line(record: Record, epochs: int) -> str:
+    shown = "  ".join(f"{name} {record[name]:.4f}" for name in _SHOWN)
+    return f"epoch {record['epoch']:>3}/{epochs}  {shown}  {record['images_per_second']:.0f} images/s"
+
+
+def _test(trainer: Trainer, say: Say) -> Record:
+    found = trainer.evaluate(trainer.data.test())
+    metrics = from_confusion(found.confusion.numpy(), trainer.data.class_counts.numpy())
+    say("test  " + "  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
+    return {f"test_{name}": value for name, value in metrics.items()}

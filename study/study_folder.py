@@ -1,0 +1,108 @@
+"""A study's folder: the checked study file, the data it was started on, and the lock of its driver."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from study.checks import checked_spec
+from study.spec import StudySpec
+from study.yaml_file import read_yaml, write_yaml
+from trainables.errors import BadInput
+from trainables.trial_folder import write_atomically
+
+DEFAULT_STORAGE = "runs"
+
+
+def storage_root(given: Path | None) -> Path:
+    """Return where studies are stored: what was given, else $STUDY_STORAGE, else ``runs`` here."""
+    return (given or Path(os.environ.get("STUDY_STORAGE", DEFAULT_STORAGE))).resolve()
+
+
+class StudyFolder:
+    """``<storage>/<name>``: everything of one study but its MLflow records."""
+
+    def __init__(self, storage: Path, name: str) -> None:
+        """Name the folder; nothing is read or written."""
+        self.storage, self.name = storage, name
+        self.path = storage / name
+
+    @property
+    def spec_path(self) -> Path:
+        """The checked study file with all its defaults."""
+        return self.path / "study.yaml"
+
+    def create(self, spec: StudySpec, data: dict[str, Any]) -> None:
+        """Make the folder of a new study.
+
+        Raises:
+            BadInput: the name is taken, or the storage cannot be written.
+        """
+        if self.spec_path.exists():
+            raise BadInput(
+                f"study '{self.name}' exists already in {self.storage}: continue it with "
+                f"`study resume {self.name}`, or give this one another name with --set name=..."
+            )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.path / "data.json", json.dumps(data, indent=1).encode())
+            self.write_spec(spec)
+        except OSError as error:
+            raise BadInput(f"cannot write to the storage folder {self.storage}: {error.strerror}") from None
+
+    def write_spec(self, spec: StudySpec) -> None:
+        """Store the checked study file; a study exists from the moment this returns."""
+        write_atomically(self.spec_path, write_yaml(spec.model_dump(mode="json")).encode())
+
+    def read_spec(self, overrides: tuple[str, ...] = ()) -> StudySpec:
+        """Read the study file back, changed by ``path=value`` pairs.
+
+        Raises:
+            BadInput: no such study (with the nearest name), or a change that cannot be.
+        """
+        if not self.spec_path.exists():
+            raise self._unknown()
+        return checked_spec(read_yaml(self.spec_path), overrides, source=str(self.spec_path))
+
+    def _unknown(self) -> BadInput:
+        names = sorted(path.parent.name for path in self.storage.glob("*/study.yaml"))
+        near = get_close_matches(self.name, names, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        return BadInput(f"no study '{self.name}' in {self.storage}{hint} Stored: {', '.join(names) or 'none'}")
+
+    def read_data(self) -> dict[str, Any]:
+        """Return what `create` was told of the data: cell data key -> fingerprint."""
+        loaded: dict[str, Any] = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
+        return loaded
+
+    @contextmanager
+    def driver_lock(self) -> Iterator[None]:
+        """Hold the study for this process; the kernel lets go of it when the process dies.
+
+        Raises:
+            BadInput: another process drives the study now.
+        """
+        with (self.path / "driver.lock").open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BadInput(f"study '{self.name}' is being run by another process now") from None
+            yield
+
+    def is_driven(self) -> bool:
+        """Whether some process drives the study at this moment."""
+        lock = self.path / "driver.lock"
+        if not lock.exists():
+            return False
+        with lock.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False

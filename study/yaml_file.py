@@ -1,0 +1,93 @@
+"""Study files as plain mappings: read safely, changed by ``path=value``, written back."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from trainables.errors import BadInput
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """A safe loader that refuses a key given twice, which YAML would let the last one win."""
+
+
+def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node)
+        if key in seen:
+            line = key_node.start_mark.line + 1
+            raise yaml.constructor.ConstructorError(None, None, f"key '{key}' stands twice (line {line})")
+        seen.add(key)
+    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
+
+
+_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping.
+
+    Raises:
+        BadInput: no such file, not readable, not YAML, or not a mapping.
+    """
+    try:
+        loaded = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
+    except FileNotFoundError:
+        raise BadInput(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: cannot be read ({error})") from None
+    except yaml.YAMLError as error:
+        raise BadInput(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(loaded, dict):
+        raise BadInput(f"{path}: must hold a mapping of keys to values, got {type(loaded).__name__}")
+    return loaded
+
+
+def write_yaml(mapping: dict[str, Any]) -> str:
+    """Return a mapping as YAML text, keys in their order."""
+    return yaml.safe_dump(mapping, sort_keys=False, allow_unicode=True)
+
+
+def with_overrides(mapping: dict[str, Any], overrides: tuple[str, ...]) -> dict[str, Any]:
+    """Return a copy in which every ``path=value`` has been set; list items are named by their index.
+
+    Raises:
+        BadInput: an override without ``=``, or a path through something that is no mapping or list.
+
+    >>> with_overrides({"search": {"trials": 4}}, ("search.trials=8",))
+    {'search': {'trials': 8}}
+    """
+    changed = copy.deepcopy(mapping)
+    for override in overrides:
+        path, equals, text = override.partition("=")
+        if not equals or not path:
+            raise BadInput(f"--set {override}: must be path=value, for example search.trials=8")
+        try:
+            value = yaml.load(text, Loader=_StrictLoader)
+        except yaml.YAMLError:
+            raise BadInput(f"--set {override}: the value is not valid YAML") from None
+        _assign(changed, path.split("."), value, override)
+    return changed
+
+
+def _assign(place: Any, steps: list[str], value: Any, override: str) -> None:
+    step, rest = steps[0], steps[1:]
+    if isinstance(place, list):
+        if not step.isdigit() or int(step) >= len(place):
+            raise BadInput(f"--set {override}: '{step}' must be an index from 0 to {len(place) - 1}")
+        key: Any = int(step)
+    elif isinstance(place, dict):
+        key = step
+    else:
+        raise BadInput(f"--set {override}: '{step}' lies inside a plain value")
+    if not rest:
+        place[key] = value
+        return
+    if isinstance(place, dict) and not isinstance(place.get(key), (dict, list)):
+        place[key] = {}
+    _assign(place[key], rest, value, override)

@@ -1,0 +1,137 @@
+"""What holds of every loss, whatever its formula."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from torch import Tensor
+
+from trainables.losses.affinity import affinity_margin_loss
+from trainables.losses.balanced_softmax import balanced_softmax_loss
+from trainables.losses.complement import complement_cross_entropy, complement_entropy
+from trainables.losses.cross_entropy import cross_entropy
+from trainables.losses.focal import focal_loss
+from trainables.losses.margin import class_margins, enlarged_margin_loss, ldam_loss
+
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]  # logits, labels, class counts
+
+
+def _ldam(z: Tensor, y: Tensor, n: Tensor) -> Tensor:
+    return ldam_loss(z, y, margins=class_margins(n, 0.5).to(z.device), scale=30.0)
+
+
+def _elm(z: Tensor, y: Tensor, n: Tensor) -> Tensor:
+    return enlarged_margin_loss(z, y, margins=class_margins(n, 0.5).to(z.device), scale=10.0, lam=1.0)
+
+
+SHIFT_INVARIANT: dict[str, Loss] = {
+    "cross entropy": lambda z, y, n: cross_entropy(z, y),
+    "complement entropy": lambda z, y, n: complement_entropy(z, y),
+    "cce": lambda z, y, n: complement_cross_entropy(z, y, gamma=-1.0, variant="paper"),
+    "cce official": lambda z, y, n: complement_cross_entropy(z, y, gamma=-50.0, variant="official"),
+    "focal 0": lambda z, y, n: focal_loss(z, y, gamma=0.0),
+    "focal .5": lambda z, y, n: focal_loss(z, y, gamma=0.5),
+    "focal 2": lambda z, y, n: focal_loss(z, y, gamma=2.0),
+    "ldam": _ldam,
+    "elm": _elm,
+    "balanced softmax": lambda z, y, n: balanced_softmax_loss(z, y, class_counts=n.to(z.device)),
+}
+LOSSES: dict[str, Loss] = {
+    **SHIFT_INVARIANT,
+    "affinity": lambda z, y, n: affinity_margin_loss(-z.abs() / 16, y, margin=0.75),
+    "affinity mean": lambda z, y, n: affinity_margin_loss(-z.abs(), y, margin=0.1, average_over_classes=True),
+}
+
+# eighths: sums with whole numbers are exact, so that a shift cannot move an argmax
+_EIGHTHS = st.integers(-400, 400).map(lambda i: i / 8)
+_SHAPES = st.tuples(st.integers(1, 5), st.integers(2, 6))
+_LOGITS = _SHAPES.flatmap(lambda shape: hnp.arrays(np.float64, shape, elements=_EIGHTHS, unique=True))
+
+
+def _problem(z: np.ndarray, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(z.shape[1], size=z.shape[0])
+    counts = rng.integers(1, 5000, size=z.shape[1])
+    return torch.from_numpy(z), torch.from_numpy(labels), torch.from_numpy(counts)
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+@settings(max_examples=20, deadline=None)
+@given(z=_LOGITS, seed=st.integers(0, 1000))
+def test_batch_permutation_permutes_the_losses(loss: Loss, z: np.ndarray, seed: int) -> None:
+    logits, labels, counts = _problem(z, seed)
+    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(z)))
+    torch.testing.assert_close(
+        loss(logits[order], labels[order], counts), loss(logits, labels, counts)[order]
+    )
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+@settings(max_examples=20, deadline=None)
+@given(z=_LOGITS, seed=st.integers(0, 1000))
+def test_renaming_classes_with_their_counts_changes_nothing(loss: Loss, z: np.ndarray, seed: int) -> None:
+    logits, labels, counts = _problem(z, seed)
+    new_order = torch.from_numpy(np.random.default_rng(seed).permutation(z.shape[1]))
+    renamed = loss(logits[:, new_order], new_order.argsort()[labels], counts[new_order])
+    torch.testing.assert_close(renamed, loss(logits, labels, counts))
+
+
+@pytest.mark.parametrize("loss", SHIFT_INVARIANT.values(), ids=SHIFT_INVARIANT)
+@settings(max_examples=20, deadline=None)
+@given(z=_LOGITS, seed=st.integers(0, 1000), shift=st.integers(-500, 500))
+def test_a_constant_added_to_all_logits_changes_nothing(
+    loss: Loss, z: np.ndarray, seed: int, shift: int
+) -> None:
+    logits, labels, counts = _problem(z, seed)
+    shifted = loss(logits + shift, labels, counts)
+    torch.testing.assert_close(shifted, loss(logits, labels, counts), atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+@pytest.mark.parametrize("classes", [2, 5])
+def test_gradient_is_the_derivative(loss: Loss, classes: int) -> None:
+    generator = torch.Generator().manual_seed(classes)
+    z = torch.randn(6, classes, generator=generator, dtype=torch.float64, requires_grad=True)
+    labels = torch.randint(classes, (6,), generator=generator)
+    counts = torch.randint(1, 500, (classes,), generator=generator)
+    assert torch.autograd.gradcheck(lambda logits: loss(logits, labels, counts), (z,))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_loss_and_gradient_are_finite_at_800(loss: Loss, dtype: torch.dtype) -> None:
+    corners = torch.cartesian_prod(*[torch.tensor([-800.0, 0.0, 800.0])] * 3)  # all corners of three logits
+    z = corners.repeat(3, 1).to(dtype).requires_grad_()
+    labels = torch.arange(3).repeat_interleave(len(corners))
+    losses = loss(z, labels, torch.tensor([5000, 100, 1]))
+    losses.sum().backward()
+    assert z.grad is not None
+    assert torch.isfinite(losses).all() and torch.isfinite(z.grad).all()
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_half_precision_is_promoted_and_double_kept(loss: Loss) -> None:
+    z = torch.tensor([[1.0, -2.0, 0.5], [0.25, 0.0, -1.0]])  # exact in every dtype
+    labels, counts = torch.tensor([0, 2]), torch.tensor([50, 20, 3])
+    single = loss(z, labels, counts)
+    assert single.shape == (2,) and single.dtype == torch.float32
+    assert loss(z.double(), labels, counts).dtype == torch.float64
+    for dtype in (torch.float16, torch.bfloat16):
+        half = loss(z.to(dtype), labels, counts)
+        assert half.dtype == torch.float32
+        assert torch.equal(half, single)
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_no_loss_waits_for_the_device(loss: Loss) -> None:
+    # a meta tensor holds no values: whatever would read one back to the host raises
+    z = torch.empty(4, 3, device="meta", requires_grad=True)
+    losses = loss(z, torch.empty(4, dtype=torch.int64, device="meta"), torch.tensor([50, 20, 3]))
+    losses.sum().backward()
+    assert losses.shape == (4,)

@@ -1,0 +1,54 @@
+"""A trial's checkpoints: written whole or not at all, the newest readable one wins."""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainables.trial_folder import write_atomically
+
+KEPT = 2
+_NAME = re.compile(r"checkpoint-(\d+)\.pt")
+_log = logging.getLogger(__name__)
+
+
+def _by_epoch(folder: Path) -> list[tuple[int, Path]]:
+    found = ((_NAME.fullmatch(path.name), path) for path in folder.glob("checkpoint-*.pt"))
+    return sorted((int(match[1]), path) for match, path in found if match)
+
+
+def save_checkpoint(folder: Path, epoch: int, state: dict[str, Any]) -> None:
+    """Store the state after ``epoch`` finished epochs; the newest `KEPT` checkpoints are kept."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_atomically(folder / f"checkpoint-{epoch:06d}.pt", buffer.getvalue())
+    for _, old in _by_epoch(folder)[:-KEPT]:
+        old.unlink(missing_ok=True)
+
+
+def newest_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """Return the newest state that loads, or None; a broken one is skipped for the one before it.
+
+    Only tensors and plain containers are read (``weights_only``): nothing in the folder can run code.
+    """
+    for epoch, path in reversed(_by_epoch(folder)):
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises many kinds for a damaged archive
+            _log.warning(
+                "checkpoint of epoch %d in %s cannot be read (%s): trying the one before", epoch, folder, error
+            )
+            continue
+        return state
+    return None
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Free the space of a trial that will not be continued."""
+    for _, path in _by_epoch(folder):
+        path.unlink(missing_ok=True)

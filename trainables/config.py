@@ -1,0 +1,156 @@
+"""TrialConfig: everything that determines one training, frozen, nested and free of torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from trainables.errors import unknown_name
+
+
+class Frozen(BaseModel):
+    """A configuration that cannot be changed after it was checked and refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, given: Any) -> Any:
+        if isinstance(given, dict):
+            for key in given:
+                if key not in cls.model_fields:
+                    raise unknown_name("key", str(key), cls.model_fields)
+        return given
+
+
+class ProfileConfig(Frozen):
+    """How many images of every class are kept.
+
+    Attributes:
+        kind: ``long_tail`` n_k = int(n_max * ratio^(-k/(K-1))); ``step`` minority classes get
+            int(n_max / ratio), the others n_max; ``fraction`` minority classes keep 1/ratio of their own
+            images, the others all (affinity paper, section 4.4); ``natural`` leaves the counts.
+        ratio: imbalance ratio n_max / n_min, at least 1.
+        minority: which classes are the minority in ``step`` and ``fraction``: the last half (the field's
+            convention), the first half, or the classes with an odd or an even index.
+    """
+
+    kind: Literal["long_tail", "step", "fraction", "natural"] = "long_tail"
+    ratio: float = Field(100.0, ge=1, allow_inf_nan=False)
+    minority: Literal["last", "first", "odd", "even"] = "last"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _natural_has_no_ratio(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("kind") == "natural":
+            if given.get("ratio", 1) != 1:
+                raise ValueError(f"`ratio` must be left out with kind natural, got {given['ratio']}")
+            return {**given, "ratio": 1}
+        return given
+
+
+class DataConfig(Frozen):
+    """Which images a trial sees.
+
+    Attributes:
+        dataset: a name of ``study datasets``, or a folder of Parquet files under ``data_dir``.
+        data_dir: where Parquet folders stand; None means the environment's STUDY_DATA_DIR.
+        protocol: where validation images come from; see docs/protocol.md.
+        validation_fraction: share of each class held out, of train (``holdout``) or test (``m2m``).
+        label_noise: share of training labels replaced by another class drawn uniformly.
+        subset_seed: draws which images are kept, apart from the training seed.
+    """
+
+    dataset: str
+    data_dir: str | None = None
+    profile: ProfileConfig = ProfileConfig()
+    protocol: Literal["holdout", "m2m", "test-select"] = "holdout"
+    validation_fraction: float = Field(0.1, gt=0, lt=1)
+    label_noise: float = Field(0.0, ge=0, lt=1)
+    subset_seed: int = Field(0, ge=0)
+
+
+class ModelConfig(Frozen):
+    """The network up to its features; the head belongs to the method."""
+
+    name: str = "resnet32"
+
+
+class ScheduleConfig(Frozen):
+    """The learning rate over the budget; every point in time is a fraction of the epochs.
+
+    Attributes:
+        milestones: fractions of the budget, each in (0, 1), rising, at which the rate is multiplied.
+        factor: what it is multiplied with.
+        warmup: fraction of the budget over which the rate rises linearly.
+    """
+
+    kind: Literal["step", "cosine", "constant"] = "step"
+    milestones: tuple[float, ...] = (0.8, 0.9)
+    factor: float = Field(0.01, gt=0, le=1)
+    warmup: float = Field(0.025, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _milestones_rise(self) -> ScheduleConfig:
+        inside = all(0 < m < 1 for m in self.milestones)
+        if not inside or sorted(set(self.milestones)) != list(self.milestones):
+            raise ValueError(f"`milestones` must rise within (0, 1), got {list(self.milestones)}")
+        return self
+
+
+class TrainingConfig(Frozen):
+    """Optimizer, budget and arithmetic of one training.
+
+    Attributes:
+        epochs: passes over the training images.
+        batch_size: images per step; the last, smaller batch of an epoch is kept.
+        lr: peak learning rate of SGD.
+        augmentation: ``auto`` takes what the data set's papers used.
+        precision: ``auto`` is bfloat16 autocast where the processor multiplies bfloat16 natively.
+        checkpoint_seconds: least time between two checkpoints; 0 writes one every epoch.
+    """
+
+    epochs: int = Field(200, ge=1)
+    batch_size: int = Field(128, ge=1)
+    lr: float = Field(0.1, gt=0, allow_inf_nan=False)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    nesterov: bool = False
+    weight_decay: float = Field(2e-4, ge=0, allow_inf_nan=False)
+    schedule: ScheduleConfig = ScheduleConfig()
+    augmentation: Literal["auto", "none", "crop", "crop-flip"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    channels_last: bool = True
+    compile: bool = False
+    checkpoint_seconds: float = Field(30.0, ge=0)
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> TrainingConfig:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("`nesterov` needs `momentum` > 0, got 0")
+        return self
+
+
+class MethodConfig(Frozen):
+    """A method of `trainables.methods.METHODS` and the values that differ from its preset's."""
+
+    name: str
+    preset: str = "recommended"
+    hyperparameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class TrialConfig(Frozen):
+    """Everything that determines the numbers of one training, apart from code and machine."""
+
+    data: DataConfig
+    model: ModelConfig = ModelConfig()
+    method: MethodConfig
+    training: TrainingConfig = TrainingConfig()
+    seed: int = Field(0, ge=0)
+
+    def fingerprint(self) -> str:
+        """Return a sha256 over the configuration in canonical JSON, as hexadecimal digits."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()

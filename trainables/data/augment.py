@@ -1,0 +1,174 @@
+"""Random crop, flip and normalisation of whole batches on the device, without a Python loop over images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from trainables.data.catalog import Augmentation
+
+if TYPE_CHECKING:
+    from trainables.data.study_data import Split
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """The random part of an augmentation, one row per image.
+
+    Attributes:
+        offsets: int64 (n, 2), row and column of the crop's corner in the padded image, 0..2 * padding.
+        flips: bool (n,), True mirrors left and right.
+    """
+
+    offsets: Tensor
+    flips: Tensor
+
+    def to(self, device: torch.device | str) -> Draws:
+        """Move both to a device: once an epoch, so that no step waits for a copy."""
+        return Draws(self.offsets.to(device), self.flips.to(device))
+
+
+class BatchPipeline:
+    """A split's images on the device, handed out as augmented, normalised batches.
+
+    The values equal those of torchvision's ``RandomCrop(size, padding)``, ``RandomHorizontalFlip``,
+    ``ToTensor`` and ``Normalize(mean, std)`` in that order for the same draws: padding is with raw zeros,
+    before normalisation.
+
+    A crop is a window into flat storage that begins at some pixel, so all crops of a batch are one
+    ``index_select`` among overlapping windows: ten times as fast as indexing by image, row and column.
+    Nothing here waits for the device.
+
+    Args:
+        split: uint8 images (N, C, H, W) and labels (N,), anywhere.
+        mean: per channel, of pixels in [0, 1], (C,).
+        std: likewise, > 0.
+        augmentation: ``none``, ``crop`` or ``crop-flip``; ``auto`` is resolved before.
+        device: where images and labels stay.
+        channels_last: whether batches lie in memory as (B, H, W, C); the shape is (B, C, H, W) either way.
+        padding: zero pixels on each side that ``crop`` may reach into.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        mean: Sequence[float],
+        std: Sequence[float],
+        *,
+        augmentation: Augmentation = "none",
+        device: torch.device | str = "cpu",
+        channels_last: bool = True,
+        padding: int = 4,
+    ) -> None:
+        self.labels = split.labels.to(device)
+        self.padding = 0 if augmentation == "none" else padding
+        self.flipping = augmentation == "crop-flip"
+        self.channels_last = channels_last
+        _, self._channels, self._height, self._width = split.images.shape
+        self._lay_out(split.images.to(device))
+        self._scale, self._shift = self._affine(mean, std)
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.labels)
+
+    def draw(self, n: int, generator: torch.Generator) -> Draws:
+        """Draw the augmentation of ``n`` images at once, on the CPU, so that no device changes it.
+
+        Args:
+            n: number of images, usually those of an epoch.
+            generator: of the CPU; not consumed by ``none``.
+        """
+        offsets, flips = torch.zeros(n, 2, dtype=torch.int64), torch.zeros(n, dtype=torch.bool)
+        if self.padding:
+            offsets = torch.randint(2 * self.padding + 1, (n, 2), generator=generator)
+        if self.flipping:
+            flips = torch.randint(2, (n,), generator=generator) == 1
+        return Draws(offsets, flips)
+
+    def batch(self, indices: Tensor, offsets: Tensor | None = None, flips: Tensor | None = None) -> Tensor:
+        """Return the normalised images of a batch, float32 (B, C, H, W); arguments as in `pixels`."""
+        return self.normalise(self.pixels(indices, offsets, flips))
+
+    def pixels(self, indices: Tensor, offsets: Tensor | None = None, flips: Tensor | None = None) -> Tensor:
+        """Return the cropped and flipped images of a batch, not normalised.
+
+        Args:
+            indices: int64 (B,), rows of the split, on the pipeline's device, repeats allowed.
+            offsets: int64 (B, 2) of `Draws`, on the device; None leaves the images where they are. Values
+                outside of 0..2 * padding are not noticed: looking would make the host wait.
+            flips: bool (B,) of `Draws`, on the device; None mirrors nothing. Used by ``crop-flip`` alone.
+
+        Returns:
+            uint8 (B, C, H, W).
+        """
+        starts = indices * self._image_step
+        if self.padding and offsets is None:
+            starts = starts + self.padding * (self._row_step + self._pixel_step)
+        elif self.padding and offsets is not None:
+            starts = starts + offsets[:, 0] * self._row_step + offsets[:, 1] * self._pixel_step
+        images = self._windows.index_select(0, starts)
+        if self.channels_last:
+            images = images.view(len(indices), self._height, self._width, self._channels)
+        if self.flipping and flips is not None:
+            images = _mirrored(images, flips, dim=2 if self.channels_last else 3)
+        return images.permute(0, 3, 1, 2) if self.channels_last else images
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Compute (pixels / 255 - mean) / std.
+
+        Args:
+            pixels: (B, C, H, W), uint8 or float, in 0..255.
+
+        Returns:
+            float32 (B, C, H, W), in memory as ``channels_last`` says.
+        """
+        if not self.channels_last:
+            return torch.addcmul(self._shift, pixels.float(), self._scale)
+        # Rows of W * C numbers: a broadcast over 3 channels as the innermost dimension does not vectorise.
+        by_row = pixels.permute(0, 2, 3, 1).reshape(-1, self._height, self._width * self._channels)
+        normal = torch.addcmul(self._shift, by_row.float(), self._scale)
+        return normal.view(-1, self._height, self._width, self._channels).permute(0, 3, 1, 2)
+
+    def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield normalised images and labels in the split's order, without augmentation, for evaluation."""
+        for start in range(0, len(self), batch_size):
+            stop = min(start + batch_size, len(self))
+            yield self.batch(torch.arange(start, stop, device=self.labels.device)), self.labels[start:stop]
+
+    def _lay_out(self, images: Tensor) -> None:
+        padded = pad(images, [self.padding] * 4) if self.padding else images
+        if self.channels_last:
+            padded = padded.permute(0, 2, 3, 1)
+        flat = padded.contiguous().view(-1)
+        rows, columns = self._height + 2 * self.padding, self._width + 2 * self.padding
+        self._image_step = self._channels * rows * columns
+        self._pixel_step = self._channels if self.channels_last else 1
+        self._row_step = columns * self._pixel_step
+        shape: tuple[int, ...] = (self._channels, self._height, self._width)
+        steps: tuple[int, ...] = (rows * columns, columns, 1)
+        if self.channels_last:
+            shape, steps = (self._height, self._width * self._channels), (self._row_step, 1)
+        last = sum((size - 1) * step for size, step in zip(shape, steps, strict=True))
+        self._windows = flat.as_strided((max(0, len(flat) - last), *shape), (1, *steps))
+
+    def _affine(self, mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Tensor]:
+        # In float64, rounded once: one multiply-add then stays within 1e-6 of dividing and subtracting.
+        wide = torch.tensor([list(mean), list(std)], dtype=torch.float64)
+        scale, shift = (1 / (255 * wide[1])).float(), (-wide[0] / wide[1]).float()
+        device = self.labels.device
+        if self.channels_last:
+            return scale.repeat(self._width).to(device), shift.repeat(self._width).to(device)
+        return scale.view(-1, 1, 1).to(device), shift.view(-1, 1, 1).to(device)
+
+
+def _mirrored(images: Tensor, flips: Tensor, dim: int) -> Tensor:
+    # Both versions side by side, then one copied per image: faster than torch.where over bytes.
+    both = torch.cat([images, images.flip(dim)])
+    size = len(images)
+    return both.index_select(0, torch.arange(size, device=images.device) + size * flips)

@@ -1,0 +1,193 @@
+"""Decoded images as Arrow IPC files, memory-mapped and shared by all processes of a machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from trainables.data.source import LabelledImages, Source, SplitName
+from trainables.errors import BadInput
+
+_FORMAT = 1  # part of every file's name: raise it when the layout or the decoding changes
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CachedImages:
+    """A split in a memory-mapped file; nothing is read before it is looked at.
+
+    Attributes:
+        images: uint8 (N, C, H, W), a view of the file, without a copy. Private: what is written to it stays
+            in this process and never reaches the file.
+        class_names: (K,).
+        content: sha256 over shape, images and labels, as it was when the file was written.
+    """
+
+    images: npt.NDArray[np.uint8]
+    class_names: tuple[str, ...]
+    content: str
+    _label_column: Any = field(repr=False)
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """Return the labels, int64 (N,); a column of its own, read from the file here and not before."""
+        return np.asarray(self._label_column.to_numpy())
+
+
+def cache_dir() -> Path:
+    """Return the folder of decoded images and downloads: STUDY_CACHE_DIR, or ~/.cache/longtail-study."""
+    return Path(os.environ.get("STUDY_CACHE_DIR") or "~/.cache/longtail-study").expanduser()
+
+
+def open_images(source: Source, split: SplitName, verify: bool = False) -> CachedImages:
+    """Open a split's decoded images, decoding them first where no usable file exists.
+
+    A file is usable when it is whole: Arrow's footer stands at its end and the columns have the rows that the
+    header promises. Several processes may call this at once: one decodes, the others wait. A process killed
+    while decoding leaves a temporary file that the next one overwrites, and a lock that died with it.
+
+    Args:
+        source: where the images come from.
+        split: ``"train"`` or ``"test"``.
+        verify: compare the content with its checksum too (about 0.6 s per GB) and decode again if it differs.
+
+    Raises:
+        BadInput: the source is unusable, or the cache folder cannot be written.
+    """
+    path = cache_dir() / f"{source.dataset}-{split}-v{_FORMAT}-{source.key(split)[:20]}.arrow"
+    found = _usable(path, verify)
+    if found is None:
+        with _building(path):
+            found = _usable(path, verify)  # another process may have been faster
+            if found is None:
+                _log.info("decoding the %s split of %s into %s", split, source.dataset, path)
+                _write(path, source.read(split))
+                found = _usable(path, verify)
+    if found is None:
+        raise BadInput(f"the image cache {path} cannot be read back after it was written; is the disk sound?")
+    return found
+
+
+def _usable(path: Path, verify: bool) -> CachedImages | None:
+    import pyarrow as pa
+
+    try:
+        found = _mapped(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        _log.warning("the image cache %s is damaged (%s) and will be built again", path, error)
+        return None
+    if verify and _content(found.images, found.labels) != found.content:
+        _log.warning("the image cache %s does not match its checksum and will be built again", path)
+        return None
+    return found
+
+
+def _mapped(path: Path) -> CachedImages:
+    import pyarrow as pa
+
+    # Copy-on-write: torch takes the view without a copy and without warning of read-only memory.
+    mapped = np.memmap(path, dtype=np.uint8, mode="c")
+    reader = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(mapped)))
+    header = json.loads(reader.schema.metadata[b"longtail-study"])
+    if reader.num_record_batches != 1:
+        raise ValueError(f"expected 1 record batch, found {reader.num_record_batches}")
+    batch = reader.get_batch(0)
+    batch.validate()
+    rows, size = header["rows"], int(np.prod(header["shape"]))
+    column = batch.column("image")
+    if batch.num_rows != rows or column.type != pa.binary(size) or column.offset:
+        raise ValueError(f"expected {rows} rows of {size} bytes, found {batch.num_rows} of {column.type}")
+    start = column.buffers()[1].address - mapped.ctypes.data
+    images = np.asarray(mapped)[start : start + rows * size].reshape(rows, *header["shape"])
+    return CachedImages(images, tuple(header["class_names"]), header["content"], batch.column("label"))
+
+
+@contextmanager
+def _building(path: Path) -> Iterator[None]:
+    from filelock import FileLock
+
+    lock = FileLock(path.with_suffix(".lock"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise _not_writable(path.parent, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _write(path: Path, split: LabelledImages) -> None:
+    # One name per machine: the lock admits one builder, who overwrites what a killed one left half-written.
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.partial")
+    try:
+        with temporary.open("wb") as file:
+            _write_arrow(file, split)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise _not_writable(path.parent, error) from error
+
+
+def _write_arrow(file: Any, split: LabelledImages) -> None:
+    import pyarrow as pa
+
+    rows, *shape = split.images.shape
+    pixels = np.ascontiguousarray(split.images)
+    header = {
+        "rows": rows,
+        "shape": shape,
+        "class_names": split.class_names,
+        "content": _content(pixels, split.labels),
+    }
+    kind = pa.binary(int(np.prod(shape)))
+    images = pa.FixedSizeBinaryArray.from_buffers(kind, rows, [None, pa.py_buffer(pixels)])
+    schema = pa.schema(
+        [pa.field("image", kind), pa.field("label", pa.int64())],
+        metadata={"longtail-study": json.dumps(header)},
+    )
+    with pa.ipc.new_file(file, schema) as writer:
+        writer.write_batch(pa.record_batch([images, pa.array(split.labels)], schema=schema))
+
+
+def _content(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> str:
+    digest = hashlib.sha256(json.dumps(images.shape).encode())
+    digest.update(images.data)
+    digest.update(labels.astype("<i8").tobytes())
+    return digest.hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    # Makes the renaming itself survive a power cut, where the system lets a folder be opened.
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _not_writable(folder: Path, error: OSError) -> BadInput:
+    return BadInput(
+        f"the cache folder {folder} cannot be written ({error.strerror or error}); set STUDY_CACHE_DIR to a "
+        "folder with write access and free space"
+    )

@@ -1,0 +1,107 @@
+"""The table of named data sets, free of heavy imports; ``study datasets`` prints it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Augmentation = Literal["none", "crop", "crop-flip"]
+
+_DIGIT_NAMES = tuple("0123456789")
+_FASHION_NAMES = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+_CIFAR10_NAMES = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
+_CIFAR100_NAMES = (
+    "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle", "bowl",
+    "boy", "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle", "chair",
+    "chimpanzee", "clock", "cloud", "cockroach", "couch", "crab", "crocodile", "cup", "dinosaur", "dolphin",
+    "elephant", "flatfish", "forest", "fox", "girl", "hamster", "house", "kangaroo", "keyboard", "lamp",
+    "lawn_mower", "leopard", "lion", "lizard", "lobster", "man", "maple_tree", "motorcycle", "mountain",
+    "mouse", "mushroom", "oak_tree", "orange", "orchid", "otter", "palm_tree", "pear", "pickup_truck",
+    "pine_tree", "plain", "plate", "poppy", "porcupine", "possum", "rabbit", "raccoon", "ray", "road",
+    "rocket", "rose", "sea", "seal", "shark", "shrew", "skunk", "skyscraper", "snail", "snake", "spider",
+    "squirrel", "streetcar", "sunflower", "sweet_pepper", "table", "tank", "telephone", "television", "tiger",
+    "tractor", "train", "trout", "tulip", "turtle", "wardrobe", "whale", "willow_tree", "wolf", "woman",
+    "worm",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DatasetDescription:
+    """What is known of a data set before any file is opened.
+
+    Attributes:
+        title: its name in papers.
+        class_names: in label order.
+        image_shape: (C, H, W), pixels.
+        train_images: number of images of the published training split.
+        test_images: number of images of the published test split.
+        augmentation: what its papers use; the meaning of ``augmentation: auto``.
+        source: where the images come from when there is no Parquet folder of that name.
+        citation: authors, title and year.
+    """
+
+    title: str
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    train_images: int
+    test_images: int
+    augmentation: Augmentation
+    source: Literal["scikit-learn", "torchvision"]
+    citation: str
+
+    @property
+    def classes(self) -> int:
+        """Return the number of classes."""
+        return len(self.class_names)
+
+
+DATASETS: dict[str, DatasetDescription] = {
+    "digits": DatasetDescription(
+        "Optical Recognition of Handwritten Digits", _DIGIT_NAMES, (1, 8, 8), 1442, 355, "none",
+        "scikit-learn",
+        "Alpaydin, Kaynak: Optical Recognition of Handwritten Digits. UCI, 1998",
+    ),
+    "mnist": DatasetDescription(
+        "MNIST", _DIGIT_NAMES, (1, 28, 28), 60_000, 10_000, "none", "torchvision",
+        "LeCun, Bottou, Bengio, Haffner: Gradient-Based Learning Applied to Document Recognition. 1998",
+    ),
+    "fashion-mnist": DatasetDescription(
+        "Fashion-MNIST", _FASHION_NAMES, (1, 28, 28), 60_000, 10_000, "crop-flip", "torchvision",
+        "Xiao, Rasul, Vollgraf: Fashion-MNIST. 2017",
+    ),
+    "cifar10": DatasetDescription(
+        "CIFAR-10", _CIFAR10_NAMES, (3, 32, 32), 50_000, 10_000, "crop-flip", "torchvision",
+        "Krizhevsky: Learning Multiple Layers of Features from Tiny Images. 2009",
+    ),
+    "cifar100": DatasetDescription(
+        "CIFAR-100", _CIFAR100_NAMES, (3, 32, 32), 50_000, 10_000, "crop-flip", "torchvision",
+        "Krizhevsky: Learning Multiple Layers of Features from Tiny Images. 2009",
+    ),
+    "svhn": DatasetDescription(
+        "Street View House Numbers", _DIGIT_NAMES, (3, 32, 32), 73_257, 26_032, "crop", "torchvision",
+        "Netzer, Wang, Coates, Bissacco, Wu, Ng: Reading Digits in Natural Images. 2011",
+    ),
+}  # fmt: skip
+
+
+def default_augmentation(dataset: str, channels: int = 3) -> Augmentation:
+    """Say what ``augmentation: auto`` means for a data set.
+
+    A name of `DATASETS` has the augmentation of its papers, wherever its images come from. Another Parquet
+    folder gets ``crop-flip`` when it is in colour and ``none`` when it is grey: grey sets are mostly writing,
+    which changes its meaning when mirrored.
+
+    Args:
+        dataset: a name of `DATASETS` or of a Parquet folder.
+        channels: 1 or 3; matters for Parquet folders outside of `DATASETS` alone.
+
+    >>> default_augmentation("svhn"), default_augmentation("my-photos"), default_augmentation("my-scans", 1)
+    ('crop', 'crop-flip', 'none')
+    """
+    if dataset in DATASETS:
+        return DATASETS[dataset].augmentation
+    return "crop-flip" if channels == 3 else "none"

@@ -1,0 +1,137 @@
+"""From a DataConfig to tensors (`load`), or to a verdict before anything starts (`prepare`)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from trainables.config import DataConfig
+from trainables.data.cache import CachedImages, open_images
+from trainables.data.locate import find_source
+from trainables.data.pixel_statistics import pixel_statistics
+from trainables.data.selection import TrainSelection, select_training, split_test
+from trainables.data.source import Source
+from trainables.data.study_data import DataSummary, Split, StudyData
+from trainables.errors import BadInput
+
+Ints = npt.NDArray[np.int64]
+
+
+def load(config: DataConfig) -> StudyData:
+    """Load what one training needs; quick once the images are cached.
+
+    Args:
+        config: data set, profile, protocol, noise and subset seed.
+
+    Returns:
+        CPU tensors, with a way to the test split that opens it only when asked.
+
+    Raises:
+        BadInput: as `prepare`.
+    """
+    import torch
+
+    source = find_source(config)
+    chosen = _choose(source, config)
+    train = _split(chosen.train, chosen.selection.rows, chosen.selection.labels)
+    validating = chosen.validation
+    mean, std = pixel_statistics(train.images.numpy())
+    return StudyData(
+        train=train,
+        validation=_split(validating, chosen.validation_rows, validating.labels[chosen.validation_rows]),
+        class_counts=torch.from_numpy(chosen.class_counts),
+        class_names=chosen.train.class_names,
+        mean=mean,
+        std=std,
+        fingerprint=chosen.fingerprint,
+        read_test=partial(_read_test, source, config),
+    )
+
+
+def prepare(config: DataConfig) -> DataSummary:
+    """Check all that could fail later, before a study starts, and decode every image into the cache.
+
+    Both files are whole, every image decodes and has one size, labels are in range, no class is empty after
+    holdout, profile and noise; cached images match their checksums. Does not import torch, unless torchvision
+    has to fetch or read the images.
+
+    Raises:
+        BadInput: with file, row or class, what was expected and, where there is one, the way out.
+    """
+    source = find_source(config)
+    train, test = open_images(source, "train", verify=True), open_images(source, "test", verify=True)
+    if train.images.shape[1:] != test.images.shape[1:]:
+        raise BadInput(
+            f"the images of {config.dataset} differ in shape (channels, height, width): train "
+            f"{train.images.shape[1:]}, test {test.images.shape[1:]}"
+        )
+    return summarize(config)
+
+
+def summarize(config: DataConfig) -> DataSummary:
+    """Say what `load` would return without reading images, trusting what the cache holds.
+
+    Raises:
+        BadInput: as `prepare`, as far as it is noticed here.
+    """
+    chosen = _choose(find_source(config), config)
+    channels, height, width = chosen.train.images.shape[1:]
+    return DataSummary(
+        class_counts=tuple(chosen.class_counts.tolist()),
+        class_names=chosen.train.class_names,
+        validation_size=len(chosen.validation_rows),
+        image_shape=(channels, height, width),
+        fingerprint=chosen.fingerprint,
+    )
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    train: CachedImages
+    selection: TrainSelection
+    validation: CachedImages
+    validation_rows: Ints
+
+    @property
+    def class_counts(self) -> Ints:
+        return np.bincount(self.selection.labels, minlength=len(self.train.class_names)).astype(np.int64)
+
+    @property
+    def fingerprint(self) -> str:
+        contents = [self.train.content, self.validation.content, len(self.train.class_names)]
+        digest = hashlib.sha256(json.dumps(contents).encode())
+        validation_labels = self.validation.labels[self.validation_rows]
+        for part in (self.selection.rows, self.selection.labels, self.validation_rows, validation_labels):
+            digest.update(f"{len(part)} ".encode() + part.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+
+def _choose(source: Source, config: DataConfig) -> _Chosen:
+    train = open_images(source, "train")
+    selection = select_training(train.labels, train.class_names, config)
+    if config.protocol == "holdout":
+        return _Chosen(train, selection, train, selection.held_out)
+    test = open_images(source, "test")
+    validation_rows, _ = split_test(test.labels, test.class_names, config)
+    return _Chosen(train, selection, test, validation_rows)
+
+
+def _read_test(source: Source, config: DataConfig) -> Split:
+    test = open_images(source, "test")
+    labels = test.labels
+    _, rows = split_test(labels, test.class_names, config)
+    return _split(test, rows, labels[rows])
+
+
+def _split(cached: CachedImages, rows: Ints, labels: Ints) -> Split:
+    import torch
+
+    # All rows in file order need no copy: torch then shares the file's pages with every other process.
+    whole = len(rows) == len(cached.images)
+    images = cached.images if whole else cached.images.take(rows, axis=0)
+    return Split(torch.from_numpy(images), torch.from_numpy(labels.copy()))

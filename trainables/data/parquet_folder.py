@@ -1,0 +1,169 @@
+"""A folder with train.parquet and test.parquet: encoded images and integer labels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from trainables.data.decode import decode_images
+from trainables.data.source import LabelledImages, SplitName
+from trainables.errors import BadInput
+
+_ROWS_AT_A_TIME = 2048
+_TAIL = 8  # a Parquet file ends with the footer's length (4 bytes, little-endian) and the letters PAR1
+
+
+@dataclass(frozen=True)
+class ParquetFolder:
+    """Images from ``<folder>/train.parquet`` and ``<folder>/test.parquet``.
+
+    Columns: ``image`` (binary, a PNG or JPEG file), ``label`` (integer, from 0). Class names stand in the
+    schema's metadata under ``classes``, comma-separated, in label order; without them labels are the names.
+    """
+
+    dataset: str
+    folder: Path
+
+    def file(self, split: SplitName) -> Path:
+        """Return the path of a split's file."""
+        return self.folder / f"{split}.parquet"
+
+    def key(self, split: SplitName) -> str:
+        """Hash size, time of change and footer of the file: reading gigabytes in every worker would be slow.
+
+        The test split's key includes the training file's, whose classes it is checked against.
+        """
+        path = self.file(split)
+        footer = _footer(path)
+        status = path.stat()
+        own = f"{status.st_size} {status.st_mtime_ns} {hashlib.sha256(footer).hexdigest()}"
+        return hashlib.sha256((own if split == "train" else own + self.key("train")).encode()).hexdigest()
+
+    def read(self, split: SplitName) -> LabelledImages:
+        """Check and decode a split.
+
+        Raises:
+            BadInput: the file is missing, cut off or of another format; a label is null or out of range; an
+                image is null, does not decode or differs in size.
+        """
+        path = self.file(split)
+        with _opened(path) as parquet:
+            rows = parquet.metadata.num_rows
+            if rows == 0:
+                raise BadInput(f"{path} holds no rows, expected at least one image")
+            _check_columns(parquet.schema_arrow, path)
+            names = self._class_names(split)
+            labels = _labels(parquet, path)
+            _check_range(labels, len(names), path)
+            images = decode_images(_encoded(parquet, path), rows, str(path))
+        return LabelledImages(images, labels, names)
+
+    def _class_names(self, split: SplitName) -> tuple[str, ...]:
+        """Return the training file's class names; the test file may leave them out but not contradict."""
+        with _opened(self.file("train")) as train:
+            names = _written_names(train.schema_arrow)
+            if names is None:
+                _check_columns(train.schema_arrow, self.file("train"))
+                labels = _labels(train, self.file("train"))
+                # Every class needs an image, so labels stay below the number of rows.
+                _check_range(labels, len(labels), self.file("train"))
+                names = tuple(str(k) for k in range(int(labels.max()) + 1))
+        if split == "test":
+            with _opened(self.file("test")) as test:
+                own = _written_names(test.schema_arrow)
+            if own is not None and own != names:
+                raise BadInput(
+                    f"{self.file('test')}: its `classes` ({', '.join(own)}) differ from those of "
+                    f"{self.file('train').name} ({', '.join(names)})"
+                )
+        return names
+
+
+def _footer(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - _TAIL))
+            tail = file.read(_TAIL)
+            length = int.from_bytes(tail[:4], "little")
+            if tail[4:] != b"PAR1" or length > size - _TAIL:
+                raise BadInput(f"{path} ({size} bytes) is cut off or not a Parquet file: it ends without a footer")
+            file.seek(size - _TAIL - length)
+            return file.read(length)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _opened(path: Path) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    _footer(path)
+    try:
+        return pq.ParquetFile(path)
+    except (OSError, pa.ArrowException) as error:
+        raise BadInput(f"{path} is damaged or not a Parquet file: {error}") from error
+
+
+def _check_columns(schema: Any, path: Path) -> None:
+    import pyarrow.types as types
+
+    found = ", ".join(f"{field.name}: {field.type}" for field in schema)
+    for column, wanted, fits in (
+        ("image", "binary", lambda t: types.is_binary(t) or types.is_large_binary(t)),
+        ("label", "an integer type", types.is_integer),
+    ):
+        if column not in schema.names:
+            raise BadInput(f"{path}: no column `{column}` ({wanted}); found {found}")
+        if not fits(schema.field(column).type):
+            raise BadInput(f"{path}: column `{column}` must be {wanted}, got {schema.field(column).type}")
+
+
+def _written_names(schema: Any) -> tuple[str, ...] | None:
+    written = (schema.metadata or {}).get(b"classes")
+    return tuple(name.strip() for name in written.decode().split(",")) if written else None
+
+
+def _column(parquet: Any, name: str, path: Path) -> Iterator[Any]:
+    """Yield the column's values in batches, as Arrow arrays without nulls."""
+    import pyarrow as pa
+
+    first = 0
+    try:
+        for batch in parquet.iter_batches(_ROWS_AT_A_TIME, columns=[name]):
+            values = batch.column(0)
+            if values.null_count:
+                row = first + int(np.argmax(values.is_null().to_numpy(zero_copy_only=False)))
+                raise BadInput(f"{path}, row {row} (counted from 0): `{name}` is null")
+            first += len(values)
+            yield values
+    except (OSError, pa.ArrowException) as error:
+        raise BadInput(
+            f"{path} is damaged: column `{name}` cannot be read from row {first} (counted from 0) on: {error}"
+        ) from error
+
+
+def _labels(parquet: Any, path: Path) -> npt.NDArray[np.int64]:
+    parts = [np.asarray(values.to_numpy()) for values in _column(parquet, "label", path)]
+    return np.concatenate(parts).astype(np.int64)
+
+
+def _encoded(parquet: Any, path: Path) -> Iterator[list[bytes]]:
+    for values in _column(parquet, "image", path):
+        yield values.to_pylist()
+
+
+def _check_range(labels: npt.NDArray[np.int64], classes: int, path: Path) -> None:
+    wrong = (labels < 0) | (labels >= classes)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise BadInput(
+            f"{path}, row {row} (counted from 0): `label` must be in 0..{classes - 1} ({classes} classes), "
+            f"got {labels[row]}"
+        )

@@ -1,0 +1,40 @@
+"""What every source of images offers: an identity that is cheap to compute, and the images themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+SplitName = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """One split, decoded.
+
+    Attributes:
+        images: uint8 (N, C, H, W), C is 1 or 3.
+        labels: int64 (N,), in [0, K).
+        class_names: (K,), in label order.
+    """
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    class_names: tuple[str, ...]
+
+
+class Source(Protocol):
+    """Where a data set's images come from."""
+
+    @property
+    def dataset(self) -> str:
+        """Return the data set's name."""
+
+    def key(self, split: SplitName) -> str:
+        """Return hexadecimal digits that change whenever the split's images may have changed; cheap."""
+
+    def read(self, split: SplitName) -> LabelledImages:
+        """Read and decode a split; slow. Raises BadInput with file, row and what was expected."""

@@ -1,0 +1,29 @@
+"""Where a training computes and in which precision."""
+
+from __future__ import annotations
+
+import torch
+
+
+def pick_device() -> torch.device:
+    """Return the first visible CUDA device, else the CPU."""
+    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def device_name(device: torch.device) -> str:
+    """Return the name a record shows for a device."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 natively, so that autocast makes it faster, not slower."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    capabilities = torch.backends.cpu.get_cpu_capability()
+    return "AVX512" in capabilities and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
+    """Return the autocast type for ``auto``, ``float32`` or ``bfloat16``; None means float32 throughout."""
+    wanted = precision == "bfloat16" or (precision == "auto" and multiplies_bfloat16(device))
+    return torch.bfloat16 if wanted else None

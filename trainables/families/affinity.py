@@ -1,0 +1,60 @@
+"""Gaussian affinity: prototypes instead of a linear head, a hinge on similarities (Hayat et al., 2019)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from trainables.composition import Hyperparameters, Outputs, Plan, Problem, Stage
+from trainables.heads import PrototypeHead
+from trainables.losses.affinity import affinity_margin_loss
+
+
+class AffinityValues(Hyperparameters):
+    """Values of the affinity loss.
+
+    Attributes:
+        margin: lambda of eq 6, which the paper does not state.
+        sigma: width of the Gaussian (eq 3), in the unit that ``sigma_unit`` names.
+        sigma_unit: ``median`` of the squared distances of the first batch, or ``absolute`` (the paper's).
+        prototypes: m of eq 9, prototypes per class.
+        diversity_weight: weight of the regulariser R (eq 7); the paper's is 1.
+        distance: squared Euclidean, or Manhattan (the paper's table 4).
+        similarity: ``gaussian`` exp(-d/sigma), or ``inverse`` 1/(1+d) (the paper's table 4).
+        average_over_classes: divide the hinge's sum over classes by K-1.
+    """
+
+    margin: float = Field(0.75, gt=0, allow_inf_nan=False)
+    sigma: float = Field(1.0, gt=0, allow_inf_nan=False)
+    sigma_unit: Literal["median", "absolute"] = "median"
+    prototypes: int = Field(5, ge=1, le=1000)
+    diversity_weight: float = Field(1.0, ge=0, allow_inf_nan=False)
+    distance: Literal["l2_squared", "l1"] = "l2_squared"
+    similarity: Literal["gaussian", "inverse"] = "gaussian"
+    average_over_classes: bool = False
+
+
+def affinity(values: AffinityValues, problem: Problem) -> Plan:
+    """Compose the affinity loss: prototype head with diversity regulariser, max-margin hinge."""
+    head = PrototypeHead(
+        problem.feature_dim,
+        len(problem.class_counts),
+        prototypes=values.prototypes,
+        sigma=values.sigma,
+        sigma_unit=values.sigma_unit,
+        diversity_weight=values.diversity_weight,
+        distance=values.distance,
+        similarity=values.similarity,
+    )
+
+    def loss(outputs: Outputs, labels: Tensor) -> Tensor:
+        return affinity_margin_loss(
+            outputs.logits,
+            labels,
+            margin=values.margin,
+            average_over_classes=values.average_over_classes,
+        )
+
+    return Plan(head, (Stage("plain", 0.0, loss),))

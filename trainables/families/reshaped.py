@@ -1,0 +1,65 @@
+"""Losses that reshape cross entropy on a linear head: complement, focal, balanced softmax."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from trainables.composition import Hyperparameters, Loss, Outputs, Plan, Problem, Stage
+from trainables.families.plain import NoHyperparameters
+from trainables.heads import LinearHead
+from trainables.losses.balanced_softmax import balanced_softmax_loss
+from trainables.losses.complement import complement_cross_entropy
+from trainables.losses.focal import focal_loss
+
+
+class ComplementValues(Hyperparameters):
+    """Values of complement cross entropy.
+
+    Attributes:
+        gamma: weight of the complement entropy, negative (paper, eq 5); the paper's best is -1.
+        variant: the paper's formula, or what its released code computes.
+    """
+
+    gamma: float = Field(-1.0, lt=0, allow_inf_nan=False)
+    variant: Literal["paper", "official"] = "paper"
+
+
+class FocalValues(Hyperparameters):
+    """Values of focal loss: `gamma`, the focusing exponent, at least 0."""
+
+    gamma: float = Field(2.0, ge=0, allow_inf_nan=False)
+
+
+def _single_stage(loss: Loss, problem: Problem) -> Plan:
+    head = LinearHead(problem.feature_dim, len(problem.class_counts))
+    return Plan(head, (Stage("plain", 0.0, loss),))
+
+
+def complement(values: ComplementValues, problem: Problem) -> Plan:
+    """Compose CCE: cross entropy plus gamma/(K-1) times the entropy over the wrong classes."""
+
+    def loss(outputs: Outputs, labels: Tensor) -> Tensor:
+        return complement_cross_entropy(outputs.logits, labels, gamma=values.gamma, variant=values.variant)
+
+    return _single_stage(loss, problem)
+
+
+def focal(values: FocalValues, problem: Problem) -> Plan:
+    """Compose focal loss: (1 - p_y)^gamma times cross entropy."""
+
+    def loss(outputs: Outputs, labels: Tensor) -> Tensor:
+        return focal_loss(outputs.logits, labels, gamma=values.gamma)
+
+    return _single_stage(loss, problem)
+
+
+def balanced_softmax(values: NoHyperparameters, problem: Problem) -> Plan:
+    """Compose balanced softmax: cross entropy of z + log n in training, of z alone in prediction."""
+
+    def loss(outputs: Outputs, labels: Tensor) -> Tensor:
+        return balanced_softmax_loss(outputs.logits, labels, class_counts=problem.class_counts)
+
+    return _single_stage(loss, problem)

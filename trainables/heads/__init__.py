@@ -1,0 +1,10 @@
+"""Heads: what turns features into logits, one file each."""
+
+from __future__ import annotations
+
+from trainables.heads.base import Head
+from trainables.heads.cosine import CosineHead
+from trainables.heads.linear import LinearHead
+from trainables.heads.prototypes import PrototypeHead
+
+__all__ = ["CosineHead", "Head", "LinearHead", "PrototypeHead"]

@@ -1,0 +1,35 @@
+"""Distances between features and prototypes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def squared_distances(features: Tensor, prototypes: Tensor) -> Tensor:
+    """Return ||f_i - w_j||^2 for every feature vector and prototype.
+
+    By the expansion ||f||^2 - 2 f.w + ||w||^2 (eq. 4 of Hayat et al. 2019), whose rounding can fall slightly
+    below zero: clamped there, with zero gradient.
+
+    Args:
+        features: f, (B, d).
+        prototypes: w, (N, d), of the same type.
+
+    Returns:
+        Squared distances (B, N), at least 0.
+
+    >>> squared_distances(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+    tensor([[25.,  0.]])
+    """
+    squares = features.square().sum(1, keepdim=True) + prototypes.square().sum(1)
+    return (squares - 2 * features @ prototypes.T).clamp_min(0)
+
+
+def manhattan_distances(features: Tensor, prototypes: Tensor) -> Tensor:
+    """Return sum_k |f_ik - w_jk|, (B, N), for features (B, d) and prototypes (N, d).
+
+    >>> manhattan_distances(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, -4.0]]))
+    tensor([[7.]])
+    """
+    return torch.cdist(features, prototypes, p=1.0)

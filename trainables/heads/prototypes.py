@@ -1,0 +1,147 @@
+"""The head of the affinity loss: the nearest of several prototypes per class, in Euclidean space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from trainables.errors import BadInput, unknown_name
+from trainables.heads.base import Head, at_least_float32, without_autocast
+from trainables.heads.distances import manhattan_distances, squared_distances
+
+DISTANCES = {"l2_squared": squared_distances, "l1": manhattan_distances}
+SIMILARITIES = ("gaussian", "inverse")
+SIGMA_UNITS = ("median", "absolute")
+
+
+class PrototypeHead(Head):
+    """Log affinities log d_j with d_j = max_t exp(-||f - w_jt||^2 / sigma).
+
+    Source: Hayat et al. 2019, "Gaussian affinity for max-margin class imbalanced learning", eqs 3, 7 to 10.
+    The logits are log d_j, so that they rank the classes where every d_j underflows; a loss takes their exp.
+
+    Args:
+        feature_dim: number of features d.
+        num_classes: number of classes C.
+        prototypes: m, prototypes per class.
+        sigma: spread of the clusters, > 0, in the unit that `sigma_unit` names.
+        sigma_unit: ``absolute`` is the paper's; ``median`` (a deviation) multiplies sigma by the median
+            distance D between features and prototypes in the first batch, so that a value means the same at
+            2 and at 512 features. In this unit logits are NaN until `calibrate` was called or a state loaded.
+        diversity_weight: factor of the regulariser in `penalty`, >= 0; the paper's is 1.
+        distance: ``l2_squared`` D = ||f - w||^2, or ``l1`` D = ||f - w||_1 (table 4).
+        similarity: ``gaussian`` exp(-D / sigma), or ``inverse`` 1 / (1 + D / sigma), which at an absolute
+            sigma of 1 is the paper's 1 / (1 + D) (table 4).
+
+    Attributes:
+        weight: prototypes w_jt, (C, m, d), drawn from N(0, 2 / d): two are 4 apart in D, whatever d.
+
+    Raises:
+        BadInput: a number is out of range or a choice is unknown.
+
+    >>> head = PrototypeHead(2, 3, prototypes=1, sigma=4.0, sigma_unit="absolute")
+    >>> head(head.weight[:, 0]).diagonal().abs().max() < 1e-6  # affinity 1 at a prototype
+    tensor(True)
+    """
+
+    scale: Tensor
+    calibrated: Tensor
+
+    def __init__(
+        self,
+        feature_dim: int,
+        num_classes: int,
+        prototypes: int = 5,
+        sigma: float = 1.0,
+        sigma_unit: Literal["median", "absolute"] = "median",
+        diversity_weight: float = 1.0,
+        distance: Literal["l2_squared", "l1"] = "l2_squared",
+        similarity: Literal["gaussian", "inverse"] = "gaussian",
+    ) -> None:
+        super().__init__(feature_dim, num_classes)
+        _check_numbers(num_classes, prototypes, sigma, diversity_weight)
+        _check_choice("distance", distance, DISTANCES)
+        _check_choice("similarity", similarity, SIMILARITIES)
+        _check_choice("sigma_unit", sigma_unit, SIGMA_UNITS)
+        self.sigma, self.diversity_weight = sigma, diversity_weight
+        self.distance, self.similarity = distance, similarity
+        drawn = nn.init.kaiming_normal_(torch.empty(num_classes * prototypes, feature_dim))
+        self.weight = nn.Parameter(drawn.view(num_classes, prototypes, feature_dim))
+        absolute = sigma_unit == "absolute"
+        # NaN rather than a check in forward: reading the flag there would wait for the device at every step
+        self.register_buffer("scale", torch.tensor(1.0 if absolute else float("nan")))
+        self.register_buffer("calibrated", torch.tensor(absolute))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return log affinities (B, C), at most 0, of features (B, d)."""
+        with without_autocast(features):
+            features = at_least_float32(features)
+            per_class = self._distances(features).reshape(len(features), *self.weight.shape[:2])
+            nearest = per_class.amin(2) / (self.sigma * self.scale.to(features.dtype))
+            return -nearest if self.similarity == "gaussian" else -nearest.log1p()
+
+    def penalty(self) -> Tensor | None:
+        """Return diversity_weight * R over all m * C prototypes (eqs 7, 10); None where the weight is 0."""
+        if self.diversity_weight == 0:
+            return None
+        with without_autocast(self.weight):
+            return self.diversity_weight * diversity_regulariser(at_least_float32(self.weight).flatten(0, 1))
+
+    @torch.no_grad()
+    def calibrate(self, features: Tensor, labels: Tensor) -> None:
+        """Take the median distance between features (B, d) and all prototypes as sigma's unit, once.
+
+        Does nothing in the unit ``absolute``, or where it was done before or came with a loaded state.
+        """
+        if not self.calibrated:
+            with without_autocast(features):
+                self.scale.copy_(self._distances(at_least_float32(features)).median())
+            self.calibrated.fill_(True)
+
+    def _distances(self, features: Tensor) -> Tensor:
+        prototypes = self.weight.to(features.dtype).flatten(0, 1)
+        return DISTANCES[self.distance](features, prototypes)
+
+
+def diversity_regulariser(prototypes: Tensor) -> Tensor:
+    """Return how unevenly prototypes are spread: the variance of their pairwise squared distances.
+
+    R(w) = E[(||w_j - w_k||^2 - mu)^2] over all pairs j < k, with mu the mean of ||w_j - w_k||^2 over them.
+    0 for a regular simplex. R grows with the fourth power of the prototypes' scale; drawn from N(0, 2 / d)
+    it is about 32 / d.
+
+    Args:
+        prototypes: w, (N, d) with N >= 2, all classes' together.
+
+    Returns:
+        R, a scalar >= 0.
+
+    Source: Hayat et al. 2019, eqs 7 and 8.
+
+    >>> diversity_regulariser(torch.eye(4))
+    tensor(0.)
+    >>> diversity_regulariser(torch.tensor([[0.0], [1.0], [2.0]]))  # squared distances 1, 1 and 4
+    tensor(2.)
+    """
+    first, second = torch.triu_indices(len(prototypes), len(prototypes), offset=1, device=prototypes.device)
+    distances = squared_distances(prototypes, prototypes)[first, second]
+    return (distances - distances.mean()).square().mean()
+
+
+def _check_numbers(num_classes: int, prototypes: int, sigma: float, diversity_weight: float) -> None:
+    if num_classes < 2:
+        raise BadInput(f"`num_classes` must be at least 2, got {num_classes}")
+    if prototypes < 1:
+        raise BadInput(f"`prototypes` must be at least 1, got {prototypes}")
+    if not 0 < sigma < float("inf"):
+        raise BadInput(f"`sigma` must be > 0 and finite, got {sigma}")
+    if not 0 <= diversity_weight < float("inf"):
+        raise BadInput(f"`diversity_weight` must be >= 0 and finite, got {diversity_weight}")
+
+
+def _check_choice(field: str, value: str, allowed: Iterable[str]) -> None:
+    if value not in allowed:
+        raise unknown_name(field, value, allowed)

@@ -1,0 +1,75 @@
+"""Complement cross entropy (CCE): cross entropy and the entropy over the wrong classes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from trainables.errors import BadInput, unknown_name
+from trainables.losses.cross_entropy import cross_entropy, promoted
+
+Variant = Literal["paper", "official"]
+
+
+def complement_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return C, the Shannon entropy of the softmax over the K-1 wrong classes of every example.
+
+    C = -sum_{j != y} q_j log q_j with q_j = p_j / (1 - p_y) (eq 2, one example). q is itself the softmax of
+    the wrong logits, so that p_y never enters and 1 - p_y = 0 does no harm.
+
+    Args:
+        logits: z, shape (B, K), K at least 2.
+        labels: y, int64, shape (B,).
+
+    Returns:
+        Shape (B,), nats, in [0, log(K-1)]; 0 for K=2. Its gradient with respect to z_y is 0.
+
+    Source: Kim, Lee and Jeon, 2021, eq 2.
+
+    >>> complement_entropy(torch.tensor([[9.0, 1.0, 1.0]]), torch.tensor([0]))
+    tensor([0.6931])
+    """
+    wrong = torch.arange(logits.shape[1] - 1, device=logits.device)
+    columns = wrong + (wrong >= labels.unsqueeze(1)).long()
+    log_q = promoted(logits).gather(1, columns).log_softmax(dim=1)
+    # not torch.special.entr: its gradient is infinite where q underflows to 0
+    return (log_q.exp() * log_q).sum(dim=1).neg()
+
+
+def complement_cross_entropy(logits: Tensor, labels: Tensor, *, gamma: float, variant: Variant) -> Tensor:
+    """Return CE + gamma/(K-1) * C (``paper``), or what the released code computes (``official``).
+
+    ``official`` is CE - gamma/K * C: at gamma=-1 it *adds* C/K, and so sharpens the distribution over the
+    wrong classes where the paper flattens it. The code's ``balancing_factor`` is -gamma. Its additive
+    constants 1e-7 and 1e-10 against log(0) are left out: nothing here divides by 1 - p_y.
+
+    Args:
+        logits: z, shape (B, K), K at least 2.
+        labels: y, int64, shape (B,).
+        gamma: modulating factor, at most 0; 0 is cross entropy.
+        variant: ``paper`` or ``official``.
+
+    Returns:
+        Shape (B,), nats; with ``paper`` it can be negative.
+
+    Raises:
+        BadInput: gamma above 0, or an unknown variant.
+
+    Source: Kim, Lee and Jeon, 2021, eqs 4 and 5; the authors' released class CCE.
+
+    >>> z, y = torch.zeros(1, 3), torch.tensor([0])
+    >>> complement_cross_entropy(z, y, gamma=-1.0, variant="paper")  # log 3 - log(2)/2
+    tensor([0.7520])
+    """
+    if not gamma <= 0:
+        raise BadInput(f"`gamma` must be < 0, got {gamma}")
+    classes = logits.shape[1]
+    if variant == "paper":
+        weight = gamma / (classes - 1)
+    elif variant == "official":
+        weight = -gamma / classes
+    else:
+        raise unknown_name("variant", variant, ("paper", "official"))
+    return cross_entropy(logits, labels) + weight * complement_entropy(logits, labels)

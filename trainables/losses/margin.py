@@ -1,0 +1,94 @@
+"""Losses with label-distribution-aware margins on cosines: LDAM and ELM."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from trainables.errors import BadInput
+from trainables.losses.cross_entropy import cross_entropy, promoted, target_mask
+
+
+def class_margins(class_counts: Tensor, max_margin: float) -> Tensor:
+    """Return the margins D_j = M * n_j^(-1/4) / max_k n_k^(-1/4); the rarest class gets M.
+
+    Args:
+        class_counts: n, training images per class, shape (K,), each at least 1.
+        max_margin: M, in units of the cosine, at least 0.
+
+    Returns:
+        D, float64, shape (K,), each in [0, M].
+
+    Raises:
+        BadInput: a class without images, or a negative margin.
+
+    Source: Cao, Wei, Gaidon, Arechiga and Ma, 2019, with the normalisation of their code; Kato and Hotta,
+    2023, below eq 5.
+
+    >>> class_margins(torch.tensor([160000, 10000, 16]), 0.5)
+    tensor([0.0500, 0.1000, 0.5000], dtype=torch.float64)
+    """
+    if not max_margin >= 0:
+        raise BadInput(f"`max_margin` must be >= 0, got {max_margin}")
+    counts = class_counts.double()
+    if not bool((counts > 0).all()):
+        raise BadInput(f"`class_counts` must be at least 1 in every class, got {class_counts.tolist()}")
+    return max_margin * (counts / counts.min()) ** -0.25
+
+
+def ldam_loss(cosines: Tensor, labels: Tensor, *, margins: Tensor, scale: float) -> Tensor:
+    """Return CE(s * (z - D_y * onehot_y)): LDAM is ELM with lam=0.
+
+    Args:
+        cosines: z, shape (B, K), raw cosines in [-1, 1].
+        labels: y, int64, shape (B,).
+        margins: D of `class_margins`, shape (K,), on the device of the cosines.
+        scale: s.
+
+    Returns:
+        Shape (B,), nats, at least 0.
+
+    Source: Cao et al., 2019, with the scale s of their code on every cosine; Kato and Hotta, 2023, eq 5 (eq 4
+    lacks s in its denominator and is not followed).
+
+    >>> ldam_loss(torch.zeros(1, 2), torch.tensor([0]), margins=torch.tensor([0.5, 0.1]), scale=2.0)
+    tensor([1.3133])
+    """
+    return enlarged_margin_loss(cosines, labels, margins=margins, scale=scale, lam=0.0)
+
+
+def enlarged_margin_loss(
+    cosines: Tensor, labels: Tensor, *, margins: Tensor, scale: float, lam: float
+) -> Tensor:
+    """Return ELM, CE(s * (z - (D_y - lam * D_c*) * onehot_y)), c* the wrong class of largest cosine.
+
+    The sign follows the equations: a positive lam D_c* is added to the target's cosine (lam=1 with equal
+    counts is CE(s*z)). c* is an index, a constant to the gradient; of equal cosines any one is taken.
+
+    Args:
+        cosines: z, shape (B, K), raw cosines in [-1, 1], K at least 2.
+        labels: y, int64, shape (B,).
+        margins: D of `class_margins`, shape (K,), on the device of the cosines.
+        scale: s.
+        lam: lambda; 0 is LDAM.
+
+    Returns:
+        Shape (B,), nats, at least 0.
+
+    Source: Kato and Hotta, 2023, eq 6; eq 7 lacks s in its denominator and is not followed.
+
+    >>> D = torch.tensor([0.5, 0.1])
+    >>> enlarged_margin_loss(torch.zeros(1, 2), torch.tensor([0]), margins=D, scale=2.0, lam=1.0)
+    tensor([1.1711])
+    """
+    z = promoted(cosines)
+    is_target = target_mask(labels, z.shape[1])
+    shift = -_target_margin(z.detach(), labels, margins.to(z.dtype), is_target, lam)
+    return cross_entropy(scale * torch.where(is_target, z + shift.unsqueeze(1), z), labels)
+
+
+def _target_margin(z: Tensor, labels: Tensor, margins: Tensor, is_target: Tensor, lam: float) -> Tensor:
+    if lam == 0:
+        return margins[labels]
+    rival = z.masked_fill(is_target, -torch.inf).argmax(dim=1)
+    return margins[labels] - lam * margins[rival]

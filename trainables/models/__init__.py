@@ -1,0 +1,59 @@
+"""Networks from images to features; importing this package does not import torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trainables.errors import BadInput, unknown_name
+from trainables.models.names import MODELS
+
+if TYPE_CHECKING:
+    from trainables.models.backbone import Backbone
+
+__all__ = ["MIN_IMAGE_SIZE", "MODELS", "build_backbone"]
+
+MIN_IMAGE_SIZE = 8
+"""Smallest height and width in pixels; three halvings leave one pixel of it."""
+
+
+def build_backbone(name: str, in_channels: int, image_size: int) -> Backbone:
+    """Build a randomly initialised network from images to features; the head belongs to the method.
+
+    The initial weights are drawn from torch's global generator, so equal seeds give equal networks.
+
+    Args:
+        name: one of `MODELS`.
+        in_channels: channels C of the images, 1 for grey and 3 for colour.
+        image_size: height and width of the images in pixels, at least `MIN_IMAGE_SIZE`. Up to 64 the
+            torchvision families get a stem without early reductions.
+
+    Returns:
+        A module from images (B, C, image_size, image_size) to features (B, feature_dim), both floating
+        point, with the attribute ``feature_dim``.
+
+    Raises:
+        BadInput: the name is not in `MODELS`, there is no channel, or the images are too small.
+
+    >>> build_backbone("resnet32", in_channels=3, image_size=32).feature_dim
+    64
+    """
+    check_backbone(name, in_channels, image_size)
+    from trainables.models.builders import BUILDERS  # imports torch and torchvision, which takes seconds
+
+    return BUILDERS[name](in_channels, image_size)
+
+
+def check_backbone(name: str, in_channels: int, image_size: int) -> None:
+    """Raise `BadInput` where `build_backbone` would, without importing torch.
+
+    >>> check_backbone("resnet-32", 3, 32)
+    Traceback (most recent call last):
+        ...
+    trainables.errors.BadInput: unknown model 'resnet-32'; did you mean 'resnet32'? ...
+    """
+    if name not in MODELS:
+        raise unknown_name("model", name, MODELS)
+    if in_channels < 1:
+        raise BadInput(f"`in_channels` must be at least 1, got {in_channels}")
+    if image_size < MIN_IMAGE_SIZE:
+        raise BadInput(f"`image_size` must be at least {MIN_IMAGE_SIZE} pixels, got {image_size}")

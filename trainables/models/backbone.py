@@ -1,0 +1,41 @@
+"""What every network here is: a module that says how many features it gives."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+SMALL_IMAGE_SIZE = 64
+"""Images up to this height and width, in pixels, get a stem without early reductions."""
+
+
+class Backbone(nn.Module):
+    """A network from images (B, C, H, W) to features (B, feature_dim).
+
+    Attributes:
+        feature_dim: number of features per image.
+    """
+
+    feature_dim: int
+
+    def __init__(self, feature_dim: int, network: nn.Module) -> None:
+        super().__init__()
+        self.feature_dim = feature_dim
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return features (B, feature_dim) of images (B, C, H, W)."""
+        features: Tensor = self.network(images)
+        return features
+
+
+def init_for_relu(network: nn.Module) -> None:
+    """Draw every convolution and linear layer from N(0, 2 / fan_in) and set biases to zero, in place.
+
+    Source: He et al. 2015, "Delving deep into rectifiers", eq. 10; the released code of LDAM and M2m
+    does the same (and leaves biases at torch's default).
+    """
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

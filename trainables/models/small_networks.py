@@ -1,0 +1,48 @@
+"""Networks that train on a processor in minutes: the affinity paper's, a strided one and a perceptron."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from trainables.models.backbone import Backbone, init_for_relu
+
+
+def affinity_conv(feature_dim: int, in_channels: int, image_size: int) -> Backbone:
+    """Build the MNIST network of the affinity paper up to its last hidden layer.
+
+    Source: Hayat et al. 2019, section 4.2: "four hidden layers having three convolution layers (32, 64 and
+    128 filters of 5x5), one fully connected layer (128 neurons), and an output layer". The text is silent on
+    the rest. Taken here: padding 2, ReLU, and 2x2 max pooling after each convolution, no batch normalisation.
+    """
+    layers: list[nn.Module] = []
+    before, side = in_channels, image_size
+    for channels in (32, 64, 128):
+        layers += [nn.Conv2d(before, channels, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)]
+        before, side = channels, side // 2
+    network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(before * side * side, feature_dim))
+    init_for_relu(network)
+    return Backbone(feature_dim, network)
+
+
+def conv_tiny(in_channels: int, image_size: int) -> Backbone:
+    """Build two 3x3 convolutions of stride 2 (16 and 32 channels) and a layer of 64 features."""
+    side = (image_size + 3) // 4  # a padded convolution of stride 2 leaves ceil(side / 2)
+    network = nn.Sequential(
+        nn.Conv2d(in_channels, 16, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(32 * side * side, 64),
+        nn.ReLU(),
+    )
+    init_for_relu(network)
+    return Backbone(64, network)
+
+
+def mlp(in_channels: int, image_size: int) -> Backbone:
+    """Build a perceptron of two hidden layers of 256 units on the flattened pixels."""
+    pixels = in_channels * image_size * image_size
+    network = nn.Sequential(nn.Flatten(), nn.Linear(pixels, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU())
+    init_for_relu(network)
+    return Backbone(256, network)

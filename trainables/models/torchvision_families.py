@@ -1,0 +1,90 @@
+"""Torchvision's families without classifier, with stems that fit small images.
+
+Torchvision's networks reduce an image 32-fold (SqueezeNet 16-fold): of 32x32 pixels one remains, long before
+the end. For images of up to `SMALL_IMAGE_SIZE` pixels every family here reduces 8-fold, so that 32x32 ends as
+4x4 and 8x8 as one pixel. The dropout of a classifier goes with it, since the head belongs to the method;
+EfficientNet's stochastic depth stays, being part of its blocks (it draws from torch's global generator).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from trainables.models.backbone import SMALL_IMAGE_SIZE, Backbone
+
+Make = Callable[..., Any]
+"""A constructor of torchvision, which has no type hints: the network's parts are untyped too."""
+
+_fan_out = partial(nn.init.kaiming_normal_, mode="fan_out", nonlinearity="relu")
+
+
+def resnet(make: Make, in_channels: int, image_size: int) -> Backbone:
+    """Build a ResNet or ResNeXt; small images meet a 3x3 stem of stride 1 and no max pooling."""
+    network = make(num_classes=1)
+    network.conv1 = _stem(network.conv1, in_channels, image_size, _fan_out)
+    if image_size <= SMALL_IMAGE_SIZE:
+        network.maxpool = nn.Identity()
+    feature_dim = network.fc.in_features
+    network.fc = nn.Identity()
+    return Backbone(feature_dim, network)
+
+
+def densenet(make: Make, in_channels: int, image_size: int) -> Backbone:
+    """Build a DenseNet; small images meet a 3x3 stem of stride 1 and no max pooling."""
+    network = make(num_classes=1)
+    network.features.conv0 = _stem(network.features.conv0, in_channels, image_size, nn.init.kaiming_normal_)
+    if image_size <= SMALL_IMAGE_SIZE:
+        network.features.pool0 = nn.Identity()
+    feature_dim = network.classifier.in_features
+    network.classifier = nn.Identity()
+    return Backbone(feature_dim, network)
+
+
+def squeezenet(make: Make, in_channels: int, image_size: int) -> Backbone:
+    """Build a SqueezeNet; small images meet a 3x3 stem of stride 1, its three max poolings stay.
+
+    Deviation: the original classifies every pixel by a 1x1 convolution and ReLU, then averages; here the last
+    512 maps are averaged into features, so that any head fits.
+    """
+    network = make(num_classes=1)
+    network.features[0] = _stem(network.features[0], in_channels, image_size, nn.init.kaiming_uniform_)
+    network.classifier = nn.AdaptiveAvgPool2d(1)
+    return Backbone(512, network)
+
+
+def efficientnet(make: Make, in_channels: int, image_size: int) -> Backbone:
+    """Build an EfficientNet; for small images the stem and the first reducing stage have stride 1."""
+    network = make(num_classes=1)
+    network.features[0][0] = _stem(network.features[0][0], in_channels, image_size, _fan_out)
+    if image_size <= SMALL_IMAGE_SIZE:
+        _keep_resolution(network.features[2])
+    feature_dim = network.classifier[1].in_features
+    network.classifier = nn.Identity()
+    return Backbone(feature_dim, network)
+
+
+def _stem(original: nn.Conv2d, in_channels: int, image_size: int, init: Callable[..., Any]) -> nn.Conv2d:
+    """Replace a first convolution by one for these images, drawn as its family draws."""
+    small = image_size <= SMALL_IMAGE_SIZE
+    stem = nn.Conv2d(
+        in_channels,
+        original.out_channels,
+        kernel_size=3 if small else original.kernel_size,  # type: ignore[arg-type]
+        stride=1 if small else original.stride,  # type: ignore[arg-type]
+        padding=1 if small else original.padding,  # type: ignore[arg-type]
+        bias=original.bias is not None,
+    )
+    init(stem.weight)
+    if stem.bias is not None:
+        nn.init.zeros_(stem.bias)
+    return stem
+
+
+def _keep_resolution(stage: nn.Module) -> None:
+    for module in stage.modules():
+        if isinstance(module, nn.Conv2d) and module.stride == (2, 2):
+            module.stride = (1, 1)

@@ -1,0 +1,96 @@
+"""A trial's folder: its configuration, its epochs and its end, as JSON that survives a kill at any moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+Record = dict[str, Any]
+
+
+def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write a file so that readers see the old content or the new, never a part.
+
+    Args:
+        path: the file to create or replace.
+        content: all of it.
+        durable: wait until the bytes are on the disk, so that a power cut cannot empty the file either.
+    """
+    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    with scratch.open("wb") as file:
+        file.write(content)
+        file.flush()
+        if durable:
+            os.fsync(file.fileno())
+    os.replace(scratch, path)
+
+
+class TrialFolder:
+    """One trial's files.
+
+    Every attempt at the trial appends epochs to a file of its own, so that a process that outlives its
+    driver for a moment cannot garble what its successor writes. Readers merge the attempts by epoch.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Name the folder; nothing is created before something is written."""
+        self.path = path
+        self._epochs_file = path / f"epochs-{uuid.uuid4().hex[:12]}.jsonl"
+
+    def write_config(self, config: Record) -> None:
+        """Store what determines the trial."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.path / "trial.json", json.dumps(config, indent=1, sort_keys=True).encode())
+
+    def append_epoch(self, record: Record) -> None:
+        """Add one finished epoch; it is on the disk when this returns."""
+        with self._epochs_file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def attempts(self) -> list[list[Record]]:
+        """Return the epochs of every attempt, as written; a line cut off by a kill is left out."""
+        files = sorted(self.path.glob("epochs-*.jsonl"), key=lambda file: file.stat().st_mtime_ns)
+        return [_whole_lines(file) for file in files]
+
+    def history(self) -> list[Record]:
+        """Return one record per epoch, in order, over all attempts."""
+        by_epoch = {record["epoch"]: record for attempt in self.attempts() for record in attempt}
+        return [by_epoch[epoch] for epoch in sorted(by_epoch)]
+
+    def write_evaluation(self, evaluation: Record) -> None:
+        """Store what the newest epoch's validation found: recall and confusion by class.
+
+        Not waited for: the numbers can be had again from a checkpoint.
+        """
+        write_atomically(self.path / "evaluation.json", json.dumps(evaluation).encode(), durable=False)
+
+    def evaluation(self) -> Record | None:
+        """Return what `write_evaluation` stored last, or None when no epoch was finished."""
+        return _read_json(self.path / "evaluation.json")
+
+    def config(self) -> Record | None:
+        """Return what `write_config` stored, or None."""
+        return _read_json(self.path / "trial.json")
+
+
+def _read_json(path: Path) -> Record | None:
+    try:
+        loaded: Record = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return loaded
+
+
+def _whole_lines(path: Path) -> list[Record]:
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return records

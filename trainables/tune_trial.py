@@ -1,0 +1,126 @@
+"""The Ray Tune Trainable around the training loop: one step is one epoch, actors are reused."""
+
+from __future__ import annotations
+
+import gc
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+
+from trainables.checkpoints import newest_checkpoint, save_checkpoint
+from trainables.config import TrialConfig
+from trainables.data import load
+from trainables.device import device_name
+from trainables.environment import describe_environment
+from trainables.finite import NonFiniteLoss
+from trainables.metrics import recall_per_class
+from trainables.train import Trainer
+from trainables.trial_folder import Record, TrialFolder
+
+_LOST_CAUSES = (NonFiniteLoss, torch.OutOfMemoryError)
+"""Errors that the same trial would meet again: it fails alone and is not tried once more."""
+
+
+class ImbalanceTrial(tune.Trainable):
+    """One trial under Ray Tune.
+
+    Its configuration is ``{"trial": TrialConfig as JSON, "folder": path, "threads": n}``. Checkpoints are
+    written into the trial's own folder and not through Tune, so that whoever holds the folder can continue:
+    the same actor, another node, or a new driver after everything died.
+    """
+
+    _trainer: Trainer | None
+    _folder: TrialFolder
+    _failure: str | None
+    _record: Record | None
+    _saved_at: float
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Build the trial and continue from its newest checkpoint, if it has one."""
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Free one trial and build the next in the same process."""
+        self._free()
+        self._begin(new_config)
+        return True
+
+    def cleanup(self) -> None:
+        """Free the trial."""
+        self._free()
+
+    def step(self) -> dict[str, Any]:
+        """Run one epoch; report a lost cause instead of raising it."""
+        trainer = self._trainer
+        if trainer is not None and not trainer.finished:
+            try:
+                self._run_epoch(trainer)
+            except _LOST_CAUSES as error:
+                self._give_up(error)
+        if self._failure is not None or trainer is None:
+            return {"failure": self._failure, "done": True}
+        return {"record": self._record, "done": trainer.finished}
+
+    def _give_up(self, error: Exception) -> None:
+        self._failure = f"{type(error).__name__}: {error}"
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        torch.set_num_threads(int(config["threads"]))
+        self._trainer = self._failure = self._record = None
+        self._saved_at = time.monotonic()
+        self._folder = TrialFolder(Path(config["folder"]))
+        trial = TrialConfig.model_validate(config["trial"])
+        try:
+            trainer = Trainer(trial, load(trial.data))
+        except _LOST_CAUSES as error:
+            self._give_up(error)
+            return
+        self._describe(trainer)
+        state = newest_checkpoint(self._folder.path)
+        if state is not None:
+            trainer.load(state)
+            self._record = {record["epoch"]: record for record in self._folder.history()}[trainer.epoch]
+        self._trainer = trainer
+
+    def _describe(self, trainer: Trainer) -> None:
+        environment = describe_environment(device_name(trainer.device))
+        environment["threads"] = torch.get_num_threads()
+        environment["precision"] = str(trainer.autocast or torch.float32).removeprefix("torch.")
+        self._folder.write_config(
+            {
+                "trial": trainer.config.model_dump(mode="json"),
+                "data_fingerprint": trainer.data.fingerprint,
+                "environment": environment,
+            }
+        )
+
+    def _run_epoch(self, trainer: Trainer) -> None:
+        self._record = trainer.run_epoch()
+        self._folder.append_epoch(self._record)
+        self._write_evaluation(trainer)
+        due = time.monotonic() - self._saved_at >= trainer.config.training.checkpoint_seconds
+        if due or trainer.finished:
+            save_checkpoint(self._folder.path, trainer.epoch, trainer.state())
+            self._saved_at = time.monotonic()
+
+    def _write_evaluation(self, trainer: Trainer) -> None:
+        evaluation, data = trainer.evaluation, trainer.data
+        assert evaluation is not None
+        self._folder.write_evaluation(
+            {
+                "epoch": trainer.epoch,
+                "recall": recall_per_class(evaluation.confusion.numpy()).tolist(),
+                "confusion": evaluation.confusion.tolist(),
+                "class_counts": data.class_counts.tolist(),
+                "class_names": list(data.class_names),
+            }
+        )
+
+    def _free(self) -> None:
+        self._trainer = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
