@@ -47,7 +47,7 @@ $(STAMP): requirements.lock pyproject.toml
 	fi; \
 	set -x; \
 	"$${install[@]}" --requirement requirements.lock; \
-	"$${install[@]}" --no-deps --editable .
+	"$${install[@]}" --no-deps --no-build-isolation --editable .
 	touch $@
 
 # A second `make quickstart` finds the study there and goes on with it, which for a finished study does nothing.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -46,6 +47,12 @@ class Range(Frozen):
     def _mirrored(self) -> bool:
         return self.scale == "log" and self.high < 0
 
+    @property
+    def examples(self) -> tuple[float, ...]:
+        """Both ends and, unless only whole numbers are searched, a broken one between them."""
+        ends = (self.low, self.high)
+        return ends if self.integer else (*ends, self.low + (self.high - self.low) / math.pi)
+
     def searched_name(self, name: str) -> str:
         """Return the name under which the ledger holds the translated value of a field."""
         return f"-{name}" if self._mirrored else f"1-{name}" if self.scale == "log-complement" else name
@@ -75,6 +82,11 @@ class Choices(Frozen):
     """A list of values without order."""
 
     choices: tuple[Scalar, ...] = Field(min_length=2)
+
+    @property
+    def examples(self) -> tuple[Scalar, ...]:
+        """All of them."""
+        return self.choices
 
     def searched_name(self, name: str) -> str:
         """Return the name under which the ledger holds the value of a field: its own."""

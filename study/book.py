@@ -66,14 +66,19 @@ class TrialBook:
     def _already_done(self, assignment: Assignment) -> bool:
         """Take in what an interrupted trial wrote but its dead driver did not; tell whether that ends it."""
         history = TrialFolder(self.trial_folder(assignment)).history()
-        cell, metric = self._ledger.of(assignment), self._ledger.study.search.metric
+        cell, number, epochs = self._ledger.of(assignment), assignment.number, assignment.cell.base.training.epochs
         for record in history:
-            cell.report(assignment.number, record["epoch"], float(record[metric]))
-        if not history or history[-1]["epoch"] < assignment.cell.base.training.epochs:
-            return False
-        cell.complete(assignment.number, float(history[-1][metric]))
-        self._listener(assignment, True)
-        return True
+            value = float(record[self._ledger.study.search.metric])
+            stop = cell.report(number, record["epoch"], value)
+            if record["epoch"] >= epochs:
+                cell.complete(number, value)
+            elif stop:  # the driver died between this judgement and its telling
+                cell.prune(number)
+            else:
+                continue
+            self._listener(assignment, True)
+            return True
+        return False
 
     def result(self, tune_id: str, result: dict[str, Any]) -> bool:
         """Take in one finished epoch.

@@ -11,7 +11,7 @@ from study.spec import DataSpec, MethodSpec, StudySpec
 from trainables.composition import stage_start
 from trainables.config import DataConfig, MethodConfig, TrialConfig
 from trainables.errors import BadInput
-from trainables.methods import hyperparameters, last_switch
+from trainables.methods import hyperparameters, last_switch, method_named
 
 _TRAINING = "training."
 
@@ -40,8 +40,10 @@ class Cell:
 
     @property
     def first_decision(self) -> int:
-        """Epochs before the last stage begins: what is searched cannot be judged before it."""
-        return stage_start(last_switch(self.base.method), self.base.training.epochs)
+        """Epochs before the last stage has begun in every trial: what is searched cannot be judged before it."""
+        searched = self.space.get(method_named(self.base.method.name).deferral or "")
+        begin = max(map(float, searched.examples)) if searched else last_switch(self.base.method)
+        return stage_start(begin, self.base.training.epochs)
 
     def paper_values(self) -> dict[str, Any]:
         """Return the value of every searched name in the base configuration."""

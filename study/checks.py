@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from search_spaces import SPACES, Choices
+from search_spaces import SPACES, Dimension
 from study.spec import MethodSpec, StudySpec
 from study.yaml_file import with_overrides
-from trainables.config import MethodConfig
+from trainables.config import MethodConfig, TrainingConfig
 from trainables.errors import BadInput, unknown_name
 
 _TAGS = {"range", "choices"}
@@ -36,32 +36,39 @@ def checked_spec(given: dict[str, Any], overrides: tuple[str, ...], *, source: s
         except BadInput as error:
             raise BadInput(f"{source}: methods[{number}]: {error}") from None
     _check_model(spec, source)
+    for name, dimension in spec.search.training.items():
+        _check_training(spec, name, dimension, source)
     return spec
 
 
 def error_lines(error: ValidationError) -> list[str]:
     """Say what pydantic found, a line each: path, what is allowed, what was given."""
     lines = []
-    faults = error.errors()
-    # a list whose only item is faulty is also reported as too short
-    for item in [fault for fault in faults if fault["type"] != "too_short"] or faults:
+    places = [fault["loc"] for fault in error.errors()]
+    for item in error.errors():
+        place, depth = item["loc"], len(item["loc"])
+        # a list whose only item is faulty is also reported as too short
+        if item["type"] == "too_short" and any(p[:depth] == place and len(p) > depth for p in places):
+            continue
         said = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
         given = item["input"]
-        shown = f", got {given!r}" if isinstance(given, (str, int, float, bool)) else ""
+        plain = isinstance(given, (str, int, float, bool)) and f"'{given}'" not in said
+        shown = f", got {given!r}" if plain else ""
         lines.append(f"{_path(item['loc'])}: {said}{shown}")
     return lines
 
 
 def _path(location: tuple[int | str, ...]) -> str:
     path = ""
-    for step in location:
-        if step not in _TAGS:
+    for before, step in zip(("", *location), location, strict=False):
+        # pydantic names the kind of a dimension before its field, and one field is named like its kind
+        if step not in _TAGS or before in _TAGS:
             path += f"[{step}]" if isinstance(step, int) else f".{step}"
     return path.lstrip(".") or "the file"
 
 
 def check_method(method: MethodSpec) -> None:
-    """Check a method's name, preset, values and searched ranges, the ends of each included.
+    """Check a method's name, preset, values and searched ranges, by examples of what each holds.
 
     Raises:
         BadInput: the first fault; the method's own bounds say what is allowed.
@@ -76,19 +83,28 @@ def check_method(method: MethodSpec) -> None:
             raise unknown_name(f"searched value of {method.name}", name, fields)
         if method.search is not None and name in method.values:
             raise BadInput(f"`{name}` stands under both `values` and `search`; it can be only one of them")
-        ends = dimension.choices if isinstance(dimension, Choices) else (dimension.low, dimension.high)
-        for end in ends:
-            _check_end(method, name, dimension.decode(end) if isinstance(dimension, Choices) else end)
+        for value in dimension.examples:
+            _check_value(method, name, value)
 
 
-def _check_end(method: MethodSpec, name: str, end: Any) -> None:
+def _check_value(method: MethodSpec, name: str, value: Any) -> None:
     from trainables.methods import hyperparameters
 
-    values = {**method.values, name: end}
+    values = {**method.values, name: value}
     try:
         hyperparameters(MethodConfig(name=method.name, preset=method.preset, hyperparameters=values))
     except BadInput as error:
         raise BadInput(f"search.{name}: {error}") from None
+
+
+def _check_training(spec: StudySpec, name: str, dimension: Dimension, source: str) -> None:
+    from trainables.methods import describe
+
+    for value in dimension.examples:
+        try:
+            TrainingConfig.model_validate({**spec.training.model_dump(), name: value})
+        except ValidationError as error:
+            raise BadInput(f"{source}: search.training.{name}: {describe(error)}") from None
 
 
 def _check_model(spec: StudySpec, source: str) -> None:

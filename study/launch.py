@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -47,25 +48,49 @@ class Outcome:
     idle: bool = False
 
 
-def run(spec: StudySpec, storage: Path, *, address: str | None, console: Console) -> Outcome:
+def run(
+    spec: StudySpec, storage: Path, *, address: str | None, console: Console, source: str = "the study file"
+) -> Outcome:
     """Start a new study.
+
+    Args:
+        spec: the checked study.
+        storage: the folder of all studies.
+        address: of a running Ray cluster; None starts Ray on this machine.
+        console: where progress is shown.
+        source: what messages call the study file.
 
     Raises:
         BadInput: anything that is wrong with the study, the data or the storage, before Ray starts.
     """
     folder = StudyFolder(storage, spec.name)
-    if folder.spec_path.exists():
-        folder.create(spec, {})  # raises: the name is taken
+    folder.refuse_taken()
     cells = expand(spec)
     check_resources(spec.resources, address)
-    data = check_data(spec, cells, console)
-    folder.create(spec, data)
+    data = check_data(spec, cells, console, source=source)
     with folder.driver_lock():
+        folder.create(spec, data)
         return _drive(spec, cells, folder, address, console)
 
 
-def resume(name: str, storage: Path, overrides: tuple[str, ...], *, address: str | None, console: Console) -> Outcome:
+def resume(
+    name: str,
+    storage: Path,
+    overrides: tuple[str, ...],
+    *,
+    address: str | None,
+    console: Console,
+    data_dir: Path | None = None,
+) -> Outcome:
     """Continue a stored study where its ledger stands, perhaps with a larger budget.
+
+    Args:
+        name: of the stored study.
+        storage: the folder of all studies.
+        overrides: ``path=value`` pairs; only what `RAISABLE` names may change.
+        address: of a running Ray cluster; None starts Ray on this machine.
+        console: where progress is shown.
+        data_dir: where the data folders stand now, if they were moved.
 
     Raises:
         BadInput: no such study, a change that would make old and new trials incomparable, changed data.
@@ -73,10 +98,12 @@ def resume(name: str, storage: Path, overrides: tuple[str, ...], *, address: str
     folder = StudyFolder(storage, name)
     before, spec = folder.read_spec(), folder.read_spec(overrides)
     _refuse_changes(before, spec)
+    spec = spec.with_data_dir(data_dir, everywhere=True)
     cells = expand(spec)
     with folder.driver_lock():
         ledger = Ledger(spec, cells, open_storage(folder.path, spec.records.ledger))
         if ledger.remaining() == 0:
+            _catch_up(folder, console)
             return Outcome(
                 folder,
                 ExitCode.DONE,
@@ -85,10 +112,20 @@ def resume(name: str, storage: Path, overrides: tuple[str, ...], *, address: str
                 idle=True,
             )
         check_resources(spec.resources, address)
-        if check_data(spec, cells, console) != folder.read_data():
+        if check_data(spec, cells, console, source=str(folder.spec_path)) != folder.read_data():
             raise BadInput(f"study '{name}': the data changed since it was started; start a new study")
         folder.write_spec(spec)
         return _drive(spec, cells, folder, address, console)
+
+
+def _catch_up(folder: StudyFolder, console: Console) -> None:
+    """Complete the records: the driver may have died after the last trial's end but before it was recorded."""
+    from study.records import record_study
+
+    try:
+        record_study(folder)
+    except BadInput as error:
+        console.print(f"{error}; later: study record {folder.name}", style="yellow", highlight=False)
 
 
 def _refuse_changes(before: StudySpec, after: StudySpec) -> None:
@@ -123,7 +160,8 @@ def _drive(spec: StudySpec, cells: list[Cell], folder: StudyFolder, address: str
     try:
         book = TrialBook(ledger, folder.path, listener=recorder.touch, deadline=deadline)
         progress.attach(book)
-        with progress:
+        # Tune takes an interrupt itself while it runs; one that comes as Ray starts or stops ends up here
+        with suppress(KeyboardInterrupt), progress:
             _fit(spec, book, ledger, folder, address, progress)
     finally:
         recorder.close()

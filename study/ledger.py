@@ -9,6 +9,7 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -100,20 +101,40 @@ class CellLedger:
 
     def ask(self) -> Assignment:
         """Start the next trial: the paper's setting, then what the searcher proposes."""
-        number = self.started
-        self._study.sampler = build_searcher(self._spec.search.searcher, self._spec.seed, self.cell.name, number)
+        self._study.sampler = self._searcher(self.started)
         return self._assign(self._study.ask())
 
     def running(self) -> list[Assignment]:
         """Return the trials that were started and not ended, also those whose values were cut off."""
-        return [self._assign(Trial(self._study, t._trial_id)) for t in self.trials(TrialState.RUNNING)]
+        return [self._assign(self._whole(trial)) for trial in self.trials(TrialState.RUNNING)]
+
+    def _searcher(self, number: int) -> BaseSampler:
+        return build_searcher(self._spec.search.searcher, self._spec.seed, self.cell.name, number)
 
     def _assign(self, trial: Trial) -> Assignment:
-        params = {}
-        for name, dimension in self.cell.space.items():
-            searched = dimension.searched_name(name)
-            params[searched] = _suggest(trial, searched, dimension.distribution())
-        return Assignment(self.cell, trial.number, decode(self.cell.space, params))
+        return Assignment(self.cell, trial.number, decode(self.cell.space, self._suggested(trial)))
+
+    def _suggested(self, trial: Trial) -> dict[str, Any]:
+        dimensions = {d.searched_name(name): d for name, d in self.cell.space.items()}
+        return {name: _suggest(trial, name, d.distribution()) for name, d in dimensions.items()}
+
+    def _whole(self, trial: FrozenTrial) -> Trial:
+        """Give a trial that was cut off while its values were drawn those that it would have had.
+
+        A searcher asked for the missing ones alone would draw others, so it is asked for all of them again, on
+        a copy of the trials that were there.
+        """
+        missing = {d.searched_name(name) for name, d in self.cell.space.items()} - trial.params.keys()
+        if missing and "fixed_params" not in trial.system_attrs:
+            copy = optuna.create_study(direction=self._study.direction, sampler=self._searcher(trial.number))
+            copy.add_trials(self.trials()[: trial.number])
+            asked = copy.ask()
+            self._suggested(asked)
+            for name in missing:
+                distribution = asked.distributions[name]
+                value = distribution.to_internal_repr(asked.params[name])
+                self._storage.set_trial_param(trial._trial_id, name, value, distribution)
+        return Trial(self._study, trial._trial_id)
 
     def _trial(self, number: int) -> FrozenTrial:
         return self._study.get_trials(deepcopy=False)[number]

@@ -8,18 +8,19 @@ from rich.console import Console
 
 from study.cells import Cell
 from study.spec import ResourcesSpec, StudySpec
-from trainables.data import prepare
+from trainables.data import DataSummary, prepare
 from trainables.errors import BadInput
 from trainables.models import check_backbone
 
 
-def check_data(spec: StudySpec, cells: list[Cell], console: Console) -> dict[str, str]:
+def check_data(spec: StudySpec, cells: list[Cell], console: Console, *, source: str) -> dict[str, str]:
     """Read, decode and cache the data of every cell, so that no trial meets a broken file.
 
     Args:
         spec: the study, for the network that must fit the images.
         cells: the cells; those of one data set and profile share their data.
         console: says how many images every profile leaves.
+        source: the study file's name, for messages.
 
     Returns:
         ``dataset/profile`` -> fingerprint of the chosen images and labels.
@@ -32,8 +33,7 @@ def check_data(spec: StudySpec, cells: list[Cell], console: Console) -> dict[str
         place = f"{cell.dataset}/{cell.profile}"
         if place in fingerprints:
             continue
-        summary = prepare(cell.base.data)
-        check_backbone(spec.model.name, summary.image_shape[0], summary.image_shape[1])
+        summary = _summary(spec, cell, source)
         fingerprints[place] = summary.fingerprint
         counts = summary.class_counts
         console.print(
@@ -42,6 +42,17 @@ def check_data(spec: StudySpec, cells: list[Cell], console: Console) -> dict[str
             highlight=False,
         )
     return fingerprints
+
+
+def _summary(spec: StudySpec, cell: Cell, source: str) -> DataSummary:
+    place = next(f"data[{i}]" for i, data in enumerate(spec.data) if cell.base.data in data.configs())
+    try:
+        summary = prepare(cell.base.data)
+        place = "model"
+        check_backbone(spec.model.name, summary.image_shape[0], summary.image_shape[1])
+    except BadInput as error:
+        raise BadInput(f"{source}: {place}: {error}") from None
+    return summary
 
 
 def check_resources(resources: ResourcesSpec, address: str | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from search_spaces import Dimension
 from study.yaml_file import read_yaml
@@ -104,7 +104,7 @@ class PrunerSpec(Frozen):
     Attributes:
         name: ``none``, ``median``, ``percentile`` or ``successive-halving``.
         warmup_epochs: no decision before so many epochs.
-        startup_trials: no decision before so many trials of the cell ended (median, percentile).
+        startup_trials: no decision before so many trials of the cell are complete (median, percentile).
         percentile: keep the best so many percent (percentile).
         reduction_factor: one in so many is promoted (successive halving).
     """
@@ -136,16 +136,22 @@ class SearchSpec(Frozen):
     wall_hours: float | None = Field(None, gt=0)
     concurrency: int | None = Field(None, ge=1)
 
-    @model_validator(mode="after")
-    def _names(self) -> SearchSpec:
+    @field_validator("metric")
+    @classmethod
+    def _known_metric(cls, metric: str) -> str:
         from trainables.metrics import METRICS
 
-        if self.metric not in METRICS:
-            raise unknown_name("metric", self.metric, METRICS)
-        for name in self.training:
+        if metric not in METRICS:
+            raise unknown_name("metric", metric, METRICS)
+        return metric
+
+    @field_validator("training")
+    @classmethod
+    def _searchable(cls, training: dict[str, Dimension]) -> dict[str, Dimension]:
+        for name in training:
             if name not in SEARCHABLE_TRAINING:
                 raise unknown_name("searched training value", name, SEARCHABLE_TRAINING)
-        return self
+        return training
 
 
 class ResourcesSpec(Frozen):
@@ -181,6 +187,22 @@ class StudySpec(Frozen):
     search: SearchSpec = SearchSpec()
     resources: ResourcesSpec = ResourcesSpec()
     records: RecordsSpec = RecordsSpec()
+
+    def with_data_dir(self, folder: Path | None, *, everywhere: bool = False) -> StudySpec:
+        """Return the study with absolute data folders: a worker may have another folder and environment.
+
+        Args:
+            folder: for data sets that name none; None leaves those to their built-in source.
+            everywhere: put it in place of the folders that are named, too.
+        """
+        data = tuple(spec.model_copy(update={"data_dir": _absolute(spec, folder, everywhere)}) for spec in self.data)
+        return self.model_copy(update={"data": data})
+
+
+def _absolute(spec: DataSpec, folder: Path | None, everywhere: bool) -> str | None:
+    named = None if everywhere and folder is not None else spec.data_dir
+    place = named or folder
+    return None if place is None else str(Path(place).expanduser().resolve())
 
 
 def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> StudySpec:

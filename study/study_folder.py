@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from study.checks import checked_spec
 from study.spec import StudySpec
@@ -38,23 +38,30 @@ class StudyFolder:
         """The checked study file with all its defaults."""
         return self.path / "study.yaml"
 
-    def create(self, spec: StudySpec, data: dict[str, Any]) -> None:
-        """Make the folder of a new study.
-
-        Raises:
-            BadInput: the name is taken, or the storage cannot be written.
-        """
-        if self.spec_path.exists():
+    def refuse_taken(self) -> None:
+        """Raise `BadInput` if a study of this name is stored, or if the storage cannot be looked into."""
+        try:
+            taken = self.spec_path.exists()
+        except OSError as error:
+            raise BadInput(f"cannot read the storage folder {self.storage}: {error.strerror}") from None
+        if taken:
             raise BadInput(
                 f"study '{self.name}' exists already in {self.storage}: continue it with "
                 f"`study resume {self.name}`, or give this one another name with --set name=..."
             )
+
+    def create(self, spec: StudySpec, data: dict[str, Any]) -> None:
+        """Store a new study; called under the driver's lock, so that of two only one can take a name.
+
+        Raises:
+            BadInput: the name is taken, or the storage cannot be written.
+        """
+        self.refuse_taken()
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
             write_atomically(self.path / "data.json", json.dumps(data, indent=1).encode())
             self.write_spec(spec)
         except OSError as error:
-            raise BadInput(f"cannot write to the storage folder {self.storage}: {error.strerror}") from None
+            raise self._not_writable(error) from None
 
     def write_spec(self, spec: StudySpec) -> None:
         """Store the checked study file; a study exists from the moment this returns."""
@@ -81,14 +88,24 @@ class StudyFolder:
         loaded: dict[str, Any] = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
         return loaded
 
+    def _not_writable(self, error: OSError) -> BadInput:
+        return BadInput(f"cannot write to the storage folder {self.storage}: {error.strerror}")
+
+    def _lock_file(self) -> IO[bytes]:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            return (self.path / "driver.lock").open("ab")
+        except OSError as error:
+            raise self._not_writable(error) from None
+
     @contextmanager
     def driver_lock(self) -> Iterator[None]:
         """Hold the study for this process; the kernel lets go of it when the process dies.
 
         Raises:
-            BadInput: another process drives the study now.
+            BadInput: another process drives the study now, or the storage cannot be written.
         """
-        with (self.path / "driver.lock").open("ab") as file:
+        with self._lock_file() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

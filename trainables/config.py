@@ -151,6 +151,10 @@ class TrialConfig(Frozen):
     seed: int = Field(0, ge=0)
 
     def fingerprint(self) -> str:
-        """Return a sha256 over the configuration in canonical JSON, as hexadecimal digits."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """Return a sha256 over all that determines the numbers, as hexadecimal digits.
+
+        Where the data stands and how often checkpoints are written is left out: both may change on a resume.
+        """
+        unsaid = {"data": {"data_dir"}, "training": {"checkpoint_seconds"}}
+        text = json.dumps(self.model_dump(mode="json", exclude=unsaid), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

@@ -63,7 +63,7 @@ METHODS: dict[str, Method] = {
     ),
     "cce": Method(
         "Complement cross entropy",
-        "Kim et al., 2020, eqs 2-5",
+        "Kim et al., 2021, eqs 2-5",
         reshaped.ComplementValues,
         reshaped.complement,
         ("loss",),

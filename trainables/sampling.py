@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -49,3 +50,18 @@ def _class_balanced(labels: Tensor, generator: torch.Generator) -> Tensor:
     # float64: a float32 uniform has 24 bits and would never reach most images of a very large class
     within = torch.rand(labels.shape, generator=generator, dtype=torch.float64) * counts[drawn]
     return by_class[first[drawn] + within.long()]
+
+
+def batches_of(images: int, size: int) -> Iterator[slice]:
+    """Yield the slices of an epoch's order that make up its batches, the last one perhaps smaller.
+
+    A last batch of a single image would have no variance for BatchNorm: it joins the batch before it.
+
+    >>> list(batches_of(5, 2))
+    [slice(0, 2, None), slice(2, 5, None)]
+    """
+    starts = list(range(0, images, size))
+    if len(starts) > 1 and images - starts[-1] == 1:
+        starts.pop()
+    for start, stop in zip(starts, [*starts[1:], images], strict=True):
+        yield slice(start, stop)

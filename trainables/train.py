@@ -21,7 +21,7 @@ from trainables.methods import build_plan
 from trainables.metrics import confusion_matrix, from_confusion
 from trainables.models import build_backbone
 from trainables.randomness import derive_seed, epoch_generator
-from trainables.sampling import epoch_indices
+from trainables.sampling import batches_of, epoch_indices
 
 _EVALUATION_BATCH = 512
 State = dict[str, Any]
@@ -134,8 +134,7 @@ class Trainer:
         self.backbone.train()
         self.head.train()
         watch = FiniteWatch(self.device)
-        for step, start in enumerate(range(0, len(order), size)):
-            part = slice(start, start + size)
+        for step, part in enumerate(batches_of(len(order), size)):
             images = self.batches.batch(order[part], draws.offsets[part], draws.flips[part])
             labels = self.batches.labels[order[part]]
             first = epoch == 0 and step == 0

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="Study file (YAML).")]
 
 
-def _use_data_dir(data_dir: Path | None) -> None:
-    if data_dir is not None:
-        os.environ["STUDY_DATA_DIR"] = str(data_dir.resolve())
+def _environment_data_dir() -> Path | None:
+    folder = os.environ.get("STUDY_DATA_DIR")
+    return Path(folder) if folder else None
 
 
 def run(
@@ -36,10 +36,9 @@ def run(
     from study.spec import load_spec
     from study.study_folder import storage_root
 
-    _use_data_dir(data_dir)
-    checked = load_spec(spec, tuple(overrides or ()))
+    checked = load_spec(spec, tuple(overrides or ())).with_data_dir(data_dir or _environment_data_dir())
     console = Console()
-    outcome = launch.run(checked, storage_root(storage), address=address, console=console)
+    outcome = launch.run(checked, storage_root(storage), address=address, console=console, source=str(spec))
     _end(outcome, storage)
 
 
@@ -56,9 +55,10 @@ def resume(
     from study import launch
     from study.study_folder import storage_root
 
-    _use_data_dir(data_dir)
     changes = tuple(overrides or ())
-    outcome = launch.resume(name, storage_root(storage), changes, address=address, console=Console())
+    outcome = launch.resume(
+        name, storage_root(storage), changes, address=address, console=Console(), data_dir=data_dir
+    )
     _end(outcome, storage)
 
 

@@ -11,7 +11,7 @@ from trainables.methods import METHODS, Method, hyperparameters
 
 
 def method_entries() -> list[dict[str, Any]]:
-    """Return every method: name, title, paper, stages, axes, hyperparameters with defaults, presets, searched."""
+    """Return every method: name, title, paper, stages, axes, hyperparameters, presets, searched values."""
     return [_method_entry(name, method) for name, method in METHODS.items()]
 
 
@@ -58,3 +58,14 @@ def dataset_entries() -> list[dict[str, Any]]:
         {"name": name, "title": entry.title, "classes": entry.classes, "source": entry.source}
         for name, entry in DATASETS.items()
     ]
+
+
+def methods_markdown() -> str:
+    """Return the table of methods that the README shows."""
+    rows = [
+        f"| `{entry['name']}` | {entry['title']} | {entry['paper']} | {', '.join(entry['axes']) or 'nothing'} "
+        f"| {', '.join(f'`{name}`' for name in entry['searched']) or 'training only'} |"
+        for entry in method_entries()
+    ]
+    head = ["| name | method | source | differs from ERM in | searched |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *rows])

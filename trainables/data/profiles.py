@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from trainables.config import ProfileConfig
 from trainables.errors import BadInput
 
-# 5000 * 100 ** -1 and its like may come out a hair under the whole number they stand for.
+# 49 * 49 ** -1 and its like come out a hair under the whole number they stand for.
 _ROUNDING = 1e-9
 
 

@@ -1,10 +1,15 @@
-"""Networks that train on a processor in minutes: the affinity paper's, a strided one and a perceptron."""
+"""Networks that train on a processor in minutes: the affinity paper's, a strided one and a perceptron.
+
+None normalises, so learning rates near 0.03 suit them better than the 0.1 of the ResNets. They keep torch's
+initial weights, of variance 1 / (3 fan_in). He's have six times that: on MNIST they left features of squared
+length 1,000 and more beside prototypes of squared length 2, and the affinity loss hardly learned.
+"""
 
 from __future__ import annotations
 
 from torch import nn
 
-from trainables.models.backbone import Backbone, init_for_relu
+from trainables.models.backbone import Backbone
 
 
 def affinity_conv(feature_dim: int, in_channels: int, image_size: int) -> Backbone:
@@ -12,7 +17,10 @@ def affinity_conv(feature_dim: int, in_channels: int, image_size: int) -> Backbo
 
     Source: Hayat et al. 2019, section 4.2: "four hidden layers having three convolution layers (32, 64 and
     128 filters of 5x5), one fully connected layer (128 neurons), and an output layer". The text is silent on
-    the rest. Taken here: padding 2, ReLU, and 2x2 max pooling after each convolution, no batch normalisation.
+    the rest. Taken here: padding 2, ReLU and 2x2 max pooling after each convolution, no normalisation, and
+    features without activation, so that they reach prototypes on every side: after six epochs on 5,500
+    imbalanced MNIST images at rates of .01 and .03 (one seed) the affinity loss was 6 to 21 points of
+    accuracy worse with a ReLU there, and cross entropy within a quarter of a point.
     """
     layers: list[nn.Module] = []
     before, side = in_channels, image_size
@@ -20,7 +28,6 @@ def affinity_conv(feature_dim: int, in_channels: int, image_size: int) -> Backbo
         layers += [nn.Conv2d(before, channels, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)]
         before, side = channels, side // 2
     network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(before * side * side, feature_dim))
-    init_for_relu(network)
     return Backbone(feature_dim, network)
 
 
@@ -36,7 +43,6 @@ def conv_tiny(in_channels: int, image_size: int) -> Backbone:
         nn.Linear(32 * side * side, 64),
         nn.ReLU(),
     )
-    init_for_relu(network)
     return Backbone(64, network)
 
 
@@ -44,5 +50,4 @@ def mlp(in_channels: int, image_size: int) -> Backbone:
     """Build a perceptron of two hidden layers of 256 units on the flattened pixels."""
     pixels = in_channels * image_size * image_size
     network = nn.Sequential(nn.Flatten(), nn.Linear(pixels, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU())
-    init_for_relu(network)
     return Backbone(256, network)

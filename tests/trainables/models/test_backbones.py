@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torchvision import models as zoo
 
-from trainables.models import MODELS, build_backbone
+from trainables.models import MIN_IMAGE_SIZE, MODELS, build_backbone
+from trainables.models.backbone import SMALL_IMAGE_SIZE
 from trainables.models.names import (
     CIFAR_RESNETS,
     DENSENETS,
@@ -61,12 +62,21 @@ def test_grey_images(name: str, size: int) -> None:
     check_forward_and_backward(name, 1, size)
 
 
-@pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize(("channels", "size"), [(1, 8), (3, 32), (3, 224)])
-def test_shapes_of_every_network(name: str, channels: int, size: int) -> None:
+def check_shape(name: str, channels: int, size: int) -> None:
     with torch.device("meta"):
         backbone = build_backbone(name, channels, size)
         assert backbone(torch.empty(2, channels, size, size)).shape == (2, backbone.feature_dim)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_network_takes_the_smallest_grey_images(name: str) -> None:
+    check_shape(name, 1, MIN_IMAGE_SIZE)
+
+
+@pytest.mark.parametrize("name", [*RUN_FOR_REAL, "resnet34"])
+@pytest.mark.parametrize("size", [SMALL_IMAGE_SIZE, SMALL_IMAGE_SIZE + 1, 224])
+def test_both_sides_of_the_stems_threshold(name: str, size: int) -> None:
+    check_shape(name, 3, size)
 
 
 @pytest.mark.parametrize(
@@ -106,9 +116,7 @@ def test_small_images_are_reduced_eightfold(name: str) -> None:
     with torch.device("meta"):
         backbone = build_backbone(name, 3, 32)
         last = "features" if hasattr(backbone.network, "features") else "layer4"
-        backbone.network.get_submodule(last).register_forward_hook(
-            lambda *call: seen.append(call[-1].shape[2:])
-        )
+        backbone.network.get_submodule(last).register_forward_hook(lambda *call: seen.append(call[-1].shape[2:]))
         backbone(torch.empty(1, 3, 32, 32))
     assert seen == [(4, 4)]
 
@@ -120,9 +128,7 @@ def test_channels_last_changes_nothing(name: str) -> None:
     images = torch.randn(2, 3, 16, 16)
     with torch.no_grad():
         plain = backbone(images)
-        last = backbone.to(memory_format=torch.channels_last)(
-            images.contiguous(memory_format=torch.channels_last)
-        )
+        last = backbone.to(memory_format=torch.channels_last)(images.contiguous(memory_format=torch.channels_last))
     torch.testing.assert_close(last, plain, rtol=1e-3, atol=1e-4 * plain.abs().max().item())
 
 
@@ -150,9 +156,7 @@ def test_images_do_not_meet_in_evaluation(name: str) -> None:
 def test_the_plot_network_differs_in_its_features_alone() -> None:
     wide, flat = build_backbone("affinity-conv", 1, 28), build_backbone("affinity-conv-2d", 1, 28)
     assert (wide.feature_dim, flat.feature_dim) == (128, 2)
-    different = [
-        key for key, value in wide.state_dict().items() if value.shape != flat.state_dict()[key].shape
-    ]
+    different = [key for key, value in wide.state_dict().items() if value.shape != flat.state_dict()[key].shape]
     assert len(different) == 2
 
 

@@ -1,0 +1,75 @@
+"""The README says what is so: its table of methods, its example study, its worked method."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from pydantic import Field
+from torch import Tensor
+
+from search_spaces import SPACES, Range
+from study.checks import checked_spec
+from study.report.catalogue import methods_markdown
+from trainables.composition import Hyperparameters, Outputs, Plan, Problem, Stage
+from trainables.config import TrialConfig
+from trainables.data import load
+from trainables.heads import LinearHead
+from trainables.losses.cross_entropy import cross_entropy
+from trainables.methods import METHODS, Method
+from trainables.train import Trainer
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def _block(language: str) -> str:
+    found = re.search(rf"^( *)```{language}\n(.*?)^\1```", README, flags=re.S | re.M)
+    assert found is not None
+    return re.sub(rf"^{found[1]}", "", found[2], flags=re.M)
+
+
+def test_the_table_of_methods_is_the_one_in_the_code() -> None:
+    shown = re.search(r"<!-- methods -->\n(.*?)\n<!-- /methods -->", README, flags=re.S)
+    assert shown is not None
+    assert shown[1] == methods_markdown()
+
+
+def test_the_example_study_is_valid() -> None:
+    checked_spec(yaml.safe_load(_block("yaml")), (), source="README.md")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "studies").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_ready_studies_are_valid_and_named_like_their_files(path: Path) -> None:
+    spec = checked_spec(yaml.safe_load(path.read_text(encoding="utf-8")), (), source=str(path))
+    assert spec.name == path.stem
+
+
+def test_the_worked_method_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {
+        "Field": Field, "Tensor": Tensor, "Hyperparameters": Hyperparameters, "Outputs": Outputs, "Plan": Plan,
+        "Problem": Problem, "Stage": Stage, "LinearHead": LinearHead, "cross_entropy": cross_entropy,
+    }  # fmt: skip
+    exec(compile(_block("python"), "README.md", "exec"), names)
+
+    class Family:
+        MineValues, mine = names["MineValues"], staticmethod(names["mine"])
+
+    line = re.search(r'`"mine": (Method\(.*?\)),`', README)
+    space = re.search(r'`"mine": (\{.*?\}),`', README)
+    assert line is not None and space is not None
+    monkeypatch.setitem(METHODS, "mine", eval(line[1], {"Method": Method, "mine": Family}))
+    monkeypatch.setitem(SPACES, "mine", eval(space[1], {"Range": Range}))
+    config = TrialConfig.model_validate(
+        {
+            "data": {"dataset": "digits", "profile": {"ratio": 10}},
+            "model": {"name": "mlp"},
+            "method": {"name": "mine", "hyperparameters": {"alpha": 0.01}},
+            "training": {"epochs": 1, "precision": "float32"},
+        }
+    )
+    record = Trainer(config, load(config.data), torch.device("cpu")).run_epoch()
+    assert record["balanced_accuracy"] > 0.1
