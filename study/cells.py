@@ -8,10 +8,9 @@ from typing import Any
 
 from search_spaces import SPACES, Space
 from study.spec import DataSpec, MethodSpec, StudySpec
-from trainables.composition import stage_start
 from trainables.config import DataConfig, MethodConfig, TrialConfig
 from trainables.errors import BadInput
-from trainables.methods import hyperparameters, last_switch, method_named
+from trainables.lr_schedule import stage_start
 
 _TRAINING = "training."
 
@@ -41,12 +40,16 @@ class Cell:
     @property
     def first_decision(self) -> int:
         """Epochs before the last stage has begun in every trial: what is searched cannot be judged before it."""
+        from trainables.methods import last_switch, method_named
+
         searched = self.space.get(method_named(self.base.method.name).deferral or "")
         begin = max(map(float, searched.examples)) if searched else last_switch(self.base.method)
         return stage_start(begin, self.base.training.epochs)
 
     def paper_values(self) -> dict[str, Any]:
         """Return the value of every searched name in the base configuration."""
+        from trainables.methods import hyperparameters
+
         values = hyperparameters(self.base.method)
         return {
             name: getattr(self.base.training, name.removeprefix(_TRAINING))

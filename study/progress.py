@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from ray.tune import Callback
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from study.ledger import CellLedger, Ledger
+from study.report.tables import plain_table
 
 if TYPE_CHECKING:
     from study.book import TrialBook
@@ -73,7 +73,7 @@ class Progress:
         return f"{done}/{total} trials, {self._time_left()} left" + (f"; best {best}" if best else "")
 
     def _table(self) -> RenderableType:
-        table = Table(box=None, pad_edge=False)
+        table = plain_table()
         for column in ("cell", "trials", "pruned", "failed", f"best {self._ledger.study.search.metric}"):
             table.add_column(column, justify="left" if column == "cell" else "right")
         for name, cell in self._ledger.cells.items():

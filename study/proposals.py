@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 
 from optuna import Study
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 
 
@@ -16,8 +18,10 @@ class _NumberedQMC(QMCSampler):
     """
 
     def __init__(self, seed: int, number: int) -> None:
-        # without scrambling the seed would change nothing, and every cell would get the same points
-        super().__init__(seed=seed, scramble=True, warn_independent_sampling=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            # without scrambling the seed would change nothing, and every cell would get the same points
+            super().__init__(seed=seed, scramble=True, warn_independent_sampling=False)
         self._number = number
 
     def _find_sample_id(self, study: Study, search_space: dict[str, BaseDistribution]) -> int:

@@ -119,6 +119,15 @@ class CellView:
         """Return the best complete trial; stopped ones saw fewer epochs and do not count."""
         return min(self.in_state("COMPLETE"), key=self._order, default=None)
 
+    def epochs_trained(self) -> int:
+        """Return how many epochs the trials that ended were trained."""
+        return sum(trial.epochs for trial in self.in_state("COMPLETE", "PRUNED", "FAIL"))
+
+    def epochs_saved(self) -> int:
+        """Return how many epochs of the budget were not spent since their trials were stopped."""
+        budget = self.cell.base.training.epochs
+        return sum(budget - trial.epochs for trial in self.in_state("PRUNED"))
+
     def _order(self, trial: TrialView) -> float:
         if trial.value is None:
             return float("inf")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trainables.config import Frozen
 from trainables.heads import Head
-from trainables.lr_schedule import milestone_epoch
+from trainables.lr_schedule import stage_start
 
 SamplerName = Literal["instance", "class-balanced"]
 
@@ -45,15 +45,6 @@ class Problem(NamedTuple):
 
 Loss = Callable[[Outputs, Tensor], Tensor]
 """(outputs, labels (B,)) -> loss of every example, shape (B,), in nats."""
-
-
-def stage_start(fraction: float, epochs: int) -> int:
-    """Return the 0-based epoch at which a stage begins that starts at a fraction of the budget.
-
-    >>> stage_start(0.8, 200), stage_start(0.8, 2)
-    (160, 1)
-    """
-    return min(milestone_epoch(fraction, epochs), epochs - 1)
 
 
 @dataclass(frozen=True)

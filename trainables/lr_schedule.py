@@ -16,6 +16,15 @@ def milestone_epoch(fraction: float, epochs: int) -> int:
     return math.ceil(_length(fraction, epochs))
 
 
+def stage_start(fraction: float, epochs: int) -> int:
+    """Return the 0-based epoch at which a stage begins that starts at a fraction of the budget.
+
+    >>> stage_start(0.8, 200), stage_start(0.8, 2)
+    (160, 1)
+    """
+    return min(milestone_epoch(fraction, epochs), epochs - 1)
+
+
 def learning_rate(schedule: ScheduleConfig, base: float, epoch: int, epochs: int) -> float:
     """Return the learning rate of an epoch: base, times warm-up, times the schedule's decay.
 

@@ -8,14 +8,17 @@ from typing import Any
 
 import typer
 
-from study.commands.options import AsJson
+from study.commands.options import AsJson, DataDir
 
 
 def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(*columns, box=None, pad_edge=False)
+    from study.report.tables import plain_table
+
+    table = plain_table()
+    for index, column in enumerate(columns):
+        table.add_column(column, no_wrap=index == 0, overflow="fold")
     for row in rows:
         table.add_row(*row)
     Console().print(table, markup=False)
@@ -34,19 +37,22 @@ def methods(as_json: AsJson = False) -> None:
             str(entry["name"]),
             str(entry["paper"]),
             ", ".join(entry["axes"]) or "none",
-            ", ".join(f"{name}={default}" for name, default in entry["hyperparameters"].items()) or "none",
-            ", ".join(entry["searched"]) or "none",
+            ", ".join(
+                f"{name}={default}" + ("*" if name in entry["searched"] else "")
+                for name, default in entry["hyperparameters"].items()
+            )
+            or "none",
         )
         for entry in entries
     ]
-    _print_table(("method", "paper", "differs from ERM in", "hyperparameters", "searched"), rows)
+    _print_table(("method", "source", "differs from ERM in", "hyperparameters (* searched)"), rows)
 
 
-def datasets(as_json: AsJson = False) -> None:
-    """List every data set with its source and whether it is here."""
+def datasets(as_json: AsJson = False, data_dir: DataDir = None) -> None:
+    """List every data set and where its images come from."""
     from study.report.catalogue import dataset_entries
 
-    entries = dataset_entries()
+    entries = dataset_entries(data_dir)
     if as_json:
         typer.echo(json.dumps(entries, indent=1))
         return

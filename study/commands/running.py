@@ -56,9 +56,7 @@ def resume(
     from study.study_folder import storage_root
 
     changes = tuple(overrides or ())
-    outcome = launch.resume(
-        name, storage_root(storage), changes, address=address, console=Console(), data_dir=data_dir
-    )
+    outcome = launch.resume(name, storage_root(storage), changes, address=address, console=Console(), data_dir=data_dir)
     _end(outcome, storage)
 
 

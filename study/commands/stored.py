@@ -13,6 +13,8 @@ from study.commands.options import AsJson, Name, Storage
 
 def status(name: Name, as_json: AsJson = False, storage: Storage = None) -> None:
     """Show how far a study is, cell by cell."""
+    from rich.console import Console
+
     from study.report.status import print_status, status_of
     from study.study_folder import storage_root
 
@@ -20,7 +22,7 @@ def status(name: Name, as_json: AsJson = False, storage: Storage = None) -> None
     if as_json:
         typer.echo(json.dumps(found, indent=1))
     else:
-        print_status(found)
+        print_status(found, Console())
 
 
 def show(name: Name, storage: Storage = None) -> None:

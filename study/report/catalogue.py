@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from search_spaces import SPACES, Choices, Dimension
-from trainables.config import MethodConfig
+from trainables.config import DataConfig, MethodConfig
 from trainables.data import DATASETS
+from trainables.data.locate import data_dir as data_folder
+from trainables.data.locate import parquet_datasets
 from trainables.methods import METHODS, Method, hyperparameters
+
+_BUILT_IN = {"scikit-learn": "built in", "torchvision": "downloaded when first used"}
 
 
 def method_entries() -> list[dict[str, Any]]:
@@ -52,11 +57,26 @@ def space_entries() -> list[dict[str, Any]]:
     ]
 
 
-def dataset_entries() -> list[dict[str, Any]]:
-    """Return every data set: name, title, classes, where its images come from."""
+def dataset_entries(data_dir: Path | None = None) -> list[dict[str, Any]]:
+    """Return every data set: name, title, number of classes, where its images come from.
+
+    Args:
+        data_dir: folder of Parquet data sets; None means STUDY_DATA_DIR.
+
+    Raises:
+        BadInput: the folder does not exist.
+    """
+    root = data_folder(DataConfig(dataset="digits", data_dir=None if data_dir is None else str(data_dir)))
+    folders = parquet_datasets(root)
+    names = list(dict.fromkeys([*DATASETS, *folders]))
     return [
-        {"name": name, "title": entry.title, "classes": entry.classes, "source": entry.source}
-        for name, entry in DATASETS.items()
+        {
+            "name": name,
+            "title": DATASETS[name].title if name in DATASETS else "",
+            "classes": DATASETS[name].classes if name in DATASETS else None,
+            "source": f"Parquet in {root}" if name in folders else _BUILT_IN[DATASETS[name].source],
+        }
+        for name in names
     ]
 
 

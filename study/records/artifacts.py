@@ -1,0 +1,103 @@
+"""The files that a trial leaves in MLflow: the class table, the confusion matrix, the false positives."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from study.records.pictures import confusion_picture, false_positives_picture
+from trainables.metrics import cumulative_false_positives, recall_per_class
+from trainables.trial_folder import Record
+
+CLASS_TABLE = "classes.json"
+"""MLflow shows this file as a table; ``classes.parquet`` is the same."""
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """One row for every class, in the order of their indices.
+
+    Attributes:
+        columns: name -> K values. ``rank`` is 1 for the class with most training images;
+            ``cumulative_false_positives`` sums over the classes up to that rank.
+        bias: distance of the curve of false positives from a straight line; 0 is no bias.
+    """
+
+    columns: dict[str, list[Any]]
+    bias: float
+
+    def by_rank(self, column: str) -> list[Any]:
+        """Return a column from the most to the least frequent class."""
+        rows = sorted(zip(self.columns["rank"], self.columns[column], strict=True), key=lambda row: row[0])
+        return [value for _, value in rows]
+
+
+def class_table(evaluation: Record) -> ClassTable:
+    """Build the class table from what an evaluation found.
+
+    Args:
+        evaluation: ``confusion`` (K, K) with true classes as rows, ``class_counts`` and ``class_names`` (K).
+
+    >>> table = class_table({"confusion": [[5, 0], [4, 1]], "class_counts": [9, 2], "class_names": ["a", "b"]})
+    >>> table.columns["recall"], table.columns["precision"], table.columns["cumulative_false_positives"]
+    ([1.0, 0.2], [0.5555555555555556, 1.0], [4, 4])
+    """
+    confusion = np.asarray(evaluation["confusion"], dtype=np.int64)
+    sizes = np.asarray(evaluation["class_counts"], dtype=np.int64)
+    predicted, right = confusion.sum(axis=0), np.diag(confusion)
+    rank = np.empty(len(sizes), dtype=np.int64)
+    rank[np.argsort(-sizes, kind="stable")] = np.arange(1, len(sizes) + 1)
+    curve, bias = cumulative_false_positives(confusion, sizes)
+    precision = np.divide(right, predicted, out=np.full(len(sizes), np.nan), where=predicted > 0)
+    columns: dict[str, list[Any]] = {
+        "class": [str(name) for name in evaluation["class_names"]],
+        "rank": rank.tolist(),
+        "training_images": sizes.tolist(),
+        "validation_images": confusion.sum(axis=1).tolist(),
+        "recall": recall_per_class(confusion).tolist(),
+        "precision": precision.tolist(),
+        "false_positives": (predicted - right).tolist(),
+        "cumulative_false_positives": curve[rank - 1].tolist(),
+    }
+    return ClassTable(columns, bias)
+
+
+def write_artifacts(evaluation: Record, title: str, folder: Path) -> None:
+    """Write every file of a trial's end into a folder.
+
+    Args:
+        evaluation: what the trial folder keeps of its newest epoch.
+        title: the trial's name, for the pictures.
+        folder: where to write; must exist.
+    """
+    table, epoch = class_table(evaluation), evaluation["epoch"]
+    names = table.columns["class"]
+    pq.write_table(pa.table(table.columns), folder / "classes.parquet")
+    (folder / CLASS_TABLE).write_text(_split_table(table.columns), encoding="utf-8")
+    counts = {"epoch": epoch, "rows": "true class", "columns": "predicted class", "classes": names}
+    (folder / "confusion.json").write_text(json.dumps({**counts, "counts": evaluation["confusion"]}), encoding="utf-8")
+    caption = f"{title}, epoch {epoch}"
+    (folder / "confusion.png").write_bytes(confusion_picture(evaluation["confusion"], names, caption))
+    curve, ranked = table.by_rank("cumulative_false_positives"), table.by_rank("class")
+    picture = false_positives_picture(curve, ranked, f"{caption}, bias {table.bias:.3f}")
+    (folder / "false_positives.png").write_bytes(picture)
+
+
+def _split_table(columns: dict[str, list[Any]]) -> str:
+    """Return what MLflow reads as a table. Its own `log_table` would append the rows again when repeated."""
+    rows = [[_cell(value) for value in row] for row in zip(*columns.values(), strict=True)]
+    return json.dumps({"columns": list(columns), "data": rows})
+
+
+def _cell(value: Any) -> Any:
+    """Return a value as the page shows it; ``classes.parquet`` keeps every digit."""
+    if not isinstance(value, float):
+        return value
+    return None if math.isnan(value) else round(value, 4)

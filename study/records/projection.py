@@ -1,0 +1,105 @@
+"""Bring one trial's run up to date: the same code while the trial runs, at its end, and years later."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from study.records.artifacts import write_artifacts
+from study.records.fields import (
+    ALWAYS_THERE,
+    TABLE_TAG,
+    epoch_metrics,
+    epoch_times,
+    milliseconds,
+    recall_metrics,
+    trial_parameters,
+    trial_tags,
+)
+from study.records.runs import KnownRun, Runs
+from study.views import TrialView
+from trainables.config import TrialConfig
+from trainables.trial_folder import Record, TrialFolder
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric
+
+STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
+"""State of a trial that ended -> MLflow's status of its run."""
+
+_BATCH = 800
+"""Metrics per request: below MLflow's 1,000 entries with parameters and tags added."""
+
+
+def project_trial(runs: Runs, view: TrialView, metric: str) -> bool:
+    """Bring a trial's run up to date. Doing it again, or again after dying half way, changes nothing.
+
+    Args:
+        runs: the study's runs.
+        view: the trial, as the ledger holds it now.
+        metric: the study's metric.
+
+    Returns:
+        Whether anything was left to be done.
+    """
+    with runs.locked():
+        run = runs.of_trial(view)
+        if run is not None and run.ended:
+            return False
+        found = _read(view)
+        run = run or runs.create_trial(view, found.tags)
+        last = runs.last_epoch(run, ALWAYS_THERE)
+        epochs = found.metrics(last, metric)
+        if found.final is not None:
+            _upload(runs, run, found.final, view.key)
+            epochs.append(recall_metrics(found.final, found.times.get(found.final["epoch"], 0)))
+        wrote = [runs.write(run, batch, found.tags, found.parameters) for batch in _whole_epochs(epochs)]
+        wrote.append(runs.write(run, (), found.tags, found.parameters))  # of a trial without epochs
+        run.logged = max([last, *found.times])
+        if view.state in STATUS:
+            runs.end(run, STATUS[view.state], milliseconds(view.ended))
+    return any(wrote) or run.ended
+
+
+class _Found(NamedTuple):
+    """What a trial's folder and view say; ``final`` is the evaluation of a trial that ended."""
+
+    history: list[Record]
+    times: dict[int, int]
+    tags: dict[str, str]
+    parameters: dict[str, str]
+    final: Record | None
+
+    def metrics(self, after: int, metric: str) -> list[list[Metric]]:
+        return [epoch_metrics(r, self.times[r["epoch"]], metric) for r in self.history if r["epoch"] > after]
+
+
+def _read(view: TrialView) -> _Found:
+    folder = TrialFolder(view.folder)
+    stored, history, evaluation = folder.config(), folder.history(), folder.evaluation()
+    config = TrialConfig.model_validate(stored["trial"]) if stored else view.config
+    images = sum(evaluation["class_counts"]) if evaluation else 0
+    times = epoch_times(history, milliseconds(view.started), images)
+    final = evaluation if view.state in STATUS else None
+    tags = trial_tags(view, stored) | (TABLE_TAG if final else {})
+    return _Found(history, times, tags, trial_parameters(view, config), final)
+
+
+def _whole_epochs(epochs: list[list[Metric]]) -> Iterator[list[Metric]]:
+    """Fill batches with whole epochs: a request is stored whole or not at all, so an epoch is too."""
+    batch: list[Metric] = []
+    for epoch in epochs:
+        if batch and len(batch) + len(epoch) > _BATCH:
+            yield batch
+            batch = []
+        batch = batch + epoch
+    if batch:
+        yield batch
+
+
+def _upload(runs: Runs, run: KnownRun, evaluation: Record, title: str) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        write_artifacts(evaluation, title, Path(scratch))
+        runs.client.log_artifacts(run.id, scratch)

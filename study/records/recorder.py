@@ -1,0 +1,168 @@
+"""Records a running study in a thread of its own; a tracking server that is away holds nothing up."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from study.records.rebuild import Projector
+from study.records.store import is_away, tracking_uri
+from study.spec import StudySpec
+from study.study_folder import StudyFolder
+from study.views import cell_view, trial_view
+
+if TYPE_CHECKING:
+    from study.ledger import Assignment, Ledger
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
+
+Key = tuple[str, int]
+"""A cell's name and a trial's number in it."""
+
+
+class Recorder:
+    """Keeps MLflow close behind the ledger.
+
+    A trial's changes are gathered: it is recorded every few seconds while it runs and once at its end. What could
+    not be recorded is said when the study ends and stays for ``study record``; nothing here can stop a study.
+    """
+
+    def __init__(
+        self,
+        storage: Path,
+        spec: StudySpec,
+        ledger: Ledger,
+        *,
+        warn: Callable[[str], None],
+        every: float = 3.0,
+    ) -> None:
+        """Start recording, first whatever an earlier run of the study left out.
+
+        Args:
+            storage: the folder of all studies.
+            spec: the study.
+            ledger: its ledger; read only.
+            warn: told in a sentence of what goes wrong, from another thread.
+            every: least seconds between two records of a running trial.
+
+        Raises:
+            BadInput: the tracking store can never be written.
+        """
+        self._uri = tracking_uri(spec.records.tracking_uri, storage)
+        self._projector = Projector(StudyFolder(storage, spec.name), spec)
+        self._ledger, self._warn, self._every = ledger, warn, every
+        self._changed = threading.Condition()
+        self._due: dict[Key, float] = {
+            (name, trial.number): 0.0 for name, cell in ledger.cells.items() for trial in cell.trials()
+        }
+        self._left: set[Key] = set()
+        self._closing, self._pause, self._quiet_until = False, 0.0, 0.0
+        self._said: set[str] = set()
+        self._thread = threading.Thread(target=self._work, name="records", daemon=True)
+        self._thread.start()
+
+    def touch(self, assignment: Assignment, ended: bool) -> None:
+        """Note that a trial changed; returns at once."""
+        key = (assignment.cell.name, assignment.number)
+        with self._changed:
+            soon = time.monotonic() + (0.0 if ended else self._every)
+            idle = not self._due
+            self._due[key] = min(soon, self._due.get(key, soon))
+            if ended or idle:
+                self._changed.notify()
+
+    def close(self, timeout: float = 60.0) -> list[str]:
+        """Record what is left and the cells' summaries, and stop; calling it again does nothing.
+
+        Args:
+            timeout: seconds after which what is left stays for ``study record``.
+
+        Returns:
+            The trials, as ``cell/number``, that MLflow does not hold as they are.
+        """
+        with self._changed:
+            first, self._closing = not self._closing, True
+            self._changed.notify()
+        self._thread.join(timeout)
+        with self._changed:
+            left = sorted(f"{cell}/{number:05d}" for cell, number in {*self._due, *self._left})
+        if first and (left or self._thread.is_alive()):
+            what = f"{len(left)} trials are" if left else "the summaries of the cells are"
+            self._warn(f"{what} not in MLflow as yet; later: study record {self._ledger.study.name}")
+        return left
+
+    def _work(self) -> None:
+        while (key := self._next()) is not None:
+            if not self._attempt(key) and self._closing:
+                return
+        self._attempt(None)
+
+    def _next(self) -> Key | None:
+        """Wait for the trial that is due first and take it; None when closing and nothing is left."""
+        with self._changed:
+            while self._due or not self._closing:
+                key = min(self._due, key=self._due.__getitem__, default=None)
+                if key is None:
+                    self._changed.wait()
+                    continue
+                wait = max(self._due[key], self._quiet_until) - time.monotonic()
+                if wait <= 0 or self._closing:
+                    del self._due[key]
+                    return key
+                self._changed.wait(wait)
+            return None
+
+    def _attempt(self, key: Key | None) -> bool:
+        """Record one trial, or without a key the summaries; return False when the store is away."""
+        try:
+            self._record(key)
+        except Exception as error:  # records must never stop a study
+            self._projector.forget()
+            if not is_away(error):
+                self._give_up(key, error)
+                return True
+            self._come_back(key, error)
+            return False
+        if self._pause:
+            self._warn(f"MLflow ({self._uri}) is back")
+        self._pause = 0.0
+        self._left.discard(key) if key else None
+        return True
+
+    def _record(self, key: Key | None) -> None:
+        metric, path = self._ledger.study.search.metric, self._projector.folder.path
+        if key is None:
+            for cell in self._ledger.cells.values():
+                self._projector.cell(cell_view(cell.cell, cell.trials(), metric, path))
+            return
+        ledger = self._ledger.cells[key[0]]
+        view = trial_view(ledger.cell, ledger.trials()[key[1]], path)
+        if view.started is not None:
+            self._projector.trial(view)
+
+    def _give_up(self, key: Key | None, error: Exception) -> None:
+        if key is not None:
+            self._left.add(key)
+        kind = type(error).__name__
+        if kind not in self._said:
+            self._said.add(kind)
+            self._warn(f"not recorded in MLflow: {key or 'summaries'}: {kind}: {_first_line(error)}")
+
+    def _come_back(self, key: Key | None, error: Exception) -> None:
+        with self._changed:
+            if key is not None:
+                self._due.setdefault(key, 0.0)
+            if not self._pause:
+                self._warn(
+                    f"MLflow ({self._uri}) cannot be reached; the study goes on, and records follow when it is "
+                    f"back: {_first_line(error)}"
+                )
+            self._pause = min(_LONGEST_PAUSE, 2 * self._pause or _FIRST_PAUSE)
+            self._quiet_until = time.monotonic() + self._pause
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:300]

@@ -1,0 +1,191 @@
+"""The runs of one study in MLflow: found by their tags or created, and remembered."""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import json
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from study.records.fields import cell_tags, milliseconds
+from study.records.store import artifact_folder, is_server, open_client, tracking_uri
+from study.spec import StudySpec
+from study.study_folder import StudyFolder
+from study.views import TrialView
+from trainables.trial_folder import write_atomically
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Run
+
+    from study.cells import Cell
+
+_PAGE = 1000
+_TRIAL, _CELL = "study.trial", "study.summary"
+"""Tags that name the trial, or the cell, that a run is about."""
+
+
+@dataclass
+class KnownRun:
+    """What this process knows of a run: what it read at first and wrote since.
+
+    Attributes:
+        ended: whether MLflow has an end for it; set last of all, so everything else is there then.
+        logged: the last epoch whose metrics are there; None when MLflow was not asked yet.
+    """
+
+    id: str
+    ended: bool
+    logged: int | None
+    tags: dict[str, str]
+    parameters: set[str] = field(default_factory=set)
+
+
+class Runs:
+    """Finds, creates and changes the runs of one study."""
+
+    def __init__(self, folder: StudyFolder, spec: StudySpec) -> None:
+        """Reach the tracking store and read which runs the study has there.
+
+        Raises:
+            BadInput: the store is a folder.
+            MlflowException: the store cannot be reached.
+        """
+        self.uri = tracking_uri(spec.records.tracking_uri, folder.storage)
+        self._folder, self._spec = folder, spec
+        self.client: MlflowClient = open_client(self.uri, folder.storage)
+        with self.locked():
+            self._id = _study_id(folder.path)
+            self._experiment = self._find_experiment()
+        self._known: dict[str, KnownRun] = {}
+        self._read(f"tags.`study.id` = '{self._id}'")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes that record the same study waiting: none may create the run that we look for."""
+        with (self._folder.path / "records.lock").open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def of_cell(self, cell: Cell, started: datetime | None) -> KnownRun:
+        """Return the run of a cell, under which its trials stand; it starts with the first of them."""
+        found = self._known.get(cell.name) or self._find(_CELL, cell.name)
+        name = f"{cell.method} {cell.profile} {cell.dataset}"
+        return found or self._create(cell.name, name, {_CELL: cell.name, **cell_tags(cell)}, started)
+
+    def of_trial(self, view: TrialView) -> KnownRun | None:
+        """Return the run of a trial, or None when it has none."""
+        return self._known.get(view.key) or self._find(_TRIAL, view.key)
+
+    def create_trial(self, view: TrialView, tags: dict[str, str]) -> KnownRun:
+        """Create the run of a trial, with all its tags at once: that is one transaction less for the store."""
+        above = {"mlflow.parentRunId": self.of_cell(view.cell, view.started).id}
+        name = f"{view.cell.method} {view.number:03d} {view.cell.profile} {view.cell.dataset}"
+        return self._create(view.key, name, {_TRIAL: view.key, **cell_tags(view.cell), **tags, **above}, view.started)
+
+    def last_epoch(self, run: KnownRun, key: str) -> int:
+        """Return the last epoch whose metrics a run has; asks MLflow once."""
+        if run.logged is None:
+            history = self.client.get_metric_history(run.id, key)
+            run.logged = max((metric.step for metric in history), default=0)
+        return run.logged
+
+    def write(
+        self,
+        run: KnownRun,
+        metrics: Sequence[Metric] = (),
+        tags: Mapping[str, str] | None = None,
+        parameters: Mapping[str, str] | None = None,
+    ) -> bool:
+        """Log in one request what the run does not have yet, and tell whether there was anything.
+
+        Parameters are never changed.
+        """
+        from mlflow.entities import Param, RunTag
+
+        new_tags = {k: v for k, v in (tags or {}).items() if run.tags.get(k) != v}
+        new_parameters = {k: v for k, v in (parameters or {}).items() if k not in run.parameters}
+        if not metrics and not new_tags and not new_parameters:
+            return False
+        self.client.log_batch(
+            run.id,
+            metrics=metrics,
+            tags=[RunTag(k, v) for k, v in new_tags.items()],
+            params=[Param(k, v) for k, v in new_parameters.items()],
+        )
+        run.tags.update(new_tags)
+        run.parameters.update(new_parameters)
+        return True
+
+    def end(self, run: KnownRun, status: str, moment: int) -> None:
+        """Give a run its end."""
+        self.client.set_terminated(run.id, status=status, end_time=moment or None)
+        run.ended = True
+
+    def _find_experiment(self) -> str:
+        found = self.client.get_experiment_by_name(self._spec.name)
+        if found is not None:
+            if found.lifecycle_stage == "deleted":
+                self.client.restore_experiment(found.experiment_id)
+            return str(found.experiment_id)
+        place = None
+        if not is_server(self.uri):
+            place = (artifact_folder(self.uri, self._folder.storage) / self._spec.name).as_uri()
+        tags = {"mlflow.experimentKind": "custom_model_development"}
+        if self._spec.question:
+            tags["mlflow.note.content"] = self._spec.question
+        return str(self.client.create_experiment(self._spec.name, artifact_location=place, tags=tags))
+
+    def _find(self, tag: str, key: str) -> KnownRun | None:
+        self._read(f"tags.`study.id` = '{self._id}' and tags.`{tag}` = '{key}'")
+        return self._known.get(key)
+
+    def _read(self, query: str) -> None:
+        token = None
+        while True:
+            page = self.client.search_runs(
+                [self._experiment], query, max_results=_PAGE, order_by=["attributes.start_time"], page_token=token
+            )
+            for run in page:
+                tags = run.data.tags
+                self._known.setdefault(tags.get(_TRIAL) or tags[_CELL], _known(run))
+            token = page.token
+            if not token:
+                return
+
+    def _create(self, key: str, name: str, tags: dict[str, str], started: datetime | None) -> KnownRun:
+        who = {"mlflow.user": _user(), "mlflow.source.name": f"study {self._spec.name}"}
+        tags = {**tags, "study.name": self._spec.name, "study.id": self._id, **who}
+        start = milliseconds(started) or None
+        run = self.client.create_run(self._experiment, start_time=start, tags=tags, run_name=name)
+        self._known[key] = KnownRun(run.info.run_id, ended=False, logged=0, tags=tags)
+        return self._known[key]
+
+
+def _known(run: Run) -> KnownRun:
+    ended = run.info.status in ("FINISHED", "FAILED", "KILLED")
+    return KnownRun(run.info.run_id, ended, None, dict(run.data.tags), set(run.data.params))
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as in some containers
+        return "unknown"
+
+
+def _study_id(path: Path) -> str:
+    """Return what tells this study's runs from those of another of its name on the same server."""
+    place = path / "records.json"
+    if place.exists():
+        stored: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
+        return str(stored["id"])
+    new = uuid.uuid4().hex
+    write_atomically(place, json.dumps({"id": new}).encode())
+    return new

@@ -1,0 +1,89 @@
+"""Where records live, and the client that writes them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainables.errors import BadInput
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    # MLflow's own would hold a request to a dead server for minutes; the recorder tries again itself
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
+_NOISY = ("alembic", "mlflow.store.db.utils")
+
+
+def tracking_uri(given: str | None, storage: Path) -> str:
+    """Return where a study is recorded.
+
+    Args:
+        given: what the study file says: an MLflow server, a database URL, or a SQLite file, relative to the
+            storage. None means $MLFLOW_TRACKING_URI, and without it ``mlflow.db`` in the storage.
+        storage: the folder of all studies.
+
+    Raises:
+        BadInput: a folder, which MLflow no longer writes to.
+
+    >>> tracking_uri("https://mlflow.example.org", Path("/data/runs"))
+    'https://mlflow.example.org'
+    >>> tracking_uri("records/mine.db", Path("/data/runs"))
+    'sqlite:////data/runs/records/mine.db'
+    """
+    uri = given or os.environ.get("MLFLOW_TRACKING_URI") or "mlflow.db"
+    if "://" in uri and not uri.startswith("file:"):
+        return uri
+    path = (storage.resolve() / uri.removeprefix("file:")).absolute()
+    if uri.startswith("file:") or path.is_dir():
+        raise BadInput(f"records.tracking_uri: {uri} is a folder; must be a server (http://...) or a SQLite file")
+    return f"sqlite:///{path}"
+
+
+def is_server(uri: str) -> bool:
+    """Tell whether records go to a server, which then keeps the artifacts too.
+
+    >>> is_server("http://127.0.0.1:5000"), is_server("sqlite:////data/runs/mlflow.db")
+    (True, False)
+    """
+    return uri.startswith(("http://", "https://"))
+
+
+def artifact_folder(uri: str, storage: Path) -> Path:
+    """Return where artifacts of a database are kept: beside a SQLite file, else in the storage."""
+    path = Path(uri.removeprefix("sqlite:///"))
+    return (path.parent if uri.startswith("sqlite:///") else storage.resolve()) / "mlartifacts"
+
+
+def open_client(uri: str, storage: Path) -> MlflowClient:
+    """Build the client; nothing of MLflow's global state is touched, and nothing is reported to anybody."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    if uri.startswith("sqlite:///"):
+        artifact_folder(uri, storage).parent.mkdir(parents=True, exist_ok=True)
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri)
+
+
+_OWN_FAULTS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS")
+
+
+def is_away(error: Exception) -> bool:
+    """Tell whether the tracking store could not be reached or was busy, so that trying later may help."""
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
+
+    if isinstance(error, MlflowException):
+        return error.error_code not in _OWN_FAULTS
+    return isinstance(error, RequestException)

@@ -1,0 +1,113 @@
+"""A cell's summary for its run in MLflow: best values, importance, response curves."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+from study.records.fields import metrics, milliseconds, shown
+from study.records.responses import response_picture
+from study.records.runs import Runs
+from study.spec import StudySpec
+from study.views import CellView, TrialView
+from study.yaml_file import write_yaml
+
+_ENOUGH = 8
+"""Importance of fewer complete trials would be read out of noise."""
+
+
+def importance(cell: CellView) -> dict[str, float]:
+    """Return how much each searched value decides about reaching the best trials: shares that sum to 1.
+
+    Empty with fewer than 8 complete trials. PED-ANOVA (Watanabe, Bansal and Hutter, 2023) asks how far the best
+    trials' values differ from all trials' values; the best are five, at least a tenth.
+    """
+    complete = [trial for trial in cell.frozen if trial.state.name == "COMPLETE"]
+    if len(complete) < _ENOUGH or not cell.cell.space:
+        return {}
+    import optuna
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances  # imports scikit-learn
+
+    # in memory, and as minimisation: the evaluator's own terms
+    study = optuna.create_study(storage=optuna.storages.InMemoryStorage(), direction="minimize")
+    study.add_trials(complete)
+    sign = -1.0 if cell.maximize else 1.0
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=min(0.5, max(0.1, 5 / len(complete))))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says that the target must be minimised
+        found = get_param_importances(study, evaluator=evaluator, target=lambda trial: sign * (trial.value or 0.0))
+    names = {dimension.searched_name(name): name for name, dimension in cell.cell.space.items()}
+    return {names[key]: float(share) for key, share in found.items() if key in names and share == share}
+
+
+def cell_summary(cell: CellView) -> dict[str, Any]:
+    """Return a cell's end in numbers: trials by state, epochs, best and paper's values, importance."""
+    best = cell.best()
+    paper = next((trial for trial in cell.in_state("COMPLETE") if trial.origin == "paper"), None)
+    return {
+        "metric": cell.metric,
+        "trials": cell.counts(),
+        "epochs_trained": cell.epochs_trained(),
+        "epochs_saved": cell.epochs_saved(),
+        "best": None if best is None else _result(best),
+        "paper": None if paper is None else _result(paper),
+        "importance": importance(cell),
+    }
+
+
+def _result(trial: TrialView) -> dict[str, Any]:
+    return {"trial": trial.number, "value": trial.value, "values": trial.values}
+
+
+def project_cell(runs: Runs, cell: CellView, study: StudySpec) -> None:
+    """Bring a cell's run up to date with its trials; doing it again changes nothing."""
+    ended = cell.in_state("COMPLETE", "PRUNED", "FAIL")
+    if not cell.trials:
+        return
+    summary = cell_summary(cell)
+    with runs.locked():
+        run = runs.of_cell(cell.cell, cell.trials[0].started)
+        with tempfile.TemporaryDirectory() as scratch:
+            _write_files(cell, summary, study, Path(scratch))
+            runs.client.log_artifacts(run.id, scratch)
+        # the time is the last trial's, so that the same summary twice is one point; step 0 is drawn as bars
+        time = max((milliseconds(trial.ended) for trial in ended), default=0)
+        numbers = metrics(_numbers(summary).items(), 0, time)
+        runs.write(run, numbers, {"mlflow.note.content": _note(cell, summary)})
+        if len(ended) >= study.search.trials:  # again after a budget was raised: the end moves
+            runs.end(run, "FINISHED", time)
+
+
+def _numbers(summary: dict[str, Any]) -> dict[str, float]:
+    numbers = {f"trials_{state.lower()}": n for state, n in summary["trials"].items() if state != "RUNNING"}
+    numbers |= {name: summary[name] for name in ("epochs_trained", "epochs_saved")}
+    for which in ("best", "paper"):
+        if summary[which] is not None:
+            numbers[f"{which}_{summary['metric']}"] = summary[which]["value"]
+    return numbers | {f"importance/{name}": share for name, share in summary["importance"].items()}
+
+
+def _note(cell: CellView, summary: dict[str, Any]) -> str:
+    """Return the text at the head of the run's page, in Markdown."""
+    trials = ", ".join(f"{n} {state}" for state, n in summary["trials"].items() if n)
+    lines = [f"**{cell.cell.name}**: {trials} trials.", ""]
+    for which, said in (("best", "Best"), ("paper", "The paper's setting")):
+        if summary[which] is not None:
+            found = summary[which]
+            values = ", ".join(f"`{k}` = {shown(v)}" for k, v in found["values"].items()) or "nothing is searched"
+            value = f"{summary['metric']} **{found['value']:.4f}**"
+            lines.append(f"- {said}: {value} in trial {found['trial']:03d} ({values})")
+    if summary["importance"]:
+        shares = ", ".join(f"`{name}` {share:.0%}" for name, share in summary["importance"].items())
+        lines.append(f"- Importance for reaching the best: {shares}")
+    return "\n".join(lines)
+
+
+def _write_files(cell: CellView, summary: dict[str, Any], study: StudySpec, folder: Path) -> None:
+    (folder / "summary.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
+    (folder / "study.yaml").write_text(write_yaml(study.model_dump(mode="json")), encoding="utf-8")
+    if cell.cell.space and cell.in_state("COMPLETE", "PRUNED"):
+        (folder / "response.png").write_bytes(response_picture(cell))

@@ -1,0 +1,88 @@
+"""All trials and epochs of a study as one Parquet file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from study.study_folder import StudyFolder
+from study.views import TrialView, open_view
+from trainables.errors import BadInput
+from trainables.trial_folder import TrialFolder, write_atomically
+
+_VALUE = "value."
+_TEXTS = ("study", "cell", "dataset", "profile", "method", "state", "origin", "reason", "values", "stage")
+_TYPES = {
+    **dict.fromkeys(_TEXTS, pa.string()),
+    "ratio": pa.float64(),
+    **dict.fromkeys(("trial", "seed", "epoch"), pa.int64()),
+}
+
+
+def export_study(folder: StudyFolder, to: Path) -> int:
+    """Write one row per trial and epoch; a trial that finished no epoch has one row without metrics.
+
+    Columns: study, cell, dataset, profile, ratio, method, trial, state, origin, reason, seed, values (JSON), a
+    column ``value.NAME`` per searched value, and everything an epoch's record holds.
+
+    Args:
+        folder: the stored study.
+        to: the Parquet file; replaced whole.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        BadInput: no such study, or the file cannot be written.
+    """
+    view = open_view(folder)
+    rows = [row for cell in view.cells for trial in cell.trials for row in _rows(folder.name, trial)]
+    table = pa.table({name: _column(name, [row.get(name) for row in rows]) for name in _columns(rows)})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(to, sink.getvalue().to_pybytes())
+    except OSError as error:
+        raise BadInput(f"--to {to}: cannot be written ({error.strerror})") from None
+    return len(rows)
+
+
+def _columns(rows: list[dict[str, Any]]) -> list[str]:
+    """Return every column, those of a trial before those of an epoch whatever a first row lacked."""
+    names = dict.fromkeys((*_TYPES, *(name for row in rows for name in row)))
+    return sorted(names, key=lambda name: name not in _TYPES and not name.startswith(_VALUE))
+
+
+def _column(name: str, values: list[Any]) -> pa.Array:
+    """Return a column of one type: numbers as float64, unless the name says otherwise, choices of kinds as text."""
+    if name in _TYPES:
+        return pa.array(values, _TYPES[name])
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {int, float}:
+        return pa.array(values, pa.float64())
+    return pa.array(values) if len(kinds) == 1 else pa.array([None if v is None else str(v) for v in values])
+
+
+def _rows(study: str, trial: TrialView) -> list[dict[str, Any]]:
+    cell = trial.cell
+    shared = {
+        "study": study,
+        "cell": cell.name,
+        "dataset": cell.dataset,
+        "profile": cell.profile,
+        "ratio": cell.ratio,
+        "method": cell.method,
+        "trial": trial.number,
+        "state": trial.state,
+        "origin": trial.origin,
+        "reason": trial.reason,
+        "seed": trial.config.seed,
+        "values": json.dumps(trial.values),
+        **{f"{_VALUE}{name}": value for name, value in trial.values.items()},
+    }
+    return [{**shared, **record} for record in TrialFolder(trial.folder).history()] or [shared]

@@ -1,0 +1,112 @@
+"""Who is ahead: the best trial of every cell, and every trial of a cell."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from study.report.tables import plain_table
+from study.study_folder import StudyFolder
+from study.views import CellView, StudyView, TrialView, open_view
+
+HEADINGS = {"balanced_accuracy": "bal acc", "geometric_mean": "g-mean", "worst_recall": "worst"}
+"""Metrics of the last epoch that every table shows, with their headings."""
+
+
+def print_leaderboard(folder: StudyFolder, console: Console, *, every_trial: bool = False) -> None:
+    """Print, for every data set and profile, the methods from best to worst, each with its best trial.
+
+    Args:
+        folder: the stored study.
+        console: where to.
+        every_trial: also print every trial of every cell.
+
+    Raises:
+        BadInput: no such study.
+    """
+    view = open_view(folder)
+    for place, cells in groupby(view.cells, key=lambda cell: (cell.cell.dataset, cell.cell.profile)):
+        console.print()
+        console.print(_best_per_method(view, " ".join(place), list(cells)), highlight=False)
+    if every_trial:
+        for cell in view.cells:
+            console.print()
+            console.print(_trials(view, cell), highlight=False)
+
+
+def _metric_columns(view: StudyView) -> list[tuple[str, str]]:
+    decides = view.spec.search.metric
+    return list({decides: HEADINGS.get(decides, decides), **HEADINGS}.items())
+
+
+def _table(title: str, view: StudyView, first: tuple[str, ...], last: tuple[str, ...]) -> Table:
+    table = plain_table(title)
+    for column in first:
+        table.add_column(column, no_wrap=True)
+    for _, heading in _metric_columns(view):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for column in last:
+        table.add_column(column, min_width=22, overflow="fold")
+    return table
+
+
+def _best_per_method(view: StudyView, title: str, cells: list[CellView]) -> Table:
+    table = _table(title, view, ("method", "trials", "pruned", "failed"), ("values of the best",))
+    for cell in sorted(cells, key=_rank):
+        counts, best = cell.counts(), cell.best()
+        table.add_row(
+            cell.cell.method,
+            str(len(cell.trials)),
+            str(counts["PRUNED"]),
+            str(counts["FAIL"]),
+            *_metrics(view, best),
+            "no complete trial" if best is None else _values(best.values),
+        )
+    return table
+
+
+def _rank(cell: CellView) -> float:
+    best = cell.best()
+    if best is None or best.value is None:
+        return float("inf")
+    return -best.value if cell.maximize else best.value
+
+
+def _trials(view: StudyView, cell: CellView) -> Table:
+    table = _table(cell.cell.name, view, ("trial", "from", "state", "epochs"), ("values",))
+    for trial in cell.ranked():
+        table.add_row(
+            str(trial.number),
+            trial.origin,
+            trial.state,
+            str(trial.epochs),
+            *_metrics(view, trial),
+            _values(trial.values) if trial.reason is None else f"{_values(trial.values)}; {_short(trial.reason)}",
+        )
+    return table
+
+
+def _metrics(view: StudyView, trial: TrialView | None) -> list[str]:
+    columns = _metric_columns(view)
+    if trial is None:
+        return [""] * len(columns)
+    record = trial.last_record()
+    return [f"{record[name]:.4f}" if record.get(name) is not None else "" for name, _ in columns]
+
+
+def _values(values: dict[str, Any]) -> str:
+    shown = (f"{name.removeprefix('training.')}={_number(value)}" for name, value in values.items())
+    return ", ".join(shown) or "nothing searched"
+
+
+def _number(value: Any) -> str:
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def _short(reason: str) -> str:
+    # escaped: what stands in brackets would be taken for a style and vanish
+    return escape((reason.strip().splitlines() or ["no reason given"])[-1][:120])

@@ -1,0 +1,68 @@
+"""How far a stored study is, cell by cell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from study.report.tables import plain_table
+from study.study_folder import StudyFolder
+from study.views import CellView, open_view
+
+Status = dict[str, Any]
+HEADINGS = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
+
+
+def status_of(storage: Path, name: str) -> Status:
+    """Return the state of a study, as ``study status --json`` prints it.
+
+    Args:
+        storage: the folder of all studies.
+        name: of the study.
+
+    Returns:
+        ``study``, ``state`` (``running``, ``interrupted``, ``finished``) and ``cells``: per cell its name, data
+        set, profile, ratio, method, trials per state, best value with its params, epochs trained, and epochs
+        saved by pruning.
+
+    Raises:
+        BadInput: no such study.
+    """
+    view = open_view(StudyFolder(storage, name))
+    return {"study": name, "state": view.state, "cells": [_cell_status(cell) for cell in view.cells]}
+
+
+def _cell_status(view: CellView) -> Status:
+    best = view.best()
+    return {
+        "cell": view.cell.name,
+        "dataset": view.cell.dataset,
+        "profile": view.cell.profile,
+        "ratio": view.cell.ratio,
+        "method": view.cell.method,
+        "states": view.counts(),
+        "best": None if best is None else {"value": best.value, "params": best.values},
+        "epochs_trained": sum(trial.epochs for trial in view.trials),
+        "epochs_saved": view.epochs_saved(),
+    }
+
+
+def print_status(status: Status, console: Console) -> None:
+    """Print a status as a table."""
+    table = plain_table()
+    table.add_column("cell", no_wrap=True)
+    for column in (*HEADINGS.values(), "best", "epochs", "saved"):
+        table.add_column(column, justify="right")
+    for cell in status["cells"]:
+        best = cell["best"]
+        table.add_row(
+            cell["cell"],
+            *(str(cell["states"][state]) for state in HEADINGS),
+            "" if best is None else f"{best['value']:.4f}",
+            str(cell["epochs_trained"]),
+            str(cell["epochs_saved"]),
+        )
+    console.print(f"{status['study']}: {status['state']}", highlight=False)
+    console.print(table, highlight=False)
