@@ -213,7 +213,8 @@ def _fit(
     from trainables.tune_trial import ImbalanceTrial
 
     ray.init(
-        address=address,
+        # without "local" Ray would first look for a cluster that somebody started here, and wait long for a dead one
+        address=address or "local",
         include_dashboard=None if address else False,
         log_to_driver=False,
         logging_level=logging.ERROR,

@@ -125,7 +125,7 @@ class CellLedger:
         a copy of the trials that were there.
         """
         missing = {d.searched_name(name) for name, d in self.cell.space.items()} - trial.params.keys()
-        if False and "fixed_params" not in trial.system_attrs:
+        if missing and "fixed_params" not in trial.system_attrs:
             copy = optuna.create_study(direction=self._study.direction, sampler=self._searcher(trial.number))
             copy.add_trials(self.trials()[: trial.number])
             asked = copy.ask()

@@ -30,6 +30,7 @@ class Progress:
         self._ledger, self._console = ledger, console
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
         self._book: TrialBook | None = None
+        self._said: dict[str, float] = {}
         self._began = self._shown = time.monotonic()
 
     def attach(self, book: TrialBook) -> None:
@@ -67,10 +68,13 @@ class Progress:
 
     def _line(self) -> str:
         done, total = self._counts()
-        best = ", ".join(
-            f"{name} {_best(cell):.3f}" for name, cell in self._ledger.cells.items() if _best(cell) is not None
-        )
-        return f"{done}/{total} trials, {self._time_left()} left" + (f"; best {best}" if best else "")
+        lines = [f"{done}/{total} trials, {self._time_left()} left"]
+        for name, cell in self._ledger.cells.items():
+            best = _best(cell)
+            if best is not None and best != self._said.get(name):
+                self._said[name] = best
+                lines.append(f"  best of {name}: {best:.4f}")
+        return "\n".join(lines)
 
     def _table(self) -> RenderableType:
         table = plain_table()

@@ -56,7 +56,10 @@ class Recorder:
         self._ledger, self._warn, self._every = ledger, warn, every
         self._changed = threading.Condition()
         self._due: dict[Key, float] = {
-            (name, trial.number): 0.0 for name, cell in ledger.cells.items() for trial in cell.trials()
+            (name, trial.number): 0.0
+            for name, cell in ledger.cells.items()
+            for trial in cell.trials()
+            if trial.datetime_start is not None
         }
         self._left: set[Key] = set()
         self._closing, self._pause, self._quiet_until = False, 0.0, 0.0
@@ -139,9 +142,7 @@ class Recorder:
                 self._projector.cell(cell_view(cell.cell, cell.trials(), metric, path))
             return
         ledger = self._ledger.cells[key[0]]
-        view = trial_view(ledger.cell, ledger.trials()[key[1]], path)
-        if view.started is not None:
-            self._projector.trial(view)
+        self._projector.trial(trial_view(ledger.cell, ledger.trials()[key[1]], path))
 
     def _give_up(self, key: Key | None, error: Exception) -> None:
         if key is not None:

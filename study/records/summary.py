@@ -68,15 +68,18 @@ def project_cell(runs: Runs, cell: CellView, study: StudySpec) -> None:
     if not cell.trials:
         return
     summary = cell_summary(cell)
+    tags = {"mlflow.note.content": _note(cell, summary)}
     with runs.locked():
         run = runs.of_cell(cell.cell, cell.trials[0].started)
+        if run.ended and tags.items() <= run.tags.items():
+            return
         with tempfile.TemporaryDirectory() as scratch:
             _write_files(cell, summary, study, Path(scratch))
             runs.client.log_artifacts(run.id, scratch)
         # the time is the last trial's, so that the same summary twice is one point; step 0 is drawn as bars
         time = max((milliseconds(trial.ended) for trial in ended), default=0)
         numbers = metrics(_numbers(summary).items(), 0, time)
-        runs.write(run, numbers, {"mlflow.note.content": _note(cell, summary)})
+        runs.write(run, numbers, tags)
         if len(ended) >= study.search.trials:  # again after a budget was raised: the end moves
             runs.end(run, "FINISHED", time)
 
