@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -151,18 +149,20 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
 def _drive(spec: StudySpec, cells: list[Cell], folder: StudyFolder, address: str | None, console: Console) -> Outcome:
     from study.book import TrialBook
     from study.records import Recorder
+    from study.tuning import fit
 
     ledger = Ledger(spec, cells, open_storage(folder.path, spec.records.ledger))
     progress = Progress(ledger, console)
     hours = spec.search.wall_hours
     deadline = None if hours is None else time.monotonic() + hours * 3600
+    console.print("starting Ray" if address is None else f"joining the Ray cluster at {address}", highlight=False)
     recorder = Recorder(folder.storage, spec, ledger, warn=progress.say)
     try:
         book = TrialBook(ledger, folder.path, listener=recorder.touch, deadline=deadline)
         progress.attach(book)
         # Tune takes an interrupt itself while it runs; one that comes as Ray starts or stops ends up here
         with suppress(KeyboardInterrupt), progress:
-            _fit(spec, book, ledger, folder, address, progress)
+            fit(spec, book, ledger, folder, address, progress)
     finally:
         recorder.close()
     return _outcome(spec, ledger, folder, book.out_of_time)
@@ -184,77 +184,3 @@ def _outcome(spec: StudySpec, ledger: Ledger, folder: StudyFolder, out_of_time: 
         message = f"{failed} trials failed; `study show {spec.name}` says why"
         return Outcome(folder, ExitCode.SOME_FAILED, message)
     return Outcome(folder, ExitCode.DONE, f"study '{spec.name}' is finished")
-
-
-def _quiet_ray() -> None:
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    logging.getLogger("ray").setLevel(logging.ERROR)
-
-
-def _fit(
-    spec: StudySpec,
-    book: Any,
-    ledger: Ledger,
-    folder: StudyFolder,
-    address: str | None,
-    progress: Progress,
-) -> None:
-    _quiet_ray()
-    import ray
-    from ray import tune
-
-    from study.progress import ProgressCallback
-    from study.pruning import LedgerScheduler
-    from study.searcher import LedgerSearcher
-    from trainables.tune_trial import ImbalanceTrial
-
-    ray.init(
-        # without "local" Ray would first look for a cluster that somebody started here, and wait long for a dead one
-        address=address or "local",
-        include_dashboard=None if address else False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        configure_logging=False,
-    )
-    scratch = folder.path / "tune"
-    try:
-        needs = {"cpu": spec.resources.cpus, "gpu": spec.resources.gpus}
-        tuner = tune.Tuner(
-            tune.with_resources(ImbalanceTrial, needs),
-            tune_config=tune.TuneConfig(
-                search_alg=LedgerSearcher(book),
-                scheduler=LedgerScheduler(book),
-                num_samples=-1,
-                max_concurrent_trials=_concurrency(spec, ledger),
-                reuse_actors=True,
-            ),
-            run_config=tune.RunConfig(
-                name=f"run-{int(time.time())}",
-                storage_path=str(scratch),
-                callbacks=[ProgressCallback(progress)],
-                # trials write their own checkpoints; class Trainables are saved at their end otherwise
-                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                failure_config=tune.FailureConfig(max_failures=spec.resources.retries),
-                verbose=0,
-            ),
-        )
-        tuner.fit()
-    finally:
-        ray.shutdown()
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _concurrency(spec: StudySpec, ledger: Ledger) -> int:
-    import ray
-
-    if spec.search.concurrency is not None:
-        return spec.search.concurrency
-    cluster: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    fits = int(cluster.get("CPU", 1) // spec.resources.cpus)
-    if spec.resources.gpus > 0:
-        fits = min(fits, int(cluster.get("GPU", 0) / spec.resources.gpus))
-    return max(1, min(fits, ledger.remaining()))

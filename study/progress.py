@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ray.tune import Callback
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
@@ -31,7 +30,9 @@ class Progress:
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
         self._book: TrialBook | None = None
         self._said: dict[str, float] = {}
-        self._began = self._shown = time.monotonic()
+        self._last_line = ""
+        self._shown = time.monotonic()
+        self._pace_from: tuple[float, int] | None = None
 
     def attach(self, book: TrialBook) -> None:
         """Take the number of finished epochs, and so the pace, from ``book``."""
@@ -63,8 +64,9 @@ class Progress:
         self._shown = time.monotonic()
         if self._live is not None:
             self._live.update(self._table(), refresh=True)
-        else:
-            self._console.print(self._line(), highlight=False)
+        elif (line := self._line()) != self._last_line:
+            self._last_line = line
+            self._console.print(line, highlight=False)
 
     def _line(self) -> str:
         done, total = self._counts()
@@ -102,27 +104,15 @@ class Progress:
         seen = self._book.epochs_seen if self._book else 0
         if not self._ledger.remaining():
             return "0:00:00"
-        if seen == 0:
-            return "unknown time"
-        left = self._ledger.remaining_epochs() * (time.monotonic() - self._began) / seen
-        return f"about {timedelta(seconds=round(left))}"
+        now = time.monotonic()
+        if self._pace_from is None and seen:
+            self._pace_from = (now, seen)  # not from the beginning: starting Ray says nothing of the pace
+        if self._pace_from is None or seen == self._pace_from[1]:
+            return "an unknown time"
+        pace = (now - self._pace_from[0]) / (seen - self._pace_from[1])
+        return f"about {timedelta(seconds=round(self._ledger.remaining_epochs() * pace))}"
 
 
 def _best(cell: CellLedger) -> float | None:
     best = cell.best()
     return None if best is None else best.value
-
-
-class ProgressCallback(Callback):
-    """Renews the display after every step of Tune's loop."""
-
-    def __init__(self, progress: Progress) -> None:
-        """Forward to ``progress``."""
-        self._progress = progress
-
-    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Show the state."""
-        self._progress.show()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}

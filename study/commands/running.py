@@ -32,11 +32,12 @@ def run(
     """Run a new study from its file."""
     from rich.console import Console
 
-    from study import launch
     from study.spec import load_spec
     from study.study_folder import storage_root
 
     checked = load_spec(spec, tuple(overrides or ())).with_data_dir(data_dir or _environment_data_dir())
+    from study import launch  # imports Optuna, which a wrong study file need not wait for
+
     console = Console()
     outcome = launch.run(checked, storage_root(storage), address=address, console=console, source=str(spec))
     _end(outcome, storage)

@@ -1,38 +1,18 @@
-"""Pictures of one trial, drawn with Pillow: they are made for every trial, and cost a tenth of matplotlib's."""
+"""Pictures of one trial: its confusion matrix and its cumulative false positives."""
 
 from __future__ import annotations
 
-import importlib.util
-import io
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-_INK, _GREY, _LINE, _PAPER = (38, 38, 38), (120, 120, 120), (222, 222, 222), (255, 255, 255)
-_BLUE = (33, 113, 181)
+from study.records.drawing import BLUE, GREY, INK, LINE, PAPER, font, png, round_ticks, short, upright
+
 _SHADES = np.array([(255, 255, 255), (198, 219, 239), (107, 174, 214), (33, 113, 181), (8, 48, 107)])
 _NAMED_CLASSES = 20
 """Up to so many classes, every class is named and every count written."""
-
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-
-
-@cache
-def _font(size: int) -> Font:
-    found = importlib.util.find_spec("matplotlib")  # for its font's many alphabets; it is not imported
-    if found is not None and found.origin is not None:
-        path = Path(found.origin).parent / "mpl-data/fonts/ttf/DejaVuSans.ttf"
-        if path.exists():
-            return ImageFont.truetype(str(path), size)
-    return ImageFont.load_default(size)
-
-
-def _short(name: str, length: int = 14) -> str:
-    return name if len(name) <= length else name[: length - 1] + "…"
 
 
 def _colours(shares: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -43,20 +23,6 @@ def _colours(shares: NDArray[np.float64]) -> NDArray[np.uint8]:
     stops = np.linspace(0, 1, len(_SHADES))
     channels = [np.interp(np.sqrt(shares), stops, _SHADES[:, c]) for c in range(3)]
     return np.stack(channels, axis=-1).round().astype(np.uint8)
-
-
-def _png(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", compress_level=3)
-    return buffer.getvalue()
-
-
-def _upright(picture: Image.Image, text: str, right: int, top: int, font: Font) -> None:
-    """Write text that reads upwards and ends at ``top``, centred on ``right``."""
-    width, height = int(font.getlength(text)) + 2, 18
-    strip = Image.new("RGB", (width, height), _PAPER)
-    ImageDraw.Draw(strip).text((width, height // 2), text, fill=_INK, font=font, anchor="rm")
-    picture.paste(strip.rotate(90, expand=True), (right - height // 2, top))
 
 
 def _shown_classes(count: int) -> list[int]:
@@ -76,34 +42,34 @@ def confusion_picture(confusion: ArrayLike, class_names: Sequence[str], caption:
     classes = len(counts)
     named = classes <= _NAMED_CLASSES
     cell = 36 if classes <= 12 else 30 if named else max(1, 600 // classes)
-    side, font = cell * classes, _font(12)
-    labels = [_short(str(class_names[k])) if named else str(k) for k in range(classes)]
+    side, small = cell * classes, font(12)
+    labels = [short(str(class_names[k])) if named else str(k) for k in range(classes)]
     shown = _shown_classes(classes)
-    widest = max(int(font.getlength(labels[k])) for k in shown)
-    upright = widest > cell * (1 if named else 10) - 4
-    left, top, below = widest + 40, 52, (widest + 14 if upright else 24) + 26
-    picture = Image.new("RGB", (max(left + side + 84, 420), top + side + below), _PAPER)
+    widest = max(int(small.getlength(labels[k])) for k in shown)
+    turned = widest > cell * (1 if named else 10) - 4
+    left, top, below = widest + 40, 52, (widest + 14 if turned else 24) + 26
+    picture = Image.new("RGB", (max(left + side + 84, 420), top + side + below), PAPER)
     images = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, images, out=np.zeros(counts.shape), where=images > 0)
     grid = Image.fromarray(_colours(shares)).resize((side, side), Image.Resampling.NEAREST)
     picture.paste(grid, (left, top))
     draw = ImageDraw.Draw(picture)
-    draw.text((12, 12), caption, fill=_INK, font=_font(13))
-    draw.text((12, 30), "colour: share of the images of a true class", fill=_GREY, font=_font(11))
-    draw.rectangle((left - 1, top - 1, left + side, top + side), outline=_GREY)
+    draw.text((12, 12), caption, fill=INK, font=font(13))
+    draw.text((12, 30), "colour: share of the images of a true class", fill=GREY, font=font(11))
+    draw.rectangle((left - 1, top - 1, left + side, top + side), outline=GREY)
     if named:
         _write_counts(draw, counts, shares, (left, top), cell)
     for k in shown:
         middle = k * cell + cell // 2
-        draw.text((left - 8, top + middle), labels[k], fill=_INK, font=font, anchor="rm")
-        if upright:
-            _upright(picture, labels[k], left + middle, top + side + 8, font)
+        draw.text((left - 8, top + middle), labels[k], fill=INK, font=small, anchor="rm")
+        if turned:
+            upright(picture, labels[k], left + middle, top + side + 8, small)
         else:
-            draw.text((left + middle, top + side + 8), labels[k], fill=_INK, font=font, anchor="ma")
-    draw.text((left + side // 2, top + side + below - 8), "predicted class", fill=_INK, font=font, anchor="ms")
-    _upright(picture, "true class", 14, top + side // 2 - 30, font)
+            draw.text((left + middle, top + side + 8), labels[k], fill=INK, font=small, anchor="ma")
+    draw.text((left + side // 2, top + side + below - 8), "predicted class", fill=INK, font=small, anchor="ms")
+    upright(picture, "true class", 14, top + side // 2 - 30, small)
     _colour_bar(picture, draw, left + side + 22, top, side)
-    return _png(picture)
+    return png(picture)
 
 
 def _write_counts(
@@ -115,26 +81,19 @@ def _write_counts(
 ) -> None:
     for row, column in np.argwhere(counts > 0):
         text, size = str(counts[row, column]), 12
-        while size > 7 and _font(size).getlength(text) > cell - 4:
+        while size > 7 and font(size).getlength(text) > cell - 4:
             size -= 1
         place = (corner[0] + column * cell + cell // 2, corner[1] + row * cell + cell // 2)
-        ink = _PAPER if shares[row, column] > 0.35 else _INK
-        draw.text(place, text, fill=ink, font=_font(size), anchor="mm")
+        ink = PAPER if shares[row, column] > 0.35 else INK
+        draw.text(place, text, fill=ink, font=font(size), anchor="mm")
 
 
 def _colour_bar(picture: Image.Image, draw: ImageDraw.ImageDraw, left: int, top: int, height: int) -> None:
     ramp = _colours(np.linspace(1, 0, height) ** 2)[:, None].repeat(12, axis=1)
     picture.paste(Image.fromarray(ramp), (left, top))
-    draw.rectangle((left - 1, top - 1, left + 12, top + height), outline=_GREY)
+    draw.rectangle((left - 1, top - 1, left + 12, top + height), outline=GREY)
     for share in (0.0, 0.1, 0.5, 1.0):
-        draw.text((left + 18, top + (1 - share**0.5) * height), f"{share:.0%}", fill=_INK, font=_font(11), anchor="lm")
-
-
-def _round_steps(most: float) -> list[float]:
-    """Return about five round numbers from 0 up to ``most``."""
-    power = 10.0 ** np.floor(np.log10(max(most, 1) / 4))
-    step = max(1.0, next(power * m for m in (1, 2, 5, 10) if most / (power * m) <= 5))
-    return [float(tick) for tick in np.arange(0, most + step / 1000, step)]
+        draw.text((left + 18, top + (1 - share**0.5) * height), f"{share:.0%}", fill=INK, font=font(11), anchor="lm")
 
 
 def false_positives_picture(curve: ArrayLike, class_names: Sequence[str], caption: str) -> bytes:
@@ -149,30 +108,30 @@ def false_positives_picture(curve: ArrayLike, class_names: Sequence[str], captio
     classes, most = len(values), max(int(values[-1]), 1)
     scale, width, height = 2, 640, 370  # drawn twice as large, then halved: smooth lines
     left, right, top, bottom = 140, 1240, 110, 600
-    picture = Image.new("RGB", (width * scale, height * scale), _PAPER)
+    picture = Image.new("RGB", (width * scale, height * scale), PAPER)
     draw = ImageDraw.Draw(picture)
 
     def place(k: float, value: float) -> tuple[float, float]:
         return left + (right - left) * k / classes, bottom - (bottom - top) * value / most
 
-    for tick in _round_steps(most):
+    for tick in (tick for tick in round_ticks(0, most) if tick % 1 == 0):
         y = place(0, tick)[1]
-        draw.line((left, y, right, y), fill=_LINE, width=2)
-        draw.text((left - 16, y), f"{tick:g}", fill=_INK, font=_font(24), anchor="rm")
-    draw.line((place(0, 0), place(classes, most)), fill=_GREY, width=2)
+        draw.line((left, y, right, y), fill=LINE, width=2)
+        draw.text((left - 16, y), f"{tick:g}", fill=INK, font=font(24), anchor="rm")
+    draw.line((place(0, 0), place(classes, most)), fill=GREY, width=2)
     points = [place(0, 0), *(place(k + 1, value) for k, value in enumerate(values))]
-    draw.line(points, fill=_BLUE, width=5, joint="curve")
+    draw.line(points, fill=BLUE, width=5, joint="curve")
     named = classes <= _NAMED_CLASSES
     for k in _shown_classes(classes):
         x, y = points[k + 1]
         if named:
-            draw.ellipse((x - 7, y - 7, x + 7, y + 7), fill=_BLUE)
-        label = _short(str(class_names[k]), max(3, 70 // classes)) if named else str(k + 1)
-        draw.text((x, bottom + 14), label, fill=_INK, font=_font(24), anchor="ma")
-    draw.line((left, bottom, right, bottom), fill=_GREY, width=2)
-    draw.text((24, 20), caption, fill=_INK, font=_font(26))
+            draw.ellipse((x - 7, y - 7, x + 7, y + 7), fill=BLUE)
+        label = short(str(class_names[k]), max(3, 70 // classes)) if named else str(k + 1)
+        draw.text((x, bottom + 14), label, fill=INK, font=font(24), anchor="ma")
+    draw.line((left, bottom, right, bottom), fill=GREY, width=2)
+    draw.text((24, 20), caption, fill=INK, font=font(26))
     legend = "false positives summed over classes; grey: no bias towards frequent classes"
-    draw.text((24, 58), legend, fill=_GREY, font=_font(22))
+    draw.text((24, 58), legend, fill=GREY, font=font(22))
     axis = f"{'predicted class' if named else 'classes'}, from most to least frequent in training"
-    draw.text(((left + right) / 2, bottom + 70), axis, fill=_INK, font=_font(24), anchor="ma")
-    return _png(picture.reduce(scale))
+    draw.text(((left + right) / 2, bottom + 70), axis, fill=INK, font=font(24), anchor="ma")
+    return png(picture.reduce(scale))

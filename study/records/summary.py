@@ -112,5 +112,5 @@ def _note(cell: CellView, summary: dict[str, Any]) -> str:
 def _write_files(cell: CellView, summary: dict[str, Any], study: StudySpec, folder: Path) -> None:
     (folder / "summary.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
     (folder / "study.yaml").write_text(write_yaml(study.model_dump(mode="json")), encoding="utf-8")
-    if cell.cell.space and cell.in_state("COMPLETE", "PRUNED"):
+    if cell.cell.space and any(trial.value is not None for trial in cell.in_state("COMPLETE", "PRUNED")):
         (folder / "response.png").write_bytes(response_picture(cell))

@@ -1,0 +1,96 @@
+"""One run of Ray Tune over the ledger: Ray executes, and keeps nothing that a resume would need."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+
+import ray
+from ray import tune
+
+from study.book import TrialBook
+from study.ledger import Ledger
+from study.progress import Progress
+from study.progress_callback import ProgressCallback
+from study.pruning import LedgerScheduler
+from study.searcher import LedgerSearcher
+from study.spec import StudySpec
+from study.study_folder import StudyFolder
+from trainables.tune_trial import ImbalanceTrial
+
+
+def _quiet() -> None:
+    """Silence what Tune says of results it is not asked to keep; Ray's import sets its own log level."""
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    logging.getLogger("ray").setLevel(logging.ERROR)
+
+
+def fit(
+    spec: StudySpec,
+    book: TrialBook,
+    ledger: Ledger,
+    folder: StudyFolder,
+    address: str | None,
+    progress: Progress,
+) -> None:
+    """Start or join Ray, train until the book hands out no more trials, leave Ray.
+
+    Args:
+        spec: the study.
+        book: hands out trials and takes in their results.
+        ledger: how many trials are left.
+        folder: where Tune may write, for as long as it runs.
+        address: of a running Ray cluster; None starts Ray on this machine.
+        progress: renewed as trials go on.
+    """
+    _quiet()
+    ray.init(
+        # without "local" Ray would first look for a cluster that somebody started here, and wait long for a dead one
+        address=address or "local",
+        include_dashboard=None if address else False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        configure_logging=False,
+    )
+    scratch = folder.path / "tune"
+    try:
+        needs = {"cpu": spec.resources.cpus, "gpu": spec.resources.gpus}
+        tuner = tune.Tuner(
+            tune.with_resources(ImbalanceTrial, needs),
+            tune_config=tune.TuneConfig(
+                search_alg=LedgerSearcher(book),
+                scheduler=LedgerScheduler(book),
+                num_samples=-1,
+                max_concurrent_trials=_concurrency(spec, ledger),
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name=f"run-{int(time.time())}",
+                storage_path=str(scratch),
+                callbacks=[ProgressCallback(progress)],
+                # trials write their own checkpoints; class Trainables are saved at their end otherwise
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                failure_config=tune.FailureConfig(max_failures=spec.resources.retries),
+                verbose=0,
+            ),
+        )
+        tuner.fit()
+    finally:
+        ray.shutdown()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _concurrency(spec: StudySpec, ledger: Ledger) -> int:
+    if spec.search.concurrency is not None:
+        return spec.search.concurrency
+    cluster: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    fits = int(cluster.get("CPU", 1) // spec.resources.cpus)
+    if spec.resources.gpus > 0:
+        fits = min(fits, int(cluster.get("GPU", 0) / spec.resources.gpus))
+    return max(1, min(fits, ledger.remaining()))
