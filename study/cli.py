@@ -38,7 +38,8 @@ def main() -> None:
     try:
         app()
     except BadInput as error:
-        Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False)
+        # soft_wrap: a path broken over two lines can be neither searched for nor pasted
+        Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

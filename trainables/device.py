@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
+import platform
+from functools import cache
+
 import torch
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""The numbers by which glibc's mallopt knows what it shall change."""
 
 
 def pick_device() -> torch.device:
@@ -27,3 +34,16 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
     """Return the autocast type for ``auto``, ``float32`` or ``bfloat16``; None means float32 throughout."""
     wanted = precision == "bfloat16" or (precision == "auto" and multiplies_bfloat16(device))
     return torch.bfloat16 if wanted else None
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Let the C library keep what a step frees for the next one; changes this process, and only under glibc.
+
+    Otherwise buffers of a few MB go back to the kernel in every step and come again as empty pages: the network
+    of the affinity paper trains a sixth faster in float32 without that. The most that is held does not change.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        library = ctypes.CDLL(None)
+        for parameter in (_MMAP_THRESHOLD, _TRIM_THRESHOLD):
+            library.mallopt(parameter, 1 << 30)  # bytes

@@ -58,6 +58,15 @@ def shown(value: Any) -> str:
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
+def plain(name: str) -> str:
+    """Return the name of a searched value as records show it: without the prefix of the training's own.
+
+    >>> plain("training.lr"), plain("gamma")
+    ('lr', 'gamma')
+    """
+    return name.removeprefix("training.")
+
+
 def cell_tags(cell: Cell) -> dict[str, str]:
     """Return the tags that a cell's run and its trials' runs share."""
     return {
@@ -73,7 +82,7 @@ def trial_parameters(view: TrialView, config: TrialConfig) -> dict[str, str]:
     """Return what determines the trial: searched values first, under their own names, then the rest of note."""
     data, training = config.data, config.training
     parameters = {
-        **{name.removeprefix("training."): value for name, value in view.values.items()},
+        **{plain(name): value for name, value in view.values.items()},
         "seed": config.seed,
         "protocol": data.protocol,
         "dataset": view.cell.dataset,
@@ -106,6 +115,9 @@ def trial_tags(view: TrialView, stored: Record | None) -> dict[str, str]:
     if view.reason is not None:
         tags["reason"] = view.reason
         tags["mlflow.note.content"] = f"**{view.state}**\n\n```\n{view.reason}\n```"
+    if view.state == "PRUNED":
+        budget = view.cell.base.training.epochs
+        tags["mlflow.note.content"] = f"**PRUNED**: stopped after {view.epochs} of {budget} epochs"
     if stored is not None:
         environment = stored["environment"]
         tags["data_fingerprint"] = stored["data_fingerprint"]

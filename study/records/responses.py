@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 
 from search_spaces import Choices, Dimension, Range
 from study.records.drawing import BLUE, GREY, INK, LINE, ORANGE, PAPER, font, png, round_ticks, short
+from study.records.fields import plain
 from study.views import CellView, TrialView
 
 _SCALE = 2
@@ -69,7 +70,7 @@ class _Panel:
             draw.line((x, self._top, x, self._bottom), fill=LINE, width=_SCALE)
             draw.text((x, self._bottom + 6 * _SCALE), label, fill=INK, font=_SMALL, anchor="ma")
         draw.rectangle((self._left, self._top, self._right, self._bottom), outline=GREY, width=_SCALE)
-        draw.text((middle, self._bottom + 24 * _SCALE), name, fill=INK, font=_NORMAL, anchor="ma")
+        draw.text((middle, self._bottom + 24 * _SCALE), plain(name), fill=INK, font=_NORMAL, anchor="ma")
         for trial in sorted(self._trials, key=lambda trial: (trial.origin == "paper", trial.state == "COMPLETE")):
             if name in trial.values:
                 self._mark(trial, trial.values[name])

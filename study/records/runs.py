@@ -143,7 +143,7 @@ class Runs:
         return str(self.client.create_experiment(self._spec.name, artifact_location=place, tags=tags))
 
     def _find(self, tag: str, key: str) -> KnownRun | None:
-        self._read(f"tags.`study.id` = '{self._id}' and tags.`{tag}` = '{key}'")
+        self._read(f"tags.`study.id` = '{self._id}' and tags.`{tag}` = {_quoted(key)}")
         return self._known.get(key)
 
     def _read(self, query: str) -> None:
@@ -166,6 +166,10 @@ class Runs:
         run = self.client.create_run(self._experiment, start_time=start, tags=tags, run_name=name)
         self._known[key] = KnownRun(run.info.run_id, ended=False, logged=0, tags=tags)
         return self._known[key]
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if "'" in text else f"'{text}'"
 
 
 def _known(run: Run) -> KnownRun:

@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from study.records.fields import metrics, milliseconds, shown
+from study.records.fields import metrics, milliseconds, plain, shown
 from study.records.responses import response_picture
 from study.records.runs import Runs
 from study.spec import StudySpec
@@ -90,7 +90,7 @@ def _numbers(summary: dict[str, Any]) -> dict[str, float]:
     for which in ("best", "paper"):
         if summary[which] is not None:
             numbers[f"{which}_{summary['metric']}"] = summary[which]["value"]
-    return numbers | {f"importance/{name}": share for name, share in summary["importance"].items()}
+    return numbers | {f"importance/{plain(name)}": share for name, share in summary["importance"].items()}
 
 
 def _note(cell: CellView, summary: dict[str, Any]) -> str:
@@ -100,11 +100,13 @@ def _note(cell: CellView, summary: dict[str, Any]) -> str:
     for which, said in (("best", "Best"), ("paper", "The paper's setting")):
         if summary[which] is not None:
             found = summary[which]
-            values = ", ".join(f"`{k}` = {shown(v)}" for k, v in found["values"].items()) or "nothing is searched"
+            values = (
+                ", ".join(f"`{plain(k)}` = {shown(v)}" for k, v in found["values"].items()) or "nothing is searched"
+            )
             value = f"{summary['metric']} **{found['value']:.4f}**"
             lines.append(f"- {said}: {value} in trial {found['trial']:03d} ({values})")
     if summary["importance"]:
-        shares = ", ".join(f"`{name}` {share:.0%}" for name, share in summary["importance"].items())
+        shares = ", ".join(f"`{plain(name)}` {share:.0%}" for name, share in summary["importance"].items())
         lines.append(f"- Importance for reaching the best: {shares}")
     return "\n".join(lines)
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
+from study.cells import expand
 from study.checks import checked_spec
+from study.ledger import Ledger
 from study.spec import StudySpec
+from study.storage import open_storage
 
 Mapping = dict[str, Any]
 
@@ -39,3 +48,36 @@ def make_spec(study_mapping: Callable[..., Mapping]) -> Callable[..., StudySpec]
         return checked_spec(study_mapping(**changes), overrides, source="tiny.yaml")
 
     return make
+
+
+@pytest.fixture
+def open_ledger(tmp_path: Path, make_spec: Callable[..., StudySpec]) -> Callable[..., Ledger]:
+    """Open the ledger of a study, the same one at every call with the same folder."""
+
+    def make(spec: StudySpec | None = None, folder: Path = tmp_path) -> Ledger:
+        spec = spec or make_spec()
+        return Ledger(spec, expand(spec), open_storage(folder, None))
+
+    return make
+
+
+def _png(rng: np.random.Generator, size: int) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(rng.integers(0, 256, (size, size), dtype=np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def write_data_set() -> Callable[..., Path]:
+    """Write a small Parquet data set into a folder."""
+
+    def write(folder: Path, *, classes: int = 3, images: int = 8, size: int = 8) -> Path:
+        folder.mkdir(parents=True)
+        rng = np.random.default_rng(0)
+        for split in ("train", "test"):
+            labels = [k for k in range(classes) for _ in range(images)]
+            table = pa.table({"image": [_png(rng, size) for _ in labels], "label": labels})
+            pq.write_table(table, folder / f"{split}.parquet", compression="none", use_dictionary=False)
+        return folder
+
+    return write

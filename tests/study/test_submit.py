@@ -91,9 +91,7 @@ def test_an_address_of_another_form_is_refused(address: str) -> None:
         checked_address(address)
 
 
-@pytest.mark.parametrize(
-    "address", ["http://127.0.0.1:8265/jobs", "http://me:secret@head:8265", "http://head:1?a=b"]
-)
+@pytest.mark.parametrize("address", ["http://127.0.0.1:8265/jobs", "http://me:secret@head:8265", "http://head:1?a=b"])
 def test_an_address_with_more_than_host_and_port_is_refused(address: str) -> None:
     with pytest.raises(BadInput, match="--address"):
         checked_address(address)
@@ -195,9 +193,7 @@ def test_the_token_is_found_where_ray_looks_for_it(tmp_path: Path, monkeypatch: 
     assert token() == "from variable"
 
 
-def test_a_named_token_file_that_is_missing_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_named_token_file_that_is_missing_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "missing"))
     with pytest.raises(BadInput, match="RAY_AUTH_TOKEN_PATH"):
@@ -315,9 +311,7 @@ def test_another_token_is_refused(head: Head, spec_path: Path, monkeypatch: pyte
         submit(spec_path, address=head.address)
 
 
-def test_no_token_is_refused(
-    head: Head, spec_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_token_is_refused(head: Head, spec_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -331,9 +325,7 @@ def test_a_job_that_does_not_exist_is_named(with_token: Head) -> None:
 
 
 @pytest.mark.slow
-def test_a_study_runs_and_resumes_as_a_job(
-    spec_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_study_runs_and_resumes_as_a_job(spec_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec_path.write_text(SPEC + "model: mlp\ntraining: {epochs: 2, batch_size: 64}\nsearch: {trials: 2}\n")
     storage = tmp_path / "shared"
     log: list[str] = []

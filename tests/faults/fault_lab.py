@@ -1,0 +1,229 @@
+"""Run the real command in processes of its own, kill them at chosen moments, look at what is left."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from study.cells import expand
+from study.ledger import Ledger, decode
+from study.spec import StudySpec, load_spec
+from study.storage import open_storage
+from study.study_folder import StudyFolder
+from study.views import StudyView, open_view
+from study.yaml_file import write_yaml
+from trainables.data import load
+from trainables.train import Trainer
+from trainables.trial_folder import Record, TrialFolder
+
+DEADLINE = 150.0
+_MARK = "STUDY_FAULT_TEST"
+
+
+def wait_until(happened: Callable[[], Any], what: str, seconds: float = DEADLINE) -> None:
+    """Look again and again until something holds."""
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, f"not within {seconds:.0f} s: {what}"
+        time.sleep(0.01)
+
+
+class Running:
+    """The command and everything that it started."""
+
+    def __init__(self, process: subprocess.Popen[str], mark: str, log: Path) -> None:
+        self.process, self._mark, self._log = process, mark, log
+
+    def family(self) -> list[psutil.Process]:
+        """Return every living process that came of the command, wherever its parents went."""
+        return [process for process in psutil.process_iter() if self._is_ours(process)]
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        with contextlib.suppress(psutil.Error):
+            return process.environ().get(_MARK) == self._mark and process.status() != psutil.STATUS_ZOMBIE
+        return False
+
+    def kill_everything(self) -> None:
+        """Kill the driver, Ray's daemons and all workers with -9, and whatever they start meanwhile."""
+        while family := self.family():
+            for process in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(family, timeout=5)
+        self.process.wait(DEADLINE)
+
+    def workers(self) -> list[psutil.Process]:
+        """Return the processes that train."""
+        return [process for process in self.family() if "ImbalanceTrial" in _title(process)]
+
+    def interrupt(self) -> None:
+        """Do what Ctrl-C does to the driver."""
+        self.process.send_signal(signal.SIGINT)
+
+    def wait(self) -> int:
+        """Wait for the end and return the exit code."""
+        try:
+            return self.process.wait(DEADLINE)
+        except subprocess.TimeoutExpired:
+            self.kill_everything()
+            raise AssertionError(f"still running after {DEADLINE:.0f} s:\n{self.output()}") from None
+
+    def output(self) -> str:
+        """Return what it printed so far."""
+        return self._log.read_text()
+
+
+def _title(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
+
+
+class Lab:
+    """One study in a storage of its own."""
+
+    def __init__(self, folder: Path, ray_folder: Path) -> None:
+        self.storage, self._folder, self._ray = folder / "runs", folder, ray_folder
+        self._started: list[Running] = []
+        self.name = ""
+
+    def start(self, *words: str) -> Running:
+        """Start ``study`` with these words."""
+        mark = uuid.uuid4().hex
+        environment = {**os.environ, _MARK: mark, "RAY_TMPDIR": str(self._ray), "OMP_NUM_THREADS": "1"}
+        log = self._folder / f"output-{len(self._started)}.txt"
+        with log.open("w") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "study.cli", *words, "--storage", str(self.storage)],
+                cwd=Path(__file__).parents[2],
+                env=environment,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+        self._started.append(Running(process, mark, log))
+        return self._started[-1]
+
+    def run(self, mapping: dict[str, Any]) -> Running:
+        """Start a new study."""
+        path = self._folder / "study.yaml"
+        path.write_text(write_yaml(mapping))
+        self.name = mapping["name"]
+        return self.start("run", str(path))
+
+    def resume(self, *words: str) -> Running:
+        """Continue the study."""
+        return self.start("resume", self.name, *words)
+
+    def finish(self, *words: str) -> str:
+        """Continue the study to its end and return what was printed."""
+        running = self.resume(*words)
+        code = running.wait()
+        assert code == 0, running.output()
+        return running.output()
+
+    def stop_all(self) -> None:
+        """Kill whatever a failed test left."""
+        for running in self._started:
+            running.kill_everything()
+
+    @property
+    def path(self) -> Path:
+        """The study's folder."""
+        return self.storage / self.name
+
+    def view(self) -> StudyView:
+        """Read the study as any command does."""
+        return open_view(StudyFolder(self.storage, self.name))
+
+    def trials(self) -> dict[str, TrialFolder]:
+        """Return the folders of all trials by the trials' names."""
+        root = self.path / "cells"
+        return {path.parent.relative_to(root).as_posix(): TrialFolder(path.parent) for path in _configs(root)}
+
+    def epochs_written(self) -> int:
+        """How many epochs all trials have finished, repeated ones counted."""
+        return sum(file.read_bytes().count(b"\n") for file in self.path.glob("cells/*/*/*/*/epochs-*.jsonl"))
+
+    def ended(self) -> int:
+        """How many trials the ledger says have ended."""
+        if not (self.path / "ledger.journal").exists():
+            return 0
+        return sum(len(cell.in_state("COMPLETE", "PRUNED", "FAIL")) for cell in self.view().cells)
+
+    def finished_files(self) -> dict[str, dict[str, tuple[int, int]]]:
+        """Return name, time of change and size of every file of every ended trial."""
+        return {
+            trial.key: {f.name: (f.stat().st_mtime_ns, f.stat().st_size) for f in trial.folder.iterdir()}
+            for cell in self.view().cells
+            for trial in cell.in_state("COMPLETE", "PRUNED", "FAIL")
+        }
+
+
+def _configs(root: Path) -> list[Path]:
+    return sorted(root.glob("*/*/*/*/trial.json"))
+
+
+Content = dict[str, tuple[str, dict[str, Any], dict[int, float], float | None]]
+"""Trial's name -> state, values, metric of every epoch, final value."""
+
+
+def content(view: StudyView) -> Content:
+    """Return what a study's ledger says, but for times of day."""
+    return {
+        trial.key: (frozen.state.name, trial.values, dict(frozen.intermediate_values), frozen.value)
+        for cell in view.cells
+        for trial, frozen in zip(cell.trials, cell.frozen, strict=True)
+    }
+
+
+def timeless(record: Record) -> dict[str, str]:
+    """Return a record without its speed, in a form in which NaN equals NaN."""
+    return {name: repr(value) for name, value in record.items() if name != "images_per_second"}
+
+
+class Undisturbed:
+    """The same study, trained here one trial after the other: no Ray, no processes, no kills."""
+
+    def __init__(self, mapping: dict[str, Any], folder: Path) -> None:
+        folder.mkdir()
+        path = folder / "study.yaml"
+        path.write_text(write_yaml(mapping))
+        spec = load_spec(path)
+        self.records: dict[str, list[dict[str, str]]] = {}
+        ledger = Ledger(spec, expand(spec), open_storage(folder, None))
+        self.content = self._train(spec, ledger)
+
+    def _train(self, spec: StudySpec, ledger: Ledger) -> Content:
+        while (assignment := ledger.next()) is not None:
+            config = assignment.cell.trial(assignment.values, assignment.number)
+            trainer = Trainer(config, load(config.data), torch.device("cpu"))
+            cell, records = ledger.of(assignment), []
+            while not trainer.finished:
+                record = trainer.run_epoch()
+                records.append(timeless(record))
+                value = record[spec.search.metric]
+                stop = cell.report(assignment.number, record["epoch"], value)
+                if stop and not trainer.finished:
+                    cell.prune(assignment.number)
+                    break
+            else:
+                cell.complete(assignment.number, value)
+            self.records[assignment.key] = records
+        return {
+            f"{name}/{t.number:05d}": (t.state.name, decode(cell.cell.space, t.params), t.intermediate_values, t.value)
+            for name, cell in ledger.cells.items()
+            for t in cell.trials()
+        }

@@ -1,0 +1,162 @@
+"""kill -9 of the driver, Ray and all workers at once, at any moment; then ``study resume``."""
+
+from __future__ import annotations
+
+import copy
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fault_lab import Lab, Running, Undisturbed, content, timeless, wait_until
+
+EPOCHS, TRIALS, CELLS = 12, 3, 4
+# Values that depend on a trial's number alone: two at a time, in any order, are given the same ones.
+STUDY: dict[str, Any] = {
+    "name": "killed",
+    "data": [{"dataset": "digits", "validation_fraction": 0.2, "profiles": [{"ratio": [10, 20]}]}],
+    "methods": ["cce", "ldam-drw"],
+    "model": "mlp",
+    "training": {"epochs": EPOCHS, "batch_size": 32, "lr": 0.05, "checkpoint_seconds": 0, "precision": "float32"},
+    "search": {
+        "trials": TRIALS,
+        "searcher": "random",
+        "pruner": "none",
+        "training": {"lr": {"low": 0.01, "high": 0.2, "scale": "log"}},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """The study with one trial more per cell than its file asks for, never disturbed."""
+    larger = copy.deepcopy(STUDY)
+    larger["search"]["trials"] = TRIALS + 1
+    return Undisturbed(larger, tmp_path_factory.mktemp("undisturbed") / "study")
+
+
+def _kill_when(lab: Lab, running: Running, happened: Callable[[], bool], what: str) -> dict[str, Any]:
+    """Kill everything at a moment; return the files of the trials that had ended by then."""
+    wait_until(lambda: happened() or running.process.poll() is not None, what)
+    running.kill_everything()
+    assert not running.family()
+    return lab.finished_files()
+
+
+def _check_ledger(lab: Lab, undisturbed: Undisturbed, trials: int = TRIALS) -> None:
+    """None is missing, none has other values, every one has its budget."""
+    found = content(lab.view())
+    assert Counter(key.rpartition("/")[0] for key in found) == dict.fromkeys(_cells(undisturbed), trials)
+    for key, (state, values, epochs, value) in found.items():
+        assert state == "COMPLETE"
+        assert list(epochs) == list(range(1, EPOCHS + 1)), key
+        assert (state, values, epochs, value) == undisturbed.content[key], key
+
+
+def _cells(undisturbed: Undisturbed) -> set[str]:
+    return {key.rpartition("/")[0] for key in undisturbed.content}
+
+
+def _check_files(lab: Lab, undisturbed: Undisturbed, interruptions: int) -> None:
+    """Every trial has all its epochs; those that were repeated are few and gave the same numbers."""
+    repeated = 0
+    for key, folder in lab.trials().items():
+        expected = undisturbed.records[key]
+        for attempt in folder.attempts():
+            first = attempt[0]["epoch"] - 1 if attempt else 0
+            assert [timeless(record) for record in attempt] == expected[first : first + len(attempt)], key
+        assert [timeless(record) for record in folder.history()] == expected, key
+        repeated += sum(map(len, folder.attempts())) - EPOCHS
+    # a checkpoint after every epoch: of the two trials at a time each repeats at most the one it was in
+    assert repeated <= 2 * interruptions
+
+
+def _check_records(lab: Lab, trials: int = TRIALS) -> None:
+    """MLflow has one run per trial and cell, whole and with the ledger's numbers."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{lab.storage}/mlflow.db")
+    experiment = client.get_experiment_by_name(STUDY["name"])
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    by_trial = {run.data.tags["study.trial"]: run for run in runs if "study.trial" in run.data.tags}
+    assert len(runs) == CELLS * (trials + 1)
+    values = {key: value for key, (_, _, _, value) in content(lab.view()).items()}
+    assert by_trial.keys() == values.keys()
+    for key, run in by_trial.items():
+        assert run.info.status == "FINISHED", key
+        assert run.data.metrics["balanced_accuracy"] == values[key]
+        steps = [metric.step for metric in client.get_metric_history(run.info.run_id, "balanced_accuracy")]
+        assert sorted(steps) == list(range(1, EPOCHS + 1)), key
+        assert any(file.path == "confusion.png" for file in client.list_artifacts(run.info.run_id)), key
+
+
+def _check(lab: Lab, undisturbed: Undisturbed, finished: dict[str, Any], interruptions: int) -> None:
+    now = lab.finished_files()
+    assert finished == {key: now[key] for key in finished}  # not one file of a finished trial was touched
+    _check_ledger(lab, undisturbed)
+    _check_files(lab, undisturbed, interruptions)
+    _check_records(lab)
+
+
+def test_killed_early_halfway_and_at_its_very_end_a_study_loses_nothing(lab: Lab, undisturbed: Undisturbed) -> None:
+    running = lab.run(STUDY)
+    first = _kill_when(lab, running, lambda: lab.epochs_written() >= 4, "the first epochs")
+    assert 4 <= lab.epochs_written() < CELLS * TRIALS * EPOCHS
+    running = lab.resume()
+    half = _kill_when(lab, running, lambda: lab.ended() >= CELLS * TRIALS // 2, "half of the trials")
+    assert first.items() <= half.items()
+    running = lab.resume()
+    _kill_when(lab, running, lambda: lab.ended() == CELLS * TRIALS, "the last trial's end")
+    # all is trained, but nobody had the time to record it: a resume of what is finished does that
+    every = lab.finished_files()
+    assert half.items() <= every.items()
+    said = lab.finish()
+    assert "study 'killed' is finished: every cell has its 3 trials" in said
+    assert "--set search.trials=N" in said
+    _check(lab, undisturbed, every, interruptions=3)
+
+    journal = (lab.path / "ledger.journal").read_bytes()
+    assert "is finished: every cell has its 3 trials" in lab.finish()
+    assert (lab.path / "ledger.journal").read_bytes() == journal
+
+    lab.finish("--set", f"search.trials={TRIALS + 1}")
+    now = lab.finished_files()
+    assert every == {key: now[key] for key in every}
+    _check_ledger(lab, undisturbed, TRIALS + 1)
+    _check_records(lab, TRIALS + 1)
+    assert not (lab.path / "tune").exists()
+
+
+def test_an_interrupt_ends_with_130_and_says_how_to_go_on(lab: Lab, undisturbed: Undisturbed) -> None:
+    running = lab.run(STUDY)
+    wait_until(lambda: lab.epochs_written() >= 4, "the first epochs")
+    running.interrupt()
+    assert running.wait() == 130, running.output()
+    assert "nothing is lost: study resume killed" in running.output()
+    assert "Traceback" not in running.output()
+    wait_until(lambda: not running.family(), "every process to be gone")
+    finished = lab.finished_files()
+    assert len(finished) < CELLS * TRIALS
+    lab.finish()
+    _check(lab, undisturbed, finished, interruptions=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(15))
+def test_killed_at_random_moments_a_study_loses_nothing(seed: int, lab: Lab, undisturbed: Undisturbed) -> None:
+    moments = random.Random(seed)
+    running, kills = lab.run(STUDY), 0
+    wait_until(lambda: (lab.path / "study.yaml").exists(), "the study to exist")
+    finished: dict[str, Any] = {}
+    while running.process.poll() is None and kills < 3:
+        end = time.monotonic() + moments.uniform(0, 25)
+        before = _kill_when(lab, running, lambda: time.monotonic() >= end, "the moment")  # noqa: B023
+        assert finished.items() <= before.items()
+        finished, kills = before, kills + 1
+        running = lab.resume()
+    code = running.wait()
+    assert code == 0, running.output()
+    _check(lab, undisturbed, finished, interruptions=kills)

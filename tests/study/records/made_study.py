@@ -1,0 +1,127 @@
+"""A stored study with trials that were never trained: ledger and trial folders as a driver would leave them."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from study.cells import expand
+from study.ledger import Assignment, Ledger
+from study.spec import StudySpec
+from study.storage import open_storage
+from study.study_folder import StudyFolder
+from trainables.metrics import from_confusion, recall_per_class
+from trainables.trial_folder import TrialFolder
+
+EPOCHS = 5
+
+
+def spec_of(name: str = "made", **changes: Any) -> StudySpec:
+    """Return a study on two cells, CCE with a searched gamma and ERM with nothing to search."""
+    return StudySpec.model_validate(
+        {
+            "name": name,
+            "question": "Does CCE help?",
+            "data": [{"dataset": "digits", "profiles": [{"kind": "long_tail", "ratio": 10}]}],
+            "methods": ["erm", "cce"],
+            "model": "mlp",
+            "training": {"epochs": EPOCHS, "batch_size": 32, "lr": 0.05},
+            "search": {"trials": 4, "pruner": "none"},
+            **changes,
+        }
+    )
+
+
+class MadeStudy:
+    """A study whose trials end as the tests want them to."""
+
+    def __init__(self, storage: Path, spec: StudySpec | None = None, *, classes: int = 10) -> None:
+        self.spec = spec or spec_of()
+        self.folder = StudyFolder(storage, self.spec.name)
+        with self.folder.driver_lock():
+            self.folder.create(self.spec, {})
+        self.cells = {cell.name: cell for cell in expand(self.spec)}
+        self.classes = classes
+        self.reopen()
+
+    def reopen(self) -> None:
+        """Open the ledger anew, as a second driver would."""
+        storage = open_storage(self.folder.path, None)
+        self.ledger = Ledger(self.spec, list(self.cells.values()), storage)
+
+    def cell_name(self, method: str) -> str:
+        """Return the name of a method's first cell."""
+        return next(name for name, cell in self.cells.items() if cell.method == method)
+
+    def start(self, method: str = "cce") -> Assignment:
+        """Start the next trial of a cell."""
+        return self.ledger.cells[self.cell_name(method)].ask()
+
+    def files(self, trial: Assignment) -> TrialFolder:
+        """Return a new attempt at the trial's folder."""
+        return TrialFolder(self.folder.path / "cells" / trial.key)
+
+    def confusion(self, trial: Assignment, epoch: int) -> np.ndarray[Any, Any]:
+        """Return counts that depend on the trial and get better with the epochs."""
+        rng = np.random.default_rng([trial.number, epoch])
+        wrong = rng.integers(0, 3, (self.classes, self.classes))
+        return wrong + np.diag(rng.integers(2 * epoch, 3 * epoch + 9, self.classes))
+
+    def train(self, trial: Assignment, epochs: range, **changed: Any) -> None:
+        """Write some epochs of a trial, as the trial's process and the driver would."""
+        files = self.files(trial)
+        config = trial.cell.trial(trial.values, trial.number)
+        environment = {"code": "c0de", "git_commit": "abc123+", "device": "cpu", "precision": "float32"}
+        files.write_config(
+            {"trial": config.model_dump(mode="json"), "data_fingerprint": "f1", "environment": environment}
+        )
+        counts = [max(1, int(300 / 10 ** (k / max(1, self.classes - 1)))) for k in range(self.classes)]
+        for epoch in epochs:
+            confusion = self.confusion(trial, epoch)
+            record = {
+                "epoch": epoch,
+                "stage": "all",
+                "train_loss": 2.0 / epoch,
+                "loss": 2.5 / epoch,
+                **from_confusion(confusion, counts),
+                "learning_rate": 0.05,
+                "images_per_second": 1000.0 + epoch,
+                **changed,
+            }
+            files.append_epoch(record)
+            files.write_evaluation(
+                {
+                    "epoch": epoch,
+                    "recall": recall_per_class(confusion).tolist(),
+                    "confusion": confusion.tolist(),
+                    "class_counts": counts,
+                    "class_names": [f"class {k}" for k in range(self.classes)],
+                }
+            )
+            self.ledger.of(trial).report(trial.number, epoch, record["balanced_accuracy"])
+
+    def complete(self, method: str = "cce", **changed: Any) -> Assignment:
+        """Run a trial to its end."""
+        trial = self.start(method)
+        self.train(trial, range(1, EPOCHS + 1), **changed)
+        record = self.files(trial).history()[-1]
+        value = record[self.spec.search.metric]
+        self.ledger.of(trial).complete(trial.number, math.nan if value is None else value)
+        return trial
+
+    def prune(self, method: str = "cce", epochs: int = 2) -> Assignment:
+        """Stop a trial early."""
+        trial = self.start(method)
+        self.train(trial, range(1, epochs + 1))
+        self.ledger.of(trial).prune(trial.number)
+        return trial
+
+    def fail(self, reason: str, method: str = "cce", epochs: int = 0) -> Assignment:
+        """Let a trial fail."""
+        trial = self.start(method)
+        self.train(trial, range(1, epochs + 1))
+        self.ledger.of(trial).fail(trial.number, reason)
+        return trial

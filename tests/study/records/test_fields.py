@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+from mlflow.utils.validation import _validate_metric_name
+
+from study.records.fields import EPOCH_METRICS, epoch_times, metrics, recall_keys, trial_parameters
+from study.views import trial_view
+from tests.study.records.made_study import MadeStudy
+from trainables.methods import METHODS
+from trainables.metrics import METRICS
+
+NAMES = st.lists(st.text(max_size=30), min_size=1, max_size=20)
+
+
+@given(NAMES)
+def test_recall_keys_are_unique_and_mlflow_takes_them(names: list[str]) -> None:
+    keys = recall_keys(names)
+    assert len(set(keys)) == len(names)
+    for key in keys:
+        _validate_metric_name(key)
+        assert key.startswith("recall/")
+        assert key.count("/") == 1
+
+
+def test_metrics_are_those_that_an_epoch_has() -> None:
+    assert set(EPOCH_METRICS) <= {*METRICS, "learning_rate", "images_per_second"}
+
+
+def test_no_hyperparameter_hides_a_parameter_of_every_trial(made: MadeStudy) -> None:
+    trial = made.complete("erm")
+    cell = made.ledger.of(trial)
+    view = trial_view(cell.cell, cell.trials()[0], made.folder.path)
+    general = set(trial_parameters(view, view.config))
+    for name, method in METHODS.items():
+        assert not general & set(method.values.model_fields), name
+
+
+def test_searched_values_come_first(made: MadeStudy) -> None:
+    trial = made.complete("cce")
+    cell = made.ledger.of(trial)
+    view = trial_view(cell.cell, cell.trials()[0], made.folder.path)
+    assert next(iter(trial_parameters(view, view.config))) == "gamma"
+
+
+def test_epochs_end_a_training_time_apart() -> None:
+    history = [{"epoch": e, "images_per_second": pace} for e, pace in ((1, 50.0), (2, 100.0), (3, math.nan))]
+    assert epoch_times(history, 1000, images=100) == {1: 3000, 2: 4000, 3: 4001}
+    assert epoch_times(history, 0, images=0) == {1: 1, 2: 2, 3: 3}
+
+
+def test_only_finite_numbers_become_metrics() -> None:
+    values = {"a": 1, "b": math.nan, "c": math.inf, "d": None}.items()
+    assert [(m.key, m.value, m.step, m.timestamp) for m in metrics(values, 3, 9)] == [("a", 1.0, 3, 9)]

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from study.records import Recorder, record_study
+from study.spec import StudySpec
+from tests.study.records.made_study import EPOCHS, MadeStudy, spec_of
+
+Dumper = Callable[[], dict[str, dict[str, Any]]]
+
+
+def recorder_of(made: MadeStudy, said: list[str], **named: Any) -> Recorder:
+    return Recorder(made.folder.storage, made.spec, made.ledger, warn=said.append, **named)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_what_was_touched_is_recorded_when_closed(made: MadeStudy, dump: Dumper) -> None:
+    said: list[str] = []
+    recorder = recorder_of(made, said)
+    trials = [made.complete(), made.prune(), made.complete("erm")]
+    for trial in trials:
+        recorder.touch(trial, True)
+    running = made.start()
+    made.train(running, range(1, 3))
+    recorder.touch(running, False)
+
+    assert recorder.close() == []
+
+    runs = dump()
+    assert [runs[t.key]["status"] for t in trials] == ["FINISHED", "KILLED", "FINISHED"]
+    assert len(runs[running.key]["metrics"]["loss"]) == 2
+    assert "best_balanced_accuracy" in runs[trials[0].cell.name]["metrics"]
+    assert said == []
+    assert recorder.close() == []
+
+
+def test_the_recorder_and_study_record_write_the_same(storage: Path, dump: Dumper) -> None:
+    made = MadeStudy(storage)
+    recorder = recorder_of(made, [], every=0.05)
+    for _ in range(2):
+        trial = made.start()
+        for epoch in range(1, EPOCHS + 1):
+            made.train(trial, range(epoch, epoch + 1))
+            recorder.touch(trial, False)
+            time.sleep(0.05)
+        made.ledger.of(trial).complete(trial.number, 0.5)
+        recorder.touch(trial, True)
+    recorder.close()
+    live = dump()
+
+    (made.folder.path / "records.json").unlink()  # as if nothing had been recorded
+    client = MlflowClient(f"sqlite:///{storage / 'mlflow.db'}")
+    for run in live.values():
+        client.delete_run(run["id"])
+    record_study(made.folder)
+
+    own = {"study.id", "mlflow.parentRunId", "mlflow.runName"}
+    later = dump()
+    assert later.keys() == live.keys()
+    for key in live:
+        for part in ("status", "start", "end", "params", "metrics", "artifacts"):
+            assert later[key][part] == live[key][part], (key, part)
+        tags = [{k: v for k, v in runs[key]["tags"].items() if k not in own} for runs in (live, later)]
+        assert tags[0] == tags[1]
+
+
+def test_a_running_trial_is_seen_before_its_end(made: MadeStudy, dump: Dumper) -> None:
+    recorder, trial = recorder_of(made, [], every=0.1), made.start()
+    made.train(trial, range(1, 3))
+    recorder.touch(trial, False)
+    wait_until(lambda: len(dump().get(trial.key, {}).get("metrics", {}).get("loss", [])) == 2)
+    recorder.close()
+
+
+def test_many_touches_are_gathered(made: MadeStudy, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests: list[str] = []
+    original = MlflowClient.log_batch
+    monkeypatch.setattr(MlflowClient, "log_batch", lambda *a, **k: (requests.append("x"), original(*a, **k)))
+    recorder, trial = recorder_of(made, [], every=60), made.start()
+    for epoch in range(1, EPOCHS + 1):
+        made.train(trial, range(epoch, epoch + 1))
+        recorder.touch(trial, False)
+    made.ledger.of(trial).complete(trial.number, 0.5)
+    recorder.touch(trial, True)
+    recorder.close()
+    assert len(requests) == 2  # the trial's, the cell's
+
+
+def test_a_resume_records_what_an_earlier_driver_left(made: MadeStudy, dump: Dumper) -> None:
+    trials = [made.complete(), made.fail("gone")]
+    made.reopen()
+    assert recorder_of(made, []).close() == []
+    assert {t.key for t in trials} <= set(dump())
+
+
+def test_nothing_is_recorded_of_a_study_without_trials(made: MadeStudy, dump: Dumper) -> None:
+    assert recorder_of(made, []).close() == []
+    assert dump() == {}
+
+
+def test_a_server_that_is_away_holds_nothing_up(storage: Path, closed_port: int, dump: Dumper) -> None:
+    away = spec_of(records={"tracking_uri": f"http://127.0.0.1:{closed_port}"})
+    made, said = MadeStudy(storage, away), list[str]()
+    recorder = recorder_of(made, said)
+    trial, other = made.complete(), made.complete("erm")
+    began = time.monotonic()
+    recorder.touch(trial, True)
+    recorder.touch(other, True)
+    assert time.monotonic() - began < 0.1
+    wait_until(lambda: len(said) == 1)
+    assert "cannot be reached; the study goes on" in said[0]
+
+    left = recorder.close(timeout=30)
+
+    assert left == sorted([trial.key, other.key])
+    assert "2 trials are not in MLflow as yet; later: study record made" in said[1]
+    made.folder.write_spec(StudySpec.model_validate({**away.model_dump(mode="json"), "records": {}}))
+    assert record_study(made.folder).written == 2
+    assert dump()[trial.key]["status"] == "FINISHED"
+
+
+def test_it_comes_back_when_the_store_does(made: MadeStudy, dump: Dumper, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    original, away = MlflowClient.create_run, threading.Event()
+    away.set()
+
+    def create_run(self: MlflowClient, *args: Any, **named: Any) -> Any:
+        if away.is_set():
+            raise MlflowException("database is locked")
+        return original(self, *args, **named)
+
+    monkeypatch.setattr(MlflowClient, "create_run", create_run)
+    recorder, trial = recorder_of(made, said), made.complete()
+    recorder.touch(trial, True)
+    wait_until(lambda: len(said) == 1)
+    away.clear()
+    wait_until(lambda: len(said) == 2)
+    assert said[1].endswith("is back")
+    assert recorder.close() == []
+    assert dump()[trial.key]["status"] == "FINISHED"
+
+
+def test_a_trial_that_cannot_be_recorded_spoils_no_other(made: MadeStudy, dump: Dumper) -> None:
+    said: list[str] = []
+    recorder = recorder_of(made, said)
+    broken, whole = made.complete(), made.complete()
+    (made.files(broken).path / "evaluation.json").write_text('{"epoch": 5}')
+    recorder.touch(broken, True)
+    recorder.touch(whole, True)
+    assert recorder.close() == [broken.key]
+    assert "KeyError" in said[0]
+    assert "1 trials are not in MLflow" in said[-1]
+    assert dump()[whole.key]["status"] == "FINISHED"
+
+
+def test_a_run_deleted_by_hand_is_made_anew(made: MadeStudy, client: MlflowClient, dump: Dumper) -> None:
+    recorder, trial = recorder_of(made, [], every=0.05), made.start()
+    made.train(trial, range(1, 2))
+    recorder.touch(trial, False)
+    wait_until(lambda: trial.key in dump())
+    client.delete_run(dump()[trial.key]["id"])
+    made.train(trial, range(2, 3))
+    recorder.touch(trial, False)
+    made.train(trial, range(3, EPOCHS + 1))
+    made.ledger.of(trial).complete(trial.number, 0.5)
+    recorder.touch(trial, True)
+    recorder.close()
+    record_study(made.folder)
+    assert len(dump()[trial.key]["metrics"]["loss"]) == EPOCHS

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from mlflow import MlflowClient
+from optuna.trial import create_trial
+from PIL import Image
+
+from study.records import record_study
+from study.records.responses import response_picture
+from study.records.summary import cell_summary, importance
+from study.views import CellView, cell_view, open_view
+from tests.study.records.made_study import MadeStudy, spec_of
+
+Dumper = Callable[[], dict[str, dict[str, Any]]]
+
+
+def judged_cell(storage: Path, metric: str, trials: int) -> CellView:
+    """Build a cell in which the margin alone decides, and more of it is better."""
+    made = MadeStudy(storage, spec_of(methods=["affinity"], search={"trials": trials, "metric": metric}))
+    (cell,) = made.cells.values()
+    distributions = {d.searched_name(n): d.distribution() for n, d in cell.space.items()}
+    sampler = optuna.samplers.RandomSampler(seed=3)
+    study = optuna.create_study(sampler=sampler)
+    sign, frozen = (-1.0 if metric == "loss" else 1.0), []
+    for number in range(trials):
+        params = study.ask(distributions).params
+        trial = create_trial(params=params, distributions=distributions, value=sign * params["margin"])
+        trial.number = number
+        frozen.append(trial)
+    return cell_view(cell, frozen, metric, made.folder.path)
+
+
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "loss"])
+def test_importance_finds_what_decides_whichever_way_is_better(tmp_path: Path, metric: str) -> None:
+    cell = judged_cell(tmp_path, metric, trials=40)
+    found = importance(cell)
+    assert max(found, key=found.__getitem__) == "margin"
+    assert found["margin"] > 0.6
+    assert sum(found.values()) == pytest.approx(1)
+    assert cell.best().values["margin"] == max(trial.values["margin"] for trial in cell.trials)
+
+
+def test_few_trials_have_no_importance(tmp_path: Path) -> None:
+    assert importance(judged_cell(tmp_path, "loss", trials=7)) == {}
+
+
+def test_a_cells_run_sums_up_its_trials(made: MadeStudy, client: MlflowClient, dump: Dumper, tmp_path: Path) -> None:
+    trials = [made.complete(), made.complete(), made.prune(epochs=2), made.fail("NonFiniteLoss", epochs=1)]
+    made.complete("erm")
+    record_study(made.folder)
+
+    run = dump()[trials[0].cell.name]
+    cell = next(c for c in open_view(made.folder).cells if c.cell.name == trials[0].cell.name)
+    best = cell.best()
+    assert run["status"] == "FINISHED"
+    last = {name: points[-1][1] for name, points in run["metrics"].items()}
+    assert last == {
+        "trials_complete": 2,
+        "trials_pruned": 1,
+        "trials_fail": 1,
+        "epochs_trained": 13,
+        "epochs_saved": 3,
+        "best_balanced_accuracy": best.value,
+        "paper_balanced_accuracy": cell.trials[0].value,
+    }
+    assert f"{best.value:.4f}" in run["tags"]["mlflow.note.content"]
+    assert run["artifacts"] == ["response.png", "study.yaml", "summary.json"]
+    summary = json.loads(Path(client.download_artifacts(run["id"], "summary.json", str(tmp_path))).read_text())
+    assert summary == json.loads(json.dumps(cell_summary(cell)))
+    assert summary["best"]["values"] == best.values
+    erm = dump()[made.cell_name("erm")]
+    assert erm["status"] == "RUNNING"  # its budget is four trials
+    assert "nothing is searched" in erm["tags"]["mlflow.note.content"]
+
+
+def test_a_raised_budget_moves_a_cells_end(made: MadeStudy, dump: Dumper) -> None:
+    for _ in range(4):
+        made.complete()
+    record_study(made.folder)
+    name = made.cell_name("cce")
+    before = dump()[name]
+    made.complete()
+    record_study(made.folder)
+    after = dump()[name]
+    assert after["end"] > before["end"]
+    assert max(value for _, value, _ in after["metrics"]["trials_complete"]) == 5
+    assert dump()[name] == after
+
+
+@pytest.mark.parametrize("method", ["cce", "ldam-drw", "affinity", "focal"])
+def test_responses_of_every_kind_of_range_are_drawn(tmp_path: Path, method: str) -> None:
+    made = MadeStudy(tmp_path, spec_of(methods=[method], search={"trials": 5, "pruner": "none"}))
+    for _ in range(3):
+        made.complete(method)
+    made.prune(method)
+    (cell,) = open_view(made.folder).cells
+    picture = Image.open(io.BytesIO(response_picture(cell)))
+    assert picture.format == "PNG"
+    assert picture.width >= 380

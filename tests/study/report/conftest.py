@@ -1,0 +1,14 @@
+"""A made study for every test of reports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.study.records.made_study import MadeStudy
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> MadeStudy:
+    return MadeStudy(tmp_path / "runs")

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import io
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from study.report.status import print_status, status_of
+from tests.study.records.made_study import MadeStudy, spec_of
+from trainables.errors import BadInput
+
+
+def test_the_status_is_what_the_design_says(made: MadeStudy) -> None:
+    done = made.complete()
+    made.prune(epochs=2)
+    made.fail("gone", epochs=1)
+    made.train(made.start(), range(1, 4))
+
+    found = status_of(made.folder.storage, "made")
+
+    assert list(found) == ["study", "state", "cells"]
+    assert found["study"] == "made"
+    erm, cce = found["cells"]
+    assert list(cce) == [
+        "cell",
+        "dataset",
+        "profile",
+        "ratio",
+        "method",
+        "states",
+        "best",
+        "epochs_trained",
+        "epochs_saved",
+    ]
+    assert cce == {
+        "cell": done.cell.name,
+        "dataset": "digits",
+        "profile": "long_tail-10",
+        "ratio": 10.0,
+        "method": "cce",
+        "states": {"COMPLETE": 1, "PRUNED": 1, "FAIL": 1, "RUNNING": 1},
+        "best": {"value": made.files(done).history()[-1]["balanced_accuracy"], "params": done.values},
+        "epochs_trained": 5 + 2 + 1 + 3,
+        "epochs_saved": 3,
+    }
+    assert erm["states"] == {"COMPLETE": 0, "PRUNED": 0, "FAIL": 0, "RUNNING": 0}
+    assert erm["best"] is None
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_the_state_of_a_study(tmp_path: Path) -> None:
+    made = MadeStudy(tmp_path, spec_of(methods=["cce"], search={"trials": 2, "pruner": "none"}))
+
+    def state() -> str:
+        return str(status_of(tmp_path, "made")["state"])
+
+    assert state() == "interrupted"
+    with made.folder.driver_lock():
+        assert state() == "running"
+    made.complete()
+    made.train(made.start(), range(1, 2))
+    assert state() == "interrupted"
+    made.ledger.of(made.ledger.interrupted()[0]).fail(1, "gone")
+    assert state() == "finished"
+
+
+def test_a_failed_trials_epochs_count_though_its_metric_never_was_a_number(made: MadeStudy) -> None:
+    made.complete(balanced_accuracy=math.nan)
+    cce = status_of(made.folder.storage, "made")["cells"][1]
+    assert cce["states"]["FAIL"] == 1
+    assert cce["epochs_trained"] == 5
+
+
+def test_a_smaller_loss_is_better(tmp_path: Path) -> None:
+    made = MadeStudy(tmp_path, spec_of(methods=["cce"], search={"trials": 3, "metric": "loss", "pruner": "none"}))
+    made.complete(loss=3.0)
+    made.complete(loss=1.0)
+    made.complete(loss=2.0)
+    assert status_of(tmp_path, "made")["cells"][0]["best"]["value"] == 1.0
+
+
+def test_an_unknown_study_is_told_with_the_nearest_name(made: MadeStudy) -> None:
+    with pytest.raises(BadInput, match=r"mode.*did you mean 'made'"):
+        status_of(made.folder.storage, "mode")
+
+
+def test_a_study_without_a_ledger_yet_has_no_trials(made: MadeStudy) -> None:
+    (made.folder.path / "ledger.journal").unlink()
+    assert [cell["states"]["RUNNING"] for cell in status_of(made.folder.storage, "made")["cells"]] == [0, 0]
+    assert not (made.folder.path / "ledger.journal").exists()
+
+
+def test_the_table_names_cells_and_counts(made: MadeStudy) -> None:
+    done = made.complete()
+    console = Console(file=io.StringIO(), width=120)
+    print_status(status_of(made.folder.storage, "made"), console)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "made: interrupted" in text
+    assert any(done.cell.name in line and " 1 " in line for line in text.splitlines())
+
+
+def test_a_status_needs_neither_torch_nor_ray_nor_mlflow(made: MadeStudy) -> None:
+    code = (
+        "import sys; from pathlib import Path; from study.report.status import status_of; "
+        "status_of(Path(sys.argv[1]), 'made'); print([m for m in ('torch', 'ray', 'mlflow') if m in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, str(made.folder.storage)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[3], timeout=120)
+    assert done.stdout.strip() == "[]", done.stderr

@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import FrozenTrial
+
+from study.book import TrialBook
+from study.ledger import Assignment, Ledger
+from study.spec import StudySpec
+from trainables.config import TrialConfig
+from trainables.trial_folder import TrialFolder
+
+EPOCHS = 3
+PRUNER = {"name": "median", "startup_trials": 1}
+
+
+class Desk:
+    """A book with what it told its listener."""
+
+    def __init__(self, ledger: Ledger, folder: Path, deadline: float | None = None) -> None:
+        self.told: list[tuple[str, bool]] = []
+        self.ledger, self.folder = ledger, folder
+        self.book = TrialBook(ledger, folder, listener=self._listen, deadline=deadline)
+
+    def _listen(self, assignment: Assignment, ended: bool) -> None:
+        self.told.append((assignment.key, ended))
+
+    def trial(self, cell: int = 0, number: int = -1) -> FrozenTrial:
+        return list(self.ledger.cells.values())[cell].trials()[number]
+
+
+@pytest.fixture
+def study(make_spec: Callable[..., StudySpec]) -> StudySpec:
+    return make_spec(
+        methods=["erm", "cce"],
+        training={"epochs": EPOCHS},
+        search={"trials": 3, "pruner": PRUNER, "training": {"lr": {"low": 0.01, "high": 1}}},
+    )
+
+
+@pytest.fixture
+def desk(study: StudySpec, open_ledger: Callable[..., Ledger], tmp_path: Path) -> Callable[..., Desk]:
+    """Open the study's book anew, as a driver that starts does."""
+
+    def make(deadline: float | None = None) -> Desk:
+        return Desk(open_ledger(study), tmp_path, deadline)
+
+    return make
+
+
+def _result(epoch: int, value: float = 0.5) -> dict[str, Any]:
+    return {"record/epoch": epoch, "record/balanced_accuracy": value, "done": epoch == EPOCHS}
+
+
+def _write_epochs(folder: str | Path, values: list[float]) -> None:
+    files = TrialFolder(Path(folder))
+    files.write_config({})
+    for epoch, value in enumerate(values, 1):
+        files.append_epoch({"epoch": epoch, "balanced_accuracy": value})
+
+
+def _run(desk: Desk, tune_id: str, value: float = 0.5) -> None:
+    """Train a trial to its end, as Tune would: the scheduler is not asked about the last result."""
+    for epoch in range(1, EPOCHS):
+        desk.book.result(tune_id, _result(epoch, value))
+    desk.book.end(tune_id, _result(EPOCHS, value), failed=False)
+
+
+def test_hands_out_a_trial_as_its_trainable_takes_it(desk: Callable[..., Desk], tmp_path: Path) -> None:
+    opened = desk()
+    config = opened.book.start("t1")
+    assert config is not None
+    assert TrialConfig.model_validate(config["trial"]).method.name == "erm"
+    assert Path(config["folder"]) == tmp_path / "cells/digits/long_tail-10/erm/00000"
+    assert config["threads"] == 1
+    assert opened.told == [("digits/long_tail-10/erm/00000", False)]
+
+
+def test_cells_take_turns_until_the_budget_is_spent(desk: Callable[..., Desk]) -> None:
+    opened = desk()
+    handed = []
+    for number in range(7):
+        config = opened.book.start(str(number))
+        handed.append(config and "/".join(Path(config["folder"]).parts[-2:]))
+    assert handed == ["erm/00000", "cce/00000", "erm/00001", "cce/00001", "erm/00002", "cce/00002", None]
+
+
+def test_interrupted_trials_come_first_and_with_their_old_values(desk: Callable[..., Desk]) -> None:
+    before = desk()
+    configs = [before.book.start(str(number)) for number in range(3)]
+    _run(before, "1")
+    after = desk()
+    assert [after.book.start("a"), after.book.start("b")] == [configs[0], configs[2]]
+    new = after.book.start("c")
+    assert new is not None
+    assert new["folder"].endswith("cce/00001")
+
+
+def test_a_trial_that_was_done_but_not_told_is_completed_without_training(desk: Callable[..., Desk]) -> None:
+    before = desk()
+    config = before.book.start("1")
+    assert config is not None
+    _write_epochs(config["folder"], [0.1, 0.2, 0.3])
+    before.ledger.of(before.book._live["1"]).report(0, 1, 0.1)
+    after = desk()
+    new = after.book.start("a")
+    assert new is not None
+    assert new["folder"].endswith("cce/00000")
+    trial = after.trial(0, 0)
+    assert (trial.state.name, trial.value) == ("COMPLETE", 0.3)
+    assert trial.intermediate_values == {1: 0.1, 2: 0.2, 3: 0.3}
+    assert after.told[0] == ("digits/long_tail-10/erm/00000", True)
+
+
+def test_one_that_was_done_without_a_number_fails(desk: Callable[..., Desk]) -> None:
+    before = desk()
+    config = before.book.start("1")
+    assert config is not None
+    _write_epochs(config["folder"], [0.1, 0.2, math.nan])
+    after = desk()
+    after.book.start("a")
+    assert after.trial(0, 0).state.name == "FAIL"
+    assert "not a number" in after.trial(0, 0).user_attrs["reason"]
+
+
+def test_epochs_that_the_driver_did_not_hear_of_are_taken_in(desk: Callable[..., Desk]) -> None:
+    before = desk()
+    config = before.book.start("1")
+    assert config is not None
+    _write_epochs(config["folder"], [0.1, 0.2])
+    after = desk()
+    assert after.book.start("a") == config
+    assert after.trial(0, 0).intermediate_values == {1: 0.1, 2: 0.2}
+
+
+def test_a_judgement_that_was_cut_off_is_made_again_before_any_training(desk: Callable[..., Desk]) -> None:
+    before = desk()
+    before.book.start("good"), before.book.start("other cell")
+    _run(before, "good", 0.9)
+    bad = before.book.start("bad")
+    assert bad is not None
+    _write_epochs(bad["folder"], [0.1])
+    after = desk()
+    again = after.book.start("a")
+    assert again is not None
+    assert again["folder"].endswith("cce/00000")
+    nxt = after.book.start("b")
+    assert nxt is not None
+    assert nxt["folder"].endswith("cce/00001")
+    trial = after.trial(0, 1)
+    assert trial.state.name == "PRUNED"
+    assert trial.intermediate_values == {1: 0.1}
+    assert ("digits/long_tail-10/erm/00001", True) in after.told
+
+
+def test_nothing_is_handed_out_after_the_deadline(desk: Callable[..., Desk]) -> None:
+    desk().book.start("interrupted")
+    late = desk(deadline=time.monotonic() - 1)
+    assert late.book.out_of_time
+    assert late.book.start("1") is None
+    assert len(late.ledger.interrupted()) == 1
+    early = desk(deadline=time.monotonic() + 3600)
+    assert not early.book.out_of_time
+    assert early.book.start("1") is not None
+
+
+def test_results_are_reported_and_the_pruner_decides(desk: Callable[..., Desk]) -> None:
+    opened = desk()
+    opened.book.start("good"), opened.book.start("other cell")
+    _run(opened, "good", 0.9)
+    opened.book.start("bad")
+    assert opened.book.result("bad", _result(1, 0.1)) is True
+    opened.book.end("bad", _result(1, 0.1), failed=False)
+    assert opened.trial(0, 1).state.name == "PRUNED"
+    assert opened.trial(0, 1).intermediate_values == {1: 0.1}
+    assert opened.book.epochs_seen == EPOCHS + 1
+
+
+def test_a_failure_is_no_epoch(desk: Callable[..., Desk]) -> None:
+    opened = desk()
+    opened.book.start("1")
+    assert opened.book.result("1", {"failure": "NonFiniteLoss: loss nan", "done": True}) is False
+    assert opened.book.epochs_seen == 0
+    assert opened.trial(0, 0).intermediate_values == {}
+
+
+@pytest.mark.parametrize(
+    ("result", "failed", "error", "state", "reason"),
+    [
+        (_result(EPOCHS, 0.7), False, None, "COMPLETE", None),
+        (_result(EPOCHS, math.nan), False, None, "FAIL", "balanced_accuracy is not a number at the end"),
+        ({"failure": "NonFiniteLoss: at epoch 2", "done": True}, False, None, "FAIL", "NonFiniteLoss: at epoch 2"),
+        (_result(1), True, "RayActorError: killed", "FAIL", "RayActorError: killed"),
+        (None, True, "OSError: no space", "FAIL", "OSError: no space"),
+        (None, True, None, "FAIL", "the trial's process died"),
+        (None, False, None, "RUNNING", None),  # Tune dropped it: a resume hands it out again
+        (_result(1), False, None, "RUNNING", None),  # interrupted by the user after its first epoch
+    ],
+)
+def test_how_a_trial_ends(
+    result: dict[str, Any] | None,
+    failed: bool,
+    error: str | None,
+    state: str,
+    reason: str | None,
+    desk: Callable[..., Desk],
+) -> None:
+    opened = desk()
+    opened.book.start("1")
+    if error is not None:
+        opened.book.note_error("1", error)
+    opened.book.end("1", result, failed=failed)
+    trial = opened.trial(0, 0)
+    assert trial.state.name == state
+    assert trial.user_attrs.get("reason") == reason
+    assert trial.value == (0.7 if state == "COMPLETE" else None)
+    assert opened.told[1:] == ([] if state == "RUNNING" else [("digits/long_tail-10/erm/00000", True)])
+
+
+def test_an_error_is_of_its_own_trial_alone(desk: Callable[..., Desk]) -> None:
+    opened = desk()
+    opened.book.start("1"), opened.book.start("2")
+    opened.book.note_error("1", "of the first")
+    opened.book.end("2", None, failed=True)
+    opened.book.end("1", None, failed=True)
+    assert opened.trial(0, 0).user_attrs["reason"] == "of the first"
+    assert opened.trial(1, 0).user_attrs["reason"] == "the trial's process died"
+
+
+def test_ends_that_come_twice_or_of_unknown_trials_change_nothing(desk: Callable[..., Desk]) -> None:
+    opened = desk()
+    opened.book.end("never started", _result(EPOCHS), failed=True)
+    opened.book.start("1")
+    opened.book.end("1", _result(EPOCHS, 0.7), failed=False)
+    opened.book.end("1", None, failed=True)
+    assert opened.trial(0, 0).state.name == "COMPLETE"

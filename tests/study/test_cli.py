@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from study import cli
+from study.spec import StudySpec
+from study.study_folder import StudyFolder
+from trainables.methods import METHODS
+
+COMMANDS = "run resume status show methods datasets spaces train ui record export submit doctor".split()  # noqa: SIM905
+HEAVY = {"torch", "torchvision", "ray", "mlflow", "optuna", "sklearn", "scipy", "pandas", "pyarrow"}
+
+
+def _run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "study.cli", *words],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "COLUMNS": "200", **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def _imported(*words: str) -> set[str]:
+    """Return the packages that a command imports."""
+    done = _run(*words, PYTHONPROFILEIMPORTTIME="1")
+    assert done.returncode == 0, done.stderr
+    names = (line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if "import time:" in line)
+    return {name.partition(".")[0] for name in names}
+
+
+def _main(*words: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Run the command in this process and return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["study", *words])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    return int(caught.value.code or 0)
+
+
+def test_help_names_every_command_and_imports_nothing_heavy() -> None:
+    began = time.process_time()
+    done = _run("--help")
+    assert done.returncode == 0
+    assert time.process_time() - began < 1
+    for command in COMMANDS:
+        assert f" {command} " in done.stdout
+    assert not _imported("--help") & (HEAVY | {"numpy", "pydantic"})
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _main(command, "--help", monkeypatch=monkeypatch) == 0
+    assert f"study {command}" in capsys.readouterr().out
+
+
+def test_lists_need_neither_ray_nor_mlflow() -> None:
+    for command in ("datasets", "methods", "spaces"):
+        assert not _imported(command, "--json") & {"ray", "mlflow", "optuna"}
+
+
+def test_methods_as_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main("methods", "--json", monkeypatch=monkeypatch) == 0
+    entries = json.loads(capsys.readouterr().out)
+    assert [entry["name"] for entry in entries] == list(METHODS)
+    assert all({"name", "paper", "stages", "hyperparameters", "searched"} <= entry.keys() for entry in entries)
+
+
+@pytest.mark.parametrize("command", ["methods", "datasets", "spaces"])
+def test_lists_are_tables_too(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _main(command, monkeypatch=monkeypatch) == 0
+    table = capsys.readouterr().out
+    assert ("digits" if command == "datasets" else "cce") in table
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nonsense"],
+        ["run"],
+        ["run", "a.yaml", "b.yaml"],
+        ["resume", "x", "--nonsense"],
+        ["train", "erm", "--epochs", "x"],
+    ],
+)
+def test_wrong_use_is_exit_code_2(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _main(*words, monkeypatch=monkeypatch) == 2
+
+
+def test_bad_input_is_one_message_and_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert _main("run", str(tmp_path / "[red]none.yaml"), monkeypatch=monkeypatch) == 2
+    assert capsys.readouterr().err == f"error: {tmp_path}/[red]none.yaml: no such file\n"
+
+
+def test_an_interrupt_is_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("study.spec.load_spec", interrupted)
+    assert _main("run", "x.yaml", monkeypatch=monkeypatch) == 130
+
+
+def test_status_of_a_study_that_never_ran(
+    make_spec: Callable[..., StudySpec],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    folder = StudyFolder(tmp_path, "tiny")
+    with folder.driver_lock():
+        folder.create(make_spec(), {})
+    assert _main("status", "tiny", "--json", "--storage", str(tmp_path), monkeypatch=monkeypatch) == 0
+    status = json.loads(capsys.readouterr().out)
+    assert status["study"] == "tiny"
+    assert status["state"] == "interrupted"
+    (cell,) = status["cells"]
+    assert {"cell", "dataset", "profile", "ratio", "method", "states", "best"} <= cell.keys()
+    assert cell["states"] == {"COMPLETE": 0, "PRUNED": 0, "FAIL": 0, "RUNNING": 0}
+
+
+def test_one_training_trains_tests_and_continues(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = ["train", "ldam-drw", "--model", "mlp", "--ratio", "10", "--precision", "float32", "--epochs", "3"]
+    words += ["--lr", "0.05", "--output", str(tmp_path / "out")]
+    assert _main(*words, "--test", monkeypatch=monkeypatch) == 0
+    first = capsys.readouterr().out
+    assert "epoch   3/3" in first
+    assert "test  " in first
+    assert _main(*words, "--test", monkeypatch=monkeypatch) == 0
+    again = capsys.readouterr().out
+    assert "epoch" not in again  # it was finished: only the test is made again
+    assert [line for line in again.splitlines() if line.startswith("test")] == [
+        line for line in first.splitlines() if line.startswith("test")
+    ]
+
+
+def test_a_folder_of_another_training_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = ["train", "erm", "--model", "mlp", "--ratio", "10", "--epochs", "1", "--output", str(tmp_path / "out")]
+    assert _main(*words, monkeypatch=monkeypatch) == 0
+    assert _main(*words, "--seed", "1", monkeypatch=monkeypatch) == 2
+    assert "written by another configuration; name an empty folder" in capsys.readouterr().err
+
+
+def test_a_training_that_diverges_says_where(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "erm", "--model", "mlp", "--ratio", "10", "--epochs", "2", "--lr", "1e30"]
+    assert _main(*words, monkeypatch=monkeypatch) != 0
+    said = capsys.readouterr().err
+    assert "diverged" in said
+    assert "at epoch 1, step" in said

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from study.launch import RAISABLE, ExitCode, _flat, _outcome, _refuse_changes
+from study.ledger import Ledger
+from study.spec import StudySpec
+from study.study_folder import StudyFolder
+from trainables.errors import BadInput
+
+MakeSpec = Callable[..., StudySpec]
+LR = {"lr": {"low": 0.01, "high": 0.1}}
+
+
+def test_places_of_a_nested_value() -> None:
+    assert _flat({"a": 1, "b": {"c": [2, {"d": 3}]}}) == {"a": 1, "b.c.0": 2, "b.c.1.d": 3}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *("search.trials=99", "search.wall_hours=2", "search.concurrency=3"),
+        *("resources.cpus=2", "resources.gpus=0.5", "resources.retries=9"),
+        "records.tracking_uri=http://127.0.0.1:5000",
+    ],
+)
+def test_limits_and_places_may_change(change: str, make_spec: MakeSpec) -> None:
+    _refuse_changes(make_spec(), make_spec(change))
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ("name=other", "name"),
+        ("question=why", "question"),
+        ("seed=9", "seed"),
+        ("data.0.dataset=mnist", "data.0.dataset"),
+        ("data.0.subset_seed=1", "data.0.subset_seed"),
+        ("data.0.profiles.0.ratio=[10, 20]", "data.0.profiles.0.ratio.1"),
+        ("methods=[cce, erm]", "methods.1.name"),
+        ("methods.0={name: cce, values: {gamma: -2}}", "methods.0.values.gamma"),
+        ("model=resnet20", "model.name"),
+        ("training.epochs=11", "training.epochs"),
+        ("training.schedule.factor=0.5", "training.schedule.factor"),
+        ("search.metric=accuracy", "search.metric"),
+        ("search.searcher=random", "search.searcher"),
+        ("search.pruner=median", "search.pruner.name"),
+        ("search.training.lr={low: 0.01, high: 0.2}", "search.training.lr.high"),
+        ("records.ledger=sqlite:///x.db", "records.ledger"),
+    ],
+)
+def test_what_numbers_depend_on_may_not(change: str, place: str, make_spec: MakeSpec) -> None:
+    search = {"trials": 4, "pruner": "none", "training": LR}
+    with pytest.raises(BadInput) as caught:
+        _refuse_changes(make_spec(search=search), make_spec(change, search=search))
+    assert str(caught.value).startswith(f"--set {place}=")
+    assert all(path in str(caught.value) for path in RAISABLE)
+
+
+def _end(ledger: Ledger, endings: str) -> None:
+    for ending in endings:
+        assignment = ledger.next()
+        assert assignment is not None
+        cell = ledger.of(assignment)
+        if ending == "C":
+            cell.complete(assignment.number, 0.5)
+        elif ending == "P":
+            cell.prune(assignment.number)
+        elif ending == "F":
+            cell.fail(assignment.number, "why")
+
+
+@pytest.mark.parametrize(
+    ("endings", "out_of_time", "code", "said"),
+    [
+        ("CCCC", False, ExitCode.DONE, "study 'tiny' is finished"),
+        ("CPPC", False, ExitCode.DONE, "study 'tiny' is finished"),
+        ("CCCC", True, ExitCode.DONE, "study 'tiny' is finished"),
+        ("CFCF", False, ExitCode.SOME_FAILED, "2 trials failed; `study show tiny` says why"),
+        ("CFC", False, ExitCode.INTERRUPTED, "interrupted with 1 trials left; nothing is lost: study resume tiny"),
+        ("CCRR", False, ExitCode.INTERRUPTED, "interrupted with 2 trials left"),
+        ("", False, ExitCode.INTERRUPTED, "interrupted with 4 trials left"),
+        ("CC", True, ExitCode.DONE, "the wall-time budget is spent with 2 trials left: study resume tiny"),
+    ],
+)
+def test_how_a_study_ends(
+    endings: str,
+    out_of_time: bool,
+    code: ExitCode,
+    said: str,
+    make_spec: MakeSpec,
+    open_ledger: Callable[..., Ledger],
+    tmp_path: Path,
+) -> None:
+    ledger = open_ledger(make_spec())
+    _end(ledger, endings)
+    outcome = _outcome(ledger.study, ledger, StudyFolder(tmp_path, "tiny"), out_of_time)
+    assert outcome.code == code
+    assert said in outcome.message
+    assert not outcome.idle
+
+
+def test_exit_codes_are_the_documented_ones() -> None:
+    assert {code.name: int(code) for code in ExitCode} == {
+        "DONE": 0,
+        "SOME_FAILED": 1,
+        "BAD_INPUT": 2,
+        "INTERRUPTED": 130,
+    }

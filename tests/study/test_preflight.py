@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from study.cells import expand
+from study.preflight import check_data, check_resources
+from study.spec import ResourcesSpec, StudySpec
+from trainables.data import load
+from trainables.errors import BadInput
+
+MakeSpec = Callable[..., StudySpec]
+
+
+def _checked(spec: StudySpec) -> tuple[dict[str, str], list[str]]:
+    console = Console(file=io.StringIO(), width=200)
+    found = check_data(spec, expand(spec), console, source="my.yaml")
+    return found, console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+
+
+def test_says_what_every_profile_leaves_and_returns_fingerprints(make_spec: MakeSpec) -> None:
+    spec = make_spec("data.0.profiles.0.ratio=[10, 20]", methods=["erm", "cce"])
+    found, lines = _checked(spec)
+    assert list(found) == ["digits/long_tail-10", "digits/long_tail-20"]
+    for cell in expand(spec):
+        assert found[f"{cell.dataset}/{cell.profile}"] == load(cell.base.data).fingerprint
+    counts = load(expand(spec)[0].base.data).class_counts
+    assert len(lines) == 2
+    assert f"digits/long_tail-10: {counts.sum()} images to train on" in lines[0]
+    assert f"{counts.max()} in the largest class and {counts.min()} in the smallest" in lines[0]
+
+
+def test_fingerprints_follow_what_is_drawn(make_spec: MakeSpec) -> None:
+    def fingerprint(*overrides: str) -> str:
+        (found,) = _checked(make_spec(*overrides))[0].values()
+        return found
+
+    base = fingerprint()
+    assert fingerprint() == base
+    for change in ("subset_seed=1", "label_noise=0.1", "protocol=m2m", "validation_fraction=0.3"):
+        assert fingerprint(f"data.0.{change}") != base
+    assert fingerprint("seed=5", "training.epochs=3") == base
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["data.0.dataset=digit"], ["data[0]", "unknown data set 'digit'", "did you mean 'digits'?", "Allowed:"]),
+        (["data.0.profiles.0.ratio=1000"], ["data[0]", "class", "ratio"]),
+        (["data.0.data_dir=/no/such/folder"], ["data[0]", "/no/such/folder"]),
+    ],
+)
+def test_data_that_cannot_be_had_is_named_with_file_and_path(
+    overrides: list[str], said: list[str], make_spec: MakeSpec
+) -> None:
+    with pytest.raises(BadInput) as caught:
+        _checked(make_spec(*overrides))
+    assert str(caught.value).startswith("my.yaml: ")
+    for part in said:
+        assert part in str(caught.value)
+
+
+def test_the_faulty_one_of_several_data_sets_is_named(make_spec: MakeSpec) -> None:
+    data = [{"dataset": name, "profiles": [{"ratio": 10}]} for name in ("digits", "digitz")]
+    with pytest.raises(BadInput, match=r"my\.yaml: data\[1\]: unknown data set 'digitz'"):
+        _checked(make_spec(data=data))
+
+
+def test_images_too_small_for_the_network_are_named(
+    make_spec: MakeSpec, write_data_set: Callable[..., Path], tmp_path: Path
+) -> None:
+    write_data_set(tmp_path / "dots", size=4)
+    spec = make_spec("data.0.dataset=dots", "data.0.profiles.0.ratio=2", f"data.0.data_dir={tmp_path}")
+    with pytest.raises(BadInput, match=r"my\.yaml: model: `image_size` must be at least 8 pixels, got 4"):
+        _checked(spec)
+
+
+def test_a_trial_must_fit_the_machine() -> None:
+    cpus = os.cpu_count() or 1
+    check_resources(ResourcesSpec(cpus=cpus), None)
+    with pytest.raises(BadInput, match=rf"resources\.cpus: a trial asks for {cpus + 1}, this machine has {cpus}"):
+        check_resources(ResourcesSpec(cpus=cpus + 1), None)
+    with pytest.raises(BadInput, match=r"resources\.gpus: a trial asks for 64"):
+        check_resources(ResourcesSpec(gpus=64), None)
+
+
+def test_a_cluster_may_grow_and_is_not_asked() -> None:
+    check_resources(ResourcesSpec(cpus=10_000, gpus=64), "auto")

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from study.proposals import build_searcher
+
+SPACE: dict[str, BaseDistribution] = {
+    "gamma": FloatDistribution(0.1, 50, log=True),
+    "prototypes": IntDistribution(1, 20),
+    "scale": CategoricalDistribution((10.0, 20.0, 30.0)),
+}
+SEARCHERS = ["tpe", "random", "qmc", pytest.param("gp", marks=pytest.mark.slow)]
+
+
+def _propose(searcher: str, cell: str = "cell", seed: int = 0, trials: int = 9) -> list[dict[str, Any]]:
+    """Ask for trials whose value depends on what was proposed, as a study would."""
+    study = optuna.create_study(direction="maximize")
+    for number in range(trials):
+        study.sampler = build_searcher(searcher, seed, cell, number)
+        trial = study.ask(SPACE)
+        study.tell(trial, -abs(trial.params["gamma"] - 3) + 0.1 * trial.params["prototypes"])
+    return [trial.params for trial in study.trials]
+
+
+@pytest.mark.parametrize("searcher", SEARCHERS)
+def test_the_same_seed_proposes_the_same(searcher: str) -> None:
+    assert _propose(searcher) == _propose(searcher)
+
+
+@pytest.mark.parametrize("searcher", SEARCHERS)
+def test_cells_and_seeds_differ(searcher: str) -> None:
+    given = [_propose(searcher), _propose(searcher, cell="other"), _propose(searcher, seed=1)]
+    for one, other in itertools.combinations(given, 2):
+        assert all(a["gamma"] != b["gamma"] for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("searcher", SEARCHERS)
+def test_nothing_is_proposed_twice(searcher: str) -> None:
+    assert len({tuple(params.values()) for params in _propose(searcher, trials=12)}) == 12
+
+
+@pytest.mark.parametrize("searcher", SEARCHERS)
+def test_proposals_lie_in_the_space(searcher: str) -> None:
+    for params in _propose(searcher):
+        assert 0.1 <= params["gamma"] <= 50
+        assert params["prototypes"] in range(1, 21)
+        assert params["scale"] in (10.0, 20.0, 30.0)
+
+
+def test_tpe_learns_from_the_values() -> None:
+    found = [abs(params["gamma"] - 3) for params in _propose("tpe", trials=40)]
+    assert sum(found[20:]) / 20 < sum(found[:10]) / 10
+
+
+def test_qmc_takes_the_point_of_the_trials_number_whatever_was_drawn_before() -> None:
+    study = optuna.create_study()
+    study.add_trial(
+        optuna.trial.create_trial(params={"gamma": 1.0, "prototypes": 5, "scale": 10.0}, distributions=SPACE, value=0.0)
+    )
+    study.sampler = build_searcher("qmc", 0, "cell", 4)
+    drawn = study.ask(SPACE).params
+    study.sampler = build_searcher("qmc", 0, "cell", 4)
+    assert study.ask(SPACE).params == drawn == _propose("qmc")[4]
+
+
+def test_qmc_covers_a_range_evenly() -> None:
+    study = optuna.create_study()
+    space: dict[str, BaseDistribution] = {"x": FloatDistribution(0, 1)}
+    study.add_trial(optuna.trial.create_trial(params={"x": 0.5}, distributions=space, value=0.0))
+    drawn = []
+    for number in range(16):
+        study.sampler = build_searcher("qmc", 0, "cell", number)
+        drawn.append(study.ask(space).params["x"])
+    assert sorted(int(x * 16) for x in drawn) == list(range(16))

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from study.pruners import build_pruner
+from study.spec import PrunerSpec
+
+DIRECTIONS = {"maximize": 1, "minimize": -1}
+
+
+def _study(curves: list[list[float]], direction: str = "maximize", ended: str = "COMPLETE") -> optuna.Study:
+    """A study of trials whose values after epochs 1, 2, ... are those of ``curves``."""
+    study = optuna.create_study(direction=direction)
+    for curve in curves:
+        _add(study, curve, TrialState[ended])
+    return study
+
+
+def _add(study: optuna.Study, curve: list[float], state: TrialState) -> None:
+    values = {epoch: DIRECTIONS[study.direction.name.lower()] * value for epoch, value in enumerate(curve, 1)}
+    value = values[len(curve)] if state == TrialState.COMPLETE else None
+    study.add_trial(optuna.trial.create_trial(state=state, value=value, intermediate_values=values))
+
+
+def _pruned(study: optuna.Study, curve: list[float], first_decision: int = 0, **spec: Any) -> bool:
+    """Whether a running trial with these values so far is stopped now."""
+    _add(study, curve, TrialState.RUNNING)
+    pruner = build_pruner(PrunerSpec(**spec), first_decision)
+    return bool(pruner.prune(study, study.get_trials(deepcopy=False)[-1]))
+
+
+FOUR = [[0.2] * 10, [0.4] * 10, [0.6] * 10, [0.8] * 10]
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize(
+    ("spec", "curve", "stops"),
+    [
+        # median of 0.2, 0.4, 0.6, 0.8 is 0.5
+        ({"name": "median"}, [0.49], True),
+        ({"name": "median"}, [0.51], False),
+        ({"name": "median"}, [0.9, 0.1], False),  # its best so far counts
+        ({"name": "median"}, [0.1, 0.1, 0.1], True),
+        ({"name": "median", "warmup_epochs": 3}, [0.1, 0.1], False),
+        ({"name": "median", "warmup_epochs": 3}, [0.1, 0.1, 0.1], True),
+        ({"name": "median", "startup_trials": 5}, [0.1], False),
+        ({"name": "median", "startup_trials": 4}, [0.1], True),
+        ({"name": "percentile", "percentile": 25.0}, [0.7], False),  # the best quarter begins at 0.65
+        ({"name": "percentile", "percentile": 25.0}, [0.6], True),
+        ({"name": "percentile", "percentile": 75.0}, [0.4], False),  # the best three quarters at 0.35
+        ({"name": "percentile", "percentile": 75.0}, [0.3], True),
+        ({"name": "none"}, [0.0] * 9, False),
+    ],
+)
+def test_median_and_percentile(spec: dict[str, Any], curve: list[float], stops: bool, direction: str) -> None:
+    assert _pruned(_study(FOUR, direction), [], **spec) is False
+    assert _pruned(_study(FOUR, direction), curve, **spec) is stops
+
+
+def test_trials_that_were_stopped_or_failed_are_not_compared_with() -> None:
+    for ended in ("PRUNED", "FAIL"):
+        assert not _pruned(_study(FOUR, ended=ended), [0.1], name="median", startup_trials=0)
+
+
+@pytest.mark.parametrize("name", ["median", "percentile", "successive-halving"])
+@pytest.mark.parametrize(
+    ("epochs", "stops"),
+    [(1, False), (7, False), (8, False), (9, False), (10, True)],  # the last stage is epochs 9 and on, warm-up 2
+)
+def test_nothing_is_decided_before_the_last_stage_and_its_warm_up(name: str, epochs: int, stops: bool) -> None:
+    curve = [0.1] * epochs
+    assert _pruned(_study(FOUR), curve, first_decision=8, name=name, warmup_epochs=2) is stops
+
+
+def test_values_of_an_earlier_stage_save_nobody() -> None:
+    good_before_the_switch = [0.95] * 8 + [0.1]
+    assert _pruned(_study(FOUR), good_before_the_switch, first_decision=8, name="median")
+    assert not _pruned(_study(FOUR), good_before_the_switch, first_decision=0, name="median")
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize(
+    ("others", "own", "stops"),
+    [
+        ([], 0.1, False),  # the first at a rung goes on
+        ([0.5], 0.6, False),
+        ([0.5], 0.4, True),  # of two, one goes on
+        ([0.5, 0.4], 0.45, True),  # of three, the best third
+        ([0.5, 0.4], 0.5, False),  # equal to the best
+        ([0.9, 0.8, 0.3, 0.2, 0.1], 0.85, False),  # of six, the best two
+        ([0.9, 0.8, 0.3, 0.2, 0.1], 0.5, True),
+    ],
+)
+def test_successive_halving_at_its_first_rung(others: list[float], own: float, stops: bool, direction: str) -> None:
+    study = _study([[value] for value in others], direction, ended="PRUNED")
+    assert _pruned(study, [own], name="successive-halving", reduction_factor=3) is stops
+
+
+@pytest.mark.parametrize(
+    ("warmup", "factor", "rungs"), [(1, 3, [1, 3, 9, 27]), (2, 2, [2, 4, 8, 16, 32]), (4, 3, [4, 12]), (5, 4, [5, 20])]
+)
+@pytest.mark.parametrize("first_decision", [0, 8])
+def test_rungs_count_from_the_last_switch(warmup: int, factor: int, rungs: list[int], first_decision: int) -> None:
+    better = [[0.9] * 40]
+    spec = {"name": "successive-halving", "warmup_epochs": warmup, "reduction_factor": factor}
+    stops = [e for e in range(1, 36) if _pruned(_study(better), [0.1] * e, first_decision, **spec)]
+    assert stops == [first_decision + rung for rung in rungs if first_decision + rung < 36]
+
+
+@pytest.mark.parametrize("name", ["median", "successive-halving"])
+def test_judging_again_judges_the_same(name: str) -> None:
+    study = _study(FOUR)
+    _add(study, [0.1], TrialState.RUNNING)
+    before = [trial.system_attrs for trial in study.get_trials(deepcopy=True)]
+    for _ in range(3):
+        pruner = build_pruner(PrunerSpec(name=name), 0)
+        assert pruner.prune(study, study.get_trials(deepcopy=False)[-1])
+    assert [trial.system_attrs for trial in study.get_trials()] == before
+
+
+def test_a_trial_without_values_goes_on() -> None:
+    for name in ("none", "median", "percentile", "successive-halving"):
+        assert not _pruned(_study(FOUR), [], name=name)

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from study.ledger import Ledger
+from study.spec import StudySpec
+from study.tuning import _concurrency
+
+MakeSpec = Callable[..., StudySpec]
+
+
+@pytest.mark.parametrize(
+    ("cluster", "resources", "concurrency", "expected"),
+    [
+        ({"CPU": 8.0}, {"cpus": 1}, None, 4),  # no more than there are trials
+        ({"CPU": 3.0}, {"cpus": 1}, None, 3),
+        ({"CPU": 8.0}, {"cpus": 3}, None, 2),
+        ({"CPU": 8.0, "GPU": 1.0}, {"cpus": 1, "gpus": 0.5}, None, 2),
+        ({"CPU": 8.0}, {"cpus": 1, "gpus": 1}, None, 1),  # a cluster that will grow
+        ({"CPU": 8.0}, {"cpus": 1}, 2, 2),
+        ({"CPU": 1.0}, {"cpus": 1}, 6, 6),
+    ],
+)
+def test_trials_at_a_time(
+    cluster: dict[str, float],
+    resources: dict[str, Any],
+    concurrency: int | None,
+    expected: int,
+    make_spec: MakeSpec,
+    open_ledger: Callable[..., Ledger],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ray.cluster_resources", lambda: cluster)
+    spec = make_spec(resources=resources, search={"trials": 4, "concurrency": concurrency})
+    assert _concurrency(spec, open_ledger(spec)) == expected
