@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -192,5 +193,6 @@ class Trainer:
             raise ValueError("the checkpoint was written by another configuration")
         self.backbone.load_state_dict(state["backbone"])
         self.head.load_state_dict(state["head"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        # torch would keep the state's own momentum tensors and write into them
+        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
         self.epoch = int(state["epoch"])
