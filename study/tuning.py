@@ -20,6 +20,9 @@ from study.spec import StudySpec
 from study.study_folder import StudyFolder
 from trainables.tune_trial import ImbalanceTrial
 
+_ON_DEMAND = 8
+"""Trials at a time where there is no machine yet and the study says nothing."""
+
 
 def _quiet() -> None:
     """Silence what Tune says of results it is not asked to keep; Ray's import sets its own log level."""
@@ -93,4 +96,5 @@ def _concurrency(spec: StudySpec, ledger: Ledger) -> int:
     fits = int(cluster.get("CPU", 1) // spec.resources.cpus)
     if spec.resources.gpus > 0:
         fits = min(fits, int(cluster.get("GPU", 0) / spec.resources.gpus))
-    return max(1, min(fits, ledger.remaining()))
+    # a cluster that starts machines on demand has none before a trial asks
+    return max(1, min(fits or _ON_DEMAND, ledger.remaining()))

@@ -12,16 +12,14 @@ from study.commands.options import AsJson, DataDir
 
 
 def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    from rich.console import Console
-
-    from study.report.tables import plain_table
+    from study.report.tables import console, plain_table
 
     table = plain_table()
     for index, column in enumerate(columns):
         table.add_column(column, no_wrap=index == 0, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console().print(table, markup=False)
+    console().print(table, markup=False)
 
 
 def methods(as_json: AsJson = False) -> None:

@@ -8,12 +8,12 @@ from study.commands.options import DataDir, Storage
 def doctor(storage: Storage = None, data_dir: DataDir = None) -> None:
     """Show what this machine has and what would stand in a study's way."""
     import typer
-    from rich.console import Console
 
     from study.health import findings
+    from study.report import tables
     from study.study_folder import storage_root
 
-    console = Console()
+    console = tables.console()
     bad = 0
     for finding in findings(storage_root(storage), data_dir):
         mark = "[green]ok[/green]  " if finding.good else "[red]bad[/red] "

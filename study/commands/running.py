@@ -30,15 +30,14 @@ def run(
     data_dir: DataDir = None,
 ) -> None:
     """Run a new study from its file."""
-    from rich.console import Console
-
     from study.spec import load_spec
     from study.study_folder import storage_root
 
     checked = load_spec(spec, tuple(overrides or ())).with_data_dir(data_dir or _environment_data_dir())
     from study import launch  # imports Optuna, which a wrong study file need not wait for
+    from study.report import tables
 
-    console = Console()
+    console = tables.console()
     outcome = launch.run(checked, storage_root(storage), address=address, console=console, source=str(spec))
     _end(outcome, storage)
 
@@ -51,22 +50,22 @@ def resume(
     data_dir: DataDir = None,
 ) -> None:
     """Continue a study where it stands, perhaps with a larger budget (--set search.trials=N)."""
-    from rich.console import Console
-
     from study import launch
+    from study.report import tables
     from study.study_folder import storage_root
 
     changes = tuple(overrides or ())
-    outcome = launch.resume(name, storage_root(storage), changes, address=address, console=Console(), data_dir=data_dir)
+    outcome = launch.resume(
+        name, storage_root(storage), changes, address=address, console=tables.console(), data_dir=data_dir
+    )
     _end(outcome, storage)
 
 
 def _end(outcome: Outcome, storage: Path | None) -> None:
-    from rich.console import Console
-
+    from study.report import tables
     from study.report.leaderboard import print_leaderboard
 
-    console = Console()
+    console = tables.console()
     if not outcome.idle:
         print_leaderboard(outcome.folder, console)
     where = f" --storage {shlex.quote(str(storage))}" if storage else ""

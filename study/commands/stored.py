@@ -13,8 +13,7 @@ from study.commands.options import AsJson, Name, Storage
 
 def status(name: Name, as_json: AsJson = False, storage: Storage = None) -> None:
     """Show how far a study is, cell by cell."""
-    from rich.console import Console
-
+    from study.report import tables
     from study.report.status import print_status, status_of
     from study.study_folder import storage_root
 
@@ -22,17 +21,16 @@ def status(name: Name, as_json: AsJson = False, storage: Storage = None) -> None
     if as_json:
         typer.echo(json.dumps(found, indent=1))
     else:
-        print_status(found, Console())
+        print_status(found, tables.console())
 
 
 def show(name: Name, storage: Storage = None) -> None:
     """Show the leaderboard of every cell."""
-    from rich.console import Console
-
+    from study.report import tables
     from study.report.leaderboard import print_leaderboard
     from study.study_folder import StudyFolder, storage_root
 
-    print_leaderboard(StudyFolder(storage_root(storage), name), Console(), every_trial=True)
+    print_leaderboard(StudyFolder(storage_root(storage), name), tables.console(), every_trial=True)
 
 
 def record(name: Name, storage: Storage = None) -> None:

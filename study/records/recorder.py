@@ -62,6 +62,7 @@ class Recorder:
             if trial.datetime_start is not None
         }
         self._left: set[Key] = set()
+        self._at: Key | None = None
         self._closing, self._pause, self._quiet_until = False, 0.0, 0.0
         self._said: set[str] = set()
         self._thread = threading.Thread(target=self._work, name="records", daemon=True)
@@ -91,7 +92,8 @@ class Recorder:
             self._changed.notify()
         self._thread.join(timeout)
         with self._changed:
-            left = sorted(f"{cell}/{number:05d}" for cell, number in {*self._due, *self._left})
+            keys = {*self._due, *self._left} | ({self._at} if self._at is not None else set())
+        left = sorted(f"{cell}/{number:05d}" for cell, number in keys)
         if first and (left or self._thread.is_alive()):
             what = f"{len(left)} trials are" if left else "the summaries of the cells are"
             self._warn(f"{what} not in MLflow as yet; later: study record {self._ledger.study.name}")
@@ -114,6 +116,7 @@ class Recorder:
                 wait = max(self._due[key], self._quiet_until) - time.monotonic()
                 if wait <= 0 or self._closing:
                     del self._due[key]
+                    self._at = key
                     return key
                 self._changed.wait(wait)
             return None
@@ -124,15 +127,16 @@ class Recorder:
             self._record(key)
         except Exception as error:  # records must never stop a study
             self._projector.forget()
-            if not is_away(error):
-                self._give_up(key, error)
-                return True
-            self._come_back(key, error)
-            return False
+            away = is_away(error)
+            (self._come_back if away else self._give_up)(key, error)
+            return not away
+        finally:
+            self._at = None
         if self._pause:
             self._warn(f"MLflow ({self._uri}) is back")
         self._pause = 0.0
-        self._left.discard(key) if key else None
+        if key is not None:
+            self._left.discard(key)
         return True
 
     def _record(self, key: Key | None) -> None:
@@ -153,14 +157,14 @@ class Recorder:
             self._warn(f"not recorded in MLflow: {key or 'summaries'}: {kind}: {_first_line(error)}")
 
     def _come_back(self, key: Key | None, error: Exception) -> None:
+        if not self._pause:
+            self._warn(
+                f"MLflow ({self._uri}) cannot be reached; the study goes on, and records follow when it is "
+                f"back: {_first_line(error)}"
+            )
         with self._changed:
             if key is not None:
                 self._due.setdefault(key, 0.0)
-            if not self._pause:
-                self._warn(
-                    f"MLflow ({self._uri}) cannot be reached; the study goes on, and records follow when it is "
-                    f"back: {_first_line(error)}"
-                )
             self._pause = min(_LONGEST_PAUSE, 2 * self._pause or _FIRST_PAUSE)
             self._quiet_until = time.monotonic() + self._pause
 

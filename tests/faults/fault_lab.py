@@ -11,19 +11,20 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 import torch
 
 from study.cells import expand
-from study.ledger import Ledger, decode
-from study.spec import StudySpec, load_spec
+from study.ledger import Assignment, Ledger
+from study.spec import load_spec
 from study.storage import open_storage
 from study.study_folder import StudyFolder
-from study.views import StudyView, open_view
+from study.views import StudyView, cell_view, open_view
 from study.yaml_file import write_yaml
 from trainables.data import load
+from trainables.finite import NonFiniteLoss
 from trainables.train import Trainer
 from trainables.trial_folder import Record, TrialFolder
 
@@ -176,14 +177,20 @@ def _configs(root: Path) -> list[Path]:
     return sorted(root.glob("*/*/*/*/trial.json"))
 
 
-Content = dict[str, tuple[str, dict[str, Any], dict[int, float], float | None]]
-"""Trial's name -> state, values, metric of every epoch, final value."""
+class Said(NamedTuple):
+    """What a ledger says of a trial, but for times of day."""
+
+    state: str
+    values: dict[str, Any]
+    epochs: dict[int, float]
+    value: float | None
+    reason: str | None
 
 
-def content(view: StudyView) -> Content:
-    """Return what a study's ledger says, but for times of day."""
+def content(view: StudyView) -> dict[str, Said]:
+    """Return what a study's ledger says of every trial."""
     return {
-        trial.key: (frozen.state.name, trial.values, dict(frozen.intermediate_values), frozen.value)
+        trial.key: Said(frozen.state.name, trial.values, dict(frozen.intermediate_values), frozen.value, trial.reason)
         for cell in view.cells
         for trial, frozen in zip(cell.trials, cell.frozen, strict=True)
     }
@@ -204,26 +211,23 @@ class Undisturbed:
         spec = load_spec(path)
         self.records: dict[str, list[dict[str, str]]] = {}
         ledger = Ledger(spec, expand(spec), open_storage(folder, None))
-        self.content = self._train(spec, ledger)
-
-    def _train(self, spec: StudySpec, ledger: Ledger) -> Content:
         while (assignment := ledger.next()) is not None:
-            config = assignment.cell.trial(assignment.values, assignment.number)
-            trainer = Trainer(config, load(config.data), torch.device("cpu"))
-            cell, records = ledger.of(assignment), []
-            while not trainer.finished:
+            self._train(ledger, assignment)
+        views = [cell_view(cell.cell, cell.trials(), spec.search.metric, folder) for cell in ledger.cells.values()]
+        self.content = content(StudyView(spec, StudyFolder(folder, spec.name), tuple(views)))
+
+    def _train(self, ledger: Ledger, assignment: Assignment) -> None:
+        cell, number = ledger.of(assignment), assignment.number
+        config = assignment.cell.trial(assignment.values, number)
+        trainer = Trainer(config, load(config.data), torch.device("cpu"))
+        records = self.records[assignment.key] = []
+        while not trainer.finished:
+            try:
                 record = trainer.run_epoch()
-                records.append(timeless(record))
-                value = record[spec.search.metric]
-                stop = cell.report(assignment.number, record["epoch"], value)
-                if stop and not trainer.finished:
-                    cell.prune(assignment.number)
-                    break
-            else:
-                cell.complete(assignment.number, value)
-            self.records[assignment.key] = records
-        return {
-            f"{name}/{t.number:05d}": (t.state.name, decode(cell.cell.space, t.params), t.intermediate_values, t.value)
-            for name, cell in ledger.cells.items()
-            for t in cell.trials()
-        }
+            except NonFiniteLoss as error:
+                return cell.fail(number, f"NonFiniteLoss: {error}")
+            records.append(timeless(record))
+            value = record[ledger.study.search.metric]
+            if cell.report(number, record["epoch"], value) and not trainer.finished:
+                return cell.prune(number)
+        return cell.complete(number, value)

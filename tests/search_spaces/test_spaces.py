@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+
+from search_spaces import SPACES, Choices
+from trainables.config import MethodConfig
+from trainables.methods import METHODS, hyperparameters
+
+
+def test_spaces_and_methods_have_the_same_names_in_the_same_order() -> None:
+    assert list(SPACES) == list(METHODS)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_every_searched_name_is_a_hyperparameter(name: str) -> None:
+    assert set(SPACES[name]) <= set(METHODS[name].values.model_fields)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_every_example_of_a_space_is_allowed(name: str) -> None:
+    for field, dimension in SPACES[name].items():
+        for value in dimension.examples:
+            built = hyperparameters(MethodConfig(name=name, hyperparameters={field: value}))
+            assert getattr(built, field) == value
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_the_recommended_values_lie_in_the_space(name: str) -> None:
+    values = hyperparameters(MethodConfig(name=name))
+    for field, dimension in SPACES[name].items():
+        value = getattr(values, field)
+        if isinstance(dimension, Choices):
+            assert value in dimension.choices
+        else:
+            assert dimension.low <= value <= dimension.high
+
+
+def test_the_ranges_are_those_of_the_papers() -> None:
+    """METHODS, section 1 and 2: CCE 0.1 to 50 in magnitude, focal 0 to 5, LDAM .1 to 1, affinity's four."""
+    gamma, focal = SPACES["cce"]["gamma"], SPACES["focal"]["gamma"]
+    assert (gamma.low, gamma.high, gamma.scale) == (-50, -0.1, "log")  # type: ignore[union-attr]
+    assert (focal.low, focal.high, focal.scale) == (0, 5, "linear")  # type: ignore[union-attr]
+    assert (SPACES["ldam"]["max_margin"].low, SPACES["ldam"]["max_margin"].high) == (0.1, 1)  # type: ignore[union-attr]
+    assert SPACES["ldam"]["scale"].choices == (10, 20, 30, 64)  # type: ignore[union-attr]
+    beta = SPACES["ldam-drw"]["beta"]
+    assert (beta.low, beta.high, beta.scale) == (0.9, 0.99999, "log-complement")  # type: ignore[union-attr]
+    found = {name: (d.low, d.high, d.scale) for name, d in SPACES["affinity"].items()}  # type: ignore[union-attr]
+    assert found == {
+        "margin": (0.01, 1, "linear"),
+        "sigma": (0.1, 100, "log"),
+        "prototypes": (1, 20, "linear"),
+        "diversity_weight": (1e-3, 10, "log"),
+    }

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from trainables.config import DataConfig, MethodConfig, ProfileConfig, ScheduleConfig, TrainingConfig, TrialConfig
+
+MakeTrial = Callable[..., TrialConfig]
+
+
+@pytest.mark.parametrize(
+    ("build", "values", "said"),
+    [
+        (ProfileConfig, {"ratio": 0.99}, "greater than or equal to 1"),
+        (ProfileConfig, {"ratio": float("inf")}, "finite"),
+        (ProfileConfig, {"ratio": float("nan")}, "finite"),
+        (ProfileConfig, {"kind": "natural", "ratio": 10}, "`ratio` must be left out with kind natural, got 10"),
+        (ProfileConfig, {"kind": "longtail"}, "'long_tail'"),
+        (ProfileConfig, {"minority": "middle"}, "'last', 'first', 'odd' or 'even'"),
+        (ProfileConfig, {"ration": 10}, "unknown key 'ration'; did you mean 'ratio'?"),
+        (DataConfig, {"dataset": "digits", "validation_fraction": 0}, "greater than 0"),
+        (DataConfig, {"dataset": "digits", "validation_fraction": 1}, "less than 1"),
+        (DataConfig, {"dataset": "digits", "label_noise": -0.1}, "greater than or equal to 0"),
+        (DataConfig, {"dataset": "digits", "label_noise": 1}, "less than 1"),
+        (DataConfig, {"dataset": "digits", "subset_seed": -1}, "greater than or equal to 0"),
+        (DataConfig, {"dataset": "digits", "protocol": "hold-out"}, "'holdout', 'm2m' or 'test-select'"),
+        (DataConfig, {}, "Field required"),
+        (ScheduleConfig, {"milestones": [0.9, 0.8]}, "must rise within (0, 1), got [0.9, 0.8]"),
+        (ScheduleConfig, {"milestones": [0.5, 0.5]}, "must rise within (0, 1)"),
+        (ScheduleConfig, {"milestones": [0.0]}, "must rise within (0, 1)"),
+        (ScheduleConfig, {"milestones": [1.0]}, "must rise within (0, 1)"),
+        (ScheduleConfig, {"factor": 0}, "greater than 0"),
+        (ScheduleConfig, {"factor": 1.5}, "less than or equal to 1"),
+        (ScheduleConfig, {"warmup": 1}, "less than 1"),
+        (TrainingConfig, {"epochs": 0}, "greater than or equal to 1"),
+        (TrainingConfig, {"batch_size": 0}, "greater than or equal to 1"),
+        (TrainingConfig, {"lr": 0}, "greater than 0"),
+        (TrainingConfig, {"lr": float("inf")}, "finite"),
+        (TrainingConfig, {"momentum": 1}, "less than 1"),
+        (TrainingConfig, {"weight_decay": -1e-4}, "greater than or equal to 0"),
+        (TrainingConfig, {"nesterov": True, "momentum": 0}, "`nesterov` needs `momentum` > 0, got 0"),
+        (TrainingConfig, {"precision": "fp16"}, "'auto', 'float32' or 'bfloat16'"),
+        (TrainingConfig, {"augmentation": "flip"}, "'auto', 'none', 'crop' or 'crop-flip'"),
+        (TrainingConfig, {"checkpoint_seconds": -1}, "greater than or equal to 0"),
+        (TrainingConfig, {"learning_rate": 1}, "unknown key 'learning_rate'"),
+    ],
+)
+def test_what_cannot_be_is_refused(build: Callable[..., Any], values: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        build(**values)
+    assert said in str(caught.value)
+
+
+def test_natural_has_ratio_1() -> None:
+    assert ProfileConfig(kind="natural").ratio == 1
+    assert ProfileConfig.model_validate({"kind": "natural", "ratio": 1}) == ProfileConfig(kind="natural")
+
+
+def test_the_defaults_are_the_recipe_of_the_papers() -> None:
+    """METHODS section 5: SGD .9, 200 epochs of 128, .1 times .01 at 160 and 180, five epochs of warm-up, 2e-4."""
+    training = TrainingConfig()
+    assert (training.epochs, training.batch_size, training.lr) == (200, 128, 0.1)
+    assert (training.momentum, training.weight_decay) == (0.9, 2e-4)
+    schedule = training.schedule
+    assert (schedule.kind, schedule.milestones, schedule.factor) == ("step", (0.8, 0.9), 0.01)
+    assert schedule.warmup * training.epochs == 5
+
+
+def test_configurations_cannot_be_changed(make_trial: MakeTrial) -> None:
+    trial = make_trial()
+    with pytest.raises(ValidationError):
+        trial.seed = 1  # type: ignore[misc]
+    with pytest.raises(ValidationError):
+        trial.training.lr = 1.0  # type: ignore[misc]
+
+
+def test_json_brings_the_same_configuration_back(make_trial: MakeTrial) -> None:
+    trial = make_trial("ldam-drw", data={"profile": {"kind": "step", "ratio": 5, "minority": "odd"}})
+    assert TrialConfig.model_validate_json(trial.model_dump_json()) == trial
+    assert TrialConfig.model_validate(trial.model_dump(mode="json")).fingerprint() == trial.fingerprint()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"method": MethodConfig(name="cce")},
+        {"method": MethodConfig(name="erm", preset="paper")},
+        {"training": TrainingConfig(lr=0.01)},
+    ],
+)
+def test_the_fingerprint_follows_every_change(change: dict[str, Any], make_trial: MakeTrial) -> None:
+    assert make_trial().model_copy(update=change).fingerprint() != make_trial().fingerprint()
+
+
+def test_the_fingerprint_does_not_follow_the_order_of_hyperparameters(make_trial: MakeTrial) -> None:
+    one, other = (
+        make_trial().model_copy(update={"method": MethodConfig(name="ldam", hyperparameters=values)})
+        for values in ({"max_margin": 0.5, "scale": 30.0}, {"scale": 30.0, "max_margin": 0.5})
+    )
+    assert one.fingerprint() == other.fingerprint()
+
+
+def test_the_fingerprint_is_the_same_in_every_process(make_trial: MakeTrial) -> None:
+    code = (
+        "import sys; from trainables.config import TrialConfig;"
+        "print(TrialConfig.model_validate_json(sys.argv[1]).fingerprint(), 'torch' in sys.modules)"
+    )
+    trial = make_trial()
+    said = subprocess.run([sys.executable, "-c", code, trial.model_dump_json()], capture_output=True, text=True)
+    assert said.stdout.split() == [trial.fingerprint(), "False"]
