@@ -14,7 +14,7 @@ from rich.console import Console
 
 from study.cells import Cell, expand
 from study.ledger import Ledger
-from study.preflight import check_data, check_resources
+from study.preflight import check_data, check_places, check_resources
 from study.progress import Progress
 from study.spec import StudySpec
 from study.storage import open_storage
@@ -65,6 +65,7 @@ def run(
     folder.refuse_taken()
     cells = expand(spec)
     check_resources(spec.resources, address)
+    check_places(spec.records, storage)
     data = check_data(spec, cells, console, source=source)
     with folder.driver_lock():
         folder.create(spec, data)
@@ -110,6 +111,7 @@ def resume(
                 idle=True,
             )
         check_resources(spec.resources, address)
+        check_places(spec.records, storage)
         if check_data(spec, cells, console, source=str(folder.spec_path)) != folder.read_data():
             raise BadInput(f"study '{name}': the data changed since it was started; start a new study")
         folder.write_spec(spec)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from rich.console import Console
 
 from study.cells import Cell
-from study.spec import ResourcesSpec, StudySpec
+from study.records.store import tracking_uri
+from study.spec import RecordsSpec, ResourcesSpec, StudySpec
+from study.storage import open_storage
 from trainables.data import DataSummary, prepare
 from trainables.errors import BadInput
 from trainables.models import check_backbone
@@ -72,3 +75,16 @@ def check_resources(resources: ResourcesSpec, address: str | None) -> None:
         gpus = torch.cuda.device_count()
         if resources.gpus > gpus:
             raise BadInput(f"resources.gpus: a trial asks for {resources.gpus:g}, this machine has {gpus}")
+
+
+def check_places(records: RecordsSpec, storage: Path) -> None:
+    """Check that the ledger's database answers and that MLflow can write where the study says.
+
+    A tracking server is not asked: a study goes on without it, and is recorded when it is there.
+
+    Raises:
+        BadInput: a database that cannot be opened, or a folder where a server or a file must be named.
+    """
+    tracking_uri(records.tracking_uri, storage)
+    if records.ledger is not None:
+        open_storage(storage, records.ledger)

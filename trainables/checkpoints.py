@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,17 @@ def save_checkpoint(folder: Path, epoch: int, state: dict[str, Any]) -> None:
         old.unlink(missing_ok=True)
 
 
+def _whole(path: Path) -> io.BytesIO:
+    """Read an archive and compare its checksums: torch writes them, and does not look at them when it loads."""
+    content = io.BytesIO(path.read_bytes())
+    with zipfile.ZipFile(content) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(f"{damaged} does not match its checksum")
+    content.seek(0)
+    return content
+
+
 def newest_checkpoint(folder: Path) -> dict[str, Any] | None:
     """Return the newest state that loads, or None; a broken one is skipped for the one before it.
 
@@ -38,7 +50,7 @@ def newest_checkpoint(folder: Path) -> dict[str, Any] | None:
     """
     for epoch, path in reversed(_by_epoch(folder)):
         try:
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            state: dict[str, Any] = torch.load(_whole(path), map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises many kinds for a damaged archive
             _log.warning(
                 "checkpoint of epoch %d in %s cannot be read (%s): trying the one before", epoch, folder, error

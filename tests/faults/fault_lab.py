@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +28,6 @@ from trainables.train import Trainer
 from trainables.trial_folder import Record, TrialFolder
 
 DEADLINE = 150.0
-_MARK = "STUDY_FAULT_TEST"
 
 
 def wait_until(happened: Callable[[], Any], what: str, seconds: float = DEADLINE) -> None:
@@ -43,8 +41,8 @@ def wait_until(happened: Callable[[], Any], what: str, seconds: float = DEADLINE
 class Running:
     """The command and everything that it started."""
 
-    def __init__(self, process: subprocess.Popen[str], mark: str, log: Path) -> None:
-        self.process, self._mark, self._log = process, mark, log
+    def __init__(self, process: subprocess.Popen[str], ray_folder: Path, log: Path) -> None:
+        self.process, self._ray_folder, self._log = process, ray_folder, log
 
     def family(self) -> list[psutil.Process]:
         """Return every living process that came of the command, wherever its parents went."""
@@ -52,8 +50,15 @@ class Running:
 
     def _is_ours(self, process: psutil.Process) -> bool:
         with contextlib.suppress(psutil.Error):
-            return process.environ().get(_MARK) == self._mark and process.status() != psutil.STATUS_ZOMBIE
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return False
+            # a worker writes its title over its arguments and environment, but keeps its log open
+            named = process.environ().get("RAY_TMPDIR") == str(self._ray_folder)
+            return named or (_title(process).startswith("ray::") and self._logs_here(process))
         return False
+
+    def _logs_here(self, process: psutil.Process) -> bool:
+        return any(Path(file.path).is_relative_to(self._ray_folder) for file in process.open_files())
 
     def kill_everything(self) -> None:
         """Kill the driver, Ray's daemons and all workers with -9, and whatever they start meanwhile."""
@@ -101,8 +106,7 @@ class Lab:
 
     def start(self, *words: str) -> Running:
         """Start ``study`` with these words."""
-        mark = uuid.uuid4().hex
-        environment = {**os.environ, _MARK: mark, "RAY_TMPDIR": str(self._ray), "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "RAY_TMPDIR": str(self._ray), "OMP_NUM_THREADS": "1"}
         log = self._folder / f"output-{len(self._started)}.txt"
         with log.open("w") as file:
             process = subprocess.Popen(
@@ -114,7 +118,7 @@ class Lab:
                 text=True,
                 start_new_session=True,
             )
-        self._started.append(Running(process, mark, log))
+        self._started.append(Running(process, self._ray, log))
         return self._started[-1]
 
     def run(self, mapping: dict[str, Any]) -> Running:

@@ -1,76 +1,157 @@
-"""Checkpoints that are damaged, foreign or hostile."""
-
 from __future__ import annotations
 
-import logging
+import io
 import pickle
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from trainables.checkpoints import KEPT, newest_checkpoint, remove_checkpoints, save_checkpoint
+from trainables.config import TrialConfig
+from trainables.data import load
+from trainables.train import Trainer
+
+MakeTrial = Callable[..., TrialConfig]
 
 
-def _state(epoch: int) -> dict[str, object]:
-    return {"epoch": epoch, "backbone": {"weight": torch.full((3,), float(epoch))}}
+def _state(epoch: int) -> dict[str, Any]:
+    return {"epoch": epoch, "weights": torch.full((50,), float(epoch)), "nested": {"list": [1, "a", None, 2.5]}}
 
 
-def test_the_newest_is_read_and_the_oldest_are_removed(tmp_path: Path) -> None:
-    for epoch in range(1, 6):
-        save_checkpoint(tmp_path, epoch, _state(epoch))
+def _saved(folder: Path, *epochs: int) -> list[Path]:
+    for epoch in epochs:
+        save_checkpoint(folder, epoch, _state(epoch))
+    return sorted(folder.glob("checkpoint-*.pt"))
+
+
+def _newest(folder: Path) -> int | None:
+    state = newest_checkpoint(folder)
+    return None if state is None else state["epoch"]
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    _saved(tmp_path, 3)
     state = newest_checkpoint(tmp_path)
-    assert state is not None and state["epoch"] == 5
-    assert torch.equal(state["backbone"]["weight"], torch.full((3,), 5.0))
-    assert len(list(tmp_path.glob("checkpoint-*.pt"))) == KEPT
+    assert state is not None
+    assert torch.equal(state.pop("weights"), torch.full((50,), 3.0))
+    assert state == {"epoch": 3, "nested": {"list": [1, "a", None, 2.5]}}
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
-def test_a_cut_off_checkpoint_is_skipped_for_the_one_before(
-    tmp_path: Path, share: float, caplog: pytest.LogCaptureFixture
-) -> None:
-    save_checkpoint(tmp_path, 1, _state(1))
-    save_checkpoint(tmp_path, 2, _state(2))
-    newest = tmp_path / "checkpoint-000002.pt"
-    content = newest.read_bytes()
-    newest.write_bytes(content[: int(share * len(content))])
-    with caplog.at_level(logging.WARNING):
-        state = newest_checkpoint(tmp_path)
-    assert state is not None and state["epoch"] == 1
-    assert "epoch 2" in caplog.text
+def test_the_newest_wins_and_a_few_are_kept(tmp_path: Path) -> None:
+    assert KEPT >= 2  # one, and the one before it
+    files = _saved(tmp_path, 8, 9, 10, 1000000)
+    assert [file.name for file in files] == ["checkpoint-000010.pt", "checkpoint-1000000.pt"]
+    assert _newest(tmp_path) == 1000000
+    assert sorted(tmp_path.iterdir()) == files
 
 
-def test_without_a_readable_checkpoint_there_is_none(tmp_path: Path) -> None:
+def test_without_checkpoints_there_is_none(tmp_path: Path) -> None:
     assert newest_checkpoint(tmp_path) is None
-    save_checkpoint(tmp_path, 1, _state(1))
-    (tmp_path / "checkpoint-000001.pt").write_bytes(b"")
+    assert newest_checkpoint(tmp_path / "no folder") is None
+
+
+def test_a_checkpoint_cut_off_anywhere_is_skipped_for_the_one_before(tmp_path: Path) -> None:
+    _, newest = _saved(tmp_path, 1, 2)
+    content = newest.read_bytes()
+    for length in [*range(0, len(content), max(1, len(content) // 60)), len(content) - 1]:
+        newest.write_bytes(content[:length])
+        assert _newest(tmp_path) == 1, length
+    newest.write_bytes(content)
+    assert _newest(tmp_path) == 2
+
+
+def test_a_checkpoint_with_changed_bytes_is_never_used_as_if_it_were_whole(tmp_path: Path) -> None:
+    _, newest = _saved(tmp_path, 1, 2)
+    content = newest.read_bytes()
+    place = content.index(torch.full((50,), 2.0).numpy().tobytes())
+    newest.write_bytes(content[: place + 40] + b"\xff\xff\xff\xff" + content[place + 44 :])
+    assert _newest(tmp_path) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04" + bytes(100)])
+def test_when_all_are_damaged_there_is_none(content: bytes, tmp_path: Path) -> None:
+    for file in _saved(tmp_path, 1, 2):
+        file.write_bytes(content)
     assert newest_checkpoint(tmp_path) is None
 
 
 class _Trap:
-    def __init__(self, sign: str) -> None:
-        self.sign = sign
+    def __init__(self, sprung: Path) -> None:
+        self._sprung = sprung
 
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return open, (self.sign, "w")  # type: ignore[return-value]
-
-
-def test_code_in_a_checkpoint_is_never_run(tmp_path: Path) -> None:
-    sign = tmp_path / "sprung"
-    torch.save({"epoch": 1, "trap": _Trap(str(sign))}, tmp_path / "checkpoint-000001.pt")
-    (tmp_path / "checkpoint-000002.pt").write_bytes(pickle.dumps(_Trap(str(sign))))
-    assert newest_checkpoint(tmp_path) is None
-    assert not sign.exists()
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self._sprung,)
 
 
-def test_a_half_written_file_is_not_taken_for_a_checkpoint(tmp_path: Path) -> None:
-    (tmp_path / ".checkpoint-000009.pt.0123").write_bytes(b"half")
-    save_checkpoint(tmp_path, 1, _state(1))
-    state = newest_checkpoint(tmp_path)
-    assert state is not None and state["epoch"] == 1
+def test_code_in_a_checkpoint_is_refused_and_never_run(tmp_path: Path) -> None:
+    sprung = tmp_path / "sprung"
+    _, newest = _saved(tmp_path, 1, 2)
+    buffer = io.BytesIO()
+    torch.save({**_state(2), "trap": _Trap(sprung)}, buffer)
+    newest.write_bytes(buffer.getvalue())
+    assert _newest(tmp_path) == 1
+    newest.write_bytes(pickle.dumps(_Trap(sprung)))
+    assert _newest(tmp_path) == 1
+    assert not sprung.exists()
+    torch.load(io.BytesIO(buffer.getvalue()), weights_only=False)
+    assert sprung.exists()  # the trap does work
 
 
-def test_removing_frees_all(tmp_path: Path) -> None:
-    save_checkpoint(tmp_path, 1, _state(1))
+def test_other_files_are_left_alone(tmp_path: Path) -> None:
+    others = [tmp_path / name for name in ("checkpoint-x.pt", ".checkpoint-000009.pt.abc", "checkpoint-3.pt.bak")]
+    for other in others:
+        other.write_bytes(b"?")
+    _saved(tmp_path, 1, 2, 3)
+    assert _newest(tmp_path) == 3
     remove_checkpoints(tmp_path)
-    assert list(tmp_path.glob("checkpoint-*.pt")) == []
+    assert sorted(tmp_path.iterdir()) == sorted(others)
+
+
+def test_writing_that_fails_leaves_the_old_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _saved(tmp_path, 1)
+
+    def full(*given: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        save_checkpoint(tmp_path, 2, _state(2))
+    assert _newest(tmp_path) == 1
+
+
+def _timeless(record: dict[str, Any]) -> dict[str, str]:
+    return {name: repr(value) for name, value in record.items() if name != "images_per_second"}
+
+
+def test_after_damage_a_training_continues_from_the_one_before_with_the_same_numbers(
+    make_trial: MakeTrial, tmp_path: Path
+) -> None:
+    config = make_trial("ldam-drw", epochs=4)
+    data = load(config.data)
+    trainer, records = Trainer(config, data), []
+    while not trainer.finished:
+        records.append(_timeless(trainer.run_epoch()))
+        if trainer.epoch < 4:
+            save_checkpoint(tmp_path, trainer.epoch, trainer.state())
+    newest = tmp_path / "checkpoint-000003.pt"
+    newest.write_bytes(newest.read_bytes()[:-200])
+    state = newest_checkpoint(tmp_path)
+    assert state is not None
+    resumed = Trainer(config, data)
+    resumed.load(state)
+    assert resumed.epoch == 2
+    assert [_timeless(resumed.run_epoch()) for _ in range(2)] == records[2:]
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(make_trial: MakeTrial, tmp_path: Path) -> None:
+    config = make_trial()
+    save_checkpoint(tmp_path, 0, Trainer(config, load(config.data)).state())
+    state = newest_checkpoint(tmp_path)
+    assert state is not None
+    for other in (make_trial(seed=1), make_trial("cce"), make_trial(lr=0.06), make_trial(data={"subset_seed": 1})):
+        with pytest.raises(ValueError, match="written by another configuration"):
+            Trainer(other, load(other.data)).load(state)
+    Trainer(config, load(config.data)).load(state)

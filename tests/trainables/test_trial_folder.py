@@ -1,7 +1,12 @@
-"""A trial's folder after kills at any moment."""
-
 from __future__ import annotations
 
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -9,58 +14,119 @@ import pytest
 from trainables.trial_folder import TrialFolder, write_atomically
 
 
-def test_history_merges_attempts_by_epoch(tmp_path: Path) -> None:
-    first, second = TrialFolder(tmp_path), TrialFolder(tmp_path)
-    for epoch in (1, 2, 3):
-        first.append_epoch({"epoch": epoch, "loss": 1 / epoch})
-    for epoch in (3, 4):
-        second.append_epoch({"epoch": epoch, "loss": 1 / epoch})
-    assert [record["epoch"] for record in TrialFolder(tmp_path).history()] == [1, 2, 3, 4]
-    assert sorted(len(attempt) for attempt in first.attempts()) == [2, 3]
+def _epochs(folder: Path, *epochs: int, **more: float) -> TrialFolder:
+    """Make one attempt that finishes these epochs."""
+    attempt = TrialFolder(folder)
+    attempt.write_config({"trial": {}})
+    for epoch in epochs:
+        attempt.append_epoch({"epoch": epoch, **more})
+    time.sleep(0.01)  # attempts are told apart by when they wrote last
+    return attempt
 
 
-def test_a_line_cut_off_anywhere_costs_that_line_alone(tmp_path: Path) -> None:
-    folder = TrialFolder(tmp_path)
-    folder.append_epoch({"epoch": 1, "loss": 0.5})
-    folder.append_epoch({"epoch": 2, "loss": 0.25})
-    [file] = tmp_path.glob("epochs-*.jsonl")
-    whole = file.read_bytes()
-    second = whole.index(b"\n") + 1
-    for size in range(second, len(whole) - 2):
-        file.write_bytes(whole[:size])
-        assert [record["epoch"] for record in TrialFolder(tmp_path).history()] == [1]
-
-
-def test_numbers_that_are_none_survive(tmp_path: Path) -> None:
-    folder = TrialFolder(tmp_path)
-    folder.append_epoch({"epoch": 1, "few": float("nan")})
-    [record] = folder.history()
-    assert record["few"] != record["few"]
-
-
-def test_an_empty_folder_has_nothing(tmp_path: Path) -> None:
-    folder = TrialFolder(tmp_path / "never")
-    assert folder.history() == []
+def test_nothing_is_there_before_something_is_written(tmp_path: Path) -> None:
+    folder = TrialFolder(tmp_path / "cell" / "00000")
+    assert not folder.path.exists()
     assert folder.config() is None
     assert folder.evaluation() is None
+    assert folder.history() == []
+    assert folder.attempts() == []
 
 
-def test_a_damaged_evaluation_is_as_good_as_none(tmp_path: Path) -> None:
+def test_what_is_written_is_read_by_another_process_to_come(tmp_path: Path) -> None:
+    folder = TrialFolder(tmp_path / "cell" / "00000")
+    folder.write_config({"trial": {"seed": 1}})
+    folder.append_epoch({"epoch": 1, "loss": 0.5, "few": math.nan, "stage": "plain"})
+    folder.write_evaluation({"epoch": 1, "recall": [1.0, math.nan]})
+    other = TrialFolder(folder.path)
+    assert other.config() == {"trial": {"seed": 1}}
+    (record,) = other.history()
+    assert (record["epoch"], record["loss"], record["stage"]) == (1, 0.5, "plain")
+    assert math.isnan(record["few"])
+    evaluation = other.evaluation()
+    assert evaluation is not None
+    assert evaluation["recall"][0] == 1
+    assert math.isnan(evaluation["recall"][1])
+
+
+def test_attempts_are_kept_apart_and_merged_by_epoch(tmp_path: Path) -> None:
+    _epochs(tmp_path, 1, 2, 3, attempt=1)
+    _epochs(tmp_path, 3, 4, attempt=2)
     folder = TrialFolder(tmp_path)
-    folder.write_evaluation({"epoch": 1, "recall": [1.0]})
-    assert folder.evaluation() == {"epoch": 1, "recall": [1.0]}
-    (tmp_path / "evaluation.json").write_text('{"epoch": 1, "rec')
-    assert folder.evaluation() is None
+    assert [[record["epoch"] for record in attempt] for attempt in folder.attempts()] == [[1, 2, 3], [3, 4]]
+    assert [(record["epoch"], record["attempt"]) for record in folder.history()] == [(1, 1), (2, 1), (3, 2), (4, 2)]
 
 
-def test_a_failed_write_leaves_the_old_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = tmp_path / "file"
-    write_atomically(target, b"old")
+def test_two_processes_at_once_do_not_garble_each_other(tmp_path: Path) -> None:
+    """A worker that outlives its driver for a moment, and its successor."""
+    old, new = TrialFolder(tmp_path), TrialFolder(tmp_path)
+    for epoch in range(1, 4):
+        old.append_epoch({"epoch": epoch, "loss": 1 / epoch})
+        new.append_epoch({"epoch": epoch, "loss": 1 / epoch})
+    assert [record["epoch"] for record in TrialFolder(tmp_path).history()] == [1, 2, 3]
+    assert len(TrialFolder(tmp_path).attempts()) == 2
 
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        write_atomically(target, b"new")
-    assert target.read_bytes() == b"old"
+def test_a_record_cut_off_anywhere_is_left_out_and_no_other(tmp_path: Path) -> None:
+    _epochs(tmp_path, 1, 2, 3, loss=0.25)
+    (file,) = tmp_path.glob("epochs-*.jsonl")
+    content = file.read_bytes()
+    for length in range(len(content)):
+        file.write_bytes(content[:length])
+        whole = content[:length].count(b"\n")
+        epochs = [record["epoch"] for record in TrialFolder(tmp_path).history()]
+        assert epochs in ([1, 2, 3][:whole], [1, 2, 3][: whole + 1])  # a record may lack but its line break
+        TrialFolder(tmp_path).append_epoch({"epoch": 9})
+        assert TrialFolder(tmp_path).history()[-1] == {"epoch": 9}
+        for other in set(tmp_path.glob("epochs-*.jsonl")) - {file}:
+            other.unlink()
+
+
+@pytest.mark.parametrize("content", ["", "{", "not json", '{"trial": {}'])
+def test_a_damaged_file_is_as_none(content: str, tmp_path: Path) -> None:
+    for name in ("trial.json", "evaluation.json"):
+        (tmp_path / name).write_text(content)
+    assert TrialFolder(tmp_path).config() is None
+    assert TrialFolder(tmp_path).evaluation() is None
+
+
+def test_an_atomic_write_replaces_all_and_leaves_nothing_beside(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for durable in (True, False):
+        for content in (b"", b"old and long", b"new"):
+            write_atomically(path, content, durable=durable)
+            assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+_WRITE_ON = """
+import sys
+from pathlib import Path
+from trainables.trial_folder import TrialFolder
+folder = TrialFolder(Path(sys.argv[1]))
+folder.write_config({})
+epoch = 0
+while True:
+    epoch += 1
+    folder.append_epoch({"epoch": epoch, "padding": "x" * 20000})
+    folder.write_evaluation({"epoch": epoch, "padding": "x" * 200000})
+    print(epoch, flush=True)
+"""
+
+
+def test_killed_at_any_moment_everything_that_was_finished_is_there(tmp_path: Path) -> None:
+    for kill_after in range(1, 6):
+        place = tmp_path / str(kill_after)
+        with subprocess.Popen([sys.executable, "-c", _WRITE_ON, str(place)], stdout=subprocess.PIPE) as writer:
+            assert writer.stdout is not None
+            for _ in range(kill_after):
+                finished = int(writer.stdout.readline())
+            os.kill(writer.pid, signal.SIGKILL)
+        folder = TrialFolder(place)
+        epochs = [record["epoch"] for record in folder.history()]
+        assert epochs == list(range(1, len(epochs) + 1))
+        assert len(epochs) >= finished
+        evaluation = folder.evaluation()
+        assert evaluation is not None
+        assert finished <= evaluation["epoch"] <= len(epochs)
+        assert json.loads((place / "trial.json").read_text()) == {}

@@ -141,6 +141,20 @@ def test_a_server_that_is_away_holds_nothing_up(storage: Path, closed_port: int,
     assert dump()[trial.key]["status"] == "FINISHED"
 
 
+def test_a_server_that_never_answers_holds_up_no_end(storage: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        made, said = MadeStudy(storage, spec_of(records={"tracking_uri": uri})), list[str]()
+        recorder, trial = recorder_of(made, said), made.complete()
+        recorder.touch(trial, True)
+        began = time.monotonic()
+        assert recorder.close(timeout=2) == [trial.key]
+        assert time.monotonic() - began < 10
+        assert "study record made" in said[-1]
+
+
 def test_it_comes_back_when_the_store_does(made: MadeStudy, dump: Dumper, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     original, away = MlflowClient.create_run, threading.Event()
