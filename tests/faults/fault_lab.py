@@ -71,7 +71,8 @@ class Running:
 
     def workers(self) -> list[psutil.Process]:
         """Return the processes that train."""
-        return [process for process in self.family() if "ImbalanceTrial" in _title(process)]
+        names = ("ray::ImbalanceTrial", "ray::ResourceTrainable")  # the class, and what Tune makes of it
+        return [process for process in self.family() if _title(process).startswith(names)]
 
     def interrupt(self) -> None:
         """Do what Ctrl-C does to the driver."""

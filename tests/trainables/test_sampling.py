@@ -8,9 +8,7 @@ from trainables.randomness import epoch_generator
 from trainables.sampling import epoch_indices
 
 COUNTS = torch.tensor([700, 200, 80, 20])
-LABELS = torch.arange(4).repeat_interleave(COUNTS)[
-    torch.randperm(1000, generator=epoch_generator(0, 0, "mix"))
-]
+LABELS = torch.arange(4).repeat_interleave(COUNTS)[torch.randperm(1000, generator=epoch_generator(0, 0, "mix"))]
 
 
 def test_instance_visits_every_image_once() -> None:
@@ -39,9 +37,7 @@ def test_class_balanced_chance_is_one_over_the_class_size() -> None:
     draws = torch.zeros(1000, dtype=torch.int64)
     epochs = 400
     for epoch in range(epochs):
-        draws += epoch_indices("class-balanced", LABELS, epoch_generator(1, epoch, "order")).bincount(
-            minlength=1000
-        )
+        draws += epoch_indices("class-balanced", LABELS, epoch_generator(1, epoch, "order")).bincount(minlength=1000)
     expected = (epochs * 1000 / (4 * COUNTS[LABELS])).double()
     # chi-square over all images: 999 degrees of freedom, standard deviation sqrt(2 * 999) = 45
     statistic = ((draws - expected) ** 2 / expected).sum().item()
@@ -52,17 +48,13 @@ def test_class_balanced_chance_is_one_over_the_class_size() -> None:
 
 def test_class_balanced_reaches_the_first_and_last_image_of_a_class() -> None:
     labels = torch.tensor([1, 0, 1, 1, 0])
-    draws = torch.cat(
-        [epoch_indices("class-balanced", labels, epoch_generator(0, e, "o")) for e in range(50)]
-    )
+    draws = torch.cat([epoch_indices("class-balanced", labels, epoch_generator(0, e, "o")) for e in range(50)])
     assert set(draws.tolist()) == {0, 1, 2, 3, 4}
 
 
 def test_a_class_without_images_is_passed_over() -> None:
     labels = torch.tensor([3, 3, 3, 0])  # classes 1 and 2 are absent
-    draws = torch.cat(
-        [epoch_indices("class-balanced", labels, epoch_generator(0, e, "o")) for e in range(250)]
-    )
+    draws = torch.cat([epoch_indices("class-balanced", labels, epoch_generator(0, e, "o")) for e in range(250)])
     assert abs((draws == 3).double().mean().item() - 0.5) < 0.1
 
 

@@ -1,166 +1,446 @@
-"""The loop: stages, samplers, every configuration field, divergence, resuming networks with randomness."""
-
 from __future__ import annotations
 
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
-from trainables.config import TrialConfig
-from trainables.data import load
+from trainables.composition import Outputs, Plan
+from trainables.config import DataConfig, TrialConfig
+from trainables.data import StudyData, load
 from trainables.finite import NonFiniteLoss
+from trainables.metrics import METRICS, from_confusion
 from trainables.train import Trainer
 
+MakeTrial = Callable[..., TrialConfig]
 CPU = torch.device("cpu")
 
 
-def _trainer(config: TrialConfig) -> Trainer:
-    return Trainer(config, load(config.data), CPU)
+def _trainer(config: TrialConfig, data: StudyData | None = None) -> Trainer:
+    return Trainer(config, data or load(config.data), CPU)
 
 
-def _fingerprint(config: TrialConfig) -> tuple[Any, ...]:
-    trainer = _trainer(config)
+def _timeless(record: dict[str, Any]) -> dict[str, str]:
+    return {name: repr(value) for name, value in record.items() if name != "images_per_second"}
+
+
+def _records(trainer: Trainer) -> list[dict[str, str]]:
     records = []
     while not trainer.finished:
-        records.append({k: repr(v) for k, v in trainer.run_epoch().items() if k != "images_per_second"})
-    return tuple(map(str, records))
+        records.append(_timeless(trainer.run_epoch()))
+    return records
 
 
-def _changed(config: TrialConfig, part: str, **values: Any) -> TrialConfig:
-    if part == "trial":
-        return config.model_copy(update=values)
-    inner = getattr(config, part).model_copy(update=values)
-    return config.model_copy(update={part: inner})
+def _weights(trainer: Trainer) -> list[Tensor]:
+    return [*trainer.backbone.state_dict().values(), *trainer.head.state_dict().values()]
+
+
+def _equal(one: Trainer, other: Trainer) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(_weights(one), _weights(other), strict=True))
+
+
+def test_a_record_holds_every_metric_and_how_it_came(make_trial: MakeTrial) -> None:
+    config = make_trial("ldam-drw", epochs=5)
+    trainer = _trainer(config)
+    record = trainer.run_epoch()
+    assert record.keys() == {"epoch", "stage", "learning_rate", "images_per_second", *METRICS}
+    assert (record["epoch"], record["stage"]) == (1, "plain")
+    assert record["images_per_second"] > 0
+    assert all(isinstance(record[name], float) for name in METRICS)
+    assert trainer.evaluation is not None
+    counts = trainer.data.class_counts.numpy()
+    expected = from_confusion(trainer.evaluation.confusion.numpy(), counts)
+    assert {name: repr(record[name]) for name in expected} == {name: repr(v) for name, v in expected.items()}
+    assert record["loss"] == trainer.evaluation.loss
+    assert int(trainer.evaluation.confusion.sum()) == len(trainer.data.validation.labels)
+
+
+def test_it_learns(make_trial: MakeTrial) -> None:
+    config = make_trial(epochs=10)
+    trainer = _trainer(config)
+    records = [trainer.run_epoch() for _ in range(10)]
+    assert records[-1]["balanced_accuracy"] > 0.8
+    assert records[-1]["train_loss"] < records[0]["train_loss"] / 2
+
+
+def test_a_training_depends_on_its_configuration_and_on_nothing_before_it(make_trial: MakeTrial) -> None:
+    config = make_trial("affinity")
+    first = _trainer(config)
+    expected = _records(first)
+    torch.rand(1000)
+    torch.manual_seed(1234)
+    again = _trainer(config)
+    records = []
+    while not again.finished:
+        torch.rand(7)  # others draw from the global generator between our epochs
+        records.append(_timeless(again.run_epoch()))
+    assert records == expected
+    assert _equal(first, again)
+
+
+def test_evaluating_in_between_changes_nothing(make_trial: MakeTrial) -> None:
+    config = make_trial(epochs=3, data={"protocol": "m2m"})
+    plain, looking = _trainer(config), _trainer(config)
+    expected, records = _records(plain), []
+    while not looking.finished:
+        records.append(_timeless(looking.run_epoch()))
+        looking.evaluate(looking.data.test())
+    assert records == expected
+
+
+def test_no_test_image_is_read_by_a_training(make_trial: MakeTrial) -> None:
+    def forbidden() -> Any:
+        raise AssertionError("the test images were read")
+
+    config = make_trial("ldam-drw")
+    data = dataclasses.replace(load(config.data), read_test=forbidden)
+    assert len(_records(_trainer(config, data))) == 2
+
+
+# ---- stages ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("part", "values"),
-    [
-        ("trial", {"seed": 5}),
-        ("training", {"epochs": 4}),
-        ("training", {"batch_size": 32}),
-        ("training", {"lr": 0.01}),
-        ("training", {"momentum": 0.5}),
-        ("training", {"nesterov": True}),
-        ("training", {"weight_decay": 0.1}),
-        ("training", {"augmentation": "crop"}),
-        ("training", {"augmentation": "crop-flip"}),
-        ("training", {"precision": "bfloat16"}),
-        ("data", {"label_noise": 0.3}),
-        ("data", {"subset_seed": 1}),
-        ("data", {"validation_fraction": 0.3}),
-        ("data", {"protocol": "m2m"}),
-        ("data", {"protocol": "test-select"}),
-    ],
-    ids=lambda value: str(value),
+    ("epochs", "defer_until", "switch"), [(5, 0.8, 5), (10, 0.8, 9), (10, 0.3, 4), (4, 0.5, 3), (2, 0.8, 2)]
 )
-def test_every_field_changes_the_numbers(part: str, values: dict[str, Any], make_trial: Any) -> None:
-    config = make_trial(epochs=3)
-    assert _fingerprint(_changed(config, part, **values)) != _fingerprint(config)
+def test_stages_switch_at_their_epoch(epochs: int, defer_until: float, switch: int, make_trial: MakeTrial) -> None:
+    config = make_trial("ldam-drw", epochs=epochs, batch_size=128)
+    method = config.method.model_copy(update={"hyperparameters": {"defer_until": defer_until}})
+    records = _records(_trainer(config.model_copy(update={"method": method})))
+    stages = [record["stage"] for record in records]
+    assert stages == ["'plain'"] * (switch - 1) + ["'re-weighted'"] * (epochs - switch + 1)
 
 
-@pytest.mark.parametrize(
-    "schedule",
-    [
-        {"kind": "constant"},
-        {"kind": "cosine"},
-        {"milestones": (0.4,)},
-        {"factor": 0.5},
-        {"warmup": 0.9},
-    ],
-    ids=str,
-)
-def test_every_field_of_the_schedule_changes_the_rates(schedule: dict[str, Any], make_trial: Any) -> None:
-    def rates(**given: Any) -> list[float]:
-        trainer = _trainer(make_trial(epochs=5, schedule=given))
-        return [trainer.run_epoch()["learning_rate"] for _ in range(5)]
-
-    assert rates(**schedule) != rates()
+def test_before_its_switch_a_deferred_method_is_the_plain_one(make_trial: MakeTrial) -> None:
+    plain, deferred = (_records(_trainer(make_trial(name, epochs=5))) for name in ("ldam", "ldam-drw"))
+    assert deferred[:4] == plain[:4]
+    assert deferred[4]["train_loss"] != plain[4]["train_loss"]
 
 
-def test_the_memory_layout_changes_no_number_that_matters(make_trial: Any) -> None:
-    records = [_trainer(make_trial(channels_last=flag)).run_epoch() for flag in (True, False)]
-    assert records[0]["train_loss"] == pytest.approx(records[1]["train_loss"], rel=1e-3)
+def _watch_labels(trainer: Trainer) -> list[Tensor]:
+    """Have the losses note the labels of every batch they see."""
+    seen: list[Tensor] = []
+
+    def watched(stage: Any) -> Any:
+        def loss(outputs: Outputs, labels: Tensor) -> Tensor:
+            if outputs.logits.requires_grad:
+                seen.append(labels.clone())
+            result: Tensor = stage.loss(outputs, labels)
+            return result
+
+        return dataclasses.replace(stage, loss=loss)
+
+    trainer.plan = Plan(trainer.plan.head, tuple(watched(stage) for stage in trainer.plan.stages))
+    return seen
 
 
-def test_the_deferred_stage_begins_at_its_epoch(make_trial: Any) -> None:
-    trainer = _trainer(make_trial("ldam-drw", epochs=5))
-    stages = [trainer.run_epoch()["stage"] for _ in range(5)]
-    assert stages == ["plain"] * 4 + ["re-weighted"]
-
-
-def test_resampling_really_draws_classes_evenly(make_trial: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: dict[str, torch.Tensor] = {}
-    for method in ("erm", "rs"):
-        trainer = _trainer(make_trial(method))
-        counts = torch.zeros(10)
-        original = trainer._batch_loss
-
-        def counting(stage: Any, outputs: Any, labels: torch.Tensor, counts: Any = counts, of: Any = original) -> Any:
-            counts += torch.bincount(labels, minlength=10)
-            return of(stage, outputs, labels)
-
-        monkeypatch.setattr(trainer, "_batch_loss", counting)
+def test_erm_sees_every_image_once_an_epoch(make_trial: MakeTrial) -> None:
+    trainer = _trainer(make_trial("erm"))
+    seen = _watch_labels(trainer)
+    for _ in range(2):
         trainer.run_epoch()
-        seen[method] = counts
-    true_counts = load(make_trial().data).class_counts.float()
-    assert torch.equal(seen["erm"], true_counts)
-    assert seen["rs"].sum() == seen["erm"].sum()
-    assert seen["rs"].min() > 0.6 * seen["rs"].mean()
+        assert torch.equal(torch.cat(seen).bincount(minlength=10), trainer.data.class_counts)
+        seen.clear()
 
 
-def test_a_diverging_loss_stops_with_epoch_step_and_values(make_trial: Any) -> None:
-    trainer = _trainer(make_trial(lr=1e30, epochs=5, schedule={"warmup": 0}))
-    with pytest.raises(
-        NonFiniteLoss, match=r"loss (nan|inf) at epoch 1, step \d+ \(largest \|logit\| .*, learning rate 1e\+30\)"
-    ):
-        trainer.run_epoch()
-    assert trainer.epoch == 0
+def test_the_order_changes_from_epoch_to_epoch(make_trial: MakeTrial) -> None:
+    trainer = _trainer(make_trial("erm"))
+    seen = _watch_labels(trainer)
+    trainer.run_epoch()
+    first = torch.cat(seen)
+    seen.clear()
+    trainer.run_epoch()
+    assert not torch.equal(torch.cat(seen), first)
 
 
-def test_a_network_that_draws_random_numbers_resumes_bit_for_bit(make_trial: Any) -> None:
-    config = TrialConfig.model_validate(make_trial().model_dump() | {"model": {"name": "efficientnet_b0"}})
-    whole = _trainer(config)
-    whole.run_epoch()
-    state = whole.state()
-    resumed = _trainer(config)
-    resumed.load(state)
-    torch.rand(7)  # whatever else happened in the process
-    expected, found = whole.run_epoch(), resumed.run_epoch()
-    assert expected["train_loss"] == found["train_loss"]
-    assert all(
-        torch.equal(a, b)
-        for a, b in zip(whole.backbone.state_dict().values(), resumed.backbone.state_dict().values(), strict=True)
-    )
+def test_resampling_sees_all_classes_alike(make_trial: MakeTrial) -> None:
+    trainer = _trainer(make_trial("rs", epochs=20, batch_size=128))
+    seen = _watch_labels(trainer)
+    _records(trainer)
+    labels, size = torch.cat(seen), len(trainer.data.train.labels)
+    assert len(labels) == 20 * size  # an epoch is as long as the set
+    shares = labels.bincount(minlength=10) / len(labels)
+    assert shares.tolist() == pytest.approx([0.1] * 10, abs=0.01)
+    assert float(trainer.data.class_counts.max() / trainer.data.class_counts.min()) > 8
 
 
-def test_a_state_of_another_configuration_is_refused(make_trial: Any) -> None:
-    state = _trainer(make_trial()).state()
-    with pytest.raises(ValueError, match="another configuration"):
-        _trainer(make_trial(lr=0.02)).load(state)
+def test_the_last_smaller_batch_is_kept(make_trial: MakeTrial) -> None:
+    trainer = _trainer(make_trial(batch_size=100))
+    seen = _watch_labels(trainer)
+    trainer.run_epoch()
+    size = len(trainer.data.train.labels)
+    assert size % 100 > 1
+    assert [len(batch) for batch in seen] == [100] * (size // 100) + [size % 100]
 
 
-def test_a_last_batch_of_one_image_trains_with_batchnorm(make_trial: Any) -> None:
-    config = make_trial(epochs=1)
-    images = int(load(config.data).class_counts.sum())
-    size = next(n for n in range(16, 200) if images % n == 1)
-    config = TrialConfig.model_validate(
-        config.model_dump() | {"model": {"name": "resnet10"}, "training": {"epochs": 1, "batch_size": size, "lr": 0.01}}
-    )
-    assert _trainer(config).run_epoch()["epoch"] == 1
-
-
-def test_no_test_label_is_read_under_holdout(make_trial: Any) -> None:
+def test_one_image_left_over_harms_no_batch_normalisation(make_trial: MakeTrial) -> None:
     config = make_trial()
+    size = len(load(config.data).train.labels)
+    config = make_trial(batch_size=(size - 1) // 4 if (size - 1) % 4 == 0 else size - 1)
+    config = config.model_copy(update={"model": config.model.model_copy(update={"name": "resnet20"})})
+    trainer = _trainer(config)
+    seen = _watch_labels(trainer)
+    trainer.run_epoch()
+    assert sum(len(batch) for batch in seen) == size
+    assert all(torch.isfinite(weight).all() for weight in _weights(trainer))
+
+
+# ---- what goes wrong ---------------------------------------------------------------------------------------
+
+
+def test_a_diverging_training_stops_with_epoch_step_and_values(make_trial: MakeTrial) -> None:
+    trainer = _trainer(make_trial(lr=1e30))
+    with pytest.raises(NonFiniteLoss, match=r"loss (nan|inf) at epoch 1, step [1-9]\d* \(largest \|logit\| .*\)"):
+        _records(trainer)
+    assert trainer.epoch == 0  # the epoch is not counted
+
+
+def test_weights_spoiled_by_the_very_last_step_are_noticed(make_trial: MakeTrial) -> None:
+    trainer = _trainer(make_trial(lr=1e38, epochs=1, batch_size=100_000))  # one step: its own loss is finite
+    with pytest.raises(NonFiniteLoss, match="at epoch 1"):
+        _records(trainer)
+
+
+# ---- continuing --------------------------------------------------------------------------------------------
+
+
+def _tiny_images(make_trial: MakeTrial, folder: Path, model: str, **training: Any) -> TrialConfig:
+    config = make_trial(
+        "ldam-drw",
+        data={"dataset": folder.name, "data_dir": str(folder.parent), "profile": {"kind": "long_tail", "ratio": 2}},
+        **{"batch_size": 8, "epochs": 3, **training},
+    )
+    return config.model_copy(update={"model": config.model.model_copy(update={"name": model})})
+
+
+@pytest.mark.parametrize("model", ["efficientnet_b0", "squeezenet1_1"])
+def test_networks_with_dropout_continue_bit_for_bit(
+    model: str, make_trial: MakeTrial, write_images: Callable[..., Path], tmp_path: Path
+) -> None:
+    config = _tiny_images(make_trial, write_images(tmp_path / "colours"), model)
     data = load(config.data)
+    whole, part, resumed = (Trainer(config, data, CPU) for _ in range(3))
+    assert any(type(module).__name__ in ("Dropout", "StochasticDepth") for module in whole.backbone.modules())
+    expected = _records(whole)
+    part.run_epoch()
+    resumed.load(part.state())
+    torch.rand(5)
+    assert _records(resumed) == expected[1:]
+    assert _equal(whole, resumed)
 
-    def forbidden() -> None:
-        raise AssertionError("the test split was read")
 
-    object.__setattr__(data, "read_test", forbidden)
-    trainer = Trainer(config, data, CPU)
-    while not trainer.finished:
-        trainer.run_epoch()
-    with pytest.raises(AssertionError, match="was read"):
-        data.test()
+def test_dropout_differs_from_epoch_to_epoch_and_from_seed_to_seed(
+    make_trial: MakeTrial, write_images: Callable[..., Path], tmp_path: Path
+) -> None:
+    config = _tiny_images(make_trial, write_images(tmp_path / "colours"), "squeezenet1_1")
+    trainer = Trainer(config, load(config.data), CPU)
+    drawn = []
+    torch_manual_seed = torch.manual_seed
+
+    def noting(seed: int) -> Any:
+        drawn.append(seed)
+        return torch_manual_seed(seed)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torch.manual_seed", noting)
+        _records(trainer)
+        _records(Trainer(config.model_copy(update={"seed": 1}), trainer.data, CPU))
+    assert len(set(drawn)) == len(drawn) == 7  # three epochs, weights and three epochs of another seed
+
+
+# ---- every field of the configuration ----------------------------------------------------------------------
+
+BASE = {
+    "data": {"dataset": "digits", "profile": {"kind": "step", "ratio": 4}, "validation_fraction": 0.2},
+    "model": {"name": "conv-tiny"},
+    "method": {"name": "cce"},
+    "training": {
+        "epochs": 4,
+        "batch_size": 64,
+        "lr": 0.05,
+        "precision": "float32",
+        "augmentation": "none",
+        "schedule": {"milestones": [0.5], "factor": 0.1, "warmup": 0.25},
+    },
+    "seed": 0,
+}
+CHANGES: dict[str, Any] = {
+    "data.profile.kind": "fraction",
+    "data.profile.ratio": 5.0,
+    "data.profile.minority": "odd",
+    "data.protocol": "m2m",
+    "data.validation_fraction": 0.3,
+    "data.label_noise": 0.1,
+    "data.subset_seed": 1,
+    "model.name": "mlp",
+    "method.name": "focal",
+    "method.preset": "official",
+    "method.hyperparameters": {"gamma": -2.0},
+    "training.epochs": 3,
+    "training.batch_size": 32,
+    "training.lr": 0.04,
+    "training.momentum": 0.8,
+    "training.nesterov": True,
+    "training.weight_decay": 0.01,
+    "training.schedule.kind": "cosine",
+    "training.schedule.milestones": [0.75],
+    "training.schedule.factor": 0.2,
+    "training.schedule.warmup": 0.5,
+    "training.augmentation": "crop",
+    "training.precision": "bfloat16",
+    "seed": 1,
+}
+ELSEWHERE = {
+    "data.dataset": "test_another_data_set_gives_other_numbers",
+    "data.data_dir": "test_another_data_set_gives_other_numbers",
+    "training.channels_last": "test_channels_last_lays_images_and_weights_out_so",
+    "training.compile": "test_compile_compiles_the_network_and_changes_no_name",
+    "training.checkpoint_seconds": "test_checkpoints_come_as_often_as_asked_for (test_tune_trial.py)",
+}
+
+
+def _changed(mapping: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    key, _, rest = path.partition(".")
+    return {**mapping, key: _changed(mapping.get(key, {}), rest, value) if rest else value}
+
+
+def _fields(model: Any, prefix: str = "") -> set[str]:
+    names = set()
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        nested = isinstance(inner, type) and hasattr(inner, "model_fields")
+        names |= _fields(inner, f"{prefix}{name}.") if nested else {prefix + name}
+    return names
+
+
+def test_the_table_of_changes_names_every_field() -> None:
+    assert set(CHANGES) | set(ELSEWHERE) == _fields(TrialConfig)
+
+
+@pytest.fixture(scope="module")
+def base() -> tuple[list[dict[str, str]], list[Tensor]]:
+    trainer = _trainer(TrialConfig.model_validate(BASE))
+    return _records(trainer), _weights(trainer)
+
+
+@pytest.mark.parametrize("path", CHANGES)
+def test_every_field_changes_the_numbers(path: str, base: tuple[list[dict[str, str]], list[Tensor]]) -> None:
+    trainer = _trainer(TrialConfig.model_validate(_changed(BASE, path, CHANGES[path])))
+    records, (before, weights) = _records(trainer), base
+    same = [torch.equal(a, b) for a, b in zip(_weights(trainer), weights, strict=False) if a.shape == b.shape]
+    assert records != before
+    assert path == "training.epochs" or not all(same)
+
+
+def test_the_same_configuration_gives_the_same_numbers(base: tuple[list[dict[str, str]], list[Tensor]]) -> None:
+    assert _records(_trainer(TrialConfig.model_validate(BASE))) == base[0]
+
+
+def test_the_schedule_is_seen_in_the_records(base: tuple[list[dict[str, str]], list[Tensor]]) -> None:
+    rates = [float(record["learning_rate"]) for record in base[0]]
+    assert rates == pytest.approx([0.05, 0.05, 0.005, 0.005])
+
+
+def test_another_data_set_gives_other_numbers(
+    make_trial: MakeTrial, write_images: Callable[..., Path], tmp_path: Path
+) -> None:
+    write_images(tmp_path / "a" / "colours", size=8)
+    write_images(tmp_path / "a" / "tones", size=8, seed=1)
+    write_images(tmp_path / "b" / "colours", size=8, seed=2)
+    found = []
+    for folder, name in (("a", "colours"), ("a", "tones"), ("b", "colours")):
+        config = _tiny_images(make_trial, tmp_path / folder / name, "mlp")
+        found.append(_records(_trainer(config)))
+    assert found[0] != found[1]
+    assert found[0] != found[2]
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_channels_last_lays_images_and_weights_out_so(
+    channels_last: bool, make_trial: MakeTrial, write_images: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = write_images(tmp_path / "colours", size=8)
+    trainer = _trainer(_tiny_images(make_trial, folder, "conv-tiny", channels_last=channels_last))
+    (weight,) = (w for w in trainer.backbone.parameters() if w.dim() == 4 and w.shape[1] == 3)
+    assert weight.is_contiguous(memory_format=torch.channels_last) == channels_last
+    images, _ = next(iter(trainer.validation.in_order(8)))
+    assert images.is_contiguous(memory_format=torch.channels_last) == channels_last
+    assert len(_records(trainer)) == 3
+
+
+def test_compile_compiles_the_network_and_changes_no_name(
+    make_trial: MakeTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[torch.nn.Module] = []
+
+    def compile_(module: torch.nn.Module) -> torch.nn.Module:
+        compiled.append(module)
+        return module
+
+    monkeypatch.setattr("torch.compile", compile_)
+    plain, trainer = _trainer(make_trial()), _trainer(make_trial(compile=True))
+    assert compiled == [trainer.backbone]
+    assert trainer.state()["backbone"].keys() == plain.state()["backbone"].keys()
+
+
+HYPERPARAMETERS: dict[str, dict[str, Any]] = {
+    "focal": {"gamma": 1.0},
+    "cce": {"gamma": -3.0, "variant": "official"},
+    "ldam": {"max_margin": 0.3, "scale": 10.0},
+    "ldam-drw": {"max_margin": 0.3, "scale": 10.0, "beta": 0.9, "defer_until": 0.2},
+    "affinity": {
+        "margin": 0.1,
+        "sigma": 0.3,
+        "sigma_unit": "absolute",
+        "prototypes": 2,
+        "diversity_weight": 0.1,
+        "distance": "l1",
+        "similarity": "inverse",
+        "average_over_classes": True,
+    },
+}
+
+
+@pytest.mark.parametrize(("method", "field"), [(m, field) for m, values in HYPERPARAMETERS.items() for field in values])
+def test_every_hyperparameter_changes_the_training(method: str, field: str, make_trial: MakeTrial) -> None:
+    config = make_trial(method, epochs=3)
+    value = HYPERPARAMETERS[method][field]
+    other = config.model_copy(update={"method": config.method.model_copy(update={"hyperparameters": {field: value}})})
+    assert [r["train_loss"] for r in _records(_trainer(config))] != [r["train_loss"] for r in _records(_trainer(other))]
+
+
+def test_the_table_of_hyperparameters_is_whole() -> None:
+    from trainables.methods import METHODS
+
+    fields = {name: set(method.values.model_fields) for name, method in METHODS.items()}
+    assert {name: names for name, names in fields.items() if names} == {
+        name: set(values) for name, values in HYPERPARAMETERS.items()
+    }
+
+
+def test_label_noise_changes_labels_and_images_stay(make_trial: MakeTrial) -> None:
+    clean, noisy = (load(make_trial(data={"label_noise": noise}).data) for noise in (0.0, 0.3))
+    assert torch.equal(clean.train.images, noisy.train.images)
+    changed = (clean.train.labels != noisy.train.labels).float().mean()
+    assert float(changed) == pytest.approx(0.3, abs=0.01)
+    assert torch.equal(clean.validation.labels, noisy.validation.labels)
+    assert torch.equal(noisy.class_counts, noisy.train.labels.bincount(minlength=10))
+
+
+def test_bfloat16_keeps_the_logits_in_float32(make_trial: MakeTrial) -> None:
+    trainer = _trainer(make_trial("ldam", precision="bfloat16"))
+    images, _ = next(iter(trainer.validation.in_order(8)))
+    outputs = trainer.forward(images)
+    assert trainer.autocast == torch.bfloat16
+    assert outputs.logits.dtype == outputs.features.dtype == torch.float32
+    assert all(math.isfinite(float(record["train_loss"])) for record in _records(trainer))
+
+
+def test_the_data_of_a_trial_are_those_of_its_configuration(make_trial: MakeTrial) -> None:
+    config = make_trial()
+    assert _trainer(config).data.fingerprint == load(DataConfig.model_validate(config.data.model_dump())).fingerprint

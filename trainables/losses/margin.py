@@ -57,9 +57,7 @@ def ldam_loss(cosines: Tensor, labels: Tensor, *, margins: Tensor, scale: float)
     return enlarged_margin_loss(cosines, labels, margins=margins, scale=scale, lam=0.0)
 
 
-def enlarged_margin_loss(
-    cosines: Tensor, labels: Tensor, *, margins: Tensor, scale: float, lam: float
-) -> Tensor:
+def enlarged_margin_loss(cosines: Tensor, labels: Tensor, *, margins: Tensor, scale: float, lam: float) -> Tensor:
     """Return ELM, CE(s * (z - (D_y - lam * D_c*) * onehot_y)), c* the wrong class of largest cosine.
 
     The sign follows the equations: a positive lam D_c* is added to the target's cosine (lam=1 with equal

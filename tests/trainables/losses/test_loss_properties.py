@@ -67,9 +67,7 @@ def _problem(z: np.ndarray, seed: int) -> tuple[Tensor, Tensor, Tensor]:
 def test_batch_permutation_permutes_the_losses(loss: Loss, z: np.ndarray, seed: int) -> None:
     logits, labels, counts = _problem(z, seed)
     order = torch.from_numpy(np.random.default_rng(seed).permutation(len(z)))
-    torch.testing.assert_close(
-        loss(logits[order], labels[order], counts), loss(logits, labels, counts)[order]
-    )
+    torch.testing.assert_close(loss(logits[order], labels[order], counts), loss(logits, labels, counts)[order])
 
 
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
@@ -85,9 +83,7 @@ def test_renaming_classes_with_their_counts_changes_nothing(loss: Loss, z: np.nd
 @pytest.mark.parametrize("loss", SHIFT_INVARIANT.values(), ids=SHIFT_INVARIANT)
 @settings(max_examples=20, deadline=None)
 @given(z=_LOGITS, seed=st.integers(0, 1000), shift=st.integers(-500, 500))
-def test_a_constant_added_to_all_logits_changes_nothing(
-    loss: Loss, z: np.ndarray, seed: int, shift: int
-) -> None:
+def test_a_constant_added_to_all_logits_changes_nothing(loss: Loss, z: np.ndarray, seed: int, shift: int) -> None:
     logits, labels, counts = _problem(z, seed)
     shifted = loss(logits + shift, labels, counts)
     torch.testing.assert_close(shifted, loss(logits, labels, counts), atol=1e-9, rtol=1e-9)

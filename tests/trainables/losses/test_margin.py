@@ -60,9 +60,7 @@ def test_equal_counts_have_equal_margins() -> None:
 @pytest.mark.parametrize("equation", [_equation_6, _equation_7])
 def test_elm_is_equation_6_and_equation_7_with_s_restored(equation, lam: float) -> None:  # type: ignore[no-untyped-def]
     expected = [equation(z, y, _papers_margins(0.5), lam) for z, y in zip(Z, Y, strict=True)]
-    ours = enlarged_margin_loss(
-        torch.from_numpy(Z), torch.from_numpy(Y), margins=_margins(), scale=S, lam=lam
-    )
+    ours = enlarged_margin_loss(torch.from_numpy(Z), torch.from_numpy(Y), margins=_margins(), scale=S, lam=lam)
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-10)
 
 

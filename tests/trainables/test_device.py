@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from trainables.device import autocast_dtype, device_name, keep_freed_memory, multiplies_bfloat16, pick_device
+
+CPU = torch.device("cpu")
+
+
+def test_the_first_visible_device_is_picked() -> None:
+    expected = torch.device("cuda", 0) if torch.cuda.is_available() else CPU
+    assert pick_device() == expected
+
+
+def test_without_cuda_it_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert pick_device() == CPU
+    assert device_name(pick_device()) == "cpu"
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_automatic_precision_follows_the_processor(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainables.device.multiplies_bfloat16", lambda device: native)
+    assert autocast_dtype("auto", CPU) == (torch.bfloat16 if native else None)
+    assert autocast_dtype("bfloat16", CPU) == torch.bfloat16
+    assert autocast_dtype("float32", CPU) is None
+
+
+@pytest.mark.parametrize(
+    ("capability", "mkldnn", "native"),
+    [("AVX512", True, True), ("AVX512_VNNI", True, True), ("AVX512", False, False), ("AVX2", True, False)],
+)
+def test_which_processors_multiply_bfloat16(
+    capability: str, mkldnn: bool, native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: capability)
+    monkeypatch.setattr("torch.ops.mkldnn._is_mkldnn_bf16_supported", lambda: mkldnn)
+    assert multiplies_bfloat16(CPU) is native
+
+
+@pytest.mark.parametrize(("capability", "native"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
+def test_which_gpus_do(capability: tuple[int, int], native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda device: capability)
+    assert multiplies_bfloat16(torch.device("cuda", 0)) is native
+
+
+def test_keeping_memory_can_be_asked_for_anywhere() -> None:
+    keep_freed_memory()
+    keep_freed_memory()
