@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ class TrialBook:
         self._live: dict[str, Assignment] = {}
         self._stopped: set[str] = set()
         self._errors: dict[str, str] = {}
+        self._died: Counter[str] = Counter()
+        self._spent = False
         self.epochs_seen = 0
 
     @property
@@ -39,12 +41,17 @@ class TrialBook:
         """Whether the wall-time budget is spent."""
         return self._deadline is not None and time.monotonic() >= self._deadline
 
+    @property
+    def busy(self) -> bool:
+        """Whether a trial is trained now, so that one may yet have to be handed out again."""
+        return bool(self._live)
+
     def trial_folder(self, assignment: Assignment) -> Path:
         """Return where a trial's files are."""
         return self._folder / "cells" / assignment.key
 
     def start(self, tune_id: str) -> dict[str, Any] | None:
-        """Hand out the next trial as the configuration of its Trainable, or None when none is left."""
+        """Hand out the next trial as the configuration of its Trainable, or None when there is none now."""
         assignment = self._next()
         if assignment is None:
             return None
@@ -61,7 +68,11 @@ class TrialBook:
             assignment = self._interrupted.popleft()
             if not self._already_done(assignment):
                 return assignment
-        return None if self.out_of_time else self._ledger.next()
+        if self.out_of_time or self._spent:
+            return None
+        new = self._ledger.next()
+        self._spent = new is None
+        return new
 
     def _already_done(self, assignment: Assignment) -> bool:
         """Take in what an interrupted trial wrote but its dead driver did not; tell whether that ends it."""
@@ -111,19 +122,24 @@ class TrialBook:
     def end(self, tune_id: str, result: dict[str, Any] | None, *, failed: bool) -> None:
         """End a trial in the ledger, in the way its last result calls for.
 
-        A trial that Tune dropped without a result or an error stays RUNNING: a resume hands it out again.
+        A trial that Tune dropped without a result or an error stays RUNNING: a resume hands it out again. One
+        whose process died is handed out again at once, as often as the study says. Tune would do that too, but
+        not for a process that dies while it is given its trial.
 
         Args:
             tune_id: Tune's name for the trial.
             result: the last result, flattened, or None.
-            failed: whether its process died or raised, after all retries.
+            failed: whether its process died or raised.
         """
         assignment = self._live.pop(tune_id, None)
         if assignment is None:
             return
         cell, number = self._ledger.of(assignment), assignment.number
         if failed:
-            cell.fail(number, self._errors.pop(tune_id, "the trial's process died"))
+            reason = self._errors.pop(tune_id, "the trial's process died")
+            if self._tries_again(assignment):
+                return
+            cell.fail(number, reason)
         elif result is None:
             return
         elif "failure" in result:
@@ -136,3 +152,10 @@ class TrialBook:
         else:
             return
         self._listener(assignment, True)
+
+    def _tries_again(self, assignment: Assignment) -> bool:
+        self._died[assignment.key] += 1
+        again = self._died[assignment.key] <= self._ledger.study.resources.retries
+        if again:
+            self._interrupted.append(assignment)
+        return again

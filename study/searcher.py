@@ -17,9 +17,9 @@ class LedgerSearcher(Searcher):
         super().__init__()
         self._book = book
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]  # as documented
-        """Return the next trial's configuration, or FINISHED."""
-        return self._book.start(trial_id) or Searcher.FINISHED
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # as documented
+        """Return the next trial's configuration, None while there may be one later, or FINISHED."""
+        return self._book.start(trial_id) or (None if self._book.busy else Searcher.FINISHED)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """End the trial."""

@@ -32,6 +32,7 @@ def _quiet() -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the ledger keeps why a trial failed
 
 
 def fit(
@@ -79,7 +80,6 @@ def fit(
                 callbacks=[ProgressCallback(progress)],
                 # trials write their own checkpoints; class Trainables are saved at their end otherwise
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                failure_config=tune.FailureConfig(max_failures=spec.resources.retries),
                 verbose=0,
             ),
         )

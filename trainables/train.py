@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from trainables.config import TrialConfig
 from trainables.data import Augmentation, Split, StudyData, default_augmentation
 from trainables.data.augment import BatchPipeline
 from trainables.device import autocast_dtype, keep_freed_memory, pick_device
-from trainables.finite import FiniteWatch
+from trainables.finite import FiniteWatch, NonFiniteLoss
 from trainables.lr_schedule import learning_rate
 from trainables.methods import build_plan
 from trainables.metrics import confusion_matrix, from_confusion
@@ -104,7 +105,8 @@ class Trainer:
         """Train one epoch, validate, and return the epoch's flat record.
 
         Raises:
-            NonFiniteLoss: a loss was infinite or not a number; nothing is recorded for the epoch.
+            NonFiniteLoss: a loss, of training or validation, was infinite or not a number; nothing is recorded
+                for the epoch.
         """
         training, epoch = self.config.training, self.epoch
         stage = self.plan.stage_at(epoch, training.epochs)
@@ -115,6 +117,11 @@ class Trainer:
         train_loss = self._train(stage, rate)
         seconds = time.perf_counter() - began
         self.evaluation = self._evaluate(self.validation, stage)
+        if not math.isfinite(self.evaluation.loss):  # the epoch's last step: no training loss saw its weights
+            raise NonFiniteLoss(
+                f"validation loss {self.evaluation.loss} at epoch {epoch + 1}, after its last step "
+                f"(training loss {train_loss:.4g}, learning rate {rate:.4g})"
+            )
         self.epoch = epoch + 1
         counts = self.data.class_counts.numpy()
         return {

@@ -65,7 +65,7 @@ class ImbalanceTrial(tune.Trainable):
         return {"record": self._record, "done": trainer.finished}
 
     def _give_up(self, error: Exception) -> None:
-        self._failure = f"{type(error).__name__}: {error}"
+        self._failure, self._trainer = f"{type(error).__name__}: {error}", None
 
     def _begin(self, config: dict[str, Any]) -> None:
         torch.set_num_threads(int(config["threads"]))

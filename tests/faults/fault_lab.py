@@ -27,7 +27,7 @@ from trainables.finite import NonFiniteLoss
 from trainables.train import Trainer
 from trainables.trial_folder import Record, TrialFolder
 
-DEADLINE = 150.0
+DEADLINE = 240.0
 
 
 def wait_until(happened: Callable[[], Any], what: str, seconds: float = DEADLINE) -> None:

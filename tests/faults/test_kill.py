@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from fault_lab import Lab, Running, Undisturbed, content, timeless, wait_until
 
+pytestmark = pytest.mark.timeout(900)  # a busy machine takes long to start Ray
+
 EPOCHS, TRIALS, CELLS = 12, 3, 4
 # Values that depend on a trial's number alone: two at a time, in any order, are given the same ones.
 STUDY: dict[str, Any] = {

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from fault_lab import Lab, Undisturbed, content, timeless, wait_until
 
+pytestmark = pytest.mark.timeout(900)  # a busy machine takes long to start Ray
+
 EPOCHS, TRIALS = 12, 6
 
 

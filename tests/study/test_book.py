@@ -40,6 +40,7 @@ def study(make_spec: Callable[..., StudySpec]) -> StudySpec:
         methods=["erm", "cce"],
         training={"epochs": EPOCHS},
         search={"trials": 3, "pruner": PRUNER, "training": {"lr": {"low": 0.01, "high": 1}}},
+        resources={"retries": 1},
     )
 
 
@@ -190,31 +191,21 @@ def test_a_failure_is_no_epoch(desk: Callable[..., Desk]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("result", "failed", "error", "state", "reason"),
+    ("result", "state", "reason"),
     [
-        (_result(EPOCHS, 0.7), False, None, "COMPLETE", None),
-        (_result(EPOCHS, math.nan), False, None, "FAIL", "balanced_accuracy is not a number at the end"),
-        ({"failure": "NonFiniteLoss: at epoch 2", "done": True}, False, None, "FAIL", "NonFiniteLoss: at epoch 2"),
-        (_result(1), True, "RayActorError: killed", "FAIL", "RayActorError: killed"),
-        (None, True, "OSError: no space", "FAIL", "OSError: no space"),
-        (None, True, None, "FAIL", "the trial's process died"),
-        (None, False, None, "RUNNING", None),  # Tune dropped it: a resume hands it out again
-        (_result(1), False, None, "RUNNING", None),  # interrupted by the user after its first epoch
+        (_result(EPOCHS, 0.7), "COMPLETE", None),
+        (_result(EPOCHS, math.nan), "FAIL", "balanced_accuracy is not a number at the end"),
+        ({"failure": "NonFiniteLoss: at epoch 2", "done": True}, "FAIL", "NonFiniteLoss: at epoch 2"),
+        (None, "RUNNING", None),  # Tune dropped it: a resume hands it out again
+        (_result(1), "RUNNING", None),  # interrupted by the user after its first epoch
     ],
 )
 def test_how_a_trial_ends(
-    result: dict[str, Any] | None,
-    failed: bool,
-    error: str | None,
-    state: str,
-    reason: str | None,
-    desk: Callable[..., Desk],
+    result: dict[str, Any] | None, state: str, reason: str | None, desk: Callable[..., Desk]
 ) -> None:
     opened = desk()
     opened.book.start("1")
-    if error is not None:
-        opened.book.note_error("1", error)
-    opened.book.end("1", result, failed=failed)
+    opened.book.end("1", result, failed=False)
     trial = opened.trial(0, 0)
     assert trial.state.name == state
     assert trial.user_attrs.get("reason") == reason
@@ -222,14 +213,67 @@ def test_how_a_trial_ends(
     assert opened.told[1:] == ([] if state == "RUNNING" else [("digits/long_tail-10/erm/00000", True)])
 
 
-def test_an_error_is_of_its_own_trial_alone(desk: Callable[..., Desk]) -> None:
+def test_a_trial_whose_process_died_is_handed_out_again_and_then_fails_with_its_last_reason(
+    desk: Callable[..., Desk],
+) -> None:
+    opened = desk()
+    config = opened.book.start("first")
+    opened.book.note_error("first", "RayActorError: killed")
+    opened.book.end("first", None, failed=True)
+    assert opened.trial(0, 0).state.name == "RUNNING"
+    assert opened.book.start("second") == config  # at once, ahead of new trials
+    opened.book.note_error("second", "OSError: no space")
+    opened.book.end("second", _result(1), failed=True)
+    assert opened.trial(0, 0).state.name == "FAIL"
+    assert opened.trial(0, 0).user_attrs["reason"] == "OSError: no space"
+    assert opened.told[-1] == ("digits/long_tail-10/erm/00000", True)
+
+
+def test_a_trial_that_died_after_its_last_epoch_is_complete(desk: Callable[..., Desk]) -> None:
+    opened = desk()
+    config = opened.book.start("1")
+    assert config is not None
+    _write_epochs(config["folder"], [0.1, 0.2, 0.3])
+    opened.book.end("1", _result(2), failed=True)
+    assert opened.book.start("2") != config
+    assert (opened.trial(0, 0).state.name, opened.trial(0, 0).value) == ("COMPLETE", 0.3)
+
+
+def test_deaths_count_for_their_own_trial_alone(desk: Callable[..., Desk]) -> None:
     opened = desk()
     opened.book.start("1"), opened.book.start("2")
     opened.book.note_error("1", "of the first")
     opened.book.end("2", None, failed=True)
     opened.book.end("1", None, failed=True)
-    assert opened.trial(0, 0).user_attrs["reason"] == "of the first"
+    assert not opened.book.busy
+    again = [opened.book.start("3"), opened.book.start("4")]
+    assert [config and config["folder"].split("/")[-2] for config in again] == ["cce", "erm"]
+    opened.book.end("3", None, failed=True)
     assert opened.trial(1, 0).user_attrs["reason"] == "the trial's process died"
+    assert opened.trial(0, 0).state.name == "RUNNING"
+
+
+def test_a_death_after_the_deadline_leaves_the_trial_to_a_resume(desk: Callable[..., Desk]) -> None:
+    opened = desk(deadline=time.monotonic() + 3600)
+    opened.book.start("1")
+    opened.book._deadline = time.monotonic() - 1
+    opened.book.end("1", None, failed=True)
+    assert opened.book.start("2") is None
+    assert not opened.book.busy
+    assert len(desk().ledger.interrupted()) == 1
+
+
+def test_it_is_busy_while_a_trial_may_still_come_back(desk: Callable[..., Desk]) -> None:
+    opened = desk()
+    assert not opened.book.busy
+    for number in range(6):
+        opened.book.start(str(number))
+    assert opened.book.start("none left") is None
+    assert opened.book.busy
+    for number in range(6):
+        opened.book.end(str(number), _result(EPOCHS), failed=False)
+    assert opened.book.start("none left") is None
+    assert not opened.book.busy
 
 
 def test_ends_that_come_twice_or_of_unknown_trials_change_nothing(desk: Callable[..., Desk]) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from study.cells import expand
-from study.preflight import check_data, check_resources
-from study.spec import ResourcesSpec, StudySpec
+from study.preflight import check_data, check_places, check_resources
+from study.spec import RecordsSpec, ResourcesSpec, StudySpec
 from trainables.data import load
 from trainables.errors import BadInput
 
@@ -91,3 +92,25 @@ def test_a_trial_must_fit_the_machine() -> None:
 
 def test_a_cluster_may_grow_and_is_not_asked() -> None:
     check_resources(ResourcesSpec(cpus=10_000, gpus=64), "auto")
+
+
+def test_places_that_can_be_written_pass(tmp_path: Path) -> None:
+    check_places(RecordsSpec(), tmp_path)
+    check_places(RecordsSpec(tracking_uri="http://127.0.0.1:1"), tmp_path)  # away now; a study goes on without it
+    check_places(RecordsSpec(tracking_uri="records.db", ledger=f"sqlite:///{tmp_path}/ledger.db"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("records", "said"),
+    [
+        ({"tracking_uri": "file:mlruns"}, "records.tracking_uri"),
+        ({"tracking_uri": "folder"}, "records.tracking_uri"),
+        ({"ledger": "postgresql+psycopg://me:secret@127.0.0.1:1/ledger"}, "records.ledger"),
+        ({"ledger": "nonsense"}, "records.ledger"),
+    ],
+)
+def test_places_that_cannot_are_named(records: dict[str, str], said: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(BadInput, match=re.escape(said)) as caught:
+        check_places(RecordsSpec(**records), tmp_path)
+    assert "secret" not in str(caught.value)

@@ -1,0 +1,82 @@
+"""What stands between Tune and the book: Tune's searcher and Tune's scheduler."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import Searcher
+
+from study.book import TrialBook
+from study.ledger import Ledger
+from study.pruning import LedgerScheduler
+from study.searcher import LedgerSearcher
+from study.spec import StudySpec
+
+EPOCHS = 3
+
+
+def _result(epoch: int, value: float) -> dict[str, Any]:
+    return {"record/epoch": epoch, "record/balanced_accuracy": value, "done": epoch == EPOCHS}
+
+
+@pytest.fixture
+def book(make_spec: Callable[..., StudySpec], open_ledger: Callable[..., Ledger], tmp_path: Path) -> TrialBook:
+    pruner = {"name": "median", "startup_trials": 1}
+    spec = make_spec(training={"epochs": EPOCHS}, search={"trials": 2, "pruner": pruner}, resources={"retries": 1})
+    return TrialBook(open_ledger(spec), tmp_path, listener=lambda assignment, ended: None)
+
+
+def test_the_searcher_waits_while_a_trial_may_come_back_and_finishes_when_none_can(book: TrialBook) -> None:
+    searcher = LedgerSearcher(book)
+    first, second = searcher.suggest("1"), searcher.suggest("2")
+    assert isinstance(first, dict)
+    assert isinstance(second, dict)
+    assert searcher.suggest("3") is None
+    searcher.on_trial_complete("1", _result(EPOCHS, 0.5))
+    assert searcher.suggest("4") is None
+    searcher.on_trial_complete("2", None, error=True)
+    assert searcher.suggest("5") == second  # its process died
+    assert searcher.suggest("6") is None
+    searcher.on_trial_complete("5", _result(EPOCHS, 0.5))
+    assert searcher.suggest("7") == Searcher.FINISHED
+
+
+def test_the_scheduler_stops_what_the_pruner_gives_up(book: TrialBook) -> None:
+    scheduler, searcher = LedgerScheduler(book), LedgerSearcher(book)
+    for tune_id in ("good", "bad"):
+        searcher.suggest(tune_id)
+    good, bad = (SimpleNamespace(trial_id=tune_id) for tune_id in ("good", "bad"))
+    assert scheduler.on_trial_result(None, good, _result(1, 0.9)) == TrialScheduler.CONTINUE  # type: ignore[arg-type]
+    searcher.on_trial_complete("good", _result(EPOCHS, 0.9))
+    assert scheduler.on_trial_result(None, bad, _result(1, 0.1)) == TrialScheduler.STOP  # type: ignore[arg-type]
+
+
+def test_the_end_of_an_error_file_is_the_reason(book: TrialBook, tmp_path: Path) -> None:
+    scheduler, searcher = LedgerScheduler(book), LedgerSearcher(book)
+    searcher.suggest("1")
+    error = tmp_path / "error.txt"
+    error.write_bytes(b"x" * 5000 + b"\xff\nOSError: no space\n")
+    for _ in range(2):  # the first death is forgiven
+        scheduler.on_trial_error(None, SimpleNamespace(trial_id="1", error_file=str(error)))  # type: ignore[arg-type]
+        searcher.on_trial_complete("1", None, error=True)
+        searcher.suggest("1")
+    (cell,) = book._ledger.cells.values()
+    reason = cell.trials()[0].user_attrs["reason"]
+    assert reason.endswith("OSError: no space")
+    assert len(reason) == 2000
+    scheduler.on_trial_error(None, SimpleNamespace(trial_id="2", error_file=None))  # type: ignore[arg-type]
+
+
+def test_neither_keeps_anything_that_tune_could_store(book: TrialBook, tmp_path: Path) -> None:
+    searcher = LedgerSearcher(book)
+    for part in (searcher, LedgerScheduler(book)):
+        assert pickle.loads(pickle.dumps(part)).__dict__ == {}
+    searcher.save(str(tmp_path / "state"))
+    searcher.restore(str(tmp_path / "state"))
+    assert not (tmp_path / "state").exists()

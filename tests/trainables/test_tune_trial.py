@@ -1,0 +1,204 @@
+"""The Trainable, driven by hand as Tune drives it; with real actors it is in tests/faults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from trainables.checkpoints import save_checkpoint
+from trainables.config import TrialConfig
+from trainables.data import load
+from trainables.train import Trainer
+from trainables.trial_folder import TrialFolder
+from trainables.tune_trial import ImbalanceTrial
+
+MakeTrial = Callable[..., TrialConfig]
+
+
+def _given(trial: TrialConfig, folder: Path) -> dict[str, Any]:
+    return {"trial": trial.model_dump(mode="json"), "folder": str(folder), "threads": 1}
+
+
+def _timeless(record: dict[str, Any]) -> dict[str, str]:
+    return {name: repr(value) for name, value in record.items() if name != "images_per_second"}
+
+
+def _expected(trial: TrialConfig) -> list[dict[str, str]]:
+    trainer = Trainer(trial, load(trial.data))
+    return [_timeless(trainer.run_epoch()) for _ in range(trial.training.epochs)]
+
+
+def _steps(trainable: ImbalanceTrial, count: int = 100) -> list[dict[str, Any]]:
+    """Step until it is done, or so many times."""
+    results: list[dict[str, Any]] = []
+    while len(results) < count and not (results and results[-1]["done"]):
+        results.append(trainable.step())
+    return results
+
+
+def test_one_step_is_one_epoch_and_the_last_is_done(make_trial: MakeTrial, tmp_path: Path) -> None:
+    trial = make_trial("ldam-drw", epochs=3)
+    results = _steps(ImbalanceTrial(_given(trial, tmp_path / "00000")))
+    assert [result["done"] for result in results] == [False, False, True]
+    assert [_timeless(result["record"]) for result in results] == _expected(trial)
+    assert all(result.keys() == {"record", "done"} for result in results)
+
+
+def test_everything_of_a_trial_is_in_its_folder(make_trial: MakeTrial, tmp_path: Path) -> None:
+    trial = make_trial(epochs=2, checkpoint_seconds=0)
+    results = _steps(ImbalanceTrial(_given(trial, tmp_path / "a" / "00000")))
+    folder = TrialFolder(tmp_path / "a" / "00000")
+    assert [_timeless(r) for r in folder.history()] == [_timeless(result["record"]) for result in results]
+    stored, data = folder.config(), load(trial.data)
+    assert stored is not None
+    assert TrialConfig.model_validate(stored["trial"]) == trial
+    assert stored["data_fingerprint"] == data.fingerprint
+    assert stored["environment"]["device"] == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert (stored["environment"]["threads"], stored["environment"]["precision"]) == (1, "float32")
+    evaluation = folder.evaluation()
+    assert evaluation is not None
+    assert evaluation["epoch"] == 2
+    assert evaluation["class_counts"] == data.class_counts.tolist()
+    assert evaluation["class_names"] == list(data.class_names)
+    confusion = torch.tensor(evaluation["confusion"])
+    assert int(confusion.sum()) == len(data.validation.labels)
+    assert evaluation["recall"] == pytest.approx((confusion.diag() / confusion.sum(dim=1)).tolist())
+    assert sum(evaluation["recall"]) / 10 == pytest.approx(results[-1]["record"]["balanced_accuracy"])
+
+
+@pytest.mark.parametrize("finished", [1, 2, 3])
+def test_another_process_continues_from_the_folder(finished: int, make_trial: MakeTrial, tmp_path: Path) -> None:
+    trial = make_trial("ldam-drw", epochs=4, checkpoint_seconds=0)
+    _steps(ImbalanceTrial(_given(trial, tmp_path)), finished)
+    results = _steps(ImbalanceTrial(_given(trial, tmp_path)))
+    assert [_timeless(result["record"]) for result in results] == _expected(trial)[finished:]
+    assert [len(attempt) for attempt in TrialFolder(tmp_path).attempts()] == [finished, 4 - finished]
+
+
+def test_epochs_since_the_last_checkpoint_are_repeated_with_the_same_numbers(
+    make_trial: MakeTrial, tmp_path: Path
+) -> None:
+    trial = make_trial(epochs=4, checkpoint_seconds=3600)
+    _steps(ImbalanceTrial(_given(trial, tmp_path)), 3)
+    _steps(ImbalanceTrial(_given(trial, tmp_path)))
+    first, second = ([_timeless(r) for r in attempt] for attempt in TrialFolder(tmp_path).attempts())
+    assert second == _expected(trial)
+    assert first == second[:3]
+
+
+def test_a_trial_that_was_finished_is_done_at_once(make_trial: MakeTrial, tmp_path: Path) -> None:
+    """Its process died between the last checkpoint and the result."""
+    trial = make_trial(epochs=2)
+    last = _steps(ImbalanceTrial(_given(trial, tmp_path)))[-1]
+    (result,) = _steps(ImbalanceTrial(_given(trial, tmp_path)))
+    assert result == last
+    assert len(TrialFolder(tmp_path).attempts()) == 1
+
+
+@pytest.mark.parametrize(("seconds", "written"), [(0.0, [1, 2, 3, 4]), (3600.0, [4])])
+def test_checkpoints_come_as_often_as_asked_for(
+    seconds: float, written: list[int], make_trial: MakeTrial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def noting(folder: Path, epoch: int, state: dict[str, Any]) -> None:
+        seen.append(epoch)
+        save_checkpoint(folder, epoch, state)
+
+    monkeypatch.setattr("trainables.tune_trial.save_checkpoint", noting)
+    _steps(ImbalanceTrial(_given(make_trial(epochs=4, checkpoint_seconds=seconds), tmp_path)))
+    assert seen == written
+
+
+def test_a_damaged_checkpoint_is_skipped_for_the_one_before(make_trial: MakeTrial, tmp_path: Path) -> None:
+    trial = make_trial(epochs=4, checkpoint_seconds=0)
+    _steps(ImbalanceTrial(_given(trial, tmp_path)), 3)
+    newest = tmp_path / "checkpoint-000003.pt"
+    newest.write_bytes(newest.read_bytes()[:1000])
+    results = _steps(ImbalanceTrial(_given(trial, tmp_path)))
+    assert [_timeless(result["record"]) for result in results] == _expected(trial)[2:]
+
+
+def test_a_reused_process_trains_as_a_fresh_one(make_trial: MakeTrial, tmp_path: Path) -> None:
+    first, second = make_trial("affinity"), make_trial("ldam-drw", seed=3)
+    trainable = ImbalanceTrial(_given(first, tmp_path / "0"))
+    _steps(trainable, 1)
+    assert trainable.reset_config(_given(second, tmp_path / "1"))
+    assert [_timeless(result["record"]) for result in _steps(trainable)] == _expected(second)
+    assert len(TrialFolder(tmp_path / "0").history()) == 1
+    assert TrialFolder(tmp_path / "1").config() is not None
+
+
+def test_a_freed_trial_holds_no_network(make_trial: MakeTrial, tmp_path: Path) -> None:
+    import gc
+    import weakref
+
+    trainable = ImbalanceTrial(_given(make_trial(), tmp_path))
+    _steps(trainable, 1)
+    assert trainable._trainer is not None
+    network = weakref.ref(trainable._trainer.backbone)
+    trainable.cleanup()
+    gc.collect()
+    assert network() is None
+
+
+def test_a_diverging_trial_says_why_and_is_done(make_trial: MakeTrial, tmp_path: Path) -> None:
+    trainable = ImbalanceTrial(_given(make_trial(lr=1e30, epochs=5), tmp_path))
+    results = _steps(trainable)
+    assert results[-1]["done"]
+    assert results[-1]["failure"].startswith("NonFiniteLoss: ")
+    assert "at epoch 1" in results[-1]["failure"]
+    assert trainable.step() == results[-1]
+    assert TrialFolder(tmp_path).history() == []
+    assert list(tmp_path.glob("checkpoint-*")) == []
+    # the process is as good as new
+    trainable.reset_config(_given(make_trial(), tmp_path / "next"))
+    assert _steps(trainable)[-1]["record"]["epoch"] == 2
+
+
+def test_a_trial_without_memory_fails_alone(
+    make_trial: MakeTrial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr(Trainer, "run_epoch", full)
+    (result,) = _steps(ImbalanceTrial(_given(make_trial(), tmp_path / "running")))
+    assert result == {"failure": "OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", "done": True}
+    monkeypatch.setattr(Trainer, "__init__", full)
+    (result,) = _steps(ImbalanceTrial(_given(make_trial(), tmp_path / "building")))
+    assert result["failure"].startswith("OutOfMemoryError")
+
+
+def test_other_errors_are_raised_for_tune_to_try_again(
+    make_trial: MakeTrial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*given: object) -> None:
+        raise OSError("the disk went away")
+
+    trainable = ImbalanceTrial(_given(make_trial(), tmp_path))
+    monkeypatch.setattr(Trainer, "run_epoch", broken)
+    with pytest.raises(OSError, match="the disk went away"):
+        trainable.step()
+
+
+def test_a_checkpoint_of_another_trial_is_refused(make_trial: MakeTrial, tmp_path: Path) -> None:
+    _steps(ImbalanceTrial(_given(make_trial(), tmp_path)))
+    with pytest.raises(ValueError, match="written by another configuration"):
+        ImbalanceTrial(_given(make_trial(seed=1), tmp_path))
+
+
+def test_it_takes_the_threads_it_was_given(make_trial: MakeTrial, tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        ImbalanceTrial({**_given(make_trial(), tmp_path), "threads": 2})
+        assert torch.get_num_threads() == 2
+        stored = TrialFolder(tmp_path).config()
+        assert stored is not None
+        assert stored["environment"]["threads"] == 2
+    finally:
+        torch.set_num_threads(before)
