@@ -125,5 +125,8 @@ def _unique(names: Iterable[str]) -> None:
     seen = set()
     for name in names:
         if name in seen:
-            raise BadInput(f"two cells are named {name}: give one data set or method a `label` of its own")
+            raise BadInput(
+                f"two cells are named {name}: give one data set or method a `label` of its own, or "
+                "remove a ratio that stands twice"
+            )
         seen.add(name)

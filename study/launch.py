@@ -36,6 +36,9 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
+_ABSENT = object()
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What one run or resume of a study came to."""
@@ -130,8 +133,10 @@ def _catch_up(folder: StudyFolder, console: Console) -> None:
 
 def _refuse_changes(before: StudySpec, after: StudySpec) -> None:
     old, new = _flat(before.model_dump(mode="json")), _flat(after.model_dump(mode="json"))
+    if after.search.trials < before.search.trials:
+        raise BadInput(f"--set search.trials={after.search.trials}: must be at least {before.search.trials}, as before")
     for path in sorted(old.keys() | new.keys()):
-        if old.get(path) != new.get(path) and not path.startswith(RAISABLE):
+        if old.get(path, _ABSENT) != new.get(path, _ABSENT) and not path.startswith(RAISABLE):
             raise BadInput(
                 f"--set {path}={new.get(path)}: a resume may change only {', '.join(RAISABLE)}; "
                 f"anything else would mix trials that cannot be compared. Start a new study instead."
@@ -139,9 +144,9 @@ def _refuse_changes(before: StudySpec, after: StudySpec) -> None:
 
 
 def _flat(value: Any, path: str = "") -> dict[str, Any]:
-    if isinstance(value, dict):
+    if isinstance(value, dict) and value:
         items = [(f"{path}.{key}" if path else key, inner) for key, inner in value.items()]
-    elif isinstance(value, list):
+    elif isinstance(value, list) and value:
         items = [(f"{path}.{index}", inner) for index, inner in enumerate(value)]
     else:
         return {path: value}

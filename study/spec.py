@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from search_spaces import Dimension
 from study.yaml_file import read_yaml
@@ -22,6 +22,7 @@ from trainables.errors import BadInput, unknown_name
 SEARCHABLE_TRAINING = ("lr", "weight_decay", "momentum")
 """Fields of `TrainingConfig` that a study may search beside the method's own."""
 
+_RESERVED = ("mlflow.db", "mlartifacts")
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
@@ -31,6 +32,12 @@ def _one_or_many(given: Any) -> Any:
 
 def _named(given: Any) -> Any:
     return {"name": given} if isinstance(given, str) else given
+
+
+def _not_reserved(name: str) -> str:
+    if name in _RESERVED:
+        raise ValueError(f"must not be {' or '.join(_RESERVED)}: MLflow's own files of the storage are called so")
+    return name
 
 
 class ProfileSpec(Frozen):
@@ -177,7 +184,7 @@ class RecordsSpec(Frozen):
 class StudySpec(Frozen):
     """A whole study file."""
 
-    name: str = Field(pattern=_NAME)
+    name: Annotated[str, AfterValidator(_not_reserved)] = Field(pattern=_NAME)
     question: str = ""
     seed: int = Field(0, ge=0)
     data: tuple[DataSpec, ...] = Field(min_length=1)

@@ -69,7 +69,10 @@ def open_storage(folder: Path, url: str | None, *, writable: bool = True) -> Bas
         finally:
             lock.release()
     backend = JournalFileBackend(str(journal), lock_obj=lock)  # type: ignore[arg-type]  # only acquire, release
-    return JournalStorage(backend)
+    try:
+        return JournalStorage(backend)
+    except ValueError as error:  # a line in the middle that is not JSON, or not even text
+        raise BadInput(f"{journal}: is damaged ({error}); put back a copy of it, or start a new study") from None
 
 
 def _without_password(url: str) -> str:

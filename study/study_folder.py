@@ -85,7 +85,11 @@ class StudyFolder:
 
     def read_data(self) -> dict[str, Any]:
         """Return what `create` was told of the data: cell data key -> fingerprint."""
-        loaded: dict[str, Any] = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
+        path = self.path / "data.json"
+        try:
+            loaded: dict[str, Any] = json.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise BadInput(f"{path}: cannot be read ({error}); without it changed data would not be noticed") from None
         return loaded
 
     def _not_writable(self, error: OSError) -> BadInput:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from study.spec import StudySpec
 from study.study_folder import StudyFolder
 from study.yaml_file import read_yaml
+from trainables.errors import BadInput
 from trainables.metrics import METRICS
+from trainables.trial_folder import whole_lines
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -73,19 +74,9 @@ class TrialView:
         return max(self.reported, int(self.last_record().get("epoch", 0)))
 
     def last_record(self) -> Record:
-        """Return the record of the last epoch trained, or an empty one; reads one line per attempt."""
-        records = [_last_line(file) for file in self.folder.glob("epochs-*.jsonl")]
-        return max(records, key=lambda record: record.get("epoch", 0), default={})
-
-
-def _last_line(path: Path) -> Record:
-    for line in reversed(path.read_bytes().splitlines()):
-        try:
-            record: Record = json.loads(line)
-        except json.JSONDecodeError:  # cut off by a kill: the line before is whole
-            continue
-        return record
-    return {}
+        """Return the record of the last epoch trained, or an empty one."""
+        records = (record for file in self.folder.glob("epochs-*.jsonl") for record in whole_lines(file))
+        return max(records, key=lambda record: int(record["epoch"]), default={})
 
 
 @dataclass(frozen=True)
@@ -190,13 +181,19 @@ def open_view(folder: StudyFolder) -> StudyView:
     Raises:
         BadInput: no such study (the nearest name is given), or a ledger that cannot be reached.
     """
+    from pydantic import ValidationError
+
     from study.cells import expand
+    from study.checks import error_lines
     from study.storage import open_storage
 
     if not folder.spec_path.exists():
         folder.read_spec()  # raises, with the nearest name
     # checked when it was stored; checking the methods' values again would import torch
-    spec = StudySpec.model_validate(read_yaml(folder.spec_path))
+    try:
+        spec = StudySpec.model_validate(read_yaml(folder.spec_path))
+    except ValidationError as error:
+        raise BadInput("\n".join(f"{folder.spec_path}: {line}" for line in error_lines(error))) from None
     cells = expand(spec)
     trials: dict[str, list[FrozenTrial]] = {}
     if spec.records.ledger is not None or (folder.path / "ledger.journal").exists():

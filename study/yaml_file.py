@@ -45,7 +45,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise BadInput(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: cannot be read ({error})") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date of no calendar, ever deeper brackets
         raise BadInput(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(loaded, dict):
         raise BadInput(f"{path}: must hold a mapping of keys to values, got {type(loaded).__name__}")
@@ -73,7 +73,7 @@ def with_overrides(mapping: dict[str, Any], overrides: tuple[str, ...]) -> dict[
             raise BadInput(f"--set {override}: must be path=value, for example search.trials=8")
         try:
             value = yaml.load(text, Loader=_StrictLoader)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError, RecursionError):
             raise BadInput(f"--set {override}: the value is not valid YAML") from None
         _assign(changed, path.split("."), value, override)
     return changed
@@ -82,7 +82,7 @@ def with_overrides(mapping: dict[str, Any], overrides: tuple[str, ...]) -> dict[
 def _assign(place: Any, steps: list[str], value: Any, override: str) -> None:
     step, rest = steps[0], steps[1:]
     if isinstance(place, list):
-        if not step.isdigit() or int(step) >= len(place):
+        if not step.isdecimal() or int(step) >= len(place):
             raise BadInput(f"--set {override}: '{step}' must be an index from 0 to {len(place) - 1}")
         key: Any = int(step)
     elif isinstance(place, dict):

@@ -43,12 +43,18 @@ def _whole(path: Path) -> io.BytesIO:
     return content
 
 
-def newest_checkpoint(folder: Path) -> dict[str, Any] | None:
+def newest_checkpoint(folder: Path, before: int | None = None) -> dict[str, Any] | None:
     """Return the newest state that loads, or None; a broken one is skipped for the one before it.
 
     Only tensors and plain containers are read (``weights_only``): nothing in the folder can run code.
+
+    Args:
+        folder: the trial's.
+        before: look at checkpoints of earlier epochs than this alone.
     """
     for epoch, path in reversed(_by_epoch(folder)):
+        if before is not None and epoch >= before:
+            continue
         try:
             state: dict[str, Any] = torch.load(_whole(path), map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises many kinds for a damaged archive

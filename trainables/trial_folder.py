@@ -20,12 +20,16 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
         durable: wait until the bytes are on the disk, so that a power cut cannot empty the file either.
     """
     scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    with scratch.open("wb") as file:
-        file.write(content)
-        file.flush()
-        if durable:
-            os.fsync(file.fileno())
-    os.replace(scratch, path)
+    try:
+        with scratch.open("wb") as file:
+            file.write(content)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        os.replace(scratch, path)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
 
 
 class TrialFolder:
@@ -55,7 +59,7 @@ class TrialFolder:
     def attempts(self) -> list[list[Record]]:
         """Return the epochs of every attempt, as written; a line cut off by a kill is left out."""
         files = sorted(self.path.glob("epochs-*.jsonl"), key=lambda file: file.stat().st_mtime_ns)
-        return [_whole_lines(file) for file in files]
+        return [whole_lines(file) for file in files]
 
     def history(self) -> list[Record]:
         """Return one record per epoch, in order, over all attempts."""
@@ -80,17 +84,20 @@ class TrialFolder:
 
 def _read_json(path: Path) -> Record | None:
     try:
-        loaded: Record = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+        loaded = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
         return None
-    return loaded
+    return loaded if isinstance(loaded, dict) else None
 
 
-def _whole_lines(path: Path) -> list[Record]:
+def whole_lines(path: Path) -> list[Record]:
+    """Return the epochs in a file; a line that was cut off or damaged is left out, and costs no other."""
     records = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_bytes().splitlines():
         try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict) and isinstance(record.get("epoch"), int):
+            records.append(record)
     return records

@@ -79,11 +79,19 @@ class ImbalanceTrial(tune.Trainable):
             self._give_up(error)
             return
         self._describe(trainer)
+        self._continue(trainer)
+        self._trainer = trainer
+
+    def _continue(self, trainer: Trainer) -> None:
         state = newest_checkpoint(self._folder.path)
+        records = {record["epoch"]: record for record in self._folder.history()}
+        epochs = trainer.config.training.epochs
+        if state is not None and state["epoch"] >= epochs and epochs not in records:
+            # the end is there but not what it found: that is had again by repeating the last epochs
+            state = newest_checkpoint(self._folder.path, before=epochs)
         if state is not None:
             trainer.load(state)
-            self._record = {record["epoch"]: record for record in self._folder.history()}[trainer.epoch]
-        self._trainer = trainer
+            self._record = records.get(trainer.epoch)
 
     def _describe(self, trainer: Trainer) -> None:
         environment = describe_environment(device_name(trainer.device))

@@ -21,6 +21,7 @@ _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
+_SCHEMES = ("http://", "https://", "sqlite://", "postgresql", "mysql", "mssql", "databricks")
 _NOISY = ("alembic", "mlflow.store.db.utils")
 
 
@@ -42,6 +43,8 @@ def tracking_uri(given: str | None, storage: Path) -> str:
     """
     uri = given or os.environ.get("MLFLOW_TRACKING_URI") or "mlflow.db"
     if "://" in uri and not uri.startswith("file:"):
+        if not uri.startswith(_SCHEMES):
+            raise BadInput(f"records.tracking_uri: must begin with one of {', '.join(_SCHEMES)}, got '{uri}'")
         return uri
     path = (storage.resolve() / uri.removeprefix("file:")).absolute()
     if uri.startswith("file:") or path.is_dir():
