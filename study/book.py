@@ -34,6 +34,7 @@ class TrialBook:
         self._errors: dict[str, str] = {}
         self._died: Counter[str] = Counter()
         self._spent = False
+        self.fault: str | None = None
         self.epochs_seen = 0
 
     @property
@@ -64,11 +65,11 @@ class TrialBook:
         }
 
     def _next(self) -> Assignment | None:
-        while self._interrupted and not self.out_of_time:
+        while self._interrupted and not self.out_of_time and not self.fault:
             assignment = self._interrupted.popleft()
             if not self._already_done(assignment):
                 return assignment
-        if self.out_of_time or self._spent:
+        if self.out_of_time or self._spent or self.fault:
             return None
         new = self._ledger.next()
         self._spent = new is None
@@ -141,6 +142,9 @@ class TrialBook:
                 return
             cell.fail(number, reason)
         elif result is None:
+            return
+        elif "machine_fault" in result:  # nothing more is handed out; a resume finishes the trial
+            self.fault = str(result["machine_fault"])
             return
         elif "failure" in result:
             cell.fail(number, str(result["failure"]))

@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
+from study.book import TrialBook
 from study.cells import Cell, expand
 from study.ledger import Ledger
 from study.preflight import check_data, check_places, check_resources
@@ -154,7 +155,6 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
 
 
 def _drive(spec: StudySpec, cells: list[Cell], folder: StudyFolder, address: str | None, console: Console) -> Outcome:
-    from study.book import TrialBook
     from study.records import Recorder
     from study.tuning import fit
 
@@ -172,12 +172,15 @@ def _drive(spec: StudySpec, cells: list[Cell], folder: StudyFolder, address: str
             fit(spec, book, ledger, folder, address, progress)
     finally:
         recorder.close()
-    return _outcome(spec, ledger, folder, book.out_of_time)
+    return _outcome(spec, ledger, folder, book)
 
 
-def _outcome(spec: StudySpec, ledger: Ledger, folder: StudyFolder, out_of_time: bool) -> Outcome:
+def _outcome(spec: StudySpec, ledger: Ledger, folder: StudyFolder, book: TrialBook) -> Outcome:
     left = ledger.remaining()
-    if left and out_of_time:
+    if left and book.fault:
+        message = f"stopped with {left} trials left: {book.fault}; when that is mended: study resume {spec.name}"
+        return Outcome(folder, ExitCode.SOME_FAILED, message)
+    if left and book.out_of_time:
         return Outcome(
             folder,
             ExitCode.DONE,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
 from study.cells import Cell
@@ -13,6 +15,7 @@ from study.spec import RecordsSpec, ResourcesSpec, StudySpec
 from study.storage import open_storage
 from trainables.data import DataSummary, prepare
 from trainables.errors import BadInput
+from trainables.metrics import from_confusion
 from trainables.models import check_backbone
 
 
@@ -37,6 +40,7 @@ def check_data(spec: StudySpec, cells: list[Cell], console: Console, *, source: 
         if place in fingerprints:
             continue
         summary = _summary(spec, cell, source)
+        _check_metric(spec.search.metric, summary, f"{source}: search.metric", place)
         fingerprints[place] = summary.fingerprint
         counts = summary.class_counts
         console.print(
@@ -56,6 +60,15 @@ def _summary(spec: StudySpec, cell: Cell, source: str) -> DataSummary:
     except BadInput as error:
         raise BadInput(f"{source}: {place}: {error}") from None
     return summary
+
+
+def _check_metric(metric: str, summary: DataSummary, where: str, place: str) -> None:
+    """Refuse a metric over a group of classes that has none, such as ``few`` where every class has many images."""
+    faultless = np.eye(len(summary.class_counts), dtype=np.int64)
+    if math.isnan(from_confusion(faultless, summary.class_counts).get(metric, 0.0)):
+        raise BadInput(
+            f"{where}: '{metric}' is of no class of {place}, whose classes have {summary.class_counts} images"
+        )
 
 
 def check_resources(resources: ResourcesSpec, address: str | None) -> None:

@@ -61,7 +61,10 @@ def _open(trainer: Trainer, output: Path) -> TrialFolder:
             trainer.load(state)
         except ValueError as error:
             raise BadInput(f"--output {output}: {error}; name an empty folder") from None
-    folder.write_config({"trial": trainer.config.model_dump(mode="json")})
+    try:
+        folder.write_config({"trial": trainer.config.model_dump(mode="json")})
+    except OSError as error:
+        raise BadInput(f"--output {output}: cannot be written ({error.strerror})") from None
     return folder
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import time
 
 import ray
@@ -62,6 +63,8 @@ def fit(
         logging_level=logging.ERROR,
         configure_logging=False,
     )
+    # Ray aborts a driver on SIGTERM; batch systems and service managers stop programs with it
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     scratch = folder.path / "tune"
     try:
         needs = {"cpu": spec.resources.cpus, "gpu": spec.resources.gpus}

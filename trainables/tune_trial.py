@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import time
 from pathlib import Path
@@ -22,6 +23,10 @@ from trainables.trial_folder import Record, TrialFolder
 
 _LOST_CAUSES = (NonFiniteLoss, torch.OutOfMemoryError)
 """Errors that the same trial would meet again: it fails alone and is not tried once more."""
+
+
+_MACHINE_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+"""Errors of a disk: no trial is to blame, and each would meet them."""
 
 
 class ImbalanceTrial(tune.Trainable):
@@ -60,6 +65,10 @@ class ImbalanceTrial(tune.Trainable):
                 self._run_epoch(trainer)
             except _LOST_CAUSES as error:
                 self._give_up(error)
+            except OSError as error:
+                if error.errno not in _MACHINE_FAULTS:
+                    raise
+                return {"machine_fault": str(error), "done": True}
         if self._failure is not None or trainer is None:
             return {"failure": self._failure, "done": True}
         return {"record": self._record, "done": trainer.finished}

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fault_lab import Lab
+
+from tests.faults.fault_lab import Lab
 
 
 @pytest.fixture

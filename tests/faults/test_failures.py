@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_lab import Lab, Undisturbed, content, timeless, wait_until
+
+from tests.faults.fault_lab import Lab, Undisturbed, content, timeless, wait_until
 
 pytestmark = pytest.mark.timeout(900)  # a busy machine takes long to start Ray
 

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fault_lab import Lab, Running, Undisturbed, content, timeless, wait_until
+
+from tests.faults.fault_lab import Lab, Running, Undisturbed, content, timeless, wait_until
 
 pytestmark = pytest.mark.timeout(900)  # a busy machine takes long to start Ray
 

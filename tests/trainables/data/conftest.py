@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_images import write_folder
 
+from tests.trainables.data.made_images import write_folder
 from trainables.config import DataConfig
 
 REAL_DATA = os.environ.get("STUDY_DATA_DIR")

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from made_images import write_folder
 
+from tests.trainables.data.made_images import write_folder
 from trainables.config import DataConfig
 from trainables.data import DATASETS, default_augmentation, prepare
 from trainables.data.digits import Digits

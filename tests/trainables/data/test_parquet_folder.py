@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from made_images import encode, write_folder, write_split
 
+from tests.trainables.data.made_images import encode, write_folder, write_split
 from trainables.config import DataConfig
 from trainables.data import prepare
 from trainables.data.parquet_folder import ParquetFolder

@@ -12,8 +12,8 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torchvision
-from made_images import write_folder
 
+from tests.trainables.data.made_images import write_folder
 from trainables.config import DataConfig
 from trainables.data import DATASETS, load, prepare
 from trainables.data.torchvision_sets import TorchvisionSet

@@ -1,0 +1,1 @@
+"""Measured speed, beside what a user would write otherwise."""

@@ -1,0 +1,75 @@
+"""Seconds per trial that a study costs beyond training, beside Tuner + OptunaSearch + MLflowLoggerCallback.
+
+Both sweeps train the same trials (a perceptron on a few hundred digits, five results each) with the same loop. Ours
+is ``study run`` whole: ledger, MLflow runs with tables and pictures, reused actors. The stock sweep has the defaults
+of its pieces: a new actor for every trial, metrics one by one, no pictures. The overhead of a trial is
+(wall - training / concurrency) / trials, where training is measured inside the trials; Ray's start and stop are
+shown apart, imports and the creation of MLflow's database come before the clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.machine import cores, header
+from benchmarks.sweeps import SweepTimes
+
+MOST_SECONDS, LEAST_RATIO = 0.4, 3.0
+
+
+def measure(side: str, trials: int, concurrency: int, epochs: int) -> SweepTimes:
+    """Run one sweep in a new process and a new folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder).resolve()
+        numbers = [str(trials), str(concurrency), str(epochs)]
+        quiet = {"RAY_USAGE_STATS_ENABLED": "0", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.sweeps", side, *numbers, str(place)],
+            cwd=Path(__file__).parents[1],
+            env={**os.environ, **quiet},
+            capture_output=True,
+            text=True,
+        )
+    if done.returncode:
+        raise RuntimeError(f"{side}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+    return SweepTimes(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def _line(side: str, times: SweepTimes) -> str:
+    return (
+        f"{side:<6} {times.trials:>3} trials, {times.wall:6.1f} s, of them Ray's start and stop {times.ray:4.1f} s, "
+        f"training {times.training:5.2f} s in {times.concurrency} at a time: {times.overhead:.3f} s a trial beyond"
+    )
+
+
+def main() -> None:
+    """Run both sweeps in turn, round after round, and print figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=40, help="trials of our sweep")
+    parser.add_argument("--stock-trials", type=int, default=12, help="trials of the stock sweep")
+    parser.add_argument("--epochs", type=int, default=5, help="results of a trial")
+    parser.add_argument("--concurrency", type=int, default=cores(), help="trials at a time")
+    parser.add_argument("--rounds", type=int, default=2, help="times that both sweeps run")
+    given = parser.parse_args()
+    print(header("benchmarks.sweep_overhead", "ray", "optuna", "mlflow", "torch"), flush=True)
+    own, stock = [], []
+    for _ in range(given.rounds):
+        own.append(measure("ours", given.trials, given.concurrency, given.epochs))
+        print(_line("ours", own[-1]), flush=True)
+        stock.append(measure("stock", given.stock_trials, given.concurrency, given.epochs))
+        print(_line("stock", stock[-1]), flush=True)
+    overhead = statistics.median(times.overhead for times in own)
+    ratio = statistics.median(b.overhead / a.overhead for a, b in zip(own, stock, strict=True))
+    print(f"ours: {overhead:.3f} s a trial beyond training (required: at most {MOST_SECONDS})")
+    print(f"stock / ours: {ratio:.1f} (required: at least {LEAST_RATIO:g})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""The two sweeps that `sweep_overhead` compares, each run in a process of its own; the last line printed is JSON."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from study.cells import expand
+from study.spec import StudySpec
+
+_LOW, _HIGH = 0.005, 0.5
+_METRIC = "balanced_accuracy"
+
+
+@dataclass(frozen=True)
+class SweepTimes:
+    """What one sweep took, in seconds, after all imports and with an empty MLflow database at hand.
+
+    Attributes:
+        trials: how many were trained.
+        concurrency: how many at a time.
+        wall: from the call that starts the sweep to its return, Ray's start and stop included.
+        ray: start and stop of Ray alone.
+        training: in the training loop, measured inside the trials and summed over them.
+    """
+
+    trials: int
+    concurrency: int
+    wall: float
+    ray: float
+    training: float
+
+    @property
+    def overhead(self) -> float:
+        """Seconds per trial that are neither training nor Ray's start and stop."""
+        return (self.wall - self.ray - self.training / self.concurrency) / self.trials
+
+
+def sweep_spec(trials: int, concurrency: int, epochs: int) -> StudySpec:
+    """Return a study of trials that do almost nothing: a perceptron on a few hundred images of 8x8 pixels."""
+    return StudySpec.model_validate(
+        {
+            "name": "overhead",
+            "data": [{"dataset": "digits", "profiles": [{"kind": "long_tail", "ratio": 50}]}],
+            "methods": ["erm"],
+            "model": "mlp",
+            "training": {"epochs": epochs, "batch_size": 64, "lr": 0.05},
+            "search": {
+                "trials": trials,
+                "concurrency": concurrency,
+                "metric": _METRIC,
+                "pruner": "none",
+                "training": {"lr": {"low": _LOW, "high": _HIGH, "scale": "log"}},
+            },
+        }
+    )
+
+
+class _Stopwatch:
+    """Adds up the seconds spent inside the functions it wraps."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self.seconds += time.perf_counter() - began
+
+        return timed
+
+
+def _empty_store(folder: Path) -> str:
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    MlflowClient(tracking_uri=uri).search_experiments()
+    return uri
+
+
+def _ended_runs(uri: str, experiment: str, trial_tag: str) -> int:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri)
+    places = [found.experiment_id for found in client.search_experiments() if found.name == experiment]
+    runs = client.search_runs(places, "attributes.status = 'FINISHED'", max_results=50_000)
+    return sum(trial_tag in run.data.tags for run in runs)
+
+
+def _training_seconds(epochs: list[dict[Any, Any]], images: int) -> float:
+    return sum(images / float(epoch["images_per_second"]) for epoch in epochs)
+
+
+def ours(trials: int, concurrency: int, epochs: int, folder: Path) -> SweepTimes:
+    """Run the sweep as ``study run`` does, with ledger, records, artifacts and reused actors."""
+    import ray
+    from rich.console import Console
+
+    from study import launch, records, tuning
+    from trainables.data import prepare
+    from trainables.trial_folder import TrialFolder
+
+    assert {records, tuning}  # imported before the clock
+    spec, uri, clock = sweep_spec(trials, concurrency, epochs), _empty_store(folder), _Stopwatch()
+    images = sum(prepare(expand(spec)[0].base.data).class_counts)
+    ray.init, ray.shutdown = clock.around(ray.init), clock.around(ray.shutdown)
+    began = time.perf_counter()
+    outcome = launch.run(spec, folder, address=None, console=Console(file=io.StringIO()))
+    wall = time.perf_counter() - began
+    folders = [TrialFolder(path.parent) for path in folder.glob("overhead/cells/**/trial.json")]
+    trained = [record for trial in folders for record in trial.history()]
+    _check(len(trained) == trials * epochs, outcome.message)
+    _check(_ended_runs(uri, "overhead", "study.trial") == trials, "MLflow lacks runs")
+    return SweepTimes(trials, concurrency, wall, clock.seconds, _training_seconds(trained, images))
+
+
+def stock(trials: int, concurrency: int, epochs: int, folder: Path) -> SweepTimes:
+    """Run the sweep with Ray's own pieces, as its documentation puts them together."""
+    import ray
+    from ray import tune
+    from ray.air.integrations.mlflow import MLflowLoggerCallback
+    from ray.tune.search.optuna import OptunaSearch
+
+    from benchmarks.stock_trial import StockTrial
+    from trainables.data import prepare
+
+    base, uri, clock = expand(sweep_spec(trials, concurrency, epochs))[0].base, _empty_store(folder), _Stopwatch()
+    images = sum(prepare(base.data).class_counts)
+    clock.around(ray.init)("local", include_dashboard=False, log_to_driver=False)
+    tuner = tune.Tuner(
+        tune.with_resources(tune.with_parameters(StockTrial, trial=base.model_dump(mode="json")), {"cpu": 1}),
+        param_space={"lr": tune.loguniform(_LOW, _HIGH)},
+        tune_config=tune.TuneConfig(
+            search_alg=OptunaSearch(),
+            metric=_METRIC,
+            mode="max",
+            num_samples=trials,
+            max_concurrent_trials=concurrency,
+        ),
+        run_config=tune.RunConfig(
+            name="stock",
+            storage_path=str(folder),
+            callbacks=[MLflowLoggerCallback(tracking_uri=uri, experiment_name="stock")],
+        ),
+    )
+    began = time.perf_counter()
+    results = tuner.fit()
+    wall = time.perf_counter() - began
+    clock.around(ray.shutdown)()
+    frames = [results[index].metrics_dataframe for index in range(len(results))]
+    trained = [record for frame in frames if frame is not None for record in frame.to_dict("records")]
+    _check(len(trained) == trials * epochs, f"{len(trained)} results of {trials} trials")
+    _check(_ended_runs(uri, "stock", "trial_name") == trials, "MLflow lacks runs")
+    return SweepTimes(trials, concurrency, wall + clock.seconds, clock.seconds, _training_seconds(trained, images))
+
+
+def _check(held: bool, message: str) -> None:
+    if not held:
+        raise RuntimeError(f"the sweep did not do its work: {message}")
+
+
+SIDES = {"ours": ours, "stock": stock}
+
+
+def main() -> None:
+    """Run one side."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("side", choices=SIDES)
+    parser.add_argument("trials", type=int)
+    parser.add_argument("concurrency", type=int)
+    parser.add_argument("epochs", type=int)
+    parser.add_argument("folder", type=Path)
+    given = parser.parse_args()
+    times = SIDES[given.side](given.trials, given.concurrency, given.epochs, given.folder)
+    print(json.dumps(asdict(times)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
