@@ -136,12 +136,15 @@ def _refuse_changes(before: StudySpec, after: StudySpec) -> None:
     old, new = _flat(before.model_dump(mode="json")), _flat(after.model_dump(mode="json"))
     if after.search.trials < before.search.trials:
         raise BadInput(f"--set search.trials={after.search.trials}: must be at least {before.search.trials}, as before")
-    for path in sorted(old.keys() | new.keys()):
-        if old.get(path, _ABSENT) != new.get(path, _ABSENT) and not path.startswith(RAISABLE):
-            raise BadInput(
-                f"--set {path}={new.get(path)}: a resume may change only {', '.join(RAISABLE)}; "
-                f"anything else would mix trials that cannot be compared. Start a new study instead."
-            )
+    every = sorted(old.keys() | new.keys())
+    changed = [path for path in every if old.get(path, _ABSENT) != new.get(path, _ABSENT)]
+    forbidden = [path for path in changed if not path.startswith(RAISABLE)]
+    if forbidden:
+        path = next((path for path in forbidden if new.get(path)), forbidden[0])
+        raise BadInput(
+            f"--set {path}={new.get(path)}: a resume may change only {', '.join(RAISABLE)}; "
+            f"anything else would mix trials that cannot be compared. Start a new study instead."
+        )
 
 
 def _flat(value: Any, path: str = "") -> dict[str, Any]:
@@ -172,15 +175,15 @@ def _drive(spec: StudySpec, cells: list[Cell], folder: StudyFolder, address: str
             fit(spec, book, ledger, folder, address, progress)
     finally:
         recorder.close()
-    return _outcome(spec, ledger, folder, book)
+    return _outcome(spec, ledger, folder, fault=book.fault, out_of_time=book.out_of_time)
 
 
-def _outcome(spec: StudySpec, ledger: Ledger, folder: StudyFolder, book: TrialBook) -> Outcome:
+def _outcome(spec: StudySpec, ledger: Ledger, folder: StudyFolder, *, fault: str | None, out_of_time: bool) -> Outcome:
     left = ledger.remaining()
-    if left and book.fault:
-        message = f"stopped with {left} trials left: {book.fault}; when that is mended: study resume {spec.name}"
+    if left and fault:
+        message = f"stopped with {left} trials left: {fault}; when that is mended: study resume {spec.name}"
         return Outcome(folder, ExitCode.SOME_FAILED, message)
-    if left and book.out_of_time:
+    if left and out_of_time:
         return Outcome(
             folder,
             ExitCode.DONE,

@@ -87,7 +87,10 @@ def check_resources(resources: ResourcesSpec, address: str | None) -> None:
 
         gpus = torch.cuda.device_count()
         if resources.gpus > gpus:
-            raise BadInput(f"resources.gpus: a trial asks for {resources.gpus:g}, this machine has {gpus}")
+            raise BadInput(
+                f"resources.gpus: a trial asks for {resources.gpus:g}, this machine has {gpus}; "
+                f"--set resources.gpus=0 trains on the processor"
+            )
 
 
 def check_places(records: RecordsSpec, storage: Path) -> None:

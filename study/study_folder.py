@@ -80,7 +80,7 @@ class StudyFolder:
     def _unknown(self) -> BadInput:
         names = sorted(path.parent.name for path in self.storage.glob("*/study.yaml"))
         near = get_close_matches(self.name, names, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
+        hint = f"; did you mean '{near[0]}'?" if near else "."
         return BadInput(f"no study '{self.name}' in {self.storage}{hint} Stored: {', '.join(names) or 'none'}")
 
     def read_data(self) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def print_status(status: Status, console: Console) -> None:
     """Print a status as a table."""
     table = plain_table()
     table.add_column("cell", no_wrap=True)
-    for column in (*HEADINGS.values(), "best", "epochs", "saved"):
+    for column in (*HEADINGS.values(), "best", "trained", "spared"):
         table.add_column(column, justify="right")
     for cell in status["cells"]:
         best = cell["best"]

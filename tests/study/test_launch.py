@@ -97,10 +97,30 @@ def test_how_a_study_ends(
 ) -> None:
     ledger = open_ledger(make_spec())
     _end(ledger, endings)
-    outcome = _outcome(ledger.study, ledger, StudyFolder(tmp_path, "tiny"), out_of_time)
+    outcome = _outcome(ledger.study, ledger, StudyFolder(tmp_path, "tiny"), fault=None, out_of_time=out_of_time)
     assert outcome.code == code
     assert said in outcome.message
     assert not outcome.idle
+
+
+def test_a_full_disk_stops_the_study_and_says_how_to_go_on(
+    make_spec: MakeSpec, open_ledger: Callable[..., Ledger], tmp_path: Path
+) -> None:
+    ledger = open_ledger(make_spec())
+    outcome = _outcome(ledger.study, ledger, StudyFolder(tmp_path, "tiny"), fault="disk full", out_of_time=False)
+    assert outcome.code == ExitCode.SOME_FAILED
+    assert "disk full; when that is mended: study resume tiny" in outcome.message
+
+
+def test_a_search_space_cannot_be_taken_away(make_spec: MakeSpec) -> None:
+    searched = make_spec(methods=[{"name": "cce", "search": {"gamma": {"low": -5, "high": -1}}}])
+    with pytest.raises(BadInput, match="a resume may change only"):
+        _refuse_changes(searched, make_spec(methods=[{"name": "cce", "search": {}}]))
+
+
+def test_a_budget_cannot_be_lowered(make_spec: MakeSpec) -> None:
+    with pytest.raises(BadInput, match="must be at least 4"):
+        _refuse_changes(make_spec(search={"trials": 4}), make_spec(search={"trials": 3}))
 
 
 def test_exit_codes_are_the_documented_ones() -> None:

@@ -19,7 +19,7 @@ MakeSpec = Callable[..., StudySpec]
         ({"CPU": 3.0}, {"cpus": 1}, None, 3),
         ({"CPU": 8.0}, {"cpus": 3}, None, 2),
         ({"CPU": 8.0, "GPU": 1.0}, {"cpus": 1, "gpus": 0.5}, None, 2),
-        ({"CPU": 8.0}, {"cpus": 1, "gpus": 1}, None, 1),  # a cluster that will grow
+        ({"CPU": 8.0}, {"cpus": 1, "gpus": 1}, None, 4),  # a cluster that will grow
         ({"CPU": 8.0}, {"cpus": 1}, 2, 2),
         ({"CPU": 1.0}, {"cpus": 1}, 6, 6),
     ],
