@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 from pathlib import Path
@@ -74,10 +75,32 @@ def open_client(uri: str, storage: Path) -> MlflowClient:
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
     if uri.startswith("sqlite:///"):
-        artifact_folder(uri, storage).parent.mkdir(parents=True, exist_ok=True)
+        _create_database(Path(uri.removeprefix("sqlite:///")), artifact_folder(uri, storage))
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=uri)
+
+
+def _create_database(path: Path, artifacts: Path) -> None:
+    """Build the tables in a file beside, and move it to its place when it is whole.
+
+    That takes MLflow seconds and some sixty steps. A process killed meanwhile would leave a file that neither
+    MLflow nor anybody else can ever complete.
+    """
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.partial")
+    with path.with_name(f".{path.name}.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if path.exists():  # another study was faster
+            return
+        scratch.unlink(missing_ok=True)
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+        store = SqlAlchemyStore(f"sqlite:///{scratch}", artifacts.as_uri())  # type: ignore[no-untyped-call]
+        store.engine.dispose()
+        os.replace(scratch, path)
 
 
 _OWN_FAULTS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS")

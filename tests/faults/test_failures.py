@@ -66,3 +66,14 @@ def test_a_killed_worker_goes_on_an_interrupt_says_how_and_a_diverging_trial_fai
         assert "at epoch 1, step " in said.reason
     for key, folder in lab.trials().items():
         assert [timeless(record) for record in folder.history()] == undisturbed.records[key]
+
+
+@pytest.mark.slow
+def test_a_batch_system_that_ends_the_driver_is_an_interrupt(lab: Lab) -> None:
+    running = lab.run(STUDY)
+    wait_until(lambda: lab.epochs_written() >= 10, "the first epochs")
+    running.process.terminate()
+    assert running.wait() == 130, running.output()
+    assert "nothing is lost: study resume failing" in running.output()
+    wait_until(lambda: not running.family(), "every process to be gone")
+    assert lab.resume().wait() == 1

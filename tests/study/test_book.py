@@ -283,3 +283,16 @@ def test_ends_that_come_twice_or_of_unknown_trials_change_nothing(desk: Callable
     opened.book.end("1", _result(EPOCHS, 0.7), failed=False)
     opened.book.end("1", None, failed=True)
     assert opened.trial(0, 0).state.name == "COMPLETE"
+
+
+def test_a_fault_of_the_machine_stops_the_study_and_blames_no_trial(desk: Callable[..., Desk]) -> None:
+    opened = desk()
+    first = opened.book.start("1")
+    opened.book.start("2")
+    opened.book.end("1", {"machine_fault": "No space left on device", "done": True}, failed=False)
+    assert opened.book.fault == "No space left on device"
+    assert opened.trial(0, 0).state.name == "RUNNING"
+    opened.book.end("2", None, failed=True)
+    assert opened.book.start("3") is None
+    assert not opened.book.busy
+    assert desk().book.start("a") == first

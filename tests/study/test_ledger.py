@@ -17,6 +17,7 @@ from study.spec import StudySpec
 MakeSpec = Callable[..., StudySpec]
 OpenLedger = Callable[..., Ledger]
 SEARCHERS = ["tpe", "random", "qmc", pytest.param("gp", marks=pytest.mark.slow)]
+LONG = pytest.mark.timeout(1800)
 METHODS = ["erm", "cce", "ldam-drw"]
 LR = {"lr": {"low": 0.005, "high": 0.5, "scale": "log"}}
 EPOCHS = 5
@@ -131,9 +132,15 @@ def test_the_same_study_proposes_the_same_values_also_when_reopened_after_every_
     assert len({repr(value) for value in values}) == len(values)
 
 
-@pytest.mark.parametrize("searcher", SEARCHERS)
+@pytest.mark.parametrize(
+    ("searcher", "every"),
+    [
+        *[(name, 13) for name in ("tpe", "random", "qmc")],
+        *[pytest.param(name, 1, marks=[pytest.mark.slow, LONG]) for name in ("tpe", "random", "qmc")],
+        pytest.param("gp", 29, marks=[pytest.mark.slow, LONG]),
+    ],
+)
 @pytest.mark.parametrize("pruner", ["median", "successive-halving"])
-@pytest.mark.parametrize("every", [13, pytest.param(1, marks=pytest.mark.slow)])
 def test_killed_after_any_write_it_ends_as_if_undisturbed(
     searcher: str, pruner: str, every: int, make_spec: MakeSpec, open_ledger: OpenLedger, tmp_path: Path
 ) -> None:

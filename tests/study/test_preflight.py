@@ -114,3 +114,15 @@ def test_places_that_cannot_are_named(records: dict[str, str], said: str, tmp_pa
     with pytest.raises(BadInput, match=re.escape(said)) as caught:
         check_places(RecordsSpec(**records), tmp_path)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("metric", "ratio", "refused"), [("few", 10, False), ("few", 2, True), ("many", 2, False)])
+def test_a_metric_of_a_group_without_classes_is_refused(
+    metric: str, ratio: int, refused: bool, make_spec: MakeSpec
+) -> None:
+    spec = make_spec(f"search.metric={metric}", f"data.0.profiles.0.ratio={ratio}")
+    if not refused:
+        _checked(spec)
+        return
+    with pytest.raises(BadInput, match=r"my\.yaml: search\.metric: 'few' is of no class of digits/long_tail-2"):
+        _checked(spec)

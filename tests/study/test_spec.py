@@ -174,6 +174,7 @@ def test_a_data_set_expands_to_its_profiles_in_order(study_mapping: Make) -> Non
         ({"resources": {"cpus": 0}}, ["resources.cpus", "greater than or equal to 1", "got 0"]),
         ({"name": "a/b"}, ["name", "got 'a/b'"]),
         ({"name": "../up"}, ["name", "got '../up'"]),
+        ({"name": "mlflow.db"}, ["name", "must not be mlflow.db or mlartifacts"]),
         ({"methods": [{"name": "erm", "label": "a/b"}]}, ["methods[0].label", "got 'a/b'"]),
         ({"seed": -1}, ["seed", "greater than or equal to 0", "got -1"]),
     ],

@@ -134,3 +134,12 @@ def test_a_database_that_cannot_be_reached_is_bad_input_without_its_password(url
     with pytest.raises(BadInput, match=r"records\.ledger: cannot open") as caught:
         open_storage(tmp_path, url)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("line", [b"not json", b"\xff\xfe"])
+def test_a_journal_damaged_in_its_middle_is_named(line: bytes, tmp_path: Path) -> None:
+    lines = _write_some(tmp_path).splitlines()
+    lines[3] = line
+    (tmp_path / "ledger.journal").write_bytes(b"\n".join(lines) + b"\n")
+    with pytest.raises(BadInput, match=r"ledger\.journal: is damaged"):
+        open_storage(tmp_path, None)

@@ -92,6 +92,15 @@ def test_a_stored_file_that_was_damaged_is_named(tmp_path: Path, make_spec: Make
         folder.read_spec()
 
 
+@pytest.mark.parametrize("content", [None, "", "{"])
+def test_data_that_were_damaged_are_named(content: str | None, tmp_path: Path, make_spec: MakeSpec) -> None:
+    folder = _stored(tmp_path, make_spec())
+    place = folder.path / "data.json"
+    place.unlink() if content is None else place.write_text(content)
+    with pytest.raises(BadInput, match=r"data\.json: cannot be read"):
+        folder.read_data()
+
+
 @pytest.mark.parametrize("place", ["file/below", "/proc/nowhere", "/dev/null/x"])
 def test_a_storage_without_write_access_is_bad_input(place: str, tmp_path: Path, make_spec: MakeSpec) -> None:
     (tmp_path / "file").write_text("")

@@ -45,6 +45,8 @@ def test_aliases_and_merges_work(tmp_path: Path) -> None:
         ("hello", "must hold a mapping of keys to values, got str"),
         ("? [a, b]\n: 1\n", "a key must be a plain value (line 1)"),
         (b"name: \xff\xfe", "cannot be read"),
+        ("a: 2024-02-31", "not valid YAML"),
+        ("a: " + "[" * 5000, "not valid YAML"),
         ("a: !!python/object/apply:os.system ['touch /tmp/never']", "not valid YAML"),
         ("a: !!python/name:os.system", "not valid YAML"),
     ],

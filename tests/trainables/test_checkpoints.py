@@ -155,3 +155,10 @@ def test_a_checkpoint_of_another_configuration_is_refused(make_trial: MakeTrial,
         with pytest.raises(ValueError, match="written by another configuration"):
             Trainer(other, load(other.data)).load(state)
     Trainer(config, load(config.data)).load(state)
+
+
+def test_only_checkpoints_before_an_epoch_can_be_asked_for(tmp_path: Path) -> None:
+    _saved(tmp_path, 3, 4)
+    for before, found in ((5, 4), (4, 3), (3, None)):
+        state = newest_checkpoint(tmp_path, before=before)
+        assert (state and state["epoch"]) == found

@@ -82,7 +82,17 @@ def test_a_record_cut_off_anywhere_is_left_out_and_no_other(tmp_path: Path) -> N
             other.unlink()
 
 
-@pytest.mark.parametrize("content", ["", "{", "not json", '{"trial": {}'])
+@pytest.mark.parametrize("damage", [b"{", b"\xff\xfe", b"[1, 2]", b'{"loss": 1}', b'{"epoch": "2"}', b"null"])
+def test_a_damaged_line_costs_no_other(damage: bytes, tmp_path: Path) -> None:
+    _epochs(tmp_path, 1, 2, 3)
+    (file,) = tmp_path.glob("epochs-*.jsonl")
+    lines = file.read_bytes().splitlines()
+    lines[1] = damage
+    file.write_bytes(b"\n".join(lines) + b"\n")
+    assert [record["epoch"] for record in TrialFolder(tmp_path).history()] == [1, 3]
+
+
+@pytest.mark.parametrize("content", ["", "{", "not json", "[]", '{"trial": {}'])
 def test_a_damaged_file_is_as_none(content: str, tmp_path: Path) -> None:
     for name in ("trial.json", "evaluation.json"):
         (tmp_path / name).write_text(content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -202,3 +203,28 @@ def test_it_takes_the_threads_it_was_given(make_trial: MakeTrial, tmp_path: Path
         assert stored["environment"]["threads"] == 2
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("code", ["ENOSPC", "EDQUOT", "EROFS", "EIO"])
+def test_a_disk_that_cannot_be_written_is_no_fault_of_the_trial(
+    code: str, make_trial: MakeTrial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: object) -> None:
+        raise OSError(getattr(errno, code), "the disk")
+
+    trainable = ImbalanceTrial(_given(make_trial(), tmp_path))
+    monkeypatch.setattr(TrialFolder, "append_epoch", full)
+    (result,) = _steps(trainable)
+    assert result["done"]
+    assert "the disk" in result["machine_fault"]
+    assert "failure" not in result
+
+
+def test_an_end_whose_record_was_lost_is_had_again(make_trial: MakeTrial, tmp_path: Path) -> None:
+    trial = make_trial(epochs=3, checkpoint_seconds=0)
+    _steps(ImbalanceTrial(_given(trial, tmp_path)))
+    (file,) = tmp_path.glob("epochs-*.jsonl")
+    file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:2]))
+    results = _steps(ImbalanceTrial(_given(trial, tmp_path)))
+    assert [_timeless(result["record"]) for result in results] == _expected(trial)[2:]
+    assert results[-1]["done"]

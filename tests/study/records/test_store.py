@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from study.records.store import artifact_folder, tracking_uri
+from study.records.store import artifact_folder, open_client, tracking_uri
 from trainables.errors import BadInput
 
 
@@ -30,3 +33,34 @@ def test_artifacts_are_beside_the_database(tmp_path: Path) -> None:
 def test_a_folder_is_refused(tmp_path: Path, form: str) -> None:
     with pytest.raises(BadInput, match=r"tracking_uri.*is a folder"):
         tracking_uri(form.format(tmp_path), tmp_path)
+
+
+_OPEN = """
+import sys
+from pathlib import Path
+from study.records.store import open_client
+path = Path(sys.argv[1])
+print("ready", flush=True)
+open_client(f"sqlite:///{path}", path.parent)
+"""
+
+
+def test_killed_while_the_tables_are_built_the_next_one_builds_them(tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    with subprocess.Popen([sys.executable, "-c", _OPEN, str(path)], stdout=subprocess.PIPE) as process:
+        end = time.monotonic() + 60
+        while not any(file.stat().st_size > 20_000 for file in tmp_path.glob(".mlflow.db.partial")):
+            assert process.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.005)
+        process.kill()
+    assert not path.exists()
+    assert open_client(f"sqlite:///{path}", tmp_path).search_experiments()[0].name == "Default"
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".mlflow.db.lock", "mlflow.db"]
+
+
+def test_two_at_once_build_the_tables_once(tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    processes = [subprocess.Popen([sys.executable, "-c", _OPEN, str(path)]) for _ in range(2)]
+    assert [process.wait(120) for process in processes] == [0, 0]
+    assert len(open_client(f"sqlite:///{path}", tmp_path).search_experiments()) == 1
