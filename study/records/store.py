@@ -95,7 +95,8 @@ def _create_database(path: Path, artifacts: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if path.exists():  # another study was faster
             return
-        scratch.unlink(missing_ok=True)
+        for left in path.parent.glob(f"{scratch.name}*"):  # of a process that was killed: the file and SQLite's journal
+            left.unlink()
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
         store = SqlAlchemyStore(f"sqlite:///{scratch}", artifacts.as_uri())  # type: ignore[no-untyped-call]
