@@ -120,7 +120,7 @@ def our_loop(case: Case, data: StudyData, precision: str, device: torch.device, 
 def conventional_loop(case: Case, data: StudyData, workers: int, device: torch.device) -> ConventionalLoop:
     """Build the conventional loop around a network of the same build."""
     trainer = our_loop(case, data, "float32", torch.device("cpu"), compiled=False)
-    network = nn.Sequential(trainer.backbone, trainer.head).to(memory_format=torch.contiguous_format)
+    network = nn.Sequential(trainer.network.backbone, trainer.network.head).to(memory_format=torch.contiguous_format)
     return ConventionalLoop(
         network,
         data,
@@ -145,7 +145,7 @@ def loops_of(case: Case, data: StudyData, workers: list[int], device: torch.devi
     loops: dict[str, Epoch] = {}
     for precision in ("auto", "float32"):
         trainer = our_loop(case, data, precision, device, compiled)
-        used = str(trainer.autocast or torch.float32).removeprefix("torch.")
+        used = str(trainer.network.autocast or torch.float32).removeprefix("torch.")
         if f"ours, {used}" not in loops:
             loops[f"ours, {used}"] = partial(_our_epoch, trainer)
     for count in workers:
@@ -156,7 +156,7 @@ def loops_of(case: Case, data: StudyData, workers: list[int], device: torch.devi
 def measure(loops: dict[str, Epoch], rounds: int) -> tuple[dict[str, list[float]], float]:
     """Train an epoch of every loop in turn, round after round.
 
-    Rounds in which other processes took more than a tenth of the machine are repeated, up to four times as many as
+    Rounds in which other processes took more than a tenth of the machine are repeated, up to twice as many as
     asked for; the calmest count.
 
     Returns:
@@ -166,7 +166,7 @@ def measure(loops: dict[str, Epoch], rounds: int) -> tuple[dict[str, list[float]
         epoch()
     found: list[tuple[float, dict[str, float]]] = []
     neighbours = Neighbours()
-    while len(found) < 4 * rounds and sum(share < _DISTURBED for share, _ in found) < rounds:
+    while len(found) < 2 * rounds and sum(share < _DISTURBED for share, _ in found) < rounds:
         speeds = {name: epoch() for name, epoch in loops.items()}
         found.append((neighbours.share(), speeds))
     calmest = sorted(found, key=lambda pair: pair[0])[:rounds]

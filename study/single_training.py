@@ -10,7 +10,6 @@ from trainables.config import TrialConfig
 from trainables.data import load, prepare
 from trainables.errors import BadInput
 from trainables.finite import NonFiniteLoss
-from trainables.metrics import from_confusion
 from trainables.train import Trainer
 from trainables.trial_folder import Record, TrialFolder
 
@@ -38,7 +37,7 @@ def train_once(config: TrialConfig, *, output: Path | None, with_test: bool, say
     folder = _open(trainer, output) if output is not None else None
     say(
         f"{config.method.name} on {len(trainer.data.train.labels)} images of {config.data.dataset}, "
-        f"{config.model.name}, {trainer.device}, {trainer.autocast or 'float32'}"
+        f"{config.model.name}, {trainer.device}, {trainer.network.autocast or 'float32'}"
     )
     record: Record = {}
     while not trainer.finished:
@@ -75,6 +74,6 @@ def _line(record: Record, epochs: int) -> str:
 
 def _test(trainer: Trainer, say: Say) -> Record:
     found = trainer.evaluate(trainer.data.test())
-    metrics = from_confusion(found.confusion.numpy(), trainer.data.class_counts.numpy())
+    metrics = trainer.metrics(found)
     say("test  " + "  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
     return {f"test_{name}": value for name, value in metrics.items()}

@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
+from trainables.batch import BatchTransform
 from trainables.config import Frozen
 from trainables.heads import Head
 from trainables.lr_schedule import stage_start
+from trainables.network import Outputs
+from trainables.posthoc import PostHoc
+from trainables.updates import Update
 
 SamplerName = Literal["instance", "class-balanced"]
+EVERYTHING = ("backbone.", "head.")
+HEAD = ("head.",)
 
 
 class Hyperparameters(Frozen):
     """Base of every method's typed values; checked when built, unknown names refused."""
-
-
-class Outputs(NamedTuple):
-    """What a network says of one batch.
-
-    Attributes:
-        features: backbone outputs, shape (B, d).
-        logits: head outputs, shape (B, K), float32; the largest is the prediction.
-    """
-
-    features: Tensor
-    logits: Tensor
 
 
 class Problem(NamedTuple):
@@ -46,6 +41,23 @@ class Problem(NamedTuple):
 Loss = Callable[[Outputs, Tensor], Tensor]
 """(outputs, labels (B,)) -> loss of every example, shape (B,), in nats."""
 
+AfterStep = Callable[[Outputs, Tensor], None]
+"""(outputs and labels (B,) of a step, after its update and without gradients) -> None; changes head or memory."""
+
+
+class StageStart(NamedTuple):
+    """What a stage may use at its beginning.
+
+    Attributes:
+        head: of the method, as the stage before left it.
+        class_means: returns the mean training feature of every class, (K, d), in evaluation mode.
+        generator: of this stage, on the CPU, for new weights.
+    """
+
+    head: Head
+    class_means: Callable[[], Tensor]
+    generator: torch.Generator
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -56,16 +68,30 @@ class Stage:
         start: fraction of the budget at which it begins; the first stage begins at 0.
         loss: loss per example.
         sampler: ``instance`` visits every image once an epoch; ``class-balanced`` draws classes evenly.
+        transform: changes batches before normalisation; None leaves them.
         class_weights: shape (K,), multiplied with the losses outside the loss; None weighs all alike.
         weighted_over: divide the weighted sum by the sum of ``weights`` or the number of ``examples``.
+        trains: beginnings of the names of the parameters that it trains; the others get no gradient.
+        update: what happens to the weights in a step.
+        after_step: changes head or memory after every update: centres, projections.
+        begin: changes the head once, at the stage's beginning, under ``torch.no_grad``.
+        weight_decay: in place of the training's; None leaves it.
+        restarts_schedule: run the learning-rate schedule over this stage alone, and forget momentum.
     """
 
     name: str
     start: float
     loss: Loss
     sampler: SamplerName = "instance"
+    transform: BatchTransform | None = None
     class_weights: Tensor | None = None
     weighted_over: Literal["weights", "examples"] = "weights"
+    trains: tuple[str, ...] = EVERYTHING
+    update: Update = field(default_factory=Update)
+    after_step: AfterStep | None = None
+    begin: Callable[[StageStart], None] | None = None
+    weight_decay: float | None = None
+    restarts_schedule: bool = False
 
     def first_epoch(self, epochs: int) -> int:
         """Return the 0-based epoch at which the stage begins; no budget is too short for its last stage."""
@@ -74,11 +100,30 @@ class Stage:
 
 @dataclass(frozen=True)
 class Plan:
-    """A method, built for one problem: its head and its stages in order."""
+    """A method, built for one problem.
+
+    Attributes:
+        head: turns features into logits.
+        stages: in order.
+        memory: buffers that losses and ``after_step`` keep outside the head (centres, accumulators): they are
+            on the training's device and in its checkpoints. None keeps nothing.
+        posthoc: change of the trained head, its value picked on validation.
+    """
 
     head: Head
     stages: tuple[Stage, ...]
+    memory: nn.Module | None = None
+    posthoc: PostHoc | None = None
 
     def stage_at(self, epoch: int, epochs: int) -> Stage:
         """Return the stage of a 0-based epoch in a budget of ``epochs``."""
         return [stage for stage in self.stages if stage.first_epoch(epochs) <= epoch][-1]
+
+    def span(self, stage: Stage, epochs: int) -> range:
+        """Return the 0-based epochs of a stage in a budget of ``epochs``."""
+        starts = [s.first_epoch(epochs) for s in self.stages] + [epochs]
+        index = self.stages.index(stage)
+        return range(starts[index], starts[index + 1])
+
+
+__all__ = ["EVERYTHING", "HEAD", "Hyperparameters", "Loss", "Outputs", "Plan", "Problem", "Stage", "StageStart"]

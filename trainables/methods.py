@@ -1,107 +1,29 @@
-"""The one table of methods: name -> its typed hyperparameters, its presets and how it is composed."""
+"""The one table of methods: name -> its entry. Each entry stands in the file of its family."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 from pydantic import ValidationError
 
 from trainables.composition import Hyperparameters, Plan, Problem
 from trainables.config import MethodConfig
 from trainables.errors import BadInput, unknown_name
-from trainables.families import affinity, margin, plain, reshaped
-
-
-@dataclass(frozen=True)
-class Method:
-    """One method.
-
-    Attributes:
-        title: what the literature calls it.
-        paper: authors, year and the equations that define it.
-        values: its typed hyperparameters; their defaults are the preset ``recommended``.
-        build: composes head and stages from the values and the problem.
-        presets: name -> the values in which it differs from ``recommended``.
-        axes: which axes leave their null default.
-        deferral: the hyperparameter that says at which fraction of the epochs the last stage begins.
-    """
-
-    title: str
-    paper: str
-    values: type[Hyperparameters]
-    build: Callable[[Any, Problem], Plan]
-    axes: tuple[str, ...]
-    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    deferral: str | None = None
-
-    def preset_names(self) -> tuple[str, ...]:
-        """Return every preset's name, the default first."""
-        return ("recommended", *self.presets)
-
+from trainables.families import (
+    affinity,
+    margin,
+    plain,
+    reshaped,
+)
+from trainables.method import Method
 
 METHODS: dict[str, Method] = {
-    "erm": Method(
-        "Empirical risk minimisation", "cross entropy", plain.NoHyperparameters, plain.erm, (), {"paper": {}}
-    ),
-    "rs": Method(
-        "Re-sampling",
-        "P(i) proportional to 1/n_y",
-        plain.NoHyperparameters,
-        plain.resampling,
-        ("sampler",),
-        {"paper": {}},
-    ),
-    "focal": Method(
-        "Focal loss",
-        "Lin et al., 2017, eq 4",
-        reshaped.FocalValues,
-        reshaped.focal,
-        ("loss",),
-        {"paper": {}, "ldam-paper": {"gamma": 1.0}},
-    ),
-    "cce": Method(
-        "Complement cross entropy",
-        "Kim et al., 2021, eqs 2-5",
-        reshaped.ComplementValues,
-        reshaped.complement,
-        ("loss",),
-        {"paper": {}, "official": {"variant": "official"}},
-    ),
-    "balanced-softmax": Method(
-        "Balanced softmax",
-        "Ren et al., 2020, eq 3",
-        plain.NoHyperparameters,
-        reshaped.balanced_softmax,
-        ("loss",),
-        {"paper": {}},
-    ),
-    "ldam": Method(
-        "Label-distribution-aware margin",
-        "Cao et al., 2019, eqs 12-13",
-        margin.LdamValues,
-        margin.ldam,
-        ("loss", "head"),
-        {"paper": {}},
-    ),
-    "ldam-drw": Method(
-        "LDAM with deferred re-weighting",
-        "Cao et al., 2019, algorithm 1",
-        margin.LdamDrwValues,
-        margin.ldam_drw,
-        ("loss", "head", "class weights", "stages"),
-        {"paper": {}},
-        deferral="defer_until",
-    ),
-    "affinity": Method(
-        "Gaussian affinity",
-        "Hayat et al., 2019, eqs 3, 6-10",
-        affinity.AffinityValues,
-        affinity.affinity,
-        ("loss", "head"),
-        {"paper": {"sigma": 10.0, "sigma_unit": "absolute"}},
-    ),
+    "erm": plain.ERM,
+    "rs": plain.RS,
+    "focal": reshaped.FOCAL,
+    "cce": reshaped.CCE,
+    "balanced-softmax": reshaped.BALANCED_SOFTMAX,
+    "ldam": margin.LDAM,
+    "ldam-drw": margin.LDAM_DRW,
+    "affinity": affinity.AFFINITY,
 }
 
 

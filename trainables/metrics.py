@@ -29,12 +29,19 @@ METRICS: dict[str, tuple[str, Direction]] = {
     "few": ("mean recall of classes with fewer than 20 training images", "maximize"),
     "major": ("mean recall of the largest classes that hold over half the training images", "maximize"),
     "minor": ("mean recall of the other classes", "maximize"),
+    "false_positive_distance": (
+        "how unevenly false positives fall on frequent and rare classes, 0 is even",
+        "minimize",
+    ),
+    "top_3": ("share of images whose class is among the 3 largest logits", "maximize"),
+    "top_5": ("share of images whose class is among the 5 largest logits", "maximize"),
 }
 """Every scalar metric an epoch's record holds: name -> (description, direction).
 
 Those of groups of classes are NaN where a group is empty.
 """
 
+TOP_K = (3, 5)
 _FLOOR = 0.001
 
 
@@ -95,7 +102,7 @@ def recall_per_class(confusion: ArrayLike) -> NDArray[np.float64]:
 
 
 def from_confusion(confusion: ArrayLike, train_counts: ArrayLike) -> dict[str, float]:
-    """Return every metric of `METRICS` that a confusion matrix determines, all but the losses.
+    """Return every metric of `METRICS` that a confusion matrix determines: all but the losses and the top k.
 
     Args:
         confusion: int64, shape (K, K), rows are true classes; NumPy, lists, or a tensor on the CPU.
@@ -126,6 +133,7 @@ def from_confusion(confusion: ArrayLike, train_counts: ArrayLike) -> dict[str, f
         "few": _mean(recall[sizes < 20]),
         "major": _mean(recall[major]),
         "minor": _mean(recall[~major]),
+        "false_positive_distance": cumulative_false_positives(counts, sizes)[1] if counts.any() else np.nan,
     }
 
 

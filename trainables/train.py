@@ -6,69 +6,87 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from trainables.class_weights import weighted_mean
-from trainables.composition import Outputs, Problem, Stage
+from trainables.batch import Batch, EpochOrder, TransformContext
+from trainables.composition import Problem, Stage, StageStart
 from trainables.config import TrialConfig
 from trainables.data import Augmentation, Split, StudyData, default_augmentation
 from trainables.data.augment import BatchPipeline
 from trainables.device import autocast_dtype, keep_freed_memory, pick_device
+from trainables.evaluation import Evaluation, class_means, evaluate
 from trainables.finite import FiniteWatch, NonFiniteLoss
 from trainables.lr_schedule import learning_rate
 from trainables.methods import build_plan
-from trainables.metrics import confusion_matrix, from_confusion
+from trainables.metrics import from_confusion
 from trainables.models import build_backbone
+from trainables.network import Network
+from trainables.objective import batch_objective
 from trainables.randomness import derive_seed, epoch_generator
 from trainables.sampling import batches_of, epoch_indices
+from trainables.updates import Step
 
-_EVALUATION_BATCH = 512
 State = dict[str, Any]
 
 
-class Evaluation(NamedTuple):
-    """What one pass over a split found: mean loss in nats, int64 counts (K, K) with true classes as rows."""
-
-    loss: float
-    confusion: Tensor
+def _no_reference() -> Network:
+    raise RuntimeError("this training was built without a way to its reference network")
 
 
 class Trainer:
-    """One training: builds everything a `TrialConfig` names, then runs epoch after epoch."""
+    """One training: builds everything a `TrialConfig` names, then runs epoch after epoch.
 
-    def __init__(self, config: TrialConfig, data: StudyData, device: torch.device | None = None) -> None:
-        """Build network, optimizer and batches; weights are drawn from the configuration's seed."""
-        self.config, self.data = config, data
+    Args:
+        config: what to train; weights are drawn from its seed.
+        data: what it names.
+        device: where to; None picks one.
+        reference: returns the frozen network that `Method.reference` asks for; see `trainables.reference`.
+    """
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        data: StudyData,
+        device: torch.device | None = None,
+        reference: Callable[[], Network] = _no_reference,
+    ) -> None:
+        self.config, self.data, self._reference = config, data, reference
         self.device = device or pick_device()
         self.epoch = 0
         self.evaluation: Evaluation | None = None
+        self._posthoc_value: float | None = None
+        self._transforming: Stage | None = None
         if self.device.type == "cpu":
             keep_freed_memory()
         torch.manual_seed(derive_seed(config.seed, 0, "weights"))
         channels, size = data.train.images.shape[1:3]
         backbone = build_backbone(config.model.name, int(channels), int(size))
-        problem = Problem(data.class_counts.to(self.device), backbone.feature_dim)
-        self.plan = build_plan(config.method, problem)
+        self.plan = build_plan(config.method, Problem(data.class_counts.to(self.device), backbone.feature_dim))
         layout = torch.channels_last if config.training.channels_last else torch.contiguous_format
-        self.backbone = backbone.to(self.device).to(memory_format=layout)
-        self.head = self.plan.head.to(self.device)
-        self._features: Callable[[Tensor], Tensor] = self.backbone
-        if config.training.compile:
-            self._features = torch.compile(self.backbone)
-        self.autocast = autocast_dtype(config.training.precision, self.device)
+        self.network = Network(
+            backbone.to(self.device).to(memory_format=layout),
+            self.plan.head.to(self.device),
+            autocast_dtype(config.training.precision, self.device),
+            config.training.compile,
+        )
+        self.memory = self.plan.memory.to(self.device) if self.plan.memory is not None else torch.nn.Module()
         self.batches = self._pipeline(data.train, self._augmentation(int(channels)))
         self.validation = self._pipeline(data.validation)
+        parameters = list(self.network.parameters())
         self.optimizer = torch.optim.SGD(
-            [*self.backbone.parameters(), *self.head.parameters()],
+            parameters,
             lr=config.training.lr,
             momentum=config.training.momentum,
             weight_decay=config.training.weight_decay,
             nesterov=config.training.nesterov,
             fused=True,  # one kernel for all parameters: a twentieth of a small network's step on a CPU
         )
+        for stage in self.plan.stages:
+            stage.update.prepare(parameters, config.training)
 
     def _augmentation(self, channels: int) -> Augmentation:
         chosen = self.config.training.augmentation
@@ -89,18 +107,6 @@ class Trainer:
         """Whether the budget of epochs is spent."""
         return self.epoch >= self.config.training.epochs
 
-    def forward(self, images: Tensor, *, calibrate_with: Tensor | None = None) -> Outputs:
-        """Return features (B, d) and float32 logits (B, K) of normalised images (B, C, H, W).
-
-        Given labels (B,), the head first fits what depends on the scale of these features.
-        """
-        with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
-            features = self._features(images)
-        features = features.float()
-        if calibrate_with is not None:
-            self.head.calibrate(features.detach(), calibrate_with)
-        return Outputs(features, self.head(features))
-
     def run_epoch(self) -> dict[str, Any]:
         """Train one epoch, validate, and return the epoch's flat record.
 
@@ -108,86 +114,124 @@ class Trainer:
             NonFiniteLoss: a loss, of training or validation, was infinite or not a number; nothing is recorded
                 for the epoch.
         """
-        training, epoch = self.config.training, self.epoch
-        stage = self.plan.stage_at(epoch, training.epochs)
-        rate = learning_rate(training.schedule, training.lr, epoch, training.epochs)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        stage = self.plan.stage_at(self.epoch, self.config.training.epochs)
+        rate = self._enter(stage)
         began = time.perf_counter()
         train_loss = self._train(stage, rate)
         seconds = time.perf_counter() - began
-        self.evaluation = self._evaluate(self.validation, stage)
-        if not math.isfinite(self.evaluation.loss):  # the epoch's last step: no training loss saw its weights
+        self.evaluation = found = self._evaluate(self.validation, stage)
+        self._posthoc_value = found.posthoc_value
+        if not math.isfinite(found.loss):  # the epoch's last step: no training loss saw its weights
             raise NonFiniteLoss(
-                f"validation loss {self.evaluation.loss} at epoch {epoch + 1}, after its last step "
+                f"validation loss {found.loss} at epoch {self.epoch + 1}, after its last step "
                 f"(training loss {train_loss:.4g}, learning rate {rate:.4g})"
             )
-        self.epoch = epoch + 1
-        counts = self.data.class_counts.numpy()
+        self.epoch += 1
         return {
             "epoch": self.epoch,
             "stage": stage.name,
             "train_loss": train_loss,
-            "loss": self.evaluation.loss,
-            **from_confusion(self.evaluation.confusion.numpy(), counts),
+            **self.metrics(found),
             "learning_rate": rate,
             "images_per_second": len(self.data.train.labels) / seconds,
         }
+
+    def metrics(self, found: Evaluation) -> dict[str, float]:
+        """Return every metric of an evaluation, by its name in `METRICS`, and the post-hoc value if there is one."""
+        extra = {} if found.posthoc_value is None else {"posthoc_value": found.posthoc_value}
+        top = {f"top_{k}": share for k, share in found.top.items()}
+        counts = self.data.class_counts.numpy()
+        return {"loss": found.loss, **from_confusion(found.confusion.numpy(), counts), **top, **extra}
+
+    def _enter(self, stage: Stage) -> float:
+        """Begin a stage if this is its first epoch, here or since a resume; return the epoch's learning rate."""
+        training, seed = self.config.training, self.config.seed
+        span = self.plan.span(stage, training.epochs)
+        if self.epoch == span.start and stage.begin is not None:
+            with torch.no_grad():
+                stage.begin(
+                    StageStart(self.plan.head, self._class_means, epoch_generator(seed, self.epoch, "stage begin"))
+                )
+        if self.epoch == span.start and stage.restarts_schedule:
+            self.optimizer.state.clear()
+        if stage.transform is not None and self._transforming is not stage:
+            counts = self.data.class_counts.to(self.device)
+            stage.transform.begin_stage(TransformContext(self.network, self.batches, counts, self._reference))
+            self._transforming = stage
+        within = (self.epoch - span.start, len(span)) if stage.restarts_schedule else (self.epoch, training.epochs)
+        rate = learning_rate(training.schedule, training.lr, *within)
+        decay = training.weight_decay if stage.weight_decay is None else stage.weight_decay
+        for group in self.optimizer.param_groups:
+            group["lr"], group["weight_decay"] = rate, decay
+        return rate
+
+    def _class_means(self) -> Tensor:
+        return class_means(self.network, self._pipeline(self.data.train), len(self.data.class_counts))
 
     def _train(self, stage: Stage, rate: float) -> float:
         seed, epoch, size = self.config.seed, self.epoch, self.config.training.batch_size
         # dropout and the like draw from the global generator: it restarts every epoch, so that a resumed
         # trial continues bit for bit
         torch.manual_seed(derive_seed(seed, epoch, "network"))
-        order = epoch_indices(stage.sampler, self.data.train.labels, epoch_generator(seed, epoch, "order"))
-        draws = self.batches.draw(len(order), epoch_generator(seed, epoch, "augmentation"))
-        order, draws = order.to(self.device), draws.to(self.device)
-        self.backbone.train()
-        self.head.train()
+        rows = epoch_indices(stage.sampler, self.data.train.labels, epoch_generator(seed, epoch, "order"))
+        draws = self.batches.draw(len(rows), epoch_generator(seed, epoch, "augmentation"))
+        parts = tuple(batches_of(len(rows), size))
+        if stage.transform is not None:
+            generator = epoch_generator(seed, epoch, "transform")
+            stage.transform.begin_epoch(EpochOrder(rows, self.data.train.labels[rows], parts, generator))
+        rows, draws = rows.to(self.device), draws.to(self.device)
+        self.network.train_only(stage.trains)
+        trained = [p for p in self.network.parameters() if p.requires_grad]
         watch = FiniteWatch()
-        for step, part in enumerate(batches_of(len(order), size)):
-            images = self.batches.batch(order[part], draws.offsets[part], draws.flips[part])
-            labels = self.batches.labels[order[part]]
-            first = epoch == 0 and step == 0
-            outputs = self.forward(images, calibrate_with=labels if first else None)
-            loss = self._batch_loss(stage, outputs, labels)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            self.optimizer.step()
-            watch.see(loss, outputs.logits, len(labels))
+        for step, part in enumerate(parts):
+            pixels = self.batches.pixels(rows[part], draws.offsets[part], draws.flips[part])
+            batch = Batch(pixels, self.batches.labels[rows[part]])
+            if stage.transform is not None:
+                batch = stage.transform(batch, step)
+            images = self.batches.normalise(batch.pixels)
+            if epoch == 0 and step == 0 and self.plan.head.calibrates:
+                self._calibrate(images, batch.labels)
+            outputs, loss = stage.update(
+                Step(
+                    forward=partial(self.network, images),
+                    objective=partial(batch_objective, stage, self.plan.head, batch),
+                    labels=batch.labels,
+                    optimizer=self.optimizer,
+                    parameters=trained,
+                    learning_rate=rate,
+                )
+            )
+            if stage.after_step is not None:
+                with torch.no_grad():
+                    stage.after_step(outputs, batch.labels)
+            watch.see(loss, outputs.logits, len(batch.labels))
         return watch.mean_loss(epoch=epoch + 1, learning_rate=rate)
 
-    def _batch_loss(self, stage: Stage, outputs: Outputs, labels: Tensor) -> Tensor:
-        losses, weights = stage.loss(outputs, labels), stage.class_weights
-        mean = losses.mean() if weights is None else weighted_mean(losses, weights[labels], stage.weighted_over)
-        penalty = self.head.penalty()
-        return mean if penalty is None else mean + penalty
+    def _calibrate(self, images: Tensor, labels: Tensor) -> None:
+        """Let the head fit what depends on the scale of the features, on the very first batch."""
+        with torch.no_grad():
+            self.plan.head.calibrate(self.network.features(images), labels)
 
     def evaluate(self, split: Split) -> Evaluation:
-        """Return loss and confusion counts of a split, with the last stage's loss, in evaluation mode."""
-        return self._evaluate(self._pipeline(split), self.plan.stages[-1])
+        """Evaluate a split with the last stage's loss; a post-hoc value is the one picked on validation before."""
+        return self._evaluate(self._pipeline(split), self.plan.stages[-1], only=self._posthoc_value)
 
-    @torch.no_grad()
-    def _evaluate(self, images_of: BatchPipeline, stage: Stage) -> Evaluation:
-        classes = len(self.data.class_counts)
-        self.backbone.eval()
-        self.head.eval()
-        total = torch.zeros((), dtype=torch.float64, device=self.device)
-        confusion = torch.zeros(classes, classes, dtype=torch.int64, device=self.device)
-        for images, labels in images_of.in_order(_EVALUATION_BATCH):
-            outputs = self.forward(images)
-            total += stage.loss(outputs, labels).double().sum()
-            confusion += confusion_matrix(outputs.logits.argmax(dim=1), labels, classes)
-        return Evaluation(float(total) / max(1, len(images_of)), confusion.cpu())
+    def _evaluate(self, images: BatchPipeline, stage: Stage, only: float | None = None) -> Evaluation:
+        posthoc = self.plan.posthoc
+        means = self._class_means() if posthoc is not None and posthoc.needs_class_means else None
+        return evaluate(self.network, images, stage.loss, posthoc=posthoc, class_means=means, only=only)
 
     def state(self) -> State:
         """Return all that `load` needs to continue: tensors and plain containers only."""
         return {
             "fingerprint": self.config.fingerprint(),
             "epoch": self.epoch,
-            "backbone": self.backbone.state_dict(),
-            "head": self.head.state_dict(),
+            "backbone": self.network.backbone.state_dict(),
+            "head": self.plan.head.state_dict(),
+            "memory": self.memory.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "updates": [stage.update.state() for stage in self.plan.stages],
+            "posthoc_value": self._posthoc_value,
         }
 
     def load(self, state: State) -> None:
@@ -198,8 +242,12 @@ class Trainer:
         """
         if state["fingerprint"] != self.config.fingerprint():
             raise ValueError("the checkpoint was written by another configuration")
-        self.backbone.load_state_dict(state["backbone"])
-        self.head.load_state_dict(state["head"])
+        self.network.backbone.load_state_dict(state["backbone"])
+        self.plan.head.load_state_dict(state["head"])
+        self.memory.load_state_dict(state["memory"])
         # torch would keep the state's own momentum tensors and write into them
         self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+        for stage, kept in zip(self.plan.stages, state["updates"], strict=True):
+            stage.update.load(copy.deepcopy(kept))
+        self._posthoc_value = state["posthoc_value"]
         self.epoch = int(state["epoch"])

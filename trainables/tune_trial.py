@@ -105,7 +105,7 @@ class ImbalanceTrial(tune.Trainable):
     def _describe(self, trainer: Trainer) -> None:
         environment = describe_environment(device_name(trainer.device))
         environment["threads"] = torch.get_num_threads()
-        environment["precision"] = str(trainer.autocast or torch.float32).removeprefix("torch.")
+        environment["precision"] = str(trainer.network.autocast or torch.float32).removeprefix("torch.")
         self._folder.write_config(
             {
                 "trial": trainer.config.model_dump(mode="json"),

@@ -10,7 +10,8 @@ from trainables.config import DataConfig, MethodConfig
 from trainables.data import DATASETS
 from trainables.data.locate import data_dir as data_folder
 from trainables.data.locate import parquet_datasets
-from trainables.methods import METHODS, Method, hyperparameters
+from trainables.method import Method
+from trainables.methods import METHODS, hyperparameters
 
 _BUILT_IN = {"scikit-learn": "built in", "torchvision": "downloaded when first used"}
 
@@ -27,6 +28,8 @@ def _method_entry(name: str, method: Method) -> dict[str, Any]:
         "name": name,
         "title": method.title,
         "paper": method.paper,
+        "equation": method.equation,
+        "given_in_part": method.given_in_part,
         "stages": [{"from": 0.0}, *deferred],
         "axes": list(method.axes),
         "hyperparameters": defaults,

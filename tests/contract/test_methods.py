@@ -11,12 +11,16 @@ from torch import Tensor
 from search_spaces import SPACES
 from study.cells import Cell
 from study.spec import StudySpec
-from trainables.composition import Outputs, Plan, Problem
+from trainables.composition import EVERYTHING, Outputs, Plan, Problem
 from trainables.config import MethodConfig, TrialConfig
 from trainables.data import load
 from trainables.errors import BadInput
-from trainables.methods import METHODS, build_plan, hyperparameters
+from trainables.heads import LinearHead
+from trainables.losses.cross_entropy import plain_loss
+from trainables.lr_schedule import stage_start
+from trainables.methods import METHODS, build_plan, hyperparameters, last_switch
 from trainables.train import Trainer
+from trainables.updates import Update
 
 pytestmark = pytest.mark.parametrize("name", METHODS)
 COUNTS = torch.tensor([90, 40, 9, 1])
@@ -36,14 +40,16 @@ def _timeless(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _weights(trainer: Trainer) -> list[Tensor]:
-    return [*trainer.backbone.state_dict().values(), *trainer.head.state_dict().values()]
+    return [*trainer.network.backbone.state_dict().values(), *trainer.network.head.state_dict().values()]
 
 
 def _plan(name: str, counts: Tensor = COUNTS) -> Plan:
     torch.manual_seed(0)
     plan = build_plan(MethodConfig(name=name), Problem(counts, DIM))
-    plan.head.double()
+    plan.head.double().eval()  # no noise: losses that draw some do so in training alone
     plan.head.calibrate(torch.randn(32, DIM, dtype=torch.float64), torch.arange(32) % 4)
+    if plan.memory is not None:
+        plan.memory.double()
     return plan
 
 
@@ -54,9 +60,9 @@ def _losses(plan: Plan, stage: int, features: Tensor, labels: Tensor) -> Tensor:
 def test_trains_and_moves_every_parameter(name: str, make_trial: Any) -> None:
     config = make_trial(name)
     fresh = Trainer(config, load(config.data), torch.device("cpu"))
-    before = [p.clone() for p in [*fresh.backbone.parameters(), *fresh.head.parameters()]]
+    before = [p.clone() for p in [*fresh.network.backbone.parameters(), *fresh.network.head.parameters()]]
     trainer, records = _trained(config)
-    after = [*trainer.backbone.parameters(), *trainer.head.parameters()]
+    after = [*trainer.network.backbone.parameters(), *trainer.network.head.parameters()]
     assert all(not torch.equal(b, a) for b, a in zip(before, after, strict=True))
     assert float(records[-1]["balanced_accuracy"]) > 0.12
 
@@ -149,10 +155,42 @@ def test_stages_begin_at_zero_and_rise(name: str) -> None:
     starts = [stage.start for stage in _plan(name).stages]
     assert starts[0] == 0
     assert starts == sorted(set(starts))
-    deferral = METHODS[name].deferral
-    assert (deferral is not None) == (len(starts) > 1)
-    if deferral is not None:
-        assert starts[-1] == getattr(hyperparameters(MethodConfig(name=name)), deferral)
+    assert starts[-1] == last_switch(MethodConfig(name=name))
+
+
+def test_the_table_says_which_axes_it_uses(name: str) -> None:
+    plan = build_plan(MethodConfig(name=name), Problem(COUNTS, DIM))
+    used = {
+        "loss": any(stage.loss is not plain_loss for stage in plan.stages),
+        "head": type(plan.head) is not LinearHead or plan.head.bias is None,
+        "sampler": any(stage.sampler != "instance" for stage in plan.stages),
+        "batch transform": any(stage.transform is not None for stage in plan.stages),
+        "class weights": any(stage.class_weights is not None for stage in plan.stages),
+        "stages": len(plan.stages) > 1,
+        "trainable": any(stage.trains != EVERYTHING for stage in plan.stages),
+        "update": any(
+            type(stage.update) is not Update or stage.after_step or stage.weight_decay is not None
+            for stage in plan.stages
+        ),
+        "post-hoc": plan.posthoc is not None,
+    }
+    assert {axis for axis, uses in used.items() if uses} == set(METHODS[name].axes)
+
+
+def test_its_first_stages_are_the_training_it_opens_with(name: str, make_trial: Any) -> None:
+    method = METHODS[name]
+    if method.opening is None:
+        assert method.deferral is None, "a method with stages says what its first ones repeat"
+        return
+    config = make_trial(name, epochs=5)
+    opening = config.model_copy(update={"method": method.opening(hyperparameters(config.method))})
+    switch = stage_start(last_switch(config.method), 5)
+    own, repeated = (Trainer(c, load(c.data), torch.device("cpu")) for c in (config, opening))
+    for _ in range(switch):
+        one, other = _timeless(own.run_epoch()), _timeless(repeated.run_epoch())
+        assert {key: one[key] for key in one if key != "stage"} == {key: other[key] for key in one if key != "stage"}
+    mine, theirs = own.network.backbone.state_dict(), repeated.network.backbone.state_dict()
+    assert all(torch.equal(mine[key], theirs[key]) for key in mine)
 
 
 def test_has_a_space_whose_names_are_its_hyperparameters(name: str) -> None:

@@ -28,14 +28,14 @@ def test_automatic_precision_follows_the_processor(native: bool, monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("capability", "mkldnn", "native"),
-    [("AVX512", True, True), ("AVX512_VNNI", True, True), ("AVX512", False, False), ("AVX2", True, False)],
+    ("avx512_bf16", "amx", "native"), [(True, False, True), (False, True, True), (False, False, False)]
 )
 def test_which_processors_multiply_bfloat16(
-    capability: str, mkldnn: bool, native: bool, monkeypatch: pytest.MonkeyPatch
+    avx512_bf16: bool, amx: bool, native: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: capability)
-    monkeypatch.setattr("torch.ops.mkldnn._is_mkldnn_bf16_supported", lambda: mkldnn)
+    """Not those on which the library merely emulates it."""
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: avx512_bf16)
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: amx)
     assert multiplies_bfloat16(CPU) is native
 
 

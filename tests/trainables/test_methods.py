@@ -97,23 +97,6 @@ def test_the_last_switch_is_the_deferral() -> None:
     assert last_switch(MethodConfig(name="ldam-drw", hyperparameters={"defer_until": 0.25})) == 0.25
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_the_table_says_which_axes_a_method_uses(name: str) -> None:
-    plan = build_plan(MethodConfig(name=name), Problem(COUNTS, 6))
-    used = {
-        "loss": plan.stages[0].loss.__code__ is not _erm_loss(),
-        "head": not isinstance(plan.head, LinearHead),
-        "sampler": any(stage.sampler != "instance" for stage in plan.stages),
-        "class weights": any(stage.class_weights is not None for stage in plan.stages),
-        "stages": len(plan.stages) > 1,
-    }
-    assert {axis for axis, uses in used.items() if uses} == set(METHODS[name].axes)
-
-
-def _erm_loss() -> Any:
-    return build_plan(MethodConfig(name="erm"), Problem(COUNTS, 6)).stages[0].loss.__code__  # type: ignore[attr-defined]
-
-
 @pytest.mark.parametrize(
     ("name", "head"), [("erm", LinearHead), ("ldam", CosineHead), ("ldam-drw", CosineHead), ("affinity", PrototypeHead)]
 )

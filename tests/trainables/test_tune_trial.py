@@ -141,7 +141,7 @@ def test_a_freed_trial_holds_no_network(make_trial: MakeTrial, tmp_path: Path) -
     trainable = ImbalanceTrial(_given(make_trial(), tmp_path))
     _steps(trainable, 1)
     assert trainable._trainer is not None
-    network = weakref.ref(trainable._trainer.backbone)
+    network = weakref.ref(trainable._trainer.network.backbone)
     trainable.cleanup()
     gc.collect()
     assert network() is None

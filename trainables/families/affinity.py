@@ -10,6 +10,7 @@ from torch import Tensor
 from trainables.composition import Hyperparameters, Outputs, Plan, Problem, Stage
 from trainables.heads import PrototypeHead
 from trainables.losses.affinity import affinity_margin_loss
+from trainables.method import Method
 
 
 class AffinityValues(Hyperparameters):
@@ -58,3 +59,14 @@ def affinity(values: AffinityValues, problem: Problem) -> Plan:
         )
 
     return Plan(head, (Stage("plain", 0.0, loss),))
+
+
+AFFINITY = Method(
+    "Gaussian affinity",
+    "Hayat et al., 2019, eqs 3, 6-10",
+    "sum over j != y of max(0, margin + d_j - d_y) + R, d_j = max_t exp(-||f - w_jt||^2 / sigma)",
+    AffinityValues,
+    affinity,
+    ("loss", "head"),
+    {"paper": {"sigma": 10.0, "sigma_unit": "absolute"}},
+)

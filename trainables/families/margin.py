@@ -7,8 +7,10 @@ from torch import Tensor
 
 from trainables.class_weights import effective_number
 from trainables.composition import Hyperparameters, Loss, Outputs, Plan, Problem, Stage
+from trainables.config import MethodConfig
 from trainables.heads import CosineHead
 from trainables.losses.margin import class_margins, ldam_loss
+from trainables.method import Method
 
 
 class LdamValues(Hyperparameters):
@@ -57,3 +59,27 @@ def ldam_drw(values: LdamDrwValues, problem: Problem) -> Plan:
     weights = effective_number(problem.class_counts, values.beta).float()
     deferred = Stage("re-weighted", values.defer_until, loss, class_weights=weights)
     return Plan(head, (Stage("plain", 0.0, loss), deferred))
+
+
+def _ldam_opening(values: LdamDrwValues) -> MethodConfig:
+    return MethodConfig(name="ldam", hyperparameters={"max_margin": values.max_margin, "scale": values.scale})
+
+
+LDAM = Method(
+    "Label-distribution-aware margin",
+    "Cao et al., 2019, eqs 12-13",
+    "CE(s (z - D_y onehot_y), y), D_j = M n_j^(-1/4) / max_k n_k^(-1/4)",
+    LdamValues,
+    ldam,
+    ("loss", "head"),
+)
+LDAM_DRW = Method(
+    "LDAM with deferred re-weighting",
+    "Cao et al., 2019, algorithm 1",
+    "LDAM, then with weights (1 - beta)/(1 - beta^n)",
+    LdamDrwValues,
+    ldam_drw,
+    ("loss", "head", "class weights", "stages"),
+    deferral="defer_until",
+    opening=_ldam_opening,
+)

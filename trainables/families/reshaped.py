@@ -8,11 +8,11 @@ from pydantic import Field
 from torch import Tensor
 
 from trainables.composition import Hyperparameters, Loss, Outputs, Plan, Problem, Stage
-from trainables.families.plain import NoHyperparameters
-from trainables.heads import LinearHead
+from trainables.families.plain import NoHyperparameters, linear_head
 from trainables.losses.balanced_softmax import balanced_softmax_loss
 from trainables.losses.complement import complement_cross_entropy
 from trainables.losses.focal import focal_loss
+from trainables.method import Method
 
 
 class ComplementValues(Hyperparameters):
@@ -34,8 +34,7 @@ class FocalValues(Hyperparameters):
 
 
 def _single_stage(loss: Loss, problem: Problem) -> Plan:
-    head = LinearHead(problem.feature_dim, len(problem.class_counts))
-    return Plan(head, (Stage("plain", 0.0, loss),))
+    return Plan(linear_head(problem), (Stage("plain", 0.0, loss),))
 
 
 def complement(values: ComplementValues, problem: Problem) -> Plan:
@@ -63,3 +62,31 @@ def balanced_softmax(values: NoHyperparameters, problem: Problem) -> Plan:
         return balanced_softmax_loss(outputs.logits, labels, class_counts=problem.class_counts)
 
     return _single_stage(loss, problem)
+
+
+FOCAL = Method(
+    "Focal loss",
+    "Lin et al., 2017, eq 4",
+    "(1 - p_y)^gamma CE(z, y)",
+    FocalValues,
+    focal,
+    ("loss",),
+    {"paper": {}, "ldam-paper": {"gamma": 1.0}},
+)
+CCE = Method(
+    "Complement cross entropy",
+    "Kim et al., 2021, eqs 2-5",
+    "CE(z, y) + gamma/(K-1) C, C the entropy of the softmax over the wrong classes",
+    ComplementValues,
+    complement,
+    ("loss",),
+    {"paper": {}, "official": {"variant": "official"}},
+)
+BALANCED_SOFTMAX = Method(
+    "Balanced softmax",
+    "Ren et al., 2020, eq 3",
+    "CE(z + log n, y); prediction by z",
+    NoHyperparameters,
+    balanced_softmax,
+    ("loss",),
+)

@@ -12,7 +12,10 @@ class Head(nn.Module):
     Attributes:
         feature_dim: number of features d.
         num_classes: number of classes K.
+        calibrates: whether `calibrate` does anything, and so is worth a forward pass.
     """
+
+    calibrates = False
 
     def __init__(self, feature_dim: int, num_classes: int) -> None:
         super().__init__()

@@ -48,6 +48,7 @@ class PrototypeHead(Head):
     tensor(True)
     """
 
+    calibrates = True
     scale: Tensor
     calibrated: Tensor
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from trainables.network import Outputs
 
 
 def promoted(logits: Tensor) -> Tensor:
@@ -42,3 +47,8 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     tensor([1.3863, 1.3863])
     """
     return F.cross_entropy(promoted(logits), labels, reduction="none")
+
+
+def plain_loss(outputs: Outputs, labels: Tensor) -> Tensor:
+    """Return the cross entropy of a network's outputs, (B,): the loss of every method that changes something else."""
+    return cross_entropy(outputs.logits, labels)

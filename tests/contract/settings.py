@@ -1,0 +1,10 @@
+"""Settings under which a hyperparameter acts, where it does not under the method's defaults.
+
+(method, field) -> the other values of the method; the key ``field*`` is the value to compare the default with.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+UNDER: dict[tuple[str, str], dict[str, Any]] = {}

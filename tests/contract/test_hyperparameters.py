@@ -1,0 +1,103 @@
+"""Every hyperparameter of every method: it changes the training, and a value out of its range is refused by name."""
+
+from __future__ import annotations
+
+import math
+import types
+import typing
+from typing import Any
+
+import annotated_types
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic.fields import FieldInfo
+
+from search_spaces import SPACES
+from tests.contract.settings import UNDER
+from trainables.config import MethodConfig
+from trainables.data import load
+from trainables.errors import BadInput
+from trainables.methods import METHODS, hyperparameters
+from trainables.train import Trainer
+
+FIELDS = [(name, field) for name, method in METHODS.items() for field in method.values.model_fields]
+
+
+def _kinds(annotation: Any) -> tuple[Any, ...]:
+    union = isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union
+    return typing.get_args(annotation) if union else (annotation,)
+
+
+def _another(name: str, field: str, default: Any) -> Any:
+    """Return an allowed value that is well away from the default."""
+    kinds = _kinds(METHODS[name].values.model_fields[field].annotation)
+    for kind in kinds:
+        if typing.get_origin(kind) is typing.Literal:
+            return next(choice for choice in typing.get_args(kind) if choice != default)
+    if bool in kinds:
+        return not default
+    searched = SPACES[name].get(field)
+    if searched is not None:
+        return next(value for value in searched.examples if value != default)
+    return default // 2 if int in kinds and float not in kinds else default / 2
+
+
+@pytest.mark.parametrize(("name", "field"), FIELDS)
+def test_every_hyperparameter_changes_the_training(name: str, field: str, make_trial: Any) -> None:
+    given = UNDER.get((name, field), {})
+    default = getattr(hyperparameters(MethodConfig(name=name, hyperparameters=given)), field)
+    runs = []
+    for value in (default, given.get(f"{field}*", _another(name, field, default))):
+        chosen = {key: v for key, v in given.items() if not key.endswith("*")} | {field: value}
+        config = make_trial(name, epochs=4)
+        config = config.model_copy(update={"method": MethodConfig(name=name, hyperparameters=chosen)})
+        trainer = Trainer(config, load(config.data), torch.device("cpu"))
+        records = [trainer.run_epoch() for _ in range(4)]
+        runs.append([(r["train_loss"], r["loss"], r["accuracy"], r.get("posthoc_value")) for r in records])
+    assert runs[0] != runs[1]
+
+
+def _outside(field: FieldInfo) -> list[st.SearchStrategy[float]]:
+    found = []
+    for limit in field.metadata:
+        match limit:
+            case annotated_types.Gt(gt=bound):
+                found.append(st.floats(-1e6, float(bound)))
+            case annotated_types.Ge(ge=bound):
+                found.append(st.floats(-1e6, float(bound), exclude_max=True))
+            case annotated_types.Lt(lt=bound):
+                found.append(st.floats(float(bound), 1e6))
+            case annotated_types.Le(le=bound):
+                found.append(st.floats(float(bound), 1e6, exclude_min=True))
+    return found
+
+
+BOUNDED = [(n, f) for n, f in FIELDS if _outside(METHODS[n].values.model_fields[f])]
+
+
+@pytest.mark.parametrize(("name", "field"), BOUNDED)
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_a_number_out_of_its_range_is_refused_by_name_and_value(name: str, field: str, data: st.DataObject) -> None:
+    value = data.draw(st.one_of(_outside(METHODS[name].values.model_fields[field])))
+    with pytest.raises(BadInput) as caught:
+        hyperparameters(MethodConfig(name=name, hyperparameters={field: value}))
+    said = str(caught.value)
+    assert said.startswith(f"{name}: `{field}` must be ")
+    assert repr(value) in said
+
+
+@pytest.mark.parametrize(("name", "field"), FIELDS)
+def test_what_is_no_value_of_its_kind_is_refused_by_name(name: str, field: str) -> None:
+    for value in ("nonsense", math.nan, math.inf, [1], {}):
+        with pytest.raises(BadInput, match=f"`{field}"):
+            hyperparameters(MethodConfig(name=name, hyperparameters={field: value}))
+
+
+def test_every_number_has_a_range() -> None:
+    for name, field in FIELDS:
+        info = METHODS[name].values.model_fields[field]
+        if {int, float} & set(_kinds(info.annotation)):
+            assert _outside(info), f"{name}: `{field}` is a number without a range"

@@ -1,0 +1,51 @@
+"""What an entry of the table of methods says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from trainables.composition import Hyperparameters, Plan, Problem
+from trainables.config import MethodConfig
+
+Axis = Literal[
+    "loss", "head", "sampler", "batch transform", "class weights", "stages", "trainable", "update", "post-hoc"
+]
+Presets = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method.
+
+    Attributes:
+        title: what the literature calls it.
+        paper: authors, year and the equations that define it.
+        equation: what it computes, in one line, in the symbols of docs/methods.md.
+        values: its typed hyperparameters; their defaults are the preset ``recommended``.
+        build: composes head and stages from the values and the problem.
+        axes: which axes leave their null default.
+        presets: name -> the values in which it differs from ``recommended``; one is called ``paper``.
+        deferral: the hyperparameter that says at which fraction of the epochs the last stage begins.
+        opening: the method of one stage whose training the stages before the last repeat, from the values; what
+            it does not name acts in the last stage alone. None shares nothing.
+        reference: the method whose trained network it needs beside its own.
+        given_in_part: what of the published method is left out; empty where nothing is.
+    """
+
+    title: str
+    paper: str
+    equation: str
+    values: type[Hyperparameters]
+    build: Callable[[Any, Problem], Plan]
+    axes: tuple[Axis, ...]
+    presets: Presets = field(default_factory=lambda: {"paper": {}})
+    deferral: str | None = None
+    opening: Callable[[Any], MethodConfig] | None = None
+    reference: str | None = None
+    given_in_part: str = ""
+
+    def preset_names(self) -> tuple[str, ...]:
+        """Return every preset's name, the default first."""
+        return ("recommended", *self.presets)

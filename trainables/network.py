@@ -1,0 +1,70 @@
+"""Backbone and head as one network, with the precision they compute in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from trainables.heads import Head
+from trainables.models.backbone import Backbone
+
+
+class Outputs(NamedTuple):
+    """What a network says of one batch.
+
+    Attributes:
+        features: backbone outputs, shape (B, d).
+        logits: head outputs, shape (B, K), float32; the largest is the prediction.
+    """
+
+    features: Tensor
+    logits: Tensor
+
+
+class Network(nn.Module):
+    """A backbone and a head on one device.
+
+    Args:
+        backbone: images (B, C, H, W) to features (B, d).
+        head: features to logits (B, K).
+        autocast: type of the backbone's arithmetic; None means float32.
+        compiled: whether the backbone runs through torch.compile.
+    """
+
+    def __init__(self, backbone: Backbone, head: Head, autocast: torch.dtype | None = None, compiled: bool = False):
+        super().__init__()
+        self.backbone, self.head, self.autocast = backbone, head, autocast
+        self._compiled: list[Callable[[Tensor], Tensor]] = [torch.compile(backbone)] if compiled else []
+        self._frozen_backbone = False
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return float32 features (B, d) of normalised images (B, C, H, W)."""
+        run = self._compiled[0] if self._compiled else self.backbone
+        with torch.autocast(images.device.type, self.autocast, enabled=self.autocast is not None):
+            features = run(images)
+        return features.float()
+
+    def forward(self, images: Tensor) -> Outputs:
+        """Return features (B, d) and float32 logits (B, K) of normalised images (B, C, H, W)."""
+        if self._frozen_backbone and self.training:
+            with torch.no_grad():
+                features = self.features(images)
+        else:
+            features = self.features(images)
+        return Outputs(features, self.head(features))
+
+    def train_only(self, prefixes: Sequence[str]) -> None:
+        """Enter training mode with gradients for the parameters whose names begin with one of ``prefixes``.
+
+        Names begin with ``backbone.`` or ``head.``. A backbone of which nothing is trained stays in evaluation
+        mode, so that not even its batch statistics move.
+        """
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(name.startswith(tuple(prefixes)))
+        self.train()
+        self._frozen_backbone = not any(p.requires_grad for p in self.backbone.parameters())
+        if self._frozen_backbone:
+            self.backbone.eval()

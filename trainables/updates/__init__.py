@@ -1,0 +1,7 @@
+"""Updates: what happens to the weights in one step, one file each."""
+
+from __future__ import annotations
+
+from trainables.updates.plain import Step, Update
+
+__all__ = ["Step", "Update"]
