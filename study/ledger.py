@@ -22,6 +22,9 @@ from trainables.metrics import METRICS
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
+SHARED_EPOCHS = ("adopted", "needed", "trained")
+"""Of shared trainings: epochs that a trial took over, all that it needed, those that it trained itself."""
+
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -153,6 +156,12 @@ class CellLedger:
         if epoch < max(last, self.cell.first_decision + self._spec.search.pruner.warmup_epochs):
             return False
         return bool(self._study.pruner.prune(self._study, self._trial(number)))
+
+    def note_shared(self, number: int, epochs: dict[str, int]) -> None:
+        """Note once how many epochs a trial took from shared trainings; nothing where it took none."""
+        trial = self._trial(number)
+        if epochs["needed"] and "shared_epochs" not in trial.user_attrs:
+            self._storage.set_trial_user_attr(trial._trial_id, "shared_epochs", epochs)
 
     def complete(self, number: int, value: float) -> None:
         """End a trial that spent its budget; one whose metric is not a number fails."""

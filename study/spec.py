@@ -22,7 +22,7 @@ from trainables.errors import BadInput, unknown_name
 SEARCHABLE_TRAINING = ("lr", "weight_decay", "momentum")
 """Fields of `TrainingConfig` that a study may search beside the method's own."""
 
-_RESERVED = ("mlflow.db", "mlartifacts")
+_RESERVED = ("mlflow.db", "mlartifacts", "shared")
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
@@ -36,7 +36,7 @@ def _named(given: Any) -> Any:
 
 def _not_reserved(name: str) -> str:
     if name in _RESERVED:
-        raise ValueError(f"must not be {' or '.join(_RESERVED)}: MLflow's own files of the storage are called so")
+        raise ValueError(f"must not be {' or '.join(_RESERVED)}: files of the storage itself are called so")
     return name
 
 

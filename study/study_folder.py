@@ -18,6 +18,8 @@ from trainables.errors import BadInput
 from trainables.trial_folder import write_atomically
 
 DEFAULT_STORAGE = "runs"
+SHARED = "shared"
+"""Folder of a storage that holds what the trials of all its studies share."""
 
 
 def storage_root(given: Path | None) -> Path:

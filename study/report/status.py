@@ -25,7 +25,7 @@ def status_of(storage: Path, name: str) -> Status:
     Returns:
         ``study``, ``state`` (``running``, ``interrupted``, ``finished``) and ``cells``: per cell its name, data
         set, profile, ratio, method, trials per state, best value with its params, epochs trained, and epochs
-        saved by pruning.
+        saved by pruning and by sharing.
 
     Raises:
         BadInput: no such study.
@@ -44,7 +44,7 @@ def _cell_status(view: CellView) -> Status:
         "method": view.cell.method,
         "states": view.counts(),
         "best": None if best is None else {"value": best.value, "params": best.values},
-        "epochs_trained": sum(trial.epochs for trial in view.trials),
+        "epochs_trained": sum(trial.epochs_trained for trial in view.trials),
         "epochs_saved": view.epochs_saved(),
     }
 
