@@ -23,7 +23,7 @@ SEARCHABLE_TRAINING = ("lr", "weight_decay", "momentum")
 """Fields of `TrainingConfig` that a study may search beside the method's own."""
 
 _RESERVED = ("mlflow.db", "mlartifacts", "shared")
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
 def _one_or_many(given: Any) -> Any:
@@ -69,7 +69,7 @@ class DataSpec(Frozen):
     """A data set and the profiles it is studied under; the other fields as in `DataConfig`."""
 
     dataset: str
-    label: str | None = Field(None, pattern=_NAME)
+    label: str | None = Field(None, pattern=STUDY_NAME)
     data_dir: str | None = None
     profiles: tuple[ProfileSpec, ...] = Field(min_length=1)
     protocol: Literal["holdout", "m2m", "test-select"] = "holdout"
@@ -95,7 +95,7 @@ class MethodSpec(Frozen):
     """
 
     name: str
-    label: str | None = Field(None, pattern=_NAME)
+    label: str | None = Field(None, pattern=STUDY_NAME)
     preset: str = "recommended"
     values: dict[str, Any] = Field(default_factory=dict)
     search: dict[str, Dimension] | None = None
@@ -184,7 +184,7 @@ class RecordsSpec(Frozen):
 class StudySpec(Frozen):
     """A whole study file."""
 
-    name: Annotated[str, AfterValidator(_not_reserved)] = Field(pattern=_NAME)
+    name: Annotated[str, AfterValidator(_not_reserved)] = Field(pattern=STUDY_NAME)
     question: str = ""
     seed: int = Field(0, ge=0)
     data: tuple[DataSpec, ...] = Field(min_length=1)
