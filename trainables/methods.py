@@ -9,9 +9,13 @@ from trainables.config import MethodConfig
 from trainables.errors import BadInput, unknown_name
 from trainables.families import (
     affinity,
+    interpolation,
     margin,
+    mixing,
+    objectives,
     plain,
     reshaped,
+    sharpness,
 )
 from trainables.method import Method
 
@@ -24,6 +28,13 @@ METHODS: dict[str, Method] = {
     "ldam": margin.LDAM,
     "ldam-drw": margin.LDAM_DRW,
     "affinity": affinity.AFFINITY,
+    "mixup": mixing.MIXUP,
+    "mixup-drw": mixing.MIXUP_DRW,
+    "remix": mixing.REMIX,
+    "smote": interpolation.SMOTE,
+    "cot": objectives.COT,
+    "sam": sharpness.SAM,
+    "sam-drw": sharpness.SAM_DRW,
 }
 
 
