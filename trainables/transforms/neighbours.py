@@ -29,11 +29,11 @@ def nearest_neighbours(images: Tensor, k: int) -> Tensor:
     """
     flat = images.flatten(1)
     size = max(1, min(_ROWS, _NUMBERS // flat.shape[1]))
-    lengths = torch.cat([chunk.double().square().sum(dim=1) for chunk in flat.split(size)])
+    lengths = torch.cat([chunk.double().square().sum(dim=1) for chunk in torch.split(flat, size)])
     found = []
     for start in range(0, len(flat), size):
         rows = flat[start : start + size].double()
-        products = torch.cat([rows @ columns.double().T for columns in flat.split(size)], dim=1)
+        products = torch.cat([rows @ columns.double().T for columns in torch.split(flat, size)], dim=1)
         distances = lengths[start : start + size].unsqueeze(1) + lengths - 2 * products
         distances[:, start : start + size].fill_diagonal_(torch.inf)  # no image is its own neighbour
         found.append(distances.sort(dim=1, stable=True).indices[:, : min(k, len(flat) - 1)])

@@ -25,7 +25,7 @@ class ComplementUpdate(Update):
             decays them in both.
         rate_factor: of the second step's learning rate; 0 leaves the second step out.
 
-    Source: Chen, Liu, Yen, Yang, Pao and Chang, 2019, algorithm 1; the authors' released code.
+    Source: Chen, Wang, Liu, Chang, Pan, Chen, Wei and Juan, 2019, algorithm 1; the authors' released code.
     """
 
     def __init__(self, variant: Variant = "paper", rate_factor: float = 1.0) -> None:
