@@ -2,9 +2,13 @@
 
 from search_spaces.affinity import AFFINITY
 from search_spaces.dimension import Choices, Dimension, Range, Space
+from search_spaces.interpolation import SMOTE
 from search_spaces.margin import LDAM, LDAM_DRW
+from search_spaces.mixing import MIXUP, MIXUP_DRW, REMIX
+from search_spaces.objectives import COT
 from search_spaces.plain import NOTHING
 from search_spaces.reshaped import CCE, FOCAL
+from search_spaces.sharpness import SAM, SAM_DRW
 
 SPACES: dict[str, Space] = {
     "erm": NOTHING,
@@ -15,6 +19,13 @@ SPACES: dict[str, Space] = {
     "ldam": LDAM,
     "ldam-drw": LDAM_DRW,
     "affinity": AFFINITY,
+    "mixup": MIXUP,
+    "mixup-drw": MIXUP_DRW,
+    "remix": REMIX,
+    "smote": SMOTE,
+    "cot": COT,
+    "sam": SAM,
+    "sam-drw": SAM_DRW,
 }
 
 __all__ = ["SPACES", "Choices", "Dimension", "Range", "Space"]

@@ -9,9 +9,13 @@ from trainables.config import MethodConfig, TrialConfig
 from trainables.errors import BadInput, unknown_name
 from trainables.families import (
     affinity,
+    interpolation,
     margin,
+    mixing,
+    objectives,
     plain,
     reshaped,
+    sharpness,
 )
 from trainables.lr_schedule import stage_start
 from trainables.method import Method
@@ -25,6 +29,13 @@ METHODS: dict[str, Method] = {
     "ldam": margin.LDAM,
     "ldam-drw": margin.LDAM_DRW,
     "affinity": affinity.AFFINITY,
+    "mixup": mixing.MIXUP,
+    "mixup-drw": mixing.MIXUP_DRW,
+    "remix": mixing.REMIX,
+    "smote": interpolation.SMOTE,
+    "cot": objectives.COT,
+    "sam": sharpness.SAM,
+    "sam-drw": sharpness.SAM_DRW,
 }
 
 

@@ -208,6 +208,7 @@ class Trainer:
                     optimizer=self.optimizer,
                     parameters=trained,
                     learning_rate=rate,
+                    again=partial(self.network.forward_again, images),
                 )
             )
             if stage.after_step is not None:
