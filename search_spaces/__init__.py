@@ -3,6 +3,8 @@
 from search_spaces.affinity import AFFINITY
 from search_spaces.dimension import Choices, Dimension, Range, Space
 from search_spaces.margin import LDAM, LDAM_DRW
+from search_spaces.metric import CENTER, LIFTED, RANGE
+from search_spaces.offset import OFFSET
 from search_spaces.plain import NOTHING
 from search_spaces.reshaped import CCE, FOCAL
 
@@ -15,6 +17,11 @@ SPACES: dict[str, Space] = {
     "ldam": LDAM,
     "ldam-drw": LDAM_DRW,
     "affinity": AFFINITY,
+    "offset": OFFSET,
+    "empirical-offset": NOTHING,
+    "center": CENTER,
+    "range": RANGE,
+    "lifted": LIFTED,
 }
 
 __all__ = ["SPACES", "Choices", "Dimension", "Range", "Space"]

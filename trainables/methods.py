@@ -10,6 +10,8 @@ from trainables.errors import BadInput, unknown_name
 from trainables.families import (
     affinity,
     margin,
+    metric,
+    offset,
     plain,
     reshaped,
 )
@@ -24,6 +26,11 @@ METHODS: dict[str, Method] = {
     "ldam": margin.LDAM,
     "ldam-drw": margin.LDAM_DRW,
     "affinity": affinity.AFFINITY,
+    "offset": offset.OFFSET,
+    "empirical-offset": offset.EMPIRICAL_OFFSET,
+    "center": metric.CENTER,
+    "range": metric.RANGE,
+    "lifted": metric.LIFTED,
 }
 
 
