@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from trainables.losses.cross_entropy import target_mask
 
 
 class ClassCenters(nn.Module):
@@ -49,6 +50,6 @@ def follow_features(centers: Tensor, features: Tensor, labels: Tensor, *, rate: 
     tensor([[1.5000],
             [0.0000]])
     """
-    own = F.one_hot(labels, len(centers)).to(centers.dtype)
+    own = target_mask(labels, len(centers)).to(centers.dtype)
     counts = own.sum(dim=0).unsqueeze(1)
     centers -= rate * (counts * centers - own.T @ features.to(centers.dtype)) / (1 + counts)

@@ -47,11 +47,12 @@ class LiftedValues(Hyperparameters):
     """Values of the lifted structured loss.
 
     Attributes:
-        lifted_weight: of the loss beside cross entropy.
+        lifted_weight: of the loss beside cross entropy; the sum of both has 1, and needs features of length
+            near 1: the loss grows with their square.
         margin: alpha, the distance that images of other classes should keep.
     """
 
-    lifted_weight: float = Field(1.0, ge=0, allow_inf_nan=False)
+    lifted_weight: float = Field(0.1, ge=0, allow_inf_nan=False)
     margin: float = Field(1.0, gt=0, allow_inf_nan=False)
 
 
@@ -122,4 +123,5 @@ LIFTED = Method(
     LiftedValues,
     lifted,
     ("loss",),
+    {"paper": {"lifted_weight": 1.0}},
 )

@@ -1,4 +1,4 @@
-"""Offsets made of class centres, in place of a bias: estimated in training, or empirical after it (Kim et al., 2021)."""
+"""Offsets made of class centres in place of a bias: estimated in training, or empirical (Kim, Hong and Kim, 2021)."""
 
 from __future__ import annotations
 
