@@ -6,6 +6,8 @@ from search_spaces.interpolation import SMOTE
 from search_spaces.margin import LDAM, LDAM_DRW
 from search_spaces.mixing import MIXUP, MIXUP_DRW, REMIX
 from search_spaces.objectives import COT
+from search_spaces.metric import CENTER, LIFTED, RANGE
+from search_spaces.offset import OFFSET
 from search_spaces.plain import NOTHING
 from search_spaces.reshaped import CCE, FOCAL
 from search_spaces.sharpness import SAM, SAM_DRW
@@ -26,6 +28,11 @@ SPACES: dict[str, Space] = {
     "cot": COT,
     "sam": SAM,
     "sam-drw": SAM_DRW,
+    "offset": OFFSET,
+    "empirical-offset": NOTHING,
+    "center": CENTER,
+    "range": RANGE,
+    "lifted": LIFTED,
 }
 
 __all__ = ["SPACES", "Choices", "Dimension", "Range", "Space"]

@@ -13,6 +13,8 @@ from trainables.families import (
     margin,
     mixing,
     objectives,
+    metric,
+    offset,
     plain,
     reshaped,
     sharpness,
@@ -36,6 +38,11 @@ METHODS: dict[str, Method] = {
     "cot": objectives.COT,
     "sam": sharpness.SAM,
     "sam-drw": sharpness.SAM_DRW,
+    "offset": offset.OFFSET,
+    "empirical-offset": offset.EMPIRICAL_OFFSET,
+    "center": metric.CENTER,
+    "range": metric.RANGE,
+    "lifted": metric.LIFTED,
 }
 
 

@@ -23,14 +23,14 @@ def method_entries() -> list[dict[str, Any]]:
 
 def _method_entry(name: str, method: Method) -> dict[str, Any]:
     defaults = hyperparameters(MethodConfig(name=name)).model_dump(mode="json")
-    deferred = [] if method.deferral is None else [{"from": defaults[method.deferral]}]
+    switch = 0.0 if method.deferral is None else defaults[method.deferral]  # 0 where a second stage is an option
     return {
         "name": name,
         "title": method.title,
         "paper": method.paper,
         "equation": method.equation,
         "given_in_part": method.given_in_part,
-        "stages": [{"from": 0.0}, *deferred],
+        "stages": [{"from": start} for start in sorted({0.0, switch})],
         "axes": list(method.axes),
         "hyperparameters": defaults,
         "presets": {preset: dict(values) for preset, values in method.presets.items()},

@@ -7,4 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-UNDER: dict[tuple[str, str], dict[str, Any]] = {}
+UNDER: dict[tuple[str, str], dict[str, Any]] = {
+    ("offset", "warmup"): {"warmup": 0.5},  # half of the default, 0, is 0
+}

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from trainables.heads import CosineHead, Head, LinearHead, PrototypeHead
+from trainables.heads import CosineHead, Head, LinearHead, OffsetHead, PrototypeHead
 
 FEATURES, CLASSES = 6, 4
 
@@ -22,6 +22,8 @@ HEADS: dict[str, Callable[[], Head]] = {
     "prototypes-l1": lambda: PrototypeHead(FEATURES, CLASSES, distance="l1"),
     "prototypes-inverse": lambda: PrototypeHead(FEATURES, CLASSES, similarity="inverse"),
     "prototypes-l1-inverse": lambda: PrototypeHead(FEATURES, CLASSES, distance="l1", similarity="inverse"),
+    "offset": lambda: OffsetHead(FEATURES, CLASSES),
+    "offset-constrained-only": lambda: OffsetHead(FEATURES, CLASSES, in_logits=False),
 }
 
 
