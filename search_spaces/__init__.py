@@ -4,9 +4,9 @@ from search_spaces.affinity import AFFINITY
 from search_spaces.dimension import Choices, Dimension, Range, Space
 from search_spaces.interpolation import SMOTE
 from search_spaces.margin import LDAM, LDAM_DRW
+from search_spaces.metric import CENTER, LIFTED, RANGE
 from search_spaces.mixing import MIXUP, MIXUP_DRW, REMIX
 from search_spaces.objectives import COT
-from search_spaces.metric import CENTER, LIFTED, RANGE
 from search_spaces.offset import OFFSET
 from search_spaces.plain import NOTHING
 from search_spaces.reshaped import CCE, FOCAL
