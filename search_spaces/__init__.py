@@ -1,8 +1,9 @@
 """What Optuna may vary: for every method of `trainables.methods.METHODS`, the space of its values."""
 
 from search_spaces.affinity import AFFINITY
+from search_spaces.angular import FSLWF, GCL, MM_LDAM
 from search_spaces.dimension import Choices, Dimension, Range, Space
-from search_spaces.margin import LDAM, LDAM_DRW
+from search_spaces.margin import ELM, ELM_DRW, LDAM, LDAM_DRW
 from search_spaces.plain import NOTHING
 from search_spaces.reshaped import CCE, FOCAL
 
@@ -15,6 +16,13 @@ SPACES: dict[str, Space] = {
     "ldam": LDAM,
     "ldam-drw": LDAM_DRW,
     "affinity": AFFINITY,
+    "ldam-drs": LDAM,
+    "elm": ELM,
+    "elm-drw": ELM_DRW,
+    "mm-ldam": MM_LDAM,
+    "gcl": GCL,
+    "fslwf": FSLWF,
+    "cosen": NOTHING,
 }
 
 __all__ = ["SPACES", "Choices", "Dimension", "Range", "Space"]

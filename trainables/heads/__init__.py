@@ -6,5 +6,6 @@ from trainables.heads.base import Head
 from trainables.heads.cosine import CosineHead
 from trainables.heads.linear import LinearHead
 from trainables.heads.prototypes import PrototypeHead
+from trainables.heads.scaled_cosine import ScaledCosineHead
 
-__all__ = ["CosineHead", "Head", "LinearHead", "PrototypeHead"]
+__all__ = ["CosineHead", "Head", "LinearHead", "PrototypeHead", "ScaledCosineHead"]
