@@ -12,9 +12,9 @@ from trainables.heads.cosine import CosineHead
 class ScaledCosineHead(CosineHead):
     """z_k = s * w_k . f / (||w_k|| ||f||) with a learned scalar s.
 
-    Source: Gidaris and Komodakis, 2018, the cosine classifier (their tau). Deviations: rows of W begin as those of `CosineHead`
-    do, and not with normal entries; the released code's one bias, the same for all classes, changes no
-    softmax and is left out.
+    Source: Gidaris and Komodakis, 2018, the cosine classifier (their tau). Deviations: rows of W begin as those
+    of `CosineHead` do, and not with normal entries; the released code's one bias, the same for all classes,
+    changes no softmax and is left out.
 
     Args:
         feature_dim: number of features d.
