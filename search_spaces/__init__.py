@@ -1,9 +1,10 @@
 """What Optuna may vary: for every method of `trainables.methods.METHODS`, the space of its values."""
 
 from search_spaces.affinity import AFFINITY
+from search_spaces.angular import FSLWF, GCL, MM_LDAM
 from search_spaces.dimension import Choices, Dimension, Range, Space
 from search_spaces.interpolation import SMOTE
-from search_spaces.margin import LDAM, LDAM_DRW
+from search_spaces.margin import ELM, ELM_DRW, LDAM, LDAM_DRW
 from search_spaces.metric import CENTER, LIFTED, RANGE
 from search_spaces.mixing import MIXUP, MIXUP_DRW, REMIX
 from search_spaces.objectives import COT
@@ -33,6 +34,13 @@ SPACES: dict[str, Space] = {
     "center": CENTER,
     "range": RANGE,
     "lifted": LIFTED,
+    "ldam-drs": LDAM,
+    "elm": ELM,
+    "elm-drw": ELM_DRW,
+    "mm-ldam": MM_LDAM,
+    "gcl": GCL,
+    "fslwf": FSLWF,
+    "cosen": NOTHING,
 }
 
 __all__ = ["SPACES", "Choices", "Dimension", "Range", "Space"]

@@ -9,6 +9,8 @@ from trainables.config import MethodConfig, TrialConfig
 from trainables.errors import BadInput, unknown_name
 from trainables.families import (
     affinity,
+    angular,
+    cost_scaled,
     interpolation,
     margin,
     metric,
@@ -43,6 +45,13 @@ METHODS: dict[str, Method] = {
     "center": metric.CENTER,
     "range": metric.RANGE,
     "lifted": metric.LIFTED,
+    "ldam-drs": margin.LDAM_DRS,
+    "elm": margin.ELM,
+    "elm-drw": margin.ELM_DRW,
+    "mm-ldam": angular.MM_LDAM,
+    "gcl": angular.GCL,
+    "fslwf": angular.FSLWF,
+    "cosen": cost_scaled.COSEN,
 }
 
 
