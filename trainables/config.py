@@ -62,6 +62,8 @@ class DataConfig(Frozen):
         validation_fraction: share of each class held out, of train (``holdout``) or test (``m2m``).
         label_noise: share of training labels replaced by another class drawn uniformly.
         subset_seed: draws which images are kept, apart from the training seed.
+        memory_budget_gb: a split of more than so many GB (1e9 bytes) of decoded images stays in its
+            memory-mapped file, and threads gather the batches; changes no number.
     """
 
     dataset: str
@@ -71,6 +73,7 @@ class DataConfig(Frozen):
     validation_fraction: float = Field(0.1, gt=0, lt=1)
     label_noise: float = Field(0.0, ge=0, lt=1)
     subset_seed: int = Field(0, ge=0)
+    memory_budget_gb: float = Field(8.0, ge=0, allow_inf_nan=False)
 
 
 class ModelConfig(Frozen):
@@ -153,8 +156,9 @@ class TrialConfig(Frozen):
     def fingerprint(self) -> str:
         """Return a sha256 over all that determines the numbers, as hexadecimal digits.
 
-        Where the data stands and how often checkpoints are written is left out: both may change on a resume.
+        Where the data stands, how much of it is held in memory and how often checkpoints are written is left
+        out: these may change on a resume.
         """
-        unsaid = {"data": {"data_dir"}, "training": {"checkpoint_seconds"}}
+        unsaid = {"data": {"data_dir", "memory_budget_gb"}, "training": {"checkpoint_seconds"}}
         text = json.dumps(self.model_dump(mode="json", exclude=unsaid), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

@@ -17,6 +17,7 @@ from trainables.composition import Problem, Stage, StageStart
 from trainables.config import TrialConfig
 from trainables.data import Augmentation, Split, StudyData, default_augmentation
 from trainables.data.augment import BatchPipeline
+from trainables.data.streaming import open_pipeline
 from trainables.device import autocast_dtype, keep_freed_memory, pick_device
 from trainables.evaluation import Evaluation, class_means, evaluate
 from trainables.finite import FiniteWatch, NonFiniteLoss
@@ -93,7 +94,7 @@ class Trainer:
         return default_augmentation(self.config.data.dataset, channels) if chosen == "auto" else chosen
 
     def _pipeline(self, split: Split, augmentation: Augmentation = "none") -> BatchPipeline:
-        return BatchPipeline(
+        return open_pipeline(
             split,
             self.data.mean,
             self.data.std,
@@ -180,6 +181,7 @@ class Trainer:
             generator = epoch_generator(seed, epoch, "transform")
             stage.transform.begin_epoch(EpochOrder(rows, self.data.train.labels[rows], parts, generator))
         rows, draws = rows.to(self.device), draws.to(self.device)
+        self.batches.expect(rows, parts)
         self.network.train_only(stage.trains)
         trained = [p for p in self.network.parameters() if p.requires_grad]
         watch = FiniteWatch()

@@ -70,12 +70,15 @@ class BatchPipeline:
         self.flipping = augmentation == "crop-flip"
         self.channels_last = channels_last
         _, self._channels, self._height, self._width = split.images.shape
-        self._lay_out(split.images.to(device))
+        self._take(split)
         self._scale, self._shift = self._affine(mean, std)
 
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.labels)
+
+    def expect(self, rows: Tensor, parts: Sequence[slice]) -> None:
+        """Be told the rows that an epoch will ask for, and in which slices; all images are here already."""
 
     def draw(self, n: int, generator: torch.Generator) -> Draws:
         """Draw the augmentation of ``n`` images at once, on the CPU, so that no device changes it.
@@ -139,6 +142,9 @@ class BatchPipeline:
         for start in range(0, len(self), batch_size):
             stop = min(start + batch_size, len(self))
             yield self.batch(torch.arange(start, stop, device=self.labels.device)), self.labels[start:stop]
+
+    def _take(self, split: Split) -> None:
+        self._lay_out(split.images.to(self.labels.device))
 
     def _lay_out(self, images: Tensor) -> None:
         padded = pad(images, [self.padding] * 4) if self.padding else images
