@@ -123,7 +123,7 @@ class TrainingConfig(Frozen):
     nesterov: bool = False
     weight_decay: float = Field(2e-4, ge=0, allow_inf_nan=False)
     schedule: ScheduleConfig = ScheduleConfig()
-    augmentation: Literal["auto", "none", "crop", "crop-flip"] = "auto"
+    augmentation: Literal["auto", "none", "crop", "crop-flip", "resized-crop-flip"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     channels_last: bool = True
     compile: bool = False

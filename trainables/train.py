@@ -75,7 +75,7 @@ class Trainer:
             config.training.compile,
         )
         self.memory = self.plan.memory.to(self.device) if self.plan.memory is not None else torch.nn.Module()
-        self.batches = self._pipeline(data.train, self._augmentation(int(channels)))
+        self.batches = self._pipeline(data.train, self._augmentation(int(channels), int(size)))
         self.validation = self._pipeline(data.validation)
         parameters = list(self.network.parameters())
         self.optimizer = torch.optim.SGD(
@@ -89,9 +89,9 @@ class Trainer:
         for stage in self.plan.stages:
             stage.update.prepare(parameters, config.training)
 
-    def _augmentation(self, channels: int) -> Augmentation:
+    def _augmentation(self, channels: int, size: int) -> Augmentation:
         chosen = self.config.training.augmentation
-        return default_augmentation(self.config.data.dataset, channels) if chosen == "auto" else chosen
+        return default_augmentation(self.config.data.dataset, channels, size) if chosen == "auto" else chosen
 
     def _pipeline(self, split: Split, augmentation: Augmentation = "none") -> BatchPipeline:
         return open_pipeline(

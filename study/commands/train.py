@@ -34,7 +34,7 @@ def train(
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 0.1,
     weight_decay: Annotated[float, typer.Option(help="Weight decay of SGD.")] = 2e-4,
     schedule: Annotated[str, typer.Option(help="step, cosine or constant.")] = "step",
-    augmentation: Annotated[str, typer.Option(help="auto, none, crop or crop-flip.")] = "auto",
+    augmentation: Annotated[str, typer.Option(help="auto, none, crop, crop-flip or resized-crop-flip.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     label_noise: Annotated[float, typer.Option(help="Share of wrong training labels.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of weights, order and augmentation.")] = 0,
