@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from trainables.errors import unknown_name
+from trainables.models.weights import content_of
 
 
 class Frozen(BaseModel):
@@ -77,9 +79,22 @@ class DataConfig(Frozen):
 
 
 class ModelConfig(Frozen):
-    """The network up to its features; the head belongs to the method."""
+    """The network up to its features; the head belongs to the method.
+
+    Attributes:
+        name: a network.
+        weights: file of a state dict to begin from, safetensors or torch's; its content, and not its place,
+            takes part in the fingerprint. None draws the weights from the seed.
+    """
 
     name: str = "resnet32"
+    weights: str | None = None
+
+    @field_validator("weights")
+    @classmethod
+    def _absolute(cls, weights: str | None) -> str | None:
+        # a worker has another working directory
+        return None if weights is None else str(Path(weights).expanduser().absolute())
 
 
 class ScheduleConfig(Frozen):
@@ -157,8 +172,17 @@ class TrialConfig(Frozen):
         """Return a sha256 over all that determines the numbers, as hexadecimal digits.
 
         Where the data stands, how much of it is held in memory and how often checkpoints are written is left
-        out: these may change on a resume.
+        out: these may change on a resume. Of a file of weights, the content counts.
+
+        Raises:
+            BadInput: there is no such file.
         """
-        unsaid = {"data": {"data_dir", "memory_budget_gb"}, "training": {"checkpoint_seconds"}}
-        text = json.dumps(self.model_dump(mode="json", exclude=unsaid), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        unsaid = {
+            "data": {"data_dir", "memory_budget_gb"},
+            "model": {"weights"},
+            "training": {"checkpoint_seconds"},
+        }
+        said = self.model_dump(mode="json", exclude=unsaid)
+        if self.model.weights is not None:
+            said["weights"] = content_of(Path(self.model.weights))
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from trainables.lr_schedule import learning_rate
 from trainables.methods import build_plan
 from trainables.metrics import from_confusion
 from trainables.models import build_backbone
+from trainables.models.weights import load_weights
 from trainables.network import Network
 from trainables.objective import batch_objective
 from trainables.randomness import derive_seed, epoch_generator
@@ -66,6 +68,8 @@ class Trainer:
         torch.manual_seed(derive_seed(config.seed, 0, "weights"))
         channels, size = data.train.images.shape[1:3]
         backbone = build_backbone(config.model.name, int(channels), int(size))
+        if config.model.weights is not None:
+            load_weights(backbone, Path(config.model.weights))
         self.plan = build_plan(config.method, Problem(data.class_counts.to(self.device), backbone.feature_dim))
         layout = torch.channels_last if config.training.channels_last else torch.contiguous_format
         self.network = Network(

@@ -27,6 +27,7 @@ def train(
     minority: Annotated[str, typer.Option(help="last, first, odd or even classes.")] = "last",
     protocol: Annotated[str, typer.Option(help="holdout, m2m or test-select.")] = "holdout",
     model: Annotated[str, typer.Option(help="A network.")] = "resnet32",
+    weights: Annotated[str | None, typer.Option(help="File of weights that the network begins from.")] = None,
     preset: Annotated[str, typer.Option(help="A preset of the method.")] = "recommended",
     values: MethodValues = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 200,
@@ -55,7 +56,7 @@ def train(
                 "protocol": protocol,
                 "label_noise": label_noise,
             },
-            "model": {"name": model},
+            "model": {"name": model, "weights": weights},
             "method": {"name": method, "preset": preset, "hyperparameters": _values(values)},
             "training": {
                 "epochs": epochs,
