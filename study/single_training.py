@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from trainables.checkpoints import newest_checkpoint, save_checkpoint
@@ -14,10 +14,15 @@ from trainables.train import Trainer
 from trainables.trial_folder import Record, TrialFolder
 
 Say = Callable[[str], None]
+Extra = Callable[[Trainer], Callable[[Say], Record]]
+"""Checks what it needs before the training, and returns what is done after it."""
+
 _SHOWN = ("train_loss", "loss", "accuracy", "balanced_accuracy", "geometric_mean", "worst_recall")
 
 
-def train_once(config: TrialConfig, *, output: Path | None, with_test: bool, say: Say) -> Record:
+def train_once(
+    config: TrialConfig, *, output: Path | None, with_test: bool, say: Say, extras: Sequence[Extra] = ()
+) -> Record:
     """Train to the end of the budget.
 
     Args:
@@ -25,15 +30,17 @@ def train_once(config: TrialConfig, *, output: Path | None, with_test: bool, say
         output: folder of epochs and checkpoints, to continue from; None keeps nothing.
         with_test: evaluate on the test images at the end.
         say: prints a line.
+        extras: what else is done at the end; see `study.verifying` and `study.feature_plot`.
 
     Returns:
-        The last epoch's record, with ``test_...`` metrics beside it if asked for.
+        The last epoch's record, with ``test_...`` metrics and what the extras found beside it.
 
     Raises:
         BadInput: the data cannot be had, or the folder holds another training.
     """
     prepare(config.data)
     trainer = Trainer(config, load(config.data))
+    endings = [extra(trainer) for extra in extras]
     folder = _open(trainer, output) if output is not None else None
     say(
         f"{config.method.name} on {len(trainer.data.train.labels)} images of {config.data.dataset}, "
@@ -49,7 +56,11 @@ def train_once(config: TrialConfig, *, output: Path | None, with_test: bool, say
         if folder is not None:
             folder.append_epoch(record)
             save_checkpoint(folder.path, trainer.epoch, trainer.state())
-    return record | (_test(trainer, say) if with_test else {})
+    if with_test:
+        record |= _test(trainer, say)
+    for ending in endings:
+        record |= ending(say)
+    return record
 
 
 def _open(trainer: Trainer, output: Path) -> TrialFolder:

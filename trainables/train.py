@@ -20,7 +20,7 @@ from trainables.data import Augmentation, Split, StudyData, default_augmentation
 from trainables.data.augment import BatchPipeline
 from trainables.data.streaming import open_pipeline
 from trainables.device import autocast_dtype, keep_freed_memory, pick_device
-from trainables.evaluation import Evaluation, class_means, evaluate
+from trainables.evaluation import Evaluation, class_means, evaluate, features_of
 from trainables.finite import FiniteWatch, NonFiniteLoss
 from trainables.lr_schedule import learning_rate
 from trainables.methods import build_plan
@@ -221,6 +221,10 @@ class Trainer:
     def evaluate(self, split: Split) -> Evaluation:
         """Evaluate a split with the last stage's loss; a post-hoc value is the one picked on validation before."""
         return self._evaluate(self._pipeline(split), self.plan.stages[-1], only=self._posthoc_value)
+
+    def features(self, split: Split) -> Tensor:
+        """Return the features of a split's images, float32 (N, d) on the CPU."""
+        return features_of(self.network, self._pipeline(split))
 
     def _evaluate(self, images: BatchPipeline, stage: Stage, only: float | None = None) -> Evaluation:
         posthoc = self.plan.posthoc

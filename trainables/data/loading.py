@@ -54,6 +54,17 @@ def load(config: DataConfig) -> StudyData:
     )
 
 
+def whole_test(config: DataConfig) -> tuple[Split, tuple[str, ...]]:
+    """Load every test image, whatever the protocol, and the names of the classes in label order.
+
+    Raises:
+        BadInput: there are no such images, or they cannot be decoded.
+    """
+    test = open_images(find_source(config), "test")
+    labels = test.labels
+    return _split(test, np.arange(len(labels)), labels, config.memory_budget_gb), test.class_names
+
+
 def prepare(config: DataConfig) -> DataSummary:
     """Check all that could fail later, before a study starts, and decode every image into the cache.
 
