@@ -17,6 +17,7 @@ from trainables.data import DataSummary, prepare
 from trainables.errors import BadInput
 from trainables.metrics import from_confusion
 from trainables.models import check_backbone
+from trainables.models.weights import check_weights
 
 
 def check_data(spec: StudySpec, cells: list[Cell], console: Console, *, source: str) -> dict[str, str]:
@@ -57,6 +58,8 @@ def _summary(spec: StudySpec, cell: Cell, source: str) -> DataSummary:
         summary = prepare(cell.base.data)
         place = "model"
         check_backbone(spec.model.name, summary.image_shape[0], summary.image_shape[1])
+        if spec.model.weights is not None:
+            check_weights(spec.model.name, *summary.image_shape[:2], Path(spec.model.weights))
     except BadInput as error:
         raise BadInput(f"{source}: {place}: {error}") from None
     return summary

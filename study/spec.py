@@ -76,6 +76,7 @@ class DataSpec(Frozen):
     validation_fraction: float = Field(0.1, gt=0, lt=1)
     label_noise: float = Field(0.0, ge=0, lt=1)
     subset_seed: int = Field(0, ge=0)
+    memory_budget_gb: float = Field(8.0, ge=0, allow_inf_nan=False)
 
     def configs(self) -> list[DataConfig]:
         """Return one `DataConfig` for every profile."""

@@ -126,3 +126,12 @@ def test_a_metric_of_a_group_without_classes_is_refused(
         return
     with pytest.raises(BadInput, match=r"my\.yaml: search\.metric: 'few' is of no class of digits/long_tail-2"):
         _checked(spec)
+
+
+def test_weights_that_do_not_fit_are_named_before_anything_starts(make_spec: MakeSpec, tmp_path: Path) -> None:
+    import torch
+
+    torch.save({"0.weight": torch.zeros(1)}, tmp_path / "w.pt")
+    for file, said in (("w.pt", "do not fit the network: it lacks"), ("none.pt", "cannot be read")):
+        with pytest.raises(BadInput, match=rf"my\.yaml: model: weights {tmp_path}/{file}.*{said}"):
+            _checked(make_spec(f"model={{name: mlp, weights: {tmp_path / file}}}"))

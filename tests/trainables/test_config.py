@@ -45,7 +45,7 @@ MakeTrial = Callable[..., TrialConfig]
         (TrainingConfig, {"weight_decay": -1e-4}, "greater than or equal to 0"),
         (TrainingConfig, {"nesterov": True, "momentum": 0}, "`nesterov` needs `momentum` > 0, got 0"),
         (TrainingConfig, {"precision": "fp16"}, "'auto', 'float32' or 'bfloat16'"),
-        (TrainingConfig, {"augmentation": "flip"}, "'auto', 'none', 'crop' or 'crop-flip'"),
+        (TrainingConfig, {"augmentation": "flip"}, "'auto', 'none', 'crop', 'crop-flip' or 'resize"),
         (TrainingConfig, {"checkpoint_seconds": -1}, "greater than or equal to 0"),
         (TrainingConfig, {"learning_rate": 1}, "unknown key 'learning_rate'"),
     ],

@@ -7,7 +7,7 @@ until a function needs them. `trainables.data.augment` does import torch, so it 
 from __future__ import annotations
 
 from trainables.data.catalog import DATASETS, Augmentation, DatasetDescription, default_augmentation
-from trainables.data.loading import load, prepare, summarize
+from trainables.data.loading import load, prepare, summarize, whole_test
 from trainables.data.study_data import DataSummary, Split, StudyData
 
 __all__ = [
@@ -21,4 +21,5 @@ __all__ = [
     "load",
     "prepare",
     "summarize",
+    "whole_test",
 ]

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Augmentation = Literal["none", "crop", "crop-flip"]
+Augmentation = Literal["none", "crop", "crop-flip", "resized-crop-flip"]
+
+LARGE_IMAGE_SIZE = 64
+"""From this height and width on, in pixels, colour images are cropped in any size by default."""
 
 _DIGIT_NAMES = tuple("0123456789")
 _FASHION_NAMES = (
@@ -88,20 +91,25 @@ DATASETS: dict[str, DatasetDescription] = {
 }  # fmt: skip
 
 
-def default_augmentation(dataset: str, channels: int = 3) -> Augmentation:
+def default_augmentation(dataset: str, channels: int = 3, size: int = 32) -> Augmentation:
     """Say what ``augmentation: auto`` means for a data set.
 
     A name of `DATASETS` has the augmentation of its papers, wherever its images come from. Another Parquet
-    folder gets ``crop-flip`` when it is in colour and ``none`` when it is grey: grey sets are mostly writing,
-    which changes its meaning when mirrored.
+    folder gets ``crop-flip`` when it is in colour, ``resized-crop-flip`` from `LARGE_IMAGE_SIZE` on, and
+    ``none`` when it is grey: grey sets are mostly writing, which changes its meaning when mirrored.
 
     Args:
         dataset: a name of `DATASETS` or of a Parquet folder.
         channels: 1 or 3; matters for Parquet folders outside of `DATASETS` alone.
+        size: height and width in pixels; likewise.
 
     >>> default_augmentation("svhn"), default_augmentation("my-photos"), default_augmentation("my-scans", 1)
     ('crop', 'crop-flip', 'none')
+    >>> default_augmentation("my-photos", size=224)
+    'resized-crop-flip'
     """
     if dataset in DATASETS:
         return DATASETS[dataset].augmentation
-    return "crop-flip" if channels == 3 else "none"
+    if channels != 3:
+        return "none"
+    return "resized-crop-flip" if size >= LARGE_IMAGE_SIZE else "crop-flip"

@@ -38,12 +38,13 @@ def load(config: DataConfig) -> StudyData:
 
     source = find_source(config)
     chosen = _choose(source, config)
-    train = _split(chosen.train, chosen.selection.rows, chosen.selection.labels)
+    budget = config.memory_budget_gb
+    train = _split(chosen.train, chosen.selection.rows, chosen.selection.labels, budget)
     validating = chosen.validation
-    mean, std = pixel_statistics(train.images.numpy())
+    mean, std = pixel_statistics(train.images.numpy(), None if train.rows is None else train.rows.numpy())
     return StudyData(
         train=train,
-        validation=_split(validating, chosen.validation_rows, validating.labels[chosen.validation_rows]),
+        validation=_split(validating, chosen.validation_rows, validating.labels[chosen.validation_rows], budget),
         class_counts=torch.from_numpy(chosen.class_counts),
         class_names=chosen.train.class_names,
         mean=mean,
@@ -51,6 +52,17 @@ def load(config: DataConfig) -> StudyData:
         fingerprint=chosen.fingerprint,
         read_test=partial(_read_test, source, config),
     )
+
+
+def whole_test(config: DataConfig) -> tuple[Split, tuple[str, ...]]:
+    """Load every test image, whatever the protocol, and the names of the classes in label order.
+
+    Raises:
+        BadInput: there are no such images, or they cannot be decoded.
+    """
+    test = open_images(find_source(config), "test")
+    labels = test.labels
+    return _split(test, np.arange(len(labels)), labels, config.memory_budget_gb), test.class_names
 
 
 def prepare(config: DataConfig) -> DataSummary:
@@ -125,12 +137,14 @@ def _read_test(source: Source, config: DataConfig) -> Split:
     test = open_images(source, "test")
     labels = test.labels
     _, rows = split_test(labels, test.class_names, config)
-    return _split(test, rows, labels[rows])
+    return _split(test, rows, labels[rows], config.memory_budget_gb)
 
 
-def _split(cached: CachedImages, rows: Ints, labels: Ints) -> Split:
+def _split(cached: CachedImages, rows: Ints, labels: Ints, budget_gb: float) -> Split:
     import torch
 
+    if len(rows) * cached.images[:1].nbytes > budget_gb * 1e9:
+        return Split(torch.from_numpy(cached.images), torch.from_numpy(labels.copy()), torch.from_numpy(rows))
     # All rows in file order need no copy: torch then shares the file's pages with every other process.
     whole = len(rows) == len(cached.images)
     images = cached.images if whole else cached.images.take(rows, axis=0)

@@ -8,13 +8,16 @@ import numpy.typing as npt
 _STD_FLOOR = 1 / 255  # one grey level: images without contrast must not divide by zero
 
 
-def pixel_statistics(images: npt.NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def pixel_statistics(
+    images: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64] | None = None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Compute mean and standard deviation per channel, of pixels scaled to [0, 1].
 
     Counts of grey levels are whole numbers, so order, machine and number of threads change nothing.
 
     Args:
         images: (N, C, H, W), N at least 1.
+        rows: which of them count; None means all.
 
     Returns:
         Means (C,) and population standard deviations (C,), the latter at least 1/255.
@@ -23,9 +26,11 @@ def pixel_statistics(images: npt.NDArray[np.uint8]) -> tuple[tuple[float, ...], 
     ((0.5,), (0.5,))
     """
     histogram = np.zeros((images.shape[1], 256), np.int64)
-    for start in range(0, len(images), 1024):  # bincount widens what it is given eightfold
+    for start in range(0, len(images if rows is None else rows), 1024):  # bincount widens what it is given eightfold
+        part = slice(start, start + 1024)
+        some = images[part] if rows is None else images[rows[part]]
         for channel, counts in enumerate(histogram):
-            counts += np.bincount(images[start : start + 1024, channel].ravel(), minlength=256)
+            counts += np.bincount(some[:, channel].ravel(), minlength=256)
     level = np.arange(256) / 255
     share = histogram / histogram.sum(axis=1, keepdims=True)
     mean = share @ level

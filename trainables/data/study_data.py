@@ -15,12 +15,15 @@ class Split:
     """Images with labels, on the CPU.
 
     Attributes:
-        images: uint8 (N, C, H, W).
+        images: uint8 (N, C, H, W); with ``rows``, all (M, C, H, W) of a memory-mapped file.
         labels: int64 (N,).
+        rows: int64 (N,), which of ``images`` the split consists of, where these are too large to be copied;
+            None: ``images`` are the split's own.
     """
 
     images: Tensor
     labels: Tensor
+    rows: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
