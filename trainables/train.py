@@ -15,7 +15,7 @@ from torch import Tensor
 from trainables.batch import Batch, EpochOrder, TransformContext
 from trainables.composition import Problem, Stage, StageStart
 from trainables.config import TrialConfig
-from trainables.data import Augmentation, Split, StudyData, default_augmentation
+from trainables.data import Augmentation, Split, StudyData, resolve_augmentation
 from trainables.data.augment import BatchPipeline
 from trainables.device import autocast_dtype, keep_freed_memory, pick_device
 from trainables.evaluation import Evaluation, class_means, evaluate
@@ -23,7 +23,7 @@ from trainables.finite import FiniteWatch, NonFiniteLoss
 from trainables.lr_schedule import learning_rate
 from trainables.methods import build_plan
 from trainables.metrics import from_confusion
-from trainables.models import build_backbone
+from trainables.models import build_backbone, check_image_shape
 from trainables.network import Network
 from trainables.objective import batch_objective
 from trainables.randomness import derive_seed, epoch_generator
@@ -63,8 +63,9 @@ class Trainer:
         if self.device.type == "cpu":
             keep_freed_memory()
         torch.manual_seed(derive_seed(config.seed, 0, "weights"))
-        channels, size = data.train.images.shape[1:3]
-        backbone = build_backbone(config.model.name, int(channels), int(size))
+        channels, height, width = (int(size) for size in data.train.images.shape[1:])
+        check_image_shape(config.model.name, (channels, height, width))
+        backbone = build_backbone(config.model.name, channels, height)
         self.plan = build_plan(config.method, Problem(data.class_counts.to(self.device), backbone.feature_dim))
         layout = torch.channels_last if config.training.channels_last else torch.contiguous_format
         self.network = Network(
@@ -74,7 +75,9 @@ class Trainer:
             config.training.compile,
         )
         self.memory = self.plan.memory.to(self.device) if self.plan.memory is not None else torch.nn.Module()
-        self.batches = self._pipeline(data.train, self._augmentation(int(channels)))
+        wanted = config.training.augmentation
+        augmentation = resolve_augmentation(wanted, config.data.dataset, (channels, height, width))
+        self.batches = self._pipeline(data.train, augmentation)
         self.validation = self._pipeline(data.validation)
         parameters = list(self.network.parameters())
         self.optimizer = torch.optim.SGD(
@@ -87,10 +90,6 @@ class Trainer:
         )
         for stage in self.plan.stages:
             stage.update.prepare(parameters, config.training)
-
-    def _augmentation(self, channels: int) -> Augmentation:
-        chosen = self.config.training.augmentation
-        return default_augmentation(self.config.data.dataset, channels) if chosen == "auto" else chosen
 
     def _pipeline(self, split: Split, augmentation: Augmentation = "none") -> BatchPipeline:
         return BatchPipeline(
