@@ -125,7 +125,7 @@ def _building(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except OSError as error:
-        raise _not_writable(path.parent, error) from error
+        raise not_writable(path.parent, error) from error
     try:
         yield
     finally:
@@ -144,7 +144,7 @@ def _write(path: Path, split: LabelledImages) -> None:
         _sync_folder(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise _not_writable(path.parent, error) from error
+        raise not_writable(path.parent, error) from error
 
 
 def _write_arrow(file: Any, split: LabelledImages) -> None:
@@ -188,7 +188,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _not_writable(folder: Path, error: OSError) -> BadInput:
+def not_writable(folder: Path, error: OSError) -> BadInput:
+    """Build the error for a cache folder that is full or protected."""
     return BadInput(
         f"the cache folder {folder} cannot be written ({error.strerror or error}); set STUDY_CACHE_DIR to a "
         "folder with write access and free space"

@@ -22,7 +22,7 @@ class CelebA5:
     """Images of CelebA that have exactly one of gray, black, blond and brown hair and a bald head.
 
     ``list_eval_partition.txt`` splits them, its validation images being the published validation set. The
-    order of the classes is that of the lists released with M2m.
+    order of the classes is that of the lists released with M2m, as the sizes of their classes tell.
 
     Source: Kim et al. 2020 (M2m), section 3.3: "filtering only the samples with five non-overlapping labels
     about hair colors". The paper then keeps one image in 20, by lists of its own; see docs/data.md.

@@ -8,11 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from trainables.data.cache import cache_dir, not_writable
 from trainables.errors import BadInput
 
 Pixels = npt.NDArray[np.uint8]
@@ -22,6 +24,7 @@ Encoded = bytes | Path
 _GREY_MODES = {"1", "L", "LA"}
 _COLOUR_MODES = {"P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
 _ROWS_PER_TASK = 64
+_LARGE = 2**30  # bytes; Places-LT at 224 pixels has 9 of them, ImageNet-LT 17
 
 
 def decode_image(encoded: bytes, image_size: int | None = None) -> Pixels:
@@ -136,12 +139,29 @@ def _store(decoded: list[Pixels], images: Pixels | None, done: int, rows: int, w
             )
         channels = max(channels, 3 if image.ndim == 3 else 1)
     if images is None:
-        images = np.empty((rows, channels, height, width), np.uint8)
+        images = _room((rows, channels, height, width))
     elif channels > images.shape[1]:
-        images = np.repeat(images, channels, axis=1)
+        grey, images = images, _room((rows, channels, height, width))
+        images[:done] = grey[:done]
     for row, image in enumerate(decoded, start=done):
         images[row] = image.transpose(2, 0, 1) if image.ndim == 3 else image
     return images
+
+
+def _room(shape: tuple[int, ...]) -> Pixels:
+    """Return an array of the cache's disk where it would be large in memory: the system may then write it out."""
+    size = int(np.prod(shape))
+    if size < _LARGE:
+        return np.empty(shape, np.uint8)
+    folder = cache_dir()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder) as file:  # without a name: it ends with the array, or with the process
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)  # a full disk is found here, not by a signal later
+            return np.memmap(file, np.uint8, "w+", shape=shape)
+    except OSError as error:
+        raise not_writable(folder, error) from error
 
 
 def _usable_cores() -> int:

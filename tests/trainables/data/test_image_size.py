@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -15,10 +18,12 @@ from torchvision.transforms import functional as reference
 
 from tests.trainables.data.made_images import encode, write_folder, write_split
 from trainables.config import DataConfig
-from trainables.data import load, prepare
+from trainables.data import decode, load, prepare
 from trainables.data.decode import decode_image
 from trainables.data.locate import find_source
+from trainables.data.parquet_folder import ParquetFolder
 from trainables.data.resized import Resized
+from trainables.errors import BadInput
 
 NATURAL = {"kind": "natural"}
 
@@ -92,6 +97,25 @@ def test_colour_images_that_come_decoded(tmp_path: Path) -> None:
     read = Resized(Two(), 5).read("train")  # type: ignore[arg-type]
     expected = decode_image(encode(random_image(12, 10, 3)), 5)
     assert (read.images[0].transpose(1, 2, 0) == expected).all()
+
+
+def test_a_large_set_is_decoded_into_a_file_that_has_no_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path
+) -> None:
+    grey, colour = random_image(6, 5, 1), random_image(6, 5, 3)
+    images = [encode(grey)] * 100 + [encode(colour)] + [encode(grey)]
+    write_split(tmp_path / "own" / "train.parquet", images, [0, 1] * 51)
+    source = ParquetFolder("own", tmp_path / "own")
+    inside = source.read("train").images
+    monkeypatch.setattr(decode, "_LARGE", 1)
+    outside = source.read("train").images
+    assert isinstance(outside, np.memmap) and (outside == inside).all() and outside.shape == (102, 3, 6, 5)
+    assert not list(cache_folder.iterdir())
+    fail = Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
+    monkeypatch.setattr(os, "posix_fallocate", fail)
+    with pytest.raises(BadInput, match=r"cannot be written \(No space left on device\); set STUDY_CACHE_DIR"):
+        source.read("train")
+    assert fail.called
 
 
 @pytest.mark.parametrize("size", [0, -1, 5000])
