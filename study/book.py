@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from study.ledger import Assignment, Ledger
+from study.ledger import SHARED_EPOCHS, Assignment, Ledger
+from study.study_folder import SHARED
+from trainables.methods import opening_of
 from trainables.trial_folder import TrialFolder
 
 Listener = Callable[[Assignment, bool], None]
@@ -43,6 +45,11 @@ class TrialBook:
         return self._deadline is not None and time.monotonic() >= self._deadline
 
     @property
+    def running(self) -> int:
+        """How many trials are trained now."""
+        return len(self._live)
+
+    @property
     def busy(self) -> bool:
         """Whether a trial is trained now, so that one may yet have to be handed out again."""
         return bool(self._live)
@@ -58,9 +65,13 @@ class TrialBook:
             return None
         self._live[tune_id] = assignment
         self._listener(assignment, False)
+        trial = assignment.cell.trial(assignment.values, assignment.number)
         return {
-            "trial": assignment.cell.trial(assignment.values, assignment.number).model_dump(mode="json"),
+            "trial": trial.model_dump(mode="json"),
             "folder": str(self.trial_folder(assignment)),
+            "shared": str(self._folder.parent / SHARED),
+            # an opening that this trial alone has would be stored for nobody
+            "share_opening": opening_of(trial) == opening_of(assignment.cell.base),
             "threads": self._ledger.study.resources.cpus,
         }
 
@@ -80,6 +91,8 @@ class TrialBook:
         history = TrialFolder(self.trial_folder(assignment)).history()
         cell, number, epochs = self._ledger.of(assignment), assignment.number, assignment.cell.base.training.epochs
         for record in history:
+            if record.get("shared"):  # an epoch taken over: the trial itself was never judged by it
+                continue
             value = float(record[self._ledger.study.search.metric])
             stop = cell.report(number, record["epoch"], value)
             if record["epoch"] >= epochs:
@@ -103,7 +116,10 @@ class TrialBook:
             Whether the trial is to be stopped.
         """
         assignment = self._live[tune_id]
-        if "failure" in result:
+        if "shared_epoch" in result:
+            self.epochs_seen += int(result["shared_epoch"])
+            return False
+        if "record/epoch" not in result:
             return False
         stop = self._report(assignment, result)
         if stop:
@@ -114,7 +130,9 @@ class TrialBook:
     def _report(self, assignment: Assignment, result: dict[str, Any]) -> bool:
         self.epochs_seen += 1
         value = float(result[f"record/{self._ledger.study.search.metric}"])
-        return self._ledger.of(assignment).report(assignment.number, int(result["record/epoch"]), value)
+        cell = self._ledger.of(assignment)
+        cell.note_shared(assignment.number, {name: int(result.get(f"shared/{name}", 0)) for name in SHARED_EPOCHS})
+        return cell.report(assignment.number, int(result["record/epoch"]), value)
 
     def note_error(self, tune_id: str, reason: str) -> None:
         """Keep what a trial died of until its end is told."""

@@ -22,6 +22,9 @@ from trainables.metrics import METRICS
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
+SHARED_EPOCHS = ("adopted", "needed", "trained")
+"""Of shared trainings: epochs that a trial took over, all that it needed, those that it trained itself."""
+
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -58,6 +61,14 @@ def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
             return trial.suggest_categorical(name, distribution.choices)  # type: ignore[attr-defined]
 
 
+def _first_origin(cell: Cell) -> str:
+    """Name the setting of the first trial: its preset, and what the study's ranges do not hold of it."""
+    paper = cell.paper_values()
+    moved = [name for name, d in cell.space.items() if d.decode(d.encode(paper[name])) != paper[name]]
+    preset = cell.base.method.preset
+    return f"{preset}, {' and '.join(moved)} moved into the range" if moved else preset
+
+
 class CellLedger:
     """The trials of one cell."""
 
@@ -75,7 +86,7 @@ class CellLedger:
         if not self.trials():
             paper = cell.paper_values()
             first = {d.searched_name(name): d.encode(paper[name]) for name, d in cell.space.items()}
-            self._study.enqueue_trial(first, user_attrs={"origin": "paper"})
+            self._study.enqueue_trial(first, user_attrs={"origin": _first_origin(cell)})
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
         """Return the trials in these states, or all; not copies, not to be changed."""
@@ -153,6 +164,12 @@ class CellLedger:
         if epoch < max(last, self.cell.first_decision + self._spec.search.pruner.warmup_epochs):
             return False
         return bool(self._study.pruner.prune(self._study, self._trial(number)))
+
+    def note_shared(self, number: int, epochs: dict[str, int]) -> None:
+        """Note once how many epochs a trial took from shared trainings; nothing where it took none."""
+        trial = self._trial(number)
+        if epochs["needed"] and "shared_epochs" not in trial.user_attrs:
+            self._storage.set_trial_user_attr(trial._trial_id, "shared_epochs", epochs)
 
     def complete(self, number: int, value: float) -> None:
         """End a trial that spent its budget; one whose metric is not a number fails."""

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+
+import torch
 
 from trainables.checkpoints import newest_checkpoint, save_checkpoint
 from trainables.config import TrialConfig
-from trainables.data import load, prepare
+from trainables.data import StudyData, load, prepare
+from trainables.device import pick_device
 from trainables.errors import BadInput
 from trainables.finite import NonFiniteLoss
+from trainables.methods import reference_of
+from trainables.network import Network
+from trainables.shared_training import SharedTraining, shared_reference
 from trainables.train import Trainer
 from trainables.trial_folder import Record, TrialFolder
 
@@ -33,7 +40,8 @@ def train_once(config: TrialConfig, *, output: Path | None, with_test: bool, say
         BadInput: the data cannot be had, or the folder holds another training.
     """
     prepare(config.data)
-    trainer = Trainer(config, load(config.data))
+    data, device = load(config.data), pick_device()
+    trainer = Trainer(config, data, device, _reference(config, data, device, output))
     folder = _open(trainer, output) if output is not None else None
     say(
         f"{config.method.name} on {len(trainer.data.train.labels)} images of {config.data.dataset}, "
@@ -50,6 +58,16 @@ def train_once(config: TrialConfig, *, output: Path | None, with_test: bool, say
             folder.append_epoch(record)
             save_checkpoint(folder.path, trainer.epoch, trainer.state())
     return record | (_test(trainer, say) if with_test else {})
+
+
+def _reference(
+    config: TrialConfig, data: StudyData, device: torch.device, output: Path | None
+) -> Callable[[], Network] | None:
+    """Keep the network that the method refers to in the output folder, where going on finds it again."""
+    needed = reference_of(config)
+    if output is None or needed is None:
+        return None
+    return partial(shared_reference, SharedTraining(output / "shared", needed, needed.training.epochs, data, device))
 
 
 def _open(trainer: Trainer, output: Path) -> TrialFolder:

@@ -22,8 +22,8 @@ from trainables.errors import BadInput, unknown_name
 SEARCHABLE_TRAINING = ("lr", "weight_decay", "momentum")
 """Fields of `TrainingConfig` that a study may search beside the method's own."""
 
-_RESERVED = ("mlflow.db", "mlartifacts")
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+_RESERVED = ("mlflow.db", "mlartifacts", "shared")
+STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
 def _one_or_many(given: Any) -> Any:
@@ -36,7 +36,7 @@ def _named(given: Any) -> Any:
 
 def _not_reserved(name: str) -> str:
     if name in _RESERVED:
-        raise ValueError(f"must not be {' or '.join(_RESERVED)}: MLflow's own files of the storage are called so")
+        raise ValueError(f"must not be {' or '.join(_RESERVED)}: files of the storage itself are called so")
     return name
 
 
@@ -69,7 +69,7 @@ class DataSpec(Frozen):
     """A data set and the profiles it is studied under; the other fields as in `DataConfig`."""
 
     dataset: str
-    label: str | None = Field(None, pattern=_NAME)
+    label: str | None = Field(None, pattern=STUDY_NAME)
     data_dir: str | None = None
     image_size: int | None = Field(None, ge=1, le=4096)
     profiles: tuple[ProfileSpec, ...] = Field(min_length=1)
@@ -96,7 +96,7 @@ class MethodSpec(Frozen):
     """
 
     name: str
-    label: str | None = Field(None, pattern=_NAME)
+    label: str | None = Field(None, pattern=STUDY_NAME)
     preset: str = "recommended"
     values: dict[str, Any] = Field(default_factory=dict)
     search: dict[str, Dimension] | None = None
@@ -185,7 +185,7 @@ class RecordsSpec(Frozen):
 class StudySpec(Frozen):
     """A whole study file."""
 
-    name: Annotated[str, AfterValidator(_not_reserved)] = Field(pattern=_NAME)
+    name: Annotated[str, AfterValidator(_not_reserved)] = Field(pattern=STUDY_NAME)
     question: str = ""
     seed: int = Field(0, ge=0)
     data: tuple[DataSpec, ...] = Field(min_length=1)

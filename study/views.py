@@ -36,10 +36,12 @@ class TrialView:
         state: a name of `STATES`.
         values: searched values in their natural units.
         value: the study's metric at the end; the last one seen when the trial has no end or was stopped.
-        origin: what proposed the values: ``paper`` or ``searcher``.
+        origin: where the values came from: the name of a preset, ``searcher``, or ``seed`` of a cell in which
+            nothing is searched and trials differ by their seeds.
         reason: why it failed, or None.
         folder: its files.
         reported: epochs that the ledger heard of.
+        shared: epochs of shared trainings that it ``adopted``, ``needed`` in all and ``trained`` itself.
         started: when it was handed out first, in local time.
         ended: when it ended, or None.
     """
@@ -53,6 +55,7 @@ class TrialView:
     reason: str | None
     folder: Path
     reported: int
+    shared: dict[str, int]
     started: datetime | None
     ended: datetime | None
 
@@ -68,10 +71,20 @@ class TrialView:
 
     @property
     def epochs(self) -> int:
-        """Epochs trained. A metric that is not a number is never reported: a failed trial's files are asked."""
+        """Epochs it reached. A metric that is not a number is never reported: a failed trial's files are asked."""
         if self.state != "FAIL":
             return self.reported
         return max(self.reported, int(self.last_record().get("epoch", 0)))
+
+    @property
+    def epochs_trained(self) -> int:
+        """Epochs that were trained for this trial, shared ones counted for the trial that trained them."""
+        return max(0, self.epochs - self.shared.get("adopted", 0)) + self.shared.get("trained", 0)
+
+    @property
+    def epochs_shared(self) -> int:
+        """Epochs that it would have had to train without others."""
+        return max(0, self.shared.get("needed", 0) - self.shared.get("trained", 0))
 
     def last_record(self) -> Record:
         """Return the record of the last epoch trained, or an empty one."""
@@ -112,12 +125,13 @@ class CellView:
 
     def epochs_trained(self) -> int:
         """Return how many epochs the trials that ended were trained."""
-        return sum(trial.epochs for trial in self.in_state("COMPLETE", "PRUNED", "FAIL"))
+        return sum(trial.epochs_trained for trial in self.in_state("COMPLETE", "PRUNED", "FAIL"))
 
     def epochs_saved(self) -> int:
-        """Return how many epochs of the budget were not spent since their trials were stopped."""
+        """Return how many epochs were not trained: their trials were stopped, or others had trained them."""
         budget = self.cell.base.training.epochs
-        return sum(budget - trial.epochs for trial in self.in_state("PRUNED"))
+        stopped = sum(budget - trial.epochs for trial in self.in_state("PRUNED"))
+        return stopped + sum(trial.epochs_shared for trial in self.trials)
 
     def _order(self, trial: TrialView) -> float:
         if trial.value is None:
@@ -160,10 +174,11 @@ def trial_view(cell: Cell, trial: FrozenTrial, study_path: Path) -> TrialView:
         state=trial.state.name,
         values=decode(cell.space, trial.params),
         value=trial.value if trial.state.name == "COMPLETE" else last,
-        origin=trial.user_attrs.get("origin", "searcher"),
+        origin=trial.user_attrs.get("origin", "searcher" if cell.space else "seed"),
         reason=trial.user_attrs.get("reason"),
         folder=study_path / "cells" / cell.name / f"{trial.number:05d}",
         reported=max(seen, default=0),
+        shared=trial.user_attrs.get("shared_epochs", {}),
         started=trial.datetime_start,
         ended=trial.datetime_complete,
     )

@@ -23,11 +23,16 @@ def _by_epoch(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(match[1]), path) for match, path in found if match)
 
 
-def save_checkpoint(folder: Path, epoch: int, state: dict[str, Any]) -> None:
-    """Store the state after ``epoch`` finished epochs; the newest `KEPT` checkpoints are kept."""
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    """Store a state whole or not at all."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    write_atomically(folder / f"checkpoint-{epoch:06d}.pt", buffer.getvalue())
+    write_atomically(path, buffer.getvalue())
+
+
+def save_checkpoint(folder: Path, epoch: int, state: dict[str, Any]) -> None:
+    """Store the state after ``epoch`` finished epochs; the newest `KEPT` checkpoints are kept."""
+    save_state(folder / f"checkpoint-{epoch:06d}.pt", state)
     for _, old in _by_epoch(folder)[:-KEPT]:
         old.unlink(missing_ok=True)
 
@@ -43,10 +48,23 @@ def _whole(path: Path) -> io.BytesIO:
     return content
 
 
-def newest_checkpoint(folder: Path, before: int | None = None) -> dict[str, Any] | None:
-    """Return the newest state that loads, or None; a broken one is skipped for the one before it.
+def load_state(path: Path) -> dict[str, Any] | None:
+    """Return a stored state, or None when it is not there or damaged.
 
     Only tensors and plain containers are read (``weights_only``): nothing in the folder can run code.
+    """
+    try:
+        state: dict[str, Any] = torch.load(_whole(path), map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # torch raises many kinds for a damaged archive
+        _log.warning("%s cannot be read (%s): it is passed over", path, error)
+        return None
+    return state
+
+
+def newest_checkpoint(folder: Path, before: int | None = None) -> dict[str, Any] | None:
+    """Return the newest state that loads, or None; a broken one is skipped for the one before it.
 
     Args:
         folder: the trial's.
@@ -55,14 +73,9 @@ def newest_checkpoint(folder: Path, before: int | None = None) -> dict[str, Any]
     for epoch, path in reversed(_by_epoch(folder)):
         if before is not None and epoch >= before:
             continue
-        try:
-            state: dict[str, Any] = torch.load(_whole(path), map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises many kinds for a damaged archive
-            _log.warning(
-                "checkpoint of epoch %d in %s cannot be read (%s): trying the one before", epoch, folder, error
-            )
-            continue
-        return state
+        state = load_state(path)
+        if state is not None:
+            return state
     return None
 
 

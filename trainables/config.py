@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from trainables.errors import unknown_name
+
+
+def _takes_bool(annotation: Any) -> bool:
+    """Tell whether a field may be true or false; pydantic would else take these for the numbers 1 and 0."""
+    return annotation in (bool, Any) or any(map(_takes_bool, get_args(annotation)))
 
 
 class Frozen(BaseModel):
@@ -20,9 +25,11 @@ class Frozen(BaseModel):
     @classmethod
     def _known_keys(cls, given: Any) -> Any:
         if isinstance(given, dict):
-            for key in given:
+            for key, value in given.items():
                 if key not in cls.model_fields:
                     raise unknown_name("key", str(key), cls.model_fields)
+                if isinstance(value, bool) and not _takes_bool(cls.model_fields[key].annotation):
+                    raise ValueError(f"`{key}` must not be true or false, got {str(value).lower()}")
         return given
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from trainables.composition import Hyperparameters, Plan, Problem
-from trainables.config import MethodConfig
+from trainables.config import MethodConfig, TrialConfig
 from trainables.errors import BadInput, unknown_name
 from trainables.families import (
     affinity,
@@ -13,6 +13,7 @@ from trainables.families import (
     plain,
     reshaped,
 )
+from trainables.lr_schedule import stage_start
 from trainables.method import Method
 
 METHODS: dict[str, Method] = {
@@ -71,6 +72,21 @@ def last_switch(config: MethodConfig) -> float:
     """Return the fraction of the epochs at which a method's last stage begins; 0 for a single stage."""
     method = method_named(config.name)
     return float(getattr(hyperparameters(config), method.deferral)) if method.deferral else 0.0
+
+
+def opening_of(config: TrialConfig) -> tuple[TrialConfig, int] | None:
+    """Return the training that a trial's first stages repeat and its number of epochs, or None."""
+    method = method_named(config.method.name)
+    if method.opening is None:
+        return None
+    opening = config.model_copy(update={"method": method.opening(hyperparameters(config.method))})
+    return opening, stage_start(last_switch(config.method), config.training.epochs)
+
+
+def reference_of(config: TrialConfig) -> TrialConfig | None:
+    """Return the whole training whose network a trial needs beside its own, or None."""
+    name = method_named(config.method.name).reference
+    return None if name is None else config.model_copy(update={"method": MethodConfig(name=name)})
 
 
 def build_plan(config: MethodConfig, problem: Problem) -> Plan:

@@ -14,14 +14,14 @@ from torch import Tensor
 
 from trainables.batch import Batch, EpochOrder, TransformContext
 from trainables.composition import Problem, Stage, StageStart
-from trainables.config import TrialConfig
+from trainables.config import MethodConfig, TrialConfig
 from trainables.data import Augmentation, Split, StudyData, resolve_augmentation
 from trainables.data.augment import BatchPipeline
 from trainables.device import autocast_dtype, keep_freed_memory, pick_device
 from trainables.evaluation import Evaluation, class_means, evaluate
 from trainables.finite import FiniteWatch, NonFiniteLoss
 from trainables.lr_schedule import learning_rate
-from trainables.methods import build_plan
+from trainables.methods import build_plan, method_named
 from trainables.metrics import from_confusion
 from trainables.models import build_backbone, check_image_shape
 from trainables.network import Network
@@ -33,8 +33,15 @@ from trainables.updates import Step
 State = dict[str, Any]
 
 
-def _no_reference() -> Network:
-    raise RuntimeError("this training was built without a way to its reference network")
+def train_reference(config: TrialConfig, data: StudyData, device: torch.device) -> Network:
+    """Train, in memory, the network that `Method.reference` asks for; return it frozen, in evaluation mode."""
+    name = method_named(config.method.name).reference
+    assert name is not None, f"{config.method.name} names no reference"
+    with torch.random.fork_rng():
+        trainer = Trainer(config.model_copy(update={"method": MethodConfig(name=name)}), data, device)
+        while not trainer.finished:
+            trainer.run_epoch()
+    return trainer.network.requires_grad_(False).eval()
 
 
 class Trainer:
@@ -44,7 +51,8 @@ class Trainer:
         config: what to train; weights are drawn from its seed.
         data: what it names.
         device: where to; None picks one.
-        reference: returns the frozen network that `Method.reference` asks for; see `trainables.reference`.
+        reference: returns the frozen network that `Method.reference` asks for; None trains it for this training
+            alone. `trainables.shared_training` has one that is found again.
     """
 
     def __init__(
@@ -52,10 +60,11 @@ class Trainer:
         config: TrialConfig,
         data: StudyData,
         device: torch.device | None = None,
-        reference: Callable[[], Network] = _no_reference,
+        reference: Callable[[], Network] | None = None,
     ) -> None:
-        self.config, self.data, self._reference = config, data, reference
+        self.config, self.data = config, data
         self.device = device or pick_device()
+        self._reference = reference or partial(train_reference, config, data, self.device)
         self.epoch = 0
         self.evaluation: Evaluation | None = None
         self._posthoc_value: float | None = None
@@ -225,6 +234,7 @@ class Trainer:
         return {
             "fingerprint": self.config.fingerprint(),
             "epoch": self.epoch,
+            "parameters": [name for name, _ in self.network.named_parameters()],
             "backbone": self.network.backbone.state_dict(),
             "head": self.plan.head.state_dict(),
             "memory": self.memory.state_dict(),
@@ -249,4 +259,25 @@ class Trainer:
         for stage, kept in zip(self.plan.stages, state["updates"], strict=True):
             stage.update.load(copy.deepcopy(kept))
         self._posthoc_value = state["posthoc_value"]
+        self.epoch = int(state["epoch"])
+
+    def adopt(self, state: State) -> None:
+        """Begin where the training ended that the first stages repeat: `Method.opening`, of the same configuration.
+
+        Parameters are matched by name: a head may hold more than that of its opening, untouched until then.
+
+        Raises:
+            ValueError: the state holds a parameter that this network does not have.
+        """
+        self.network.backbone.load_state_dict(state["backbone"])
+        unknown = self.plan.head.load_state_dict(state["head"], strict=False).unexpected_keys
+        unknown += self.memory.load_state_dict(state["memory"], strict=False).unexpected_keys
+        if unknown:
+            raise ValueError(f"the state of the opening holds {', '.join(unknown)}, which this network does not have")
+        own = {name: index for index, (name, _) in enumerate(self.network.named_parameters())}
+        kept, names = copy.deepcopy(state["optimizer"]["state"]), state["parameters"]
+        groups = self.optimizer.state_dict()["param_groups"]
+        renumbered = {own[names[index]]: momentum for index, momentum in kept.items()}
+        self.optimizer.load_state_dict({"state": renumbered, "param_groups": groups})
+        self.plan.stages[0].update.load(copy.deepcopy(state["updates"][0]))
         self.epoch = int(state["epoch"])

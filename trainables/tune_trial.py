@@ -14,10 +14,11 @@ from ray import tune
 from trainables.checkpoints import newest_checkpoint, save_checkpoint
 from trainables.config import TrialConfig
 from trainables.data import load
-from trainables.device import device_name
+from trainables.device import device_name, pick_device
 from trainables.environment import describe_environment
 from trainables.finite import NonFiniteLoss
 from trainables.metrics import recall_per_class
+from trainables.shared_needs import SharedNeeds
 from trainables.train import Trainer
 from trainables.trial_folder import Record, TrialFolder
 
@@ -32,12 +33,14 @@ _MACHINE_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 class ImbalanceTrial(tune.Trainable):
     """One trial under Ray Tune.
 
-    Its configuration is ``{"trial": TrialConfig as JSON, "folder": path, "threads": n}``. Checkpoints are
-    written into the trial's own folder and not through Tune, so that whoever holds the folder can continue:
-    the same actor, another node, or a new driver after everything died.
+    Its configuration is ``{"trial": TrialConfig as JSON, "folder": path, "shared": path, "share_opening": bool,
+    "threads": n}``. Checkpoints are written into the trial's own folder and not through Tune, so that whoever holds
+    the folder can continue: the same actor, another node, or a new driver after everything died. What it shares
+    with other trials is trained first, an epoch a step, in the shared folder.
     """
 
     _trainer: Trainer | None
+    _needs: SharedNeeds | None
     _folder: TrialFolder
     _failure: str | None
     _record: Record | None
@@ -62,6 +65,8 @@ class ImbalanceTrial(tune.Trainable):
         trainer = self._trainer
         if trainer is not None and not trainer.finished:
             try:
+                if self._needs is not None and not self._needs.met():
+                    return {"shared_epoch": self._needs.advance(), "done": False}
                 self._run_epoch(trainer)
             except _LOST_CAUSES as error:
                 self._give_up(error)
@@ -71,25 +76,32 @@ class ImbalanceTrial(tune.Trainable):
                 return {"machine_fault": str(error), "done": True}
         if self._failure is not None or trainer is None:
             return {"failure": self._failure, "done": True}
-        return {"record": self._record, "done": trainer.finished}
+        spent = self._needs.spent() if self._needs is not None else {}
+        return {"record": self._record, "shared": spent, "done": trainer.finished}
 
     def _give_up(self, error: Exception) -> None:
-        self._failure, self._trainer = f"{type(error).__name__}: {error}", None
+        if self._needs is not None:
+            self._needs.release()
+        self._failure, self._trainer, self._needs = f"{type(error).__name__}: {error}", None, None
 
     def _begin(self, config: dict[str, Any]) -> None:
         torch.set_num_threads(int(config["threads"]))
-        self._trainer = self._failure = self._record = None
+        self._trainer = self._failure = self._record = self._needs = None
         self._saved_at = time.monotonic()
         self._folder = TrialFolder(Path(config["folder"]))
         trial = TrialConfig.model_validate(config["trial"])
+        data, device = load(trial.data), pick_device()
+        store, share = Path(config["shared"]), bool(config["share_opening"])
+        needs = SharedNeeds(trial, data, device, store, self._folder, share_opening=share)
         try:
-            trainer = Trainer(trial, load(trial.data))
+            trainer = Trainer(trial, data, device, needs.reference)
         except _LOST_CAUSES as error:
             self._give_up(error)
             return
         self._describe(trainer)
         self._continue(trainer)
-        self._trainer = trainer
+        needs.bind(trainer)
+        self._trainer, self._needs = trainer, needs
 
     def _continue(self, trainer: Trainer) -> None:
         state = newest_checkpoint(self._folder.path)
@@ -137,7 +149,9 @@ class ImbalanceTrial(tune.Trainable):
         )
 
     def _free(self) -> None:
-        self._trainer = None
+        if self._needs is not None:
+            self._needs.release()
+        self._trainer = self._needs = None
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -25,3 +25,4 @@ Address = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a stored study.")]
+NameOrNone = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Name of a stored study.")]

@@ -68,6 +68,11 @@ def space_entries() -> list[dict[str, Any]]:
     ]
 
 
+def unsearched_methods() -> list[str]:
+    """Return the methods that have nothing of their own to search."""
+    return [name for name, space in SPACES.items() if not space]
+
+
 def dataset_entries(data_dir: Path | None = None) -> list[dict[str, Any]]:
     """Return every data set: name, title, number of classes, where its images come from.
 

@@ -20,8 +20,14 @@ from trainables.tune_trial import ImbalanceTrial
 MakeTrial = Callable[..., TrialConfig]
 
 
-def _given(trial: TrialConfig, folder: Path) -> dict[str, Any]:
-    return {"trial": trial.model_dump(mode="json"), "folder": str(folder), "threads": 1}
+def _given(trial: TrialConfig, folder: Path, *, share: bool = False) -> dict[str, Any]:
+    return {
+        "trial": trial.model_dump(mode="json"),
+        "folder": str(folder),
+        "shared": str(folder.parent / "shared"),
+        "share_opening": share,
+        "threads": 1,
+    }
 
 
 def _timeless(record: dict[str, Any]) -> dict[str, str]:
@@ -46,7 +52,33 @@ def test_one_step_is_one_epoch_and_the_last_is_done(make_trial: MakeTrial, tmp_p
     results = _steps(ImbalanceTrial(_given(trial, tmp_path / "00000")))
     assert [result["done"] for result in results] == [False, False, True]
     assert [_timeless(result["record"]) for result in results] == _expected(trial)
-    assert all(result.keys() == {"record", "done"} for result in results)
+    assert all(result.keys() == {"record", "shared", "done"} for result in results)
+
+
+def test_a_shared_opening_is_trained_first_and_its_epochs_are_in_the_folder(
+    make_trial: MakeTrial, tmp_path: Path
+) -> None:
+    trial = make_trial("ldam-drw", epochs=5)
+    expected = _expected(trial)
+    for number, trained in (("00000", 4), ("00001", 0)):
+        results = _steps(ImbalanceTrial(_given(trial, tmp_path / number, share=True)))
+        assert results[:-1] == [{"shared_epoch": 1, "done": False}] * trained
+        assert _timeless(results[-1]["record"]) == expected[-1]
+        assert results[-1]["shared"] == {"adopted": 4, "needed": 4, "trained": trained}
+        records = [
+            {key: value for key, value in _timeless(record).items() if key != "shared"}
+            for record in TrialFolder(tmp_path / number).history()
+        ]
+        assert records == expected
+
+
+def test_a_shared_opening_that_diverges_fails_the_trial_and_frees_the_lock(
+    make_trial: MakeTrial, tmp_path: Path
+) -> None:
+    trial = make_trial("ldam-drw", epochs=5, lr=1e30)
+    for number in ("00000", "00001"):
+        (result,) = _steps(ImbalanceTrial(_given(trial, tmp_path / number, share=True)))
+        assert result["failure"].startswith("NonFiniteLoss")
 
 
 def test_everything_of_a_trial_is_in_its_folder(make_trial: MakeTrial, tmp_path: Path) -> None:

@@ -1,0 +1,112 @@
+"""What one trial takes from shared trainings: its opening to begin from, the network it refers to."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import torch
+
+from trainables.config import TrialConfig
+from trainables.data import StudyData
+from trainables.methods import opening_of, reference_of
+from trainables.network import Network
+from trainables.shared_training import SharedTraining, shared_reference
+from trainables.train import Trainer
+from trainables.trial_folder import TrialFolder, write_atomically
+
+_POLL = 0.5
+"""Seconds that a step waits for what another process trains."""
+
+
+class SharedNeeds:
+    """Finds what a trial shares with others, or has it trained, an epoch at a time.
+
+    Args:
+        config: of the trial.
+        data: what it names.
+        device: where it trains.
+        store: the folder of all shared trainings.
+        folder: the trial's own; how much was shared is kept there.
+        share_opening: whether the opening is shared; one that no other trial has is better trained by the trial itself.
+    """
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        data: StudyData,
+        device: torch.device,
+        store: Path,
+        folder: TrialFolder,
+        *,
+        share_opening: bool = True,
+    ) -> None:
+        opening, reference = opening_of(config) if share_opening else None, reference_of(config)
+        self._opening = None if opening is None else SharedTraining(store, *opening, data, device)
+        epochs = config.training.epochs
+        self._reference = None if reference is None else SharedTraining(store, reference, epochs, data, device)
+        self._missing = [shared for shared in (self._opening, self._reference) if shared is not None]
+        self._needed = sum(shared.until for shared in self._missing)
+        self._folder = folder
+        self._trained = self._read_trained()
+
+    def bind(self, trainer: Trainer) -> None:
+        """Say whose needs these are; a training that is under way needs no opening any more."""
+        self._trainer = trainer
+        if trainer.epoch > 0 and self._opening is not None:
+            self._missing.remove(self._opening)
+
+    def reference(self) -> Network:
+        """Return the frozen network that the trial refers to."""
+        assert self._reference is not None
+        return shared_reference(self._reference)
+
+    def met(self) -> bool:
+        """Take in all that is there; tell whether nothing is missing any more."""
+        while self._missing:
+            shared = self._missing[0]
+            state = shared.state()
+            if state is None:
+                return False
+            if shared is self._opening:
+                for record in shared.records():
+                    self._folder.append_epoch({**record, "shared": True})
+                self._trainer.adopt(state)
+            shared.release()
+            self._missing.pop(0)
+        return True
+
+    def advance(self) -> int:
+        """Train an epoch of what is missing, or wait a moment for whoever trains it; return the epochs trained."""
+        shared = self._missing[0]
+        if not shared.acquire():
+            time.sleep(_POLL)
+            return 0
+        if shared.state() is None:  # not finished by another between the look and the lock
+            shared.run_epoch()
+            self._trained += 1
+            write_atomically(self._place, json.dumps({"trained": self._trained}).encode(), durable=False)
+        return 1
+
+    def spent(self) -> dict[str, int]:
+        """Return how many epochs the trial took over, how many it needed of shared trainings and trained of them."""
+        if not self._needed:
+            return {}
+        adopted = self._opening.until if self._opening is not None else 0
+        return {"adopted": adopted, "needed": self._needed, "trained": self._trained}
+
+    def release(self) -> None:
+        """Let other processes have what this one trains."""
+        for shared in self._missing:
+            shared.release()
+
+    @property
+    def _place(self) -> Path:
+        return self._folder.path / "shared.json"
+
+    def _read_trained(self) -> int:
+        try:
+            return int(json.loads(self._place.read_bytes())["trained"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0

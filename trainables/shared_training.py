@@ -1,0 +1,142 @@
+"""Trainings that several trials need the same of: trained once, kept beside the studies, found again.
+
+A method with stages repeats, up to its last switch, the training of a simpler method (its `Method.opening`), and
+some need a whole training of another (their `Method.reference`). Both are a `TrialConfig` and a number of epochs.
+Everything that determines such a training names its folder; states wanted of it are pinned there under their epoch.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from trainables.checkpoints import load_state, newest_checkpoint, remove_checkpoints, save_checkpoint, save_state
+from trainables.config import TrialConfig
+from trainables.data import StudyData
+from trainables.device import autocast_dtype, device_name
+from trainables.environment import code_fingerprint
+from trainables.network import Network
+from trainables.train import State, Trainer
+from trainables.trial_folder import Record, TrialFolder
+
+_POLL = 0.2
+"""Seconds between two looks for what another process trains."""
+
+
+class SharedTraining:
+    """One training under a shared folder, run by whichever process holds its lock.
+
+    Args:
+        store: the folder of all shared trainings.
+        config: what is trained.
+        until: the epoch whose state is wanted.
+        data: what the configuration names.
+        device: where it is trained.
+    """
+
+    def __init__(self, store: Path, config: TrialConfig, until: int, data: StudyData, device: torch.device) -> None:
+        self.config, self.until, self.data, self.device = config, until, data, device
+        self._identity = _identity(config, data, device)
+        self.path = store / hashlib.sha256(json.dumps(self._identity, sort_keys=True).encode()).hexdigest()[:32]
+        self._folder = TrialFolder(self.path)
+        self._lock: IO[bytes] | None = None
+        self._trainer: Trainer | None = None
+        self._saved_at = 0.0
+
+    def state(self) -> State | None:
+        """Return the state wanted, or None while it is not there; a damaged one is as good as none."""
+        return load_state(self._pin)
+
+    def records(self) -> list[Record]:
+        """Return the records of the epochs up to the one wanted."""
+        return [record for record in self._folder.history() if record["epoch"] <= self.until]
+
+    @property
+    def _pin(self) -> Path:
+        return self.path / f"state-{self.until:06d}.pt"
+
+    def acquire(self) -> bool:
+        """Take the training on, unless another process has; the kernel frees it when its holder dies."""
+        if self._lock is not None:
+            return True
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = (self.path / "lock").open("ab")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            return False
+        self._lock = lock
+        return True
+
+    def release(self) -> None:
+        """Let another process have it."""
+        self._trainer = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def run_epoch(self) -> Record:
+        """Train the next epoch, holding the lock; the last one pins the state."""
+        trainer = self._trainer = self._trainer or self._begin()
+        record = trainer.run_epoch()
+        self._folder.append_epoch(record)
+        if trainer.epoch >= self.until:
+            save_state(self._pin, trainer.state())
+            remove_checkpoints(self.path)
+        elif time.monotonic() - self._saved_at >= self.config.training.checkpoint_seconds:
+            save_checkpoint(self.path, trainer.epoch, trainer.state())
+            self._saved_at = time.monotonic()
+        return record
+
+    def _begin(self) -> Trainer:
+        trainer = Trainer(self.config, self.data, self.device)
+        self._folder.write_config({"trial": self.config.model_dump(mode="json"), "identity": self._identity})
+        found = [newest_checkpoint(self.path), *map(load_state, sorted(self.path.glob("state-*.pt")))]
+        before = [state for state in found if state is not None and state["epoch"] < self.until]
+        if before:
+            trainer.load(max(before, key=lambda state: int(state["epoch"])))
+        self._saved_at = time.monotonic()
+        return trainer
+
+
+def _identity(config: TrialConfig, data: StudyData, device: torch.device) -> dict[str, Any]:
+    """Return everything that determines a training's numbers."""
+    precision = autocast_dtype(config.training.precision, device)
+    return {
+        "trial": config.fingerprint(),
+        "data": data.fingerprint,
+        "code": code_fingerprint(),
+        "torch": torch.__version__,
+        "device": device_name(device),
+        "threads": torch.get_num_threads() if device.type == "cpu" else None,
+        "precision": str(precision),
+    }
+
+
+def shared_reference(shared: SharedTraining) -> Network:
+    """Return the frozen network of a shared training, in evaluation mode; trained here if it is not there."""
+    with torch.random.fork_rng():
+        state = wait_for(shared)
+        trainer = Trainer(shared.config, shared.data, shared.device)
+    trainer.load(state)
+    return trainer.network.requires_grad_(False).eval()
+
+
+def wait_for(shared: SharedTraining) -> State:
+    """Return the state of a shared training: found, awaited from another process, or trained here."""
+    try:
+        while (state := shared.state()) is None:
+            if not shared.acquire():
+                time.sleep(_POLL)
+            elif shared.state() is None:  # not finished by another between the look and the lock
+                shared.run_epoch()
+        return state
+    finally:
+        shared.release()
