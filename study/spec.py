@@ -71,8 +71,9 @@ class DataSpec(Frozen):
     dataset: str
     label: str | None = Field(None, pattern=STUDY_NAME)
     data_dir: str | None = None
+    image_size: int | None = Field(None, ge=1, le=4096)
     profiles: tuple[ProfileSpec, ...] = Field(min_length=1)
-    protocol: Literal["holdout", "m2m", "test-select"] = "holdout"
+    protocol: Literal["holdout", "published", "m2m", "test-select"] = "holdout"
     validation_fraction: float = Field(0.1, gt=0, lt=1)
     label_noise: float = Field(0.0, ge=0, lt=1)
     subset_seed: int = Field(0, ge=0)

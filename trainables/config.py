@@ -65,8 +65,10 @@ class DataConfig(Frozen):
     """Which images a trial sees.
 
     Attributes:
-        dataset: a name of ``study datasets``, or a folder of Parquet files under ``data_dir``.
-        data_dir: where Parquet folders stand; None means the environment's STUDY_DATA_DIR.
+        dataset: a name of ``study datasets``, or a folder under ``data_dir`` (docs/data.md).
+        data_dir: where folders of data sets stand; None means the environment's STUDY_DATA_DIR.
+        image_size: height and width in pixels that images are scaled and cropped to as they are decoded; None
+            leaves them, and they must have one size.
         protocol: where validation images come from; see docs/protocol.md.
         validation_fraction: share of each class held out, of train (``holdout``) or test (``m2m``).
         label_noise: share of training labels replaced by another class drawn uniformly.
@@ -77,8 +79,9 @@ class DataConfig(Frozen):
 
     dataset: str
     data_dir: str | None = None
+    image_size: int | None = Field(None, ge=1, le=4096)
     profile: ProfileConfig = ProfileConfig()
-    protocol: Literal["holdout", "m2m", "test-select"] = "holdout"
+    protocol: Literal["holdout", "published", "m2m", "test-select"] = "holdout"
     validation_fraction: float = Field(0.1, gt=0, lt=1)
     label_noise: float = Field(0.0, ge=0, lt=1)
     subset_seed: int = Field(0, ge=0)

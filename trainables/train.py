@@ -16,7 +16,7 @@ from torch import Tensor
 from trainables.batch import Batch, EpochOrder, TransformContext
 from trainables.composition import Problem, Stage, StageStart
 from trainables.config import MethodConfig, TrialConfig
-from trainables.data import Augmentation, Split, StudyData, default_augmentation
+from trainables.data import Augmentation, Split, StudyData, resolve_augmentation
 from trainables.data.augment import BatchPipeline
 from trainables.data.streaming import open_pipeline
 from trainables.device import autocast_dtype, keep_freed_memory, pick_device
@@ -25,7 +25,7 @@ from trainables.finite import FiniteWatch, NonFiniteLoss
 from trainables.lr_schedule import learning_rate
 from trainables.methods import build_plan, method_named
 from trainables.metrics import from_confusion
-from trainables.models import build_backbone
+from trainables.models import build_backbone, check_image_shape
 from trainables.models.weights import load_weights
 from trainables.network import Network
 from trainables.objective import batch_objective
@@ -75,8 +75,9 @@ class Trainer:
         if self.device.type == "cpu":
             keep_freed_memory()
         torch.manual_seed(derive_seed(config.seed, 0, "weights"))
-        channels, size = data.train.images.shape[1:3]
-        backbone = build_backbone(config.model.name, int(channels), int(size))
+        channels, height, width = (int(size) for size in data.train.images.shape[1:])
+        check_image_shape(config.model.name, (channels, height, width))
+        backbone = build_backbone(config.model.name, channels, height)
         if config.model.weights is not None:
             load_weights(backbone, Path(config.model.weights))
         self.plan = build_plan(config.method, Problem(data.class_counts.to(self.device), backbone.feature_dim))
@@ -88,7 +89,9 @@ class Trainer:
             config.training.compile,
         )
         self.memory = self.plan.memory.to(self.device) if self.plan.memory is not None else torch.nn.Module()
-        self.batches = self._pipeline(data.train, self._augmentation(int(channels), int(size)))
+        wanted = config.training.augmentation
+        augmentation = resolve_augmentation(wanted, config.data.dataset, (channels, height, width))
+        self.batches = self._pipeline(data.train, augmentation)
         self.validation = self._pipeline(data.validation)
         parameters = list(self.network.parameters())
         self.optimizer = torch.optim.SGD(
@@ -101,10 +104,6 @@ class Trainer:
         )
         for stage in self.plan.stages:
             stage.update.prepare(parameters, config.training)
-
-    def _augmentation(self, channels: int, size: int) -> Augmentation:
-        chosen = self.config.training.augmentation
-        return default_augmentation(self.config.data.dataset, channels, size) if chosen == "auto" else chosen
 
     def _pipeline(self, split: Split, augmentation: Augmentation = "none") -> BatchPipeline:
         return open_pipeline(

@@ -17,7 +17,7 @@ Overrides = Annotated[
 ]
 DataDir = Annotated[
     Path | None,
-    typer.Option("--data-dir", help="Folder of Parquet data sets [default: $STUDY_DATA_DIR]."),
+    typer.Option("--data-dir", help="Folder of data sets [default: $STUDY_DATA_DIR]."),
 ]
 Address = Annotated[
     str | None,

@@ -26,7 +26,7 @@ def train(
     kind: Annotated[str, typer.Option(help="long_tail, step, fraction or natural.")] = "long_tail",
     ratio: Annotated[float, typer.Option(help="Imbalance ratio, at least 1.")] = 100.0,
     minority: Annotated[str, typer.Option(help="last, first, odd or even classes.")] = "last",
-    protocol: Annotated[str, typer.Option(help="holdout, m2m or test-select.")] = "holdout",
+    protocol: Annotated[str, typer.Option(help="holdout, published, m2m or test-select.")] = "holdout",
     model: Annotated[str, typer.Option(help="A network.")] = "resnet32",
     weights: Annotated[str | None, typer.Option(help="File of weights that the network begins from.")] = None,
     preset: Annotated[str, typer.Option(help="A preset of the method.")] = "recommended",
@@ -39,6 +39,7 @@ def train(
     augmentation: Annotated[str, typer.Option(help="auto, none, crop, crop-flip or resized-crop-flip.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     label_noise: Annotated[float, typer.Option(help="Share of wrong training labels.")] = 0.0,
+    image_size: Annotated[int | None, typer.Option(help="Scale and crop images to so many pixels.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, order and augmentation.")] = 0,
     test: Annotated[bool, typer.Option(help="Evaluate on the test images at the end.")] = False,
     verify: Annotated[
@@ -61,6 +62,7 @@ def train(
         {
             "data": {
                 "dataset": dataset,
+                "image_size": image_size,
                 "profile": {"kind": kind, "minority": minority} | ({} if kind == "natural" else {"ratio": ratio}),
                 "protocol": protocol,
                 "label_noise": label_noise,

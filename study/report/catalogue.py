@@ -8,12 +8,20 @@ from typing import Any
 from search_spaces import SPACES, Choices, Dimension
 from trainables.config import DataConfig, MethodConfig
 from trainables.data import DATASETS
+from trainables.data.locate import FolderKind, folder_datasets
 from trainables.data.locate import data_dir as data_folder
-from trainables.data.locate import parquet_datasets
+from trainables.data.parquet_folder import holds_vectors, schema_of
+from trainables.errors import BadInput
 from trainables.method import Method
 from trainables.methods import METHODS, hyperparameters
 
 _BUILT_IN = {"scikit-learn": "built in", "torchvision": "downloaded when first used"}
+_FOLDERS: dict[FolderKind, str] = {
+    "parquet": "Parquet images",
+    "lists": "list files",
+    "celeba": "CelebA-5",
+    "folders": "class folders",
+}
 
 
 def method_entries() -> list[dict[str, Any]]:
@@ -69,23 +77,35 @@ def dataset_entries(data_dir: Path | None = None) -> list[dict[str, Any]]:
     """Return every data set: name, title, number of classes, where its images come from.
 
     Args:
-        data_dir: folder of Parquet data sets; None means STUDY_DATA_DIR.
+        data_dir: folder of data sets; None means STUDY_DATA_DIR.
 
     Raises:
         BadInput: the folder does not exist.
     """
     root = data_folder(DataConfig(dataset="digits", data_dir=None if data_dir is None else str(data_dir)))
-    folders = parquet_datasets(root)
+    folders = folder_datasets(root)
     names = list(dict.fromkeys([*DATASETS, *folders]))
     return [
         {
             "name": name,
             "title": DATASETS[name].title if name in DATASETS else "",
             "classes": DATASETS[name].classes if name in DATASETS else None,
-            "source": f"Parquet in {root}" if name in folders else _BUILT_IN[DATASETS[name].source],
+            "source": _folder_source(root / name, folders[name])
+            if root is not None and name in folders
+            else _BUILT_IN[DATASETS[name].source],
         }
         for name in names
     ]
+
+
+def _folder_source(folder: Path, kind: FolderKind) -> str:
+    said = _FOLDERS[kind]
+    if kind == "parquet":
+        try:
+            said = "Parquet vectors" if holds_vectors(schema_of(folder / "train.parquet")) else said
+        except BadInput:
+            said = "Parquet, damaged"
+    return f"{said} in {folder}"
 
 
 def methods_markdown() -> str:

@@ -12,6 +12,7 @@ from rich.console import Console
 from study.cells import expand
 from study.preflight import check_data, check_places, check_resources
 from study.spec import RecordsSpec, ResourcesSpec, StudySpec
+from tests.trainables.data.written_sets import write_celeba, write_vector_folder
 from trainables.data import load
 from trainables.errors import BadInput
 
@@ -79,6 +80,24 @@ def test_images_too_small_for_the_network_are_named(
     spec = make_spec("data.0.dataset=dots", "data.0.profiles.0.ratio=2", f"data.0.data_dir={tmp_path}")
     with pytest.raises(BadInput, match=r"my\.yaml: model: `image_size` must be at least 8 pixels, got 4"):
         _checked(spec)
+
+
+def test_vectors_name_the_networks_and_augmentation_that_fit(make_spec: MakeSpec, tmp_path: Path) -> None:
+    write_vector_folder(tmp_path / "texts")
+    data = ("data.0.dataset=texts", "data.0.profiles.0.ratio=2", f"data.0.data_dir={tmp_path}")
+    assert list(_checked(make_spec(*data))[0]) == ["texts/long_tail-2"]
+    with pytest.raises(BadInput, match=r"my\.yaml: model: .*; feature vectors need one of: mlp, mlp-2-layer"):
+        _checked(make_spec(*data, "model=resnet20"))
+    with pytest.raises(BadInput, match=r"my\.yaml: training\.augmentation: `augmentation` crop needs images"):
+        _checked(make_spec(*data, "training.augmentation=crop"))
+
+
+def test_an_image_size_reaches_the_data(make_spec: MakeSpec, tmp_path: Path) -> None:
+    write_celeba(tmp_path / "faces")
+    data = ("data.0.dataset=faces", "data.0.profiles.0.ratio=2", f"data.0.data_dir={tmp_path}")
+    with pytest.raises(BadInput, match=r"my\.yaml: model: mlp needs square images, got 24 x 18 pixels .*`image_size`"):
+        _checked(make_spec(*data))
+    assert list(_checked(make_spec(*data, "data.0.image_size=16"))[0]) == ["faces/long_tail-2"]
 
 
 def test_a_trial_must_fit_the_machine() -> None:

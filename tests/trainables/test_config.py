@@ -28,7 +28,7 @@ MakeTrial = Callable[..., TrialConfig]
         (DataConfig, {"dataset": "digits", "label_noise": -0.1}, "greater than or equal to 0"),
         (DataConfig, {"dataset": "digits", "label_noise": 1}, "less than 1"),
         (DataConfig, {"dataset": "digits", "subset_seed": -1}, "greater than or equal to 0"),
-        (DataConfig, {"dataset": "digits", "protocol": "hold-out"}, "'holdout', 'm2m' or 'test-select'"),
+        (DataConfig, {"dataset": "digits", "protocol": "hold-out"}, "'holdout', 'published', 'm2m' or 'test-select'"),
         (DataConfig, {}, "Field required"),
         (ScheduleConfig, {"milestones": [0.9, 0.8]}, "must rise within (0, 1), got [0.9, 0.8]"),
         (ScheduleConfig, {"milestones": [0.5, 0.5]}, "must rise within (0, 1)"),

@@ -281,6 +281,7 @@ BASE = {
     "seed": 0,
 }
 CHANGES: dict[str, Any] = {
+    "data.image_size": 10,
     "data.profile.kind": "fraction",
     "data.profile.ratio": 5.0,
     "data.profile.minority": "odd",

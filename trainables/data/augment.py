@@ -46,9 +46,13 @@ class BatchPipeline:
     ``index_select`` among overlapping windows: ten times as fast as indexing by image, row and column.
     Nothing here waits for the device.
 
+    Attributes:
+        labels: int64 (N,), on the device.
+        full_scale: the brightest pixel value, 255; None for vectors, which have no bounds.
+
     Args:
-        split: uint8 images (N, C, H, W) and labels (N,), anywhere.
-        mean: per channel, of pixels in [0, 1], (C,).
+        split: uint8 images (N, C, H, W), or float32 vectors (N, D, 1, 1), and labels (N,), anywhere.
+        mean: per channel, of pixels in [0, 1] or of features as they are, (C,).
         std: likewise, > 0.
         augmentation: ``none``, ``crop``, ``crop-flip`` or ``resized-crop-flip``; ``auto`` is resolved before.
         device: where images and labels stay.
@@ -68,6 +72,7 @@ class BatchPipeline:
         padding: int = 4,
     ) -> None:
         self.labels = split.labels.to(device)
+        self.full_scale = 255 if split.images.dtype == torch.uint8 else None
         self.padding = padding if augmentation in ("crop", "crop-flip") else 0
         self.flipping = augmentation in ("crop-flip", "resized-crop-flip")
         self.resizing = augmentation == "resized-crop-flip"
@@ -113,7 +118,7 @@ class BatchPipeline:
             flips: bool (B,) of `Draws`, on the device; None mirrors nothing. Used where images are flipped alone.
 
         Returns:
-            uint8 (B, C, H, W).
+            (B, C, H, W) of the split's type: uint8, or float32 for vectors.
         """
         starts = indices * self._image_step
         if self.padding and offsets is None:
@@ -130,10 +135,10 @@ class BatchPipeline:
         return images.permute(0, 3, 1, 2) if self.channels_last else images
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """Compute (pixels / 255 - mean) / std.
+        """Compute (pixels / 255 - mean) / std, for vectors (features - mean) / std.
 
         Args:
-            pixels: (B, C, H, W), uint8 or float, in 0..255.
+            pixels: (B, C, H, W), uint8 or float, in 0..255; features have no bounds.
 
         Returns:
             float32 (B, C, H, W), in memory as ``channels_last`` says.
@@ -172,7 +177,7 @@ class BatchPipeline:
     def _affine(self, mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Tensor]:
         # In float64, rounded once: one multiply-add then stays within 1e-6 of dividing and subtracting.
         wide = torch.tensor([list(mean), list(std)], dtype=torch.float64)
-        scale, shift = self._per_pixel(1 / (255 * wide[1])), self._per_pixel(-wide[0] / wide[1])
+        scale, shift = self._per_pixel(1 / ((self.full_scale or 1) * wide[1])), self._per_pixel(-wide[0] / wide[1])
         return scale.to(self.labels.device), shift.to(self.labels.device)
 
     def _per_pixel(self, values: Tensor) -> Tensor:
