@@ -8,10 +8,13 @@ from trainables.composition import Hyperparameters, Plan, Problem
 from trainables.config import MethodConfig, TrialConfig
 from trainables.errors import BadInput, unknown_name
 from trainables.families import (
+    adjusted,
     affinity,
+    influence,
     margin,
     plain,
     reshaped,
+    reweighted,
 )
 from trainables.lr_schedule import stage_start
 from trainables.method import Method
@@ -25,6 +28,17 @@ METHODS: dict[str, Method] = {
     "ldam": margin.LDAM,
     "ldam-drw": margin.LDAM_DRW,
     "affinity": affinity.AFFINITY,
+    "rw": reweighted.RW,
+    "cb-rw": reweighted.CB_RW,
+    "drw": reweighted.DRW,
+    "drs": reweighted.DRS,
+    "lmsce": adjusted.LMSCE,
+    "logit-adjustment": adjusted.LOGIT_ADJUSTMENT,
+    "vs": adjusted.VS,
+    "las": adjusted.LAS,
+    "equalization-v2": influence.EQUALIZATION_V2,
+    "ib": influence.IB,
+    "ib-focal": influence.IB_FOCAL,
 }
 
 

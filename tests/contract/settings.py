@@ -8,3 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 UNDER: dict[tuple[str, str], dict[str, Any]] = {}
+
+# methods that count a part of their loss as a constant: their gradient is right where it differs from the derivative
+STOPS_GRADIENT = {"ib", "ib-focal"}

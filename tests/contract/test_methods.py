@@ -11,6 +11,7 @@ from torch import Tensor
 from search_spaces import SPACES
 from study.cells import Cell
 from study.spec import StudySpec
+from tests.contract.settings import STOPS_GRADIENT
 from trainables.composition import EVERYTHING, Outputs, Plan, Problem
 from trainables.config import MethodConfig, TrialConfig
 from trainables.data import load
@@ -117,6 +118,8 @@ def test_renamed_classes_give_the_same_losses(name: str) -> None:
 
 
 def test_gradients_are_right_in_float64(name: str) -> None:
+    if name in STOPS_GRADIENT:
+        pytest.skip("a part of the loss is a constant to the gradient: see the tests of the loss")
     plan = _plan(name)
     labels = torch.tensor([0, 1, 2, 3, 3])
     features = torch.randn(5, DIM, dtype=torch.float64, requires_grad=True)

@@ -16,8 +16,13 @@ from trainables.losses.affinity import affinity_margin_loss
 from trainables.losses.balanced_softmax import balanced_softmax_loss
 from trainables.losses.complement import complement_cross_entropy, complement_entropy
 from trainables.losses.cross_entropy import cross_entropy
+from trainables.losses.equalization import equalization_loss, equalization_weights
 from trainables.losses.focal import focal_loss
+from trainables.losses.influence import influence_balanced_loss
+from trainables.losses.label_smoothing import Spread, class_smoothing, label_aware_smoothing_loss
+from trainables.losses.large_margin import large_margin_cross_entropy
 from trainables.losses.margin import class_margins, enlarged_margin_loss, ldam_loss
+from trainables.losses.vector_scaling import logit_adjusted_loss, vector_scaling_loss
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]  # logits, labels, class counts
 
@@ -28,6 +33,20 @@ def _ldam(z: Tensor, y: Tensor, n: Tensor) -> Tensor:
 
 def _elm(z: Tensor, y: Tensor, n: Tensor) -> Tensor:
     return enlarged_margin_loss(z, y, margins=class_margins(n, 0.5).to(z.device), scale=10.0, lam=1.0)
+
+
+def _las(z: Tensor, y: Tensor, n: Tensor, spread: Spread) -> Tensor:
+    eps = class_smoothing(n, head=0.4, tail=0.1, shape="concave").to(z.device)
+    return label_aware_smoothing_loss(z, y, smoothing=eps, spread=spread)
+
+
+def _equalization(z: Tensor, y: Tensor, n: Tensor) -> Tensor:
+    ratio = (n / n.max()).to(z.device)
+    return equalization_loss(z, y, weights=equalization_weights(ratio, alpha=4.0, gamma=12.0, mu=0.8))
+
+
+def _influence(z: Tensor, y: Tensor, n: Tensor) -> Tensor:
+    return influence_balanced_loss(z.new_ones(len(z), 4), z, y, alpha=10.0, gamma=1.0, detach=False)
 
 
 SHIFT_INVARIANT: dict[str, Loss] = {
@@ -41,9 +60,16 @@ SHIFT_INVARIANT: dict[str, Loss] = {
     "ldam": _ldam,
     "elm": _elm,
     "balanced softmax": lambda z, y, n: balanced_softmax_loss(z, y, class_counts=n.to(z.device)),
+    "large margin": lambda z, y, n: large_margin_cross_entropy(z, y, lam=0.3),
+    "logit adjustment": lambda z, y, n: logit_adjusted_loss(z, y, class_counts=n.to(z.device), tau=1.5),
+    "label-aware smoothing": lambda z, y, n: _las(z, y, n, "wrong"),
+    "label-aware smoothing, all": lambda z, y, n: _las(z, y, n, "all"),
+    "influence": _influence,
 }
 LOSSES: dict[str, Loss] = {
     **SHIFT_INVARIANT,
+    "vector scaling": lambda z, y, n: vector_scaling_loss(z, y, class_counts=n.to(z.device), gamma=0.2, tau=1.2),
+    "equalization": _equalization,
     "affinity": lambda z, y, n: affinity_margin_loss(-z.abs() / 16, y, margin=0.75),
     "affinity mean": lambda z, y, n: affinity_margin_loss(-z.abs(), y, margin=0.1, average_over_classes=True),
 }
