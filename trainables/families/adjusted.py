@@ -115,7 +115,7 @@ LOGIT_ADJUSTMENT = Method(
 )
 VS = Method(
     "Vector scaling",
-    "Kini et al., 2021, eq 1",
+    "Kini et al., 2021, VS-loss",
     "CE(z/(n_max/n)^gamma + tau log prior, y); prediction by z",
     VectorScalingValues,
     vector_scaling,
@@ -123,7 +123,7 @@ VS = Method(
 )
 LAS = Method(
     "Label-aware smoothing",
-    "Zhong et al., 2021, eqs 5-6",
+    "Zhong et al., 2021, label-aware smoothing",
     "-(1 - eps_y) log p_y - eps_y/(K-1) sum over c != y of log p_c, eps a concave sine of n",
     LabelAwareValues,
     label_aware_smoothing,

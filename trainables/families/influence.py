@@ -102,7 +102,7 @@ def _balanced(values: InfluenceValues, problem: Problem, gamma: float, probabili
 
 EQUALIZATION_V2 = Method(
     "Equalization loss v2",
-    "Tan et al., 2021, eqs 3-7",
+    "Tan et al., 2021, EQL v2",
     "q_y BCE(z_y, 1) + sum over j != y of r_j BCE(z_j, 0), r_j = sigmoid(gamma (g_j - mu)), q_j = 1 + alpha (1 - r_j)",
     EqualizationValues,
     equalization,
@@ -111,7 +111,7 @@ EQUALIZATION_V2 = Method(
 )
 IB = Method(
     "Influence-balanced loss",
-    "Park et al., 2021, eqs 8-10",
+    "Park et al., 2021, IB loss",
     "CE(z, y), then w_y CE(z, y) alpha/(||p - onehot_y||_1 ||h||_1 + 1e-3), w proportional to 1/n",
     InfluenceValues,
     influence_balanced,
@@ -122,7 +122,7 @@ IB = Method(
 )
 IB_FOCAL = Method(
     "Influence-balanced focal loss",
-    "Park et al., 2021, eqs 8-10, released code",
+    "Park et al., 2021, IB loss in its focal form",
     "CE(z, y), then w_y (1 - p_y)^gamma CE(z, y) alpha/(||p - onehot_y||_1 ||h||_1 + 1e-3)",
     InfluenceFocalValues,
     influence_focal,

@@ -29,7 +29,7 @@ def equalization_weights(gradient_ratio: Tensor, *, alpha: float, gamma: float, 
         gamma: steepness.
         mu: ratio at which r is one half.
 
-    Source: Tan, Lu, Zhang, Yin and Li, 2021, eqs 5-7.
+    Source: Tan, Lu, Zhang, Yin and Li, 2021, the weights of EQL v2.
 
     >>> equalization_weights(torch.tensor([100.0, 0.8]), alpha=4.0, gamma=12.0, mu=0.8)
     SidedWeights(positive=tensor([1., 3.]), negative=tensor([1.0000, 0.5000]))
@@ -49,7 +49,7 @@ def equalization_loss(logits: Tensor, labels: Tensor, *, weights: SidedWeights) 
     Returns:
         Shape (B,), nats, at least 0; the sum over classes, not their mean.
 
-    Source: Tan, Lu, Zhang, Yin and Li, 2021, eq 3 and its weights; without the objectness branch of detection.
+    Source: Tan, Lu, Zhang, Yin and Li, 2021, EQL v2, without the objectness branch of detection.
 
     >>> once = SidedWeights(torch.ones(3), torch.ones(3))
     >>> equalization_loss(torch.zeros(1, 3), torch.tensor([0]), weights=once)  # 3 log 2

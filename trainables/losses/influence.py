@@ -43,7 +43,8 @@ def influence_balanced_loss(
     Raises:
         BadInput: alpha not above 0, or a negative gamma.
 
-    Source: Park, Lim, Jeon and Choi, 2021, eqs 8-10; the authors' released ``IBLoss`` and ``IB_FocalLoss``.
+    Source: Park, Lim, Jeon and Choi, 2021, the influence-balanced loss; the authors' released
+    ``IBLoss`` and ``IB_FocalLoss``.
 
     >>> h, z, y = torch.ones(1, 4), torch.zeros(1, 2), torch.tensor([0])
     >>> influence_balanced_loss(h, z, y, alpha=4.001)  # CE = log 2, ||p - onehot|| = 1, ||h|| = 4

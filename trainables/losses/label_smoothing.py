@@ -33,7 +33,7 @@ def class_smoothing(class_counts: Tensor, *, head: float, tail: float, shape: Sh
     Raises:
         BadInput: an eps outside [0, 1), or an unknown shape.
 
-    Source: Zhong, Cui, Liu and Jia, 2021 (MiSLAS), eq 6 and the two other forms of their appendix.
+    Source: Zhong, Cui, Liu and Jia, 2021 (MiSLAS), the concave form; the others as in their released code.
 
     >>> class_smoothing(torch.tensor([30, 20, 10]), head=0.4, tail=0.1, shape="concave")
     tensor([0.4000, 0.3121, 0.1000], dtype=torch.float64)
@@ -70,7 +70,8 @@ def label_aware_smoothing_loss(logits: Tensor, labels: Tensor, *, smoothing: Ten
     Raises:
         BadInput: an unknown spread.
 
-    Source: Zhong, Cui, Liu and Jia, 2021 (MiSLAS), eq 5; the authors' released ``LabelAwareSmoothing``.
+    Source: Zhong, Cui, Liu and Jia, 2021 (MiSLAS), label-aware smoothing; the authors' released
+    ``LabelAwareSmoothing``.
 
     >>> z, eps = torch.tensor([[2.0, 0.0, 0.0]]), torch.tensor([0.3, 0.1, 0.1])
     >>> label_aware_smoothing_loss(z, torch.tensor([0]), smoothing=eps, spread="wrong")

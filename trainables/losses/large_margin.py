@@ -26,7 +26,7 @@ def large_margin_cross_entropy(logits: Tensor, labels: Tensor, *, lam: float) ->
     Raises:
         BadInput: a negative lambda.
 
-    Source: Kobayashi, 2019, the regularised loss of section 2.
+    Source: Kobayashi, 2019, cross entropy with the large-margin regulariser.
 
     >>> import torch
     >>> z, y = torch.tensor([[0.0, 1.0, 0.0]]), torch.tensor([0])

@@ -42,7 +42,7 @@ def vector_scaling_loss(logits: Tensor, labels: Tensor, *, class_counts: Tensor,
     Returns:
         Shape (B,), nats, at least 0.
 
-    Source: Kini, Paraskevas, Oymak and Thrampoulidis, 2021, eq 1 without its weights omega.
+    Source: Kini, Paraskevas, Oymak and Thrampoulidis, 2021, the VS-loss without its weights omega.
 
     >>> counts, y = torch.tensor([4, 1]), torch.tensor([1])
     >>> vector_scaling_loss(torch.tensor([[0.0, 2.0]]), y, class_counts=counts, gamma=0.5, tau=0.0)  # z_1 is halved

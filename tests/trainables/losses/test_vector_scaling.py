@@ -15,7 +15,7 @@ LOGITS, LABELS, COUNTS = torch.from_numpy(Z), torch.from_numpy(Y), torch.from_nu
 
 
 def _vs(z: np.ndarray, y: int, gamma: float, tau: float) -> float:
-    """Kini et al., eq 1: -log(e^(Delta_y z_y + iota_y) / sum_k e^(Delta_k z_k + iota_k))."""
+    """Kini et al.: -log(e^(Delta_y z_y + iota_y) / sum_k e^(Delta_k z_k + iota_k))."""
     delta = [(n / N.max()) ** gamma for n in N]
     iota = [tau * np.log(n / N.sum()) for n in N]
     terms = [np.exp(delta[k] * z[k] + iota[k]) for k in range(len(z))]
