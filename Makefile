@@ -16,6 +16,8 @@ LOCK_ARGS ?=
 
 # Two processes that each start a thread per core would only wait for each other.
 test test-slow: export OMP_NUM_THREADS ?= 1
+# Where this is set, as in some containers, every process of a study would compile torch and Ray anew: 20 s each.
+unexport PYTHONDONTWRITEBYTECODE
 # Nothing here reports to anybody.
 export RAY_USAGE_STATS_ENABLED ?= 0
 export MLFLOW_DISABLE_TELEMETRY ?= true

@@ -2,12 +2,19 @@
 
 from search_spaces.adjusted import LAS, LMSCE, LOGIT_ADJUSTMENT, VS
 from search_spaces.affinity import AFFINITY
+from search_spaces.angular import FSLWF, GCL, MM_LDAM
 from search_spaces.dimension import Choices, Dimension, Range, Space
 from search_spaces.influence import EQUALIZATION_V2, IB, IB_FOCAL
-from search_spaces.margin import LDAM, LDAM_DRW
+from search_spaces.interpolation import SMOTE
+from search_spaces.margin import ELM, ELM_DRW, LDAM, LDAM_DRW
+from search_spaces.metric import CENTER, LIFTED, RANGE
+from search_spaces.mixing import MIXUP, MIXUP_DRW, REMIX
+from search_spaces.objectives import COT
+from search_spaces.offset import OFFSET
 from search_spaces.plain import NOTHING
 from search_spaces.reshaped import CCE, FOCAL
 from search_spaces.reweighted import CB_RW
+from search_spaces.sharpness import SAM, SAM_DRW
 
 SPACES: dict[str, Space] = {
     "erm": NOTHING,
@@ -18,6 +25,25 @@ SPACES: dict[str, Space] = {
     "ldam": LDAM,
     "ldam-drw": LDAM_DRW,
     "affinity": AFFINITY,
+    "mixup": MIXUP,
+    "mixup-drw": MIXUP_DRW,
+    "remix": REMIX,
+    "smote": SMOTE,
+    "cot": COT,
+    "sam": SAM,
+    "sam-drw": SAM_DRW,
+    "offset": OFFSET,
+    "empirical-offset": NOTHING,
+    "center": CENTER,
+    "range": RANGE,
+    "lifted": LIFTED,
+    "ldam-drs": LDAM,
+    "elm": ELM,
+    "elm-drw": ELM_DRW,
+    "mm-ldam": MM_LDAM,
+    "gcl": GCL,
+    "fslwf": FSLWF,
+    "cosen": NOTHING,
     "rw": NOTHING,
     "cb-rw": CB_RW,
     "drw": CB_RW,

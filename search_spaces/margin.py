@@ -2,8 +2,12 @@
 
 from search_spaces.dimension import Choices, Range, Space
 
+_BETA = Range(low=0.9, high=0.99999, scale="log-complement")
+
 LDAM: Space = {
     "max_margin": Range(low=0.1, high=1),
     "scale": Choices(choices=(10.0, 20.0, 30.0, 64.0)),
 }
-LDAM_DRW: Space = {**LDAM, "beta": Range(low=0.9, high=0.99999, scale="log-complement")}
+LDAM_DRW: Space = {**LDAM, "beta": _BETA}
+ELM: Space = {**LDAM, "lam": Range(low=0, high=1.2)}
+ELM_DRW: Space = {**ELM, "beta": _BETA}

@@ -45,6 +45,11 @@ class TrialBook:
         return self._deadline is not None and time.monotonic() >= self._deadline
 
     @property
+    def running(self) -> int:
+        """How many trials are trained now."""
+        return len(self._live)
+
+    @property
     def busy(self) -> bool:
         """Whether a trial is trained now, so that one may yet have to be handed out again."""
         return bool(self._live)

@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from study.commands import catalogue, doctor, running, stored, train
+from study.commands import catalogue, doctor, running, shared, stored, train
 from trainables.errors import BadInput
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command(name="show")(stored.show)
 app.command(name="record")(stored.record)
 app.command(name="export")(stored.export)
 app.command(name="ui")(stored.ui)
+app.command(name="shared")(shared.shared)
 app.command(name="train")(train.train)
 app.command(name="methods")(catalogue.methods)
 app.command(name="datasets")(catalogue.datasets)

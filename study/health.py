@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
+from trainables.data.locate import folder_datasets
+
 _PACKAGES = ("ray", "torch", "torchvision", "optuna", "mlflow", "pyarrow")
 _ROOM_NEEDED = 2 * 2**30
 
@@ -71,9 +73,9 @@ def _data(data_dir: Path | None) -> Finding:
     if not given:
         return Finding("data", "STUDY_DATA_DIR is not set; digits is built in, others are downloaded")
     folder = Path(given)
-    found = sorted(path.parent.name for path in folder.glob("*/train.parquet"))
+    found = folder_datasets(folder) if folder.is_dir() else {}
     if not found:
-        return Finding("data", f"{folder} holds no data set (NAME/train.parquet)", good=False)
+        return Finding("data", f"{folder} holds no data set (docs/data.md)", good=False)
     return Finding("data", f"{folder} holds {', '.join(found)}")
 
 

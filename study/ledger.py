@@ -61,6 +61,14 @@ def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
             return trial.suggest_categorical(name, distribution.choices)  # type: ignore[attr-defined]
 
 
+def _first_origin(cell: Cell) -> str:
+    """Name the setting of the first trial: its preset, and what the study's ranges do not hold of it."""
+    paper = cell.paper_values()
+    moved = [name for name, d in cell.space.items() if d.decode(d.encode(paper[name])) != paper[name]]
+    preset = cell.base.method.preset
+    return f"{preset}, {' and '.join(moved)} moved into the range" if moved else preset
+
+
 class CellLedger:
     """The trials of one cell."""
 
@@ -78,7 +86,7 @@ class CellLedger:
         if not self.trials():
             paper = cell.paper_values()
             first = {d.searched_name(name): d.encode(paper[name]) for name, d in cell.space.items()}
-            self._study.enqueue_trial(first, user_attrs={"origin": "paper"})
+            self._study.enqueue_trial(first, user_attrs={"origin": _first_origin(cell)})
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
         """Return the trials in these states, or all; not copies, not to be changed."""

@@ -13,10 +13,11 @@ from study.cells import Cell
 from study.records.store import tracking_uri
 from study.spec import RecordsSpec, ResourcesSpec, StudySpec
 from study.storage import open_storage
-from trainables.data import DataSummary, prepare
+from trainables.data import DataSummary, prepare, resolve_augmentation
 from trainables.errors import BadInput
 from trainables.metrics import from_confusion
-from trainables.models import check_backbone
+from trainables.models import check_image_shape
+from trainables.models.weights import check_weights
 
 
 def check_data(spec: StudySpec, cells: list[Cell], console: Console, *, source: str) -> dict[str, str]:
@@ -56,7 +57,11 @@ def _summary(spec: StudySpec, cell: Cell, source: str) -> DataSummary:
     try:
         summary = prepare(cell.base.data)
         place = "model"
-        check_backbone(spec.model.name, summary.image_shape[0], summary.image_shape[1])
+        check_image_shape(spec.model.name, summary.image_shape)
+        if spec.model.weights is not None:
+            check_weights(spec.model.name, *summary.image_shape[:2], Path(spec.model.weights))
+        place = "training.augmentation"
+        resolve_augmentation(spec.training.augmentation, cell.base.data.dataset, summary.image_shape)
     except BadInput as error:
         raise BadInput(f"{source}: {place}: {error}") from None
     return summary

@@ -70,7 +70,7 @@ class Progress:
 
     def _line(self) -> str:
         done, total = self._counts()
-        lines = [f"{done}/{total} trials, {self._time_left()} left"]
+        lines = [f"{done}/{total} trials{self._at_work()}, {self._time_left()} left"]
         for name, cell in self._ledger.cells.items():
             best = _best(cell)
             if best is not None and best != self._said.get(name):
@@ -94,11 +94,16 @@ class Progress:
                 "" if best is None else f"{best:.4f}",
             )
         done, total = self._counts()
-        return Group(table, Text(f"{done}/{total} trials, {self._time_left()} left"))
+        return Group(table, Text(f"{done}/{total} trials{self._at_work()}, {self._time_left()} left"))
 
     def _counts(self) -> tuple[int, int]:
         total = self._ledger.study.search.trials * len(self._ledger.cells)
         return total - self._ledger.remaining(), total
+
+    def _at_work(self) -> str:
+        """Say what goes on inside of trials: the first of them may take hours to end."""
+        book = self._book
+        return f", {book.running} running, {book.epochs_seen} epochs trained" if book and book.running else ""
 
     def _time_left(self) -> str:
         seen = self._book.epochs_seen if self._book else 0

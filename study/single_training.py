@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -21,10 +21,15 @@ from trainables.train import Trainer
 from trainables.trial_folder import Record, TrialFolder
 
 Say = Callable[[str], None]
+Extra = Callable[[Trainer], Callable[[Say], Record]]
+"""Checks what it needs before the training, and returns what is done after it."""
+
 _SHOWN = ("train_loss", "loss", "accuracy", "balanced_accuracy", "geometric_mean", "worst_recall")
 
 
-def train_once(config: TrialConfig, *, output: Path | None, with_test: bool, say: Say) -> Record:
+def train_once(
+    config: TrialConfig, *, output: Path | None, with_test: bool, say: Say, extras: Sequence[Extra] = ()
+) -> Record:
     """Train to the end of the budget.
 
     Args:
@@ -32,9 +37,10 @@ def train_once(config: TrialConfig, *, output: Path | None, with_test: bool, say
         output: folder of epochs and checkpoints, to continue from; None keeps nothing.
         with_test: evaluate on the test images at the end.
         say: prints a line.
+        extras: what else is done at the end; see `study.verifying` and `study.feature_plot`.
 
     Returns:
-        The last epoch's record, with ``test_...`` metrics beside it if asked for.
+        The last epoch's record, with ``test_...`` metrics and what the extras found beside it.
 
     Raises:
         BadInput: the data cannot be had, or the folder holds another training.
@@ -42,6 +48,7 @@ def train_once(config: TrialConfig, *, output: Path | None, with_test: bool, say
     prepare(config.data)
     data, device = load(config.data), pick_device()
     trainer = Trainer(config, data, device, _reference(config, data, device, output))
+    endings = [extra(trainer) for extra in extras]
     folder = _open(trainer, output) if output is not None else None
     say(
         f"{config.method.name} on {len(trainer.data.train.labels)} images of {config.data.dataset}, "
@@ -57,7 +64,11 @@ def train_once(config: TrialConfig, *, output: Path | None, with_test: bool, say
         if folder is not None:
             folder.append_epoch(record)
             save_checkpoint(folder.path, trainer.epoch, trainer.state())
-    return record | (_test(trainer, say) if with_test else {})
+    if with_test:
+        record |= _test(trainer, say)
+    for ending in endings:
+        record |= ending(say)
+    return record
 
 
 def _reference(

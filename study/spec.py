@@ -23,7 +23,7 @@ SEARCHABLE_TRAINING = ("lr", "weight_decay", "momentum")
 """Fields of `TrainingConfig` that a study may search beside the method's own."""
 
 _RESERVED = ("mlflow.db", "mlartifacts", "shared")
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
 def _one_or_many(given: Any) -> Any:
@@ -69,13 +69,15 @@ class DataSpec(Frozen):
     """A data set and the profiles it is studied under; the other fields as in `DataConfig`."""
 
     dataset: str
-    label: str | None = Field(None, pattern=_NAME)
+    label: str | None = Field(None, pattern=STUDY_NAME)
     data_dir: str | None = None
+    image_size: int | None = Field(None, ge=1, le=4096)
     profiles: tuple[ProfileSpec, ...] = Field(min_length=1)
-    protocol: Literal["holdout", "m2m", "test-select"] = "holdout"
+    protocol: Literal["holdout", "published", "m2m", "test-select"] = "holdout"
     validation_fraction: float = Field(0.1, gt=0, lt=1)
     label_noise: float = Field(0.0, ge=0, lt=1)
     subset_seed: int = Field(0, ge=0)
+    memory_budget_gb: float = Field(8.0, ge=0, allow_inf_nan=False)
 
     def configs(self) -> list[DataConfig]:
         """Return one `DataConfig` for every profile."""
@@ -95,7 +97,7 @@ class MethodSpec(Frozen):
     """
 
     name: str
-    label: str | None = Field(None, pattern=_NAME)
+    label: str | None = Field(None, pattern=STUDY_NAME)
     preset: str = "recommended"
     values: dict[str, Any] = Field(default_factory=dict)
     search: dict[str, Dimension] | None = None
@@ -184,7 +186,7 @@ class RecordsSpec(Frozen):
 class StudySpec(Frozen):
     """A whole study file."""
 
-    name: Annotated[str, AfterValidator(_not_reserved)] = Field(pattern=_NAME)
+    name: Annotated[str, AfterValidator(_not_reserved)] = Field(pattern=STUDY_NAME)
     question: str = ""
     seed: int = Field(0, ge=0)
     data: tuple[DataSpec, ...] = Field(min_length=1)

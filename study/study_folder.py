@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from study.checks import checked_spec
-from study.spec import StudySpec
+from study.spec import STUDY_NAME, StudySpec
 from study.yaml_file import read_yaml, write_yaml
 from trainables.errors import BadInput
 from trainables.trial_folder import write_atomically
@@ -27,11 +28,22 @@ def storage_root(given: Path | None) -> Path:
     return (given or Path(os.environ.get("STUDY_STORAGE", DEFAULT_STORAGE))).resolve()
 
 
+def stored_names(storage: Path) -> list[str]:
+    """Return the names of all stored studies."""
+    return sorted(path.parent.name for path in storage.glob("*/study.yaml"))
+
+
 class StudyFolder:
     """``<storage>/<name>``: everything of one study but its MLflow records."""
 
     def __init__(self, storage: Path, name: str) -> None:
-        """Name the folder; nothing is read or written."""
+        """Name the folder; nothing is read or written.
+
+        Raises:
+            BadInput: what cannot be a study's name, such as a path.
+        """
+        if not re.fullmatch(STUDY_NAME, name):
+            raise BadInput(f"a study's name must be letters, digits, '.', '_' or '-', at most 64, got '{name}'")
         self.storage, self.name = storage, name
         self.path = storage / name
 
@@ -80,7 +92,7 @@ class StudyFolder:
         return checked_spec(read_yaml(self.spec_path), overrides, source=str(self.spec_path))
 
     def _unknown(self) -> BadInput:
-        names = sorted(path.parent.name for path in self.storage.glob("*/study.yaml"))
+        names = stored_names(self.storage)
         near = get_close_matches(self.name, names, n=1)
         hint = f"; did you mean '{near[0]}'?" if near else "."
         return BadInput(f"no study '{self.name}' in {self.storage}{hint} Stored: {', '.join(names) or 'none'}")

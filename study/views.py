@@ -36,7 +36,8 @@ class TrialView:
         state: a name of `STATES`.
         values: searched values in their natural units.
         value: the study's metric at the end; the last one seen when the trial has no end or was stopped.
-        origin: what proposed the values: ``paper`` or ``searcher``.
+        origin: where the values came from: the name of a preset, ``searcher``, or ``seed`` of a cell in which
+            nothing is searched and trials differ by their seeds.
         reason: why it failed, or None.
         folder: its files.
         reported: epochs that the ledger heard of.
@@ -173,7 +174,7 @@ def trial_view(cell: Cell, trial: FrozenTrial, study_path: Path) -> TrialView:
         state=trial.state.name,
         values=decode(cell.space, trial.params),
         value=trial.value if trial.state.name == "COMPLETE" else last,
-        origin=trial.user_attrs.get("origin", "searcher"),
+        origin=trial.user_attrs.get("origin", "searcher" if cell.space else "seed"),
         reason=trial.user_attrs.get("reason"),
         folder=study_path / "cells" / cell.name / f"{trial.number:05d}",
         reported=max(seen, default=0),

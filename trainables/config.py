@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from trainables.errors import unknown_name
+from trainables.models.weights import content_of
+
+
+def _takes_bool(annotation: Any) -> bool:
+    """Tell whether a field may be true or false; pydantic would else take these for the numbers 1 and 0."""
+    return annotation in (bool, Any) or any(map(_takes_bool, get_args(annotation)))
 
 
 class Frozen(BaseModel):
@@ -20,9 +27,11 @@ class Frozen(BaseModel):
     @classmethod
     def _known_keys(cls, given: Any) -> Any:
         if isinstance(given, dict):
-            for key in given:
+            for key, value in given.items():
                 if key not in cls.model_fields:
                     raise unknown_name("key", str(key), cls.model_fields)
+                if isinstance(value, bool) and not _takes_bool(cls.model_fields[key].annotation):
+                    raise ValueError(f"`{key}` must not be true or false, got {str(value).lower()}")
         return given
 
 
@@ -56,27 +65,46 @@ class DataConfig(Frozen):
     """Which images a trial sees.
 
     Attributes:
-        dataset: a name of ``study datasets``, or a folder of Parquet files under ``data_dir``.
-        data_dir: where Parquet folders stand; None means the environment's STUDY_DATA_DIR.
+        dataset: a name of ``study datasets``, or a folder under ``data_dir`` (docs/data.md).
+        data_dir: where folders of data sets stand; None means the environment's STUDY_DATA_DIR.
+        image_size: height and width in pixels that images are scaled and cropped to as they are decoded; None
+            leaves them, and they must have one size.
         protocol: where validation images come from; see docs/protocol.md.
         validation_fraction: share of each class held out, of train (``holdout``) or test (``m2m``).
         label_noise: share of training labels replaced by another class drawn uniformly.
         subset_seed: draws which images are kept, apart from the training seed.
+        memory_budget_gb: a split of more than so many GB (1e9 bytes) of decoded images stays in its
+            memory-mapped file, and threads gather the batches; changes no number.
     """
 
     dataset: str
     data_dir: str | None = None
+    image_size: int | None = Field(None, ge=1, le=4096)
     profile: ProfileConfig = ProfileConfig()
-    protocol: Literal["holdout", "m2m", "test-select"] = "holdout"
+    protocol: Literal["holdout", "published", "m2m", "test-select"] = "holdout"
     validation_fraction: float = Field(0.1, gt=0, lt=1)
     label_noise: float = Field(0.0, ge=0, lt=1)
     subset_seed: int = Field(0, ge=0)
+    memory_budget_gb: float = Field(8.0, ge=0, allow_inf_nan=False)
 
 
 class ModelConfig(Frozen):
-    """The network up to its features; the head belongs to the method."""
+    """The network up to its features; the head belongs to the method.
+
+    Attributes:
+        name: a network.
+        weights: file of a state dict to begin from, safetensors or torch's; its content, and not its place,
+            takes part in the fingerprint. None draws the weights from the seed.
+    """
 
     name: str = "resnet32"
+    weights: str | None = None
+
+    @field_validator("weights")
+    @classmethod
+    def _absolute(cls, weights: str | None) -> str | None:
+        # a worker has another working directory
+        return None if weights is None else str(Path(weights).expanduser().absolute())
 
 
 class ScheduleConfig(Frozen):
@@ -120,7 +148,7 @@ class TrainingConfig(Frozen):
     nesterov: bool = False
     weight_decay: float = Field(2e-4, ge=0, allow_inf_nan=False)
     schedule: ScheduleConfig = ScheduleConfig()
-    augmentation: Literal["auto", "none", "crop", "crop-flip"] = "auto"
+    augmentation: Literal["auto", "none", "crop", "crop-flip", "resized-crop-flip"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     channels_last: bool = True
     compile: bool = False
@@ -153,8 +181,18 @@ class TrialConfig(Frozen):
     def fingerprint(self) -> str:
         """Return a sha256 over all that determines the numbers, as hexadecimal digits.
 
-        Where the data stands and how often checkpoints are written is left out: both may change on a resume.
+        Where the data stands, how much of it is held in memory and how often checkpoints are written is left
+        out: these may change on a resume. Of a file of weights, the content counts.
+
+        Raises:
+            BadInput: there is no such file.
         """
-        unsaid = {"data": {"data_dir"}, "training": {"checkpoint_seconds"}}
-        text = json.dumps(self.model_dump(mode="json", exclude=unsaid), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        unsaid = {
+            "data": {"data_dir", "memory_budget_gb"},
+            "model": {"weights"},
+            "training": {"checkpoint_seconds"},
+        }
+        said = self.model_dump(mode="json", exclude=unsaid)
+        if self.model.weights is not None:
+            said["weights"] = content_of(Path(self.model.weights))
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

@@ -78,6 +78,14 @@ class AsTrained:
 
 
 @torch.no_grad()
+def features_of(network: Network, images: BatchPipeline) -> Tensor:
+    """Return the features of every image of a split, float32 (N, d) on the CPU, in evaluation mode."""
+    network.eval()
+    found = [network.features(batch).cpu() for batch, _ in images.in_order(_BATCH)]
+    return torch.cat([torch.zeros(0, network.backbone.feature_dim), *found])
+
+
+@torch.no_grad()
 def class_means(network: Network, images: BatchPipeline, num_classes: int) -> Tensor:
     """Return the mean feature of every class, float32 (K, d), in evaluation mode; zeros for a class without images."""
     network.eval()

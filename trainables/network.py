@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainables.heads import Head
 from trainables.models.backbone import Backbone
@@ -55,6 +56,18 @@ class Network(nn.Module):
         else:
             features = self.features(images)
         return Outputs(features, self.head(features))
+
+    def forward_again(self, images: Tensor) -> Outputs:
+        """Return what `forward` does, for a second look at a batch: BatchNorm's running statistics stay."""
+        tracking = [m for m in self.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+        for module in tracking:
+            module.track_running_stats = False
+        try:
+            outputs: Outputs = self(images)
+        finally:
+            for module in tracking:
+                module.track_running_stats = True
+        return outputs
 
     def train_only(self, prefixes: Sequence[str]) -> None:
         """Enter training mode with gradients for the parameters whose names begin with one of ``prefixes``.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import time
 from pathlib import Path
 from typing import IO, Any
@@ -51,7 +52,10 @@ class SharedTraining:
 
     def state(self) -> State | None:
         """Return the state wanted, or None while it is not there; a damaged one is as good as none."""
-        return load_state(self._pin)
+        state = load_state(self._pin)
+        if state is not None:
+            os.utime(self._pin)  # it was used: what nobody uses can be found and removed
+        return state
 
     def records(self) -> list[Record]:
         """Return the records of the epochs up to the one wanted."""
@@ -66,14 +70,20 @@ class SharedTraining:
         if self._lock is not None:
             return True
         self.path.mkdir(parents=True, exist_ok=True)
-        lock = (self.path / "lock").open("ab")
+        try:
+            lock = (self.path / "lock").open("ab")
+        except FileNotFoundError:  # removed since
+            return False
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            still_there = os.path.samestat(os.fstat(lock.fileno()), (self.path / "lock").stat())
+        except (BlockingIOError, FileNotFoundError):
+            still_there = False
+        if still_there:
+            self._lock = lock
+        else:
             lock.close()
-            return False
-        self._lock = lock
-        return True
+        return still_there
 
     def release(self) -> None:
         """Let another process have it."""

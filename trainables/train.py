@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,15 +16,17 @@ from torch import Tensor
 from trainables.batch import Batch, EpochOrder, TransformContext
 from trainables.composition import Problem, Stage, StageStart
 from trainables.config import MethodConfig, TrialConfig
-from trainables.data import Augmentation, Split, StudyData, default_augmentation
+from trainables.data import Augmentation, Split, StudyData, resolve_augmentation
 from trainables.data.augment import BatchPipeline
+from trainables.data.streaming import open_pipeline
 from trainables.device import autocast_dtype, keep_freed_memory, pick_device
-from trainables.evaluation import Evaluation, class_means, evaluate
+from trainables.evaluation import Evaluation, class_means, evaluate, features_of
 from trainables.finite import FiniteWatch, NonFiniteLoss
 from trainables.lr_schedule import learning_rate
 from trainables.methods import build_plan, method_named
 from trainables.metrics import from_confusion
-from trainables.models import build_backbone
+from trainables.models import build_backbone, check_image_shape
+from trainables.models.weights import load_weights
 from trainables.network import Network
 from trainables.objective import batch_objective
 from trainables.randomness import derive_seed, epoch_generator
@@ -72,8 +75,11 @@ class Trainer:
         if self.device.type == "cpu":
             keep_freed_memory()
         torch.manual_seed(derive_seed(config.seed, 0, "weights"))
-        channels, size = data.train.images.shape[1:3]
-        backbone = build_backbone(config.model.name, int(channels), int(size))
+        channels, height, width = (int(size) for size in data.train.images.shape[1:])
+        check_image_shape(config.model.name, (channels, height, width))
+        backbone = build_backbone(config.model.name, channels, height)
+        if config.model.weights is not None:
+            load_weights(backbone, Path(config.model.weights))
         self.plan = build_plan(config.method, Problem(data.class_counts.to(self.device), backbone.feature_dim))
         layout = torch.channels_last if config.training.channels_last else torch.contiguous_format
         self.network = Network(
@@ -83,7 +89,9 @@ class Trainer:
             config.training.compile,
         )
         self.memory = self.plan.memory.to(self.device) if self.plan.memory is not None else torch.nn.Module()
-        self.batches = self._pipeline(data.train, self._augmentation(int(channels)))
+        wanted = config.training.augmentation
+        augmentation = resolve_augmentation(wanted, config.data.dataset, (channels, height, width))
+        self.batches = self._pipeline(data.train, augmentation)
         self.validation = self._pipeline(data.validation)
         parameters = list(self.network.parameters())
         self.optimizer = torch.optim.SGD(
@@ -97,12 +105,8 @@ class Trainer:
         for stage in self.plan.stages:
             stage.update.prepare(parameters, config.training)
 
-    def _augmentation(self, channels: int) -> Augmentation:
-        chosen = self.config.training.augmentation
-        return default_augmentation(self.config.data.dataset, channels) if chosen == "auto" else chosen
-
     def _pipeline(self, split: Split, augmentation: Augmentation = "none") -> BatchPipeline:
-        return BatchPipeline(
+        return open_pipeline(
             split,
             self.data.mean,
             self.data.std,
@@ -189,6 +193,7 @@ class Trainer:
             generator = epoch_generator(seed, epoch, "transform")
             stage.transform.begin_epoch(EpochOrder(rows, self.data.train.labels[rows], parts, generator))
         rows, draws = rows.to(self.device), draws.to(self.device)
+        self.batches.expect(rows, parts)
         self.network.train_only(stage.trains)
         trained = [p for p in self.network.parameters() if p.requires_grad]
         watch = FiniteWatch()
@@ -208,6 +213,7 @@ class Trainer:
                     optimizer=self.optimizer,
                     parameters=trained,
                     learning_rate=rate,
+                    again=partial(self.network.forward_again, images),
                 )
             )
             if stage.after_step is not None:
@@ -224,6 +230,10 @@ class Trainer:
     def evaluate(self, split: Split) -> Evaluation:
         """Evaluate a split with the last stage's loss; a post-hoc value is the one picked on validation before."""
         return self._evaluate(self._pipeline(split), self.plan.stages[-1], only=self._posthoc_value)
+
+    def features(self, split: Split) -> Tensor:
+        """Return the features of a split's images, float32 (N, d) on the CPU."""
+        return features_of(self.network, self._pipeline(split))
 
     def _evaluate(self, images: BatchPipeline, stage: Stage, only: float | None = None) -> Evaluation:
         posthoc = self.plan.posthoc

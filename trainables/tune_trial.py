@@ -18,6 +18,7 @@ from trainables.device import device_name, pick_device
 from trainables.environment import describe_environment
 from trainables.finite import NonFiniteLoss
 from trainables.metrics import recall_per_class
+from trainables.models.weights import content_of
 from trainables.shared_needs import SharedNeeds
 from trainables.train import Trainer
 from trainables.trial_folder import Record, TrialFolder
@@ -117,6 +118,8 @@ class ImbalanceTrial(tune.Trainable):
     def _describe(self, trainer: Trainer) -> None:
         environment = describe_environment(device_name(trainer.device))
         environment["threads"] = torch.get_num_threads()
+        if trainer.config.model.weights is not None:
+            environment["weights_sha256"] = content_of(Path(trainer.config.model.weights))
         environment["precision"] = str(trainer.network.autocast or torch.float32).removeprefix("torch.")
         self._folder.write_config(
             {

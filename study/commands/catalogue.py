@@ -60,11 +60,13 @@ def datasets(as_json: AsJson = False, data_dir: DataDir = None) -> None:
 
 def spaces(as_json: AsJson = False) -> None:
     """List what Optuna may vary for every method, with range and scale."""
-    from study.report.catalogue import space_entries
+    from study.report.catalogue import space_entries, unsearched_methods
 
     entries: list[dict[str, Any]] = space_entries()
     if as_json:
         typer.echo(json.dumps(entries, indent=1))
         return
     columns = ("method", "value", "searched", "first trial")
-    _print_table(columns, [tuple(str(entry[column]) for column in columns) for entry in entries])
+    rows = [tuple(str(entry[column]) for column in columns) for entry in entries]
+    rows += [(name, "none", "what a study searches of the training", "") for name in unsearched_methods()]
+    _print_table(columns, rows)

@@ -17,7 +17,7 @@ Overrides = Annotated[
 ]
 DataDir = Annotated[
     Path | None,
-    typer.Option("--data-dir", help="Folder of Parquet data sets [default: $STUDY_DATA_DIR]."),
+    typer.Option("--data-dir", help="Folder of data sets [default: $STUDY_DATA_DIR]."),
 ]
 Address = Annotated[
     str | None,
@@ -25,3 +25,4 @@ Address = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a stored study.")]
+NameOrNone = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Name of a stored study.")]

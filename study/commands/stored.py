@@ -8,16 +8,24 @@ from typing import Annotated
 
 import typer
 
-from study.commands.options import AsJson, Name, Storage
+from study.commands.options import AsJson, Name, NameOrNone, Storage
 
 
-def status(name: Name, as_json: AsJson = False, storage: Storage = None) -> None:
-    """Show how far a study is, cell by cell."""
+def status(name: NameOrNone = None, as_json: AsJson = False, storage: Storage = None) -> None:
+    """Show how far a study is, cell by cell; without a name, every stored study."""
     from study.report import tables
-    from study.report.status import print_status, status_of
+    from study.report.status import overview, print_overview, print_status, status_of
     from study.study_folder import storage_root
 
-    found = status_of(storage_root(storage), name)
+    root = storage_root(storage)
+    if name is None:
+        studies = overview(root)
+        if as_json:
+            typer.echo(json.dumps(studies, indent=1))
+        else:
+            print_overview(studies, tables.console(), root)
+        return
+    found = status_of(root, name)
     if as_json:
         typer.echo(json.dumps(found, indent=1))
     else:

@@ -11,6 +11,7 @@ import typer
 from study.commands.options import DataDir
 
 if TYPE_CHECKING:
+    from study.single_training import Extra
     from trainables.config import TrialConfig
 
 MethodValues = Annotated[
@@ -25,8 +26,9 @@ def train(
     kind: Annotated[str, typer.Option(help="long_tail, step, fraction or natural.")] = "long_tail",
     ratio: Annotated[float, typer.Option(help="Imbalance ratio, at least 1.")] = 100.0,
     minority: Annotated[str, typer.Option(help="last, first, odd or even classes.")] = "last",
-    protocol: Annotated[str, typer.Option(help="holdout, m2m or test-select.")] = "holdout",
+    protocol: Annotated[str, typer.Option(help="holdout, published, m2m or test-select.")] = "holdout",
     model: Annotated[str, typer.Option(help="A network.")] = "resnet32",
+    weights: Annotated[str | None, typer.Option(help="File of weights that the network begins from.")] = None,
     preset: Annotated[str, typer.Option(help="A preset of the method.")] = "recommended",
     values: MethodValues = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 200,
@@ -34,11 +36,20 @@ def train(
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 0.1,
     weight_decay: Annotated[float, typer.Option(help="Weight decay of SGD.")] = 2e-4,
     schedule: Annotated[str, typer.Option(help="step, cosine or constant.")] = "step",
-    augmentation: Annotated[str, typer.Option(help="auto, none, crop or crop-flip.")] = "auto",
+    augmentation: Annotated[str, typer.Option(help="auto, none, crop, crop-flip or resized-crop-flip.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     label_noise: Annotated[float, typer.Option(help="Share of wrong training labels.")] = 0.0,
+    image_size: Annotated[int | None, typer.Option(help="Scale and crop images to so many pixels.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, order and augmentation.")] = 0,
     test: Annotated[bool, typer.Option(help="Evaluate on the test images at the end.")] = False,
+    verify: Annotated[
+        str | None,
+        typer.Option(metavar="PAIRS.txt|NUMBER", help="Verify pairs of test images by the distance of their features."),
+    ] = None,
+    verify_on: Annotated[str | None, typer.Option(help="Another data set whose pairs are verified.")] = None,
+    plot_features: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Draw the features of a network that has two.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for epochs and checkpoints.")] = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -51,11 +62,12 @@ def train(
         {
             "data": {
                 "dataset": dataset,
+                "image_size": image_size,
                 "profile": {"kind": kind, "minority": minority} | ({} if kind == "natural" else {"ratio": ratio}),
                 "protocol": protocol,
                 "label_noise": label_noise,
             },
-            "model": {"name": model},
+            "model": {"name": model, "weights": weights},
             "method": {"name": method, "preset": preset, "hyperparameters": _values(values)},
             "training": {
                 "epochs": epochs,
@@ -69,7 +81,25 @@ def train(
             "seed": seed,
         }
     )
-    train_once(config, output=output, with_test=test, say=typer.echo)
+    extras = _extras(verify, verify_on, plot_features, of_test=test)
+    train_once(config, output=output, with_test=test, say=typer.echo, extras=extras)
+
+
+def _extras(verify: str | None, verify_on: str | None, plot: Path | None, *, of_test: bool) -> list[Extra]:
+    from trainables.errors import BadInput
+
+    extras: list[Extra] = []
+    if verify is not None:
+        from study.verifying import verification
+
+        extras.append(verification(verify, verify_on))
+    elif verify_on is not None:
+        raise BadInput("--verify-on says on which images; --verify PAIRS.txt or --verify NUMBER says which pairs")
+    if plot is not None:
+        from study.feature_plot import feature_plot
+
+        extras.append(feature_plot(plot, of_test=of_test))
+    return extras
 
 
 def _values(given: list[str] | None) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class _Panel:
             draw.text((x, self._bottom + 6 * _SCALE), label, fill=INK, font=_SMALL, anchor="ma")
         draw.rectangle((self._left, self._top, self._right, self._bottom), outline=GREY, width=_SCALE)
         draw.text((middle, self._bottom + 24 * _SCALE), plain(name), fill=INK, font=_NORMAL, anchor="ma")
-        for trial in sorted(self._trials, key=lambda trial: (trial.origin == "paper", trial.state == "COMPLETE")):
+        for trial in sorted(self._trials, key=lambda trial: (trial.number == 0, trial.state == "COMPLETE")):
             if name in trial.values:
                 self._mark(trial, trial.values[name])
 
@@ -79,7 +79,7 @@ class _Panel:
         place = self._place(value)
         if place is not None:
             point = (self._x(place), self._y(trial.value or 0.0))
-            (_star if trial.origin == "paper" else _dot if trial.state == "COMPLETE" else _circle)(self._draw, point)
+            (_star if trial.number == 0 else _dot if trial.state == "COMPLETE" else _circle)(self._draw, point)
 
     def _y(self, value: float) -> float:
         return self._bottom - (self._bottom - self._top) * (value - self._low) / (self._high - self._low)

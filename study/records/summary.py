@@ -46,7 +46,7 @@ def importance(cell: CellView) -> dict[str, float]:
 def cell_summary(cell: CellView) -> dict[str, Any]:
     """Return a cell's end in numbers: trials by state, epochs, best and paper's values, importance."""
     best = cell.best()
-    paper = next((trial for trial in cell.in_state("COMPLETE") if trial.origin == "paper"), None)
+    paper = next((trial for trial in cell.in_state("COMPLETE") if trial.number == 0), None)
     return {
         "metric": cell.metric,
         "trials": cell.counts(),

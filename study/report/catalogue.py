@@ -8,12 +8,20 @@ from typing import Any
 from search_spaces import SPACES, Choices, Dimension
 from trainables.config import DataConfig, MethodConfig
 from trainables.data import DATASETS
+from trainables.data.locate import FolderKind, folder_datasets
 from trainables.data.locate import data_dir as data_folder
-from trainables.data.locate import parquet_datasets
+from trainables.data.parquet_folder import holds_vectors, schema_of
+from trainables.errors import BadInput
 from trainables.method import Method
 from trainables.methods import METHODS, hyperparameters
 
 _BUILT_IN = {"scikit-learn": "built in", "torchvision": "downloaded when first used"}
+_FOLDERS: dict[FolderKind, str] = {
+    "parquet": "Parquet images",
+    "lists": "list files",
+    "celeba": "CelebA-5",
+    "folders": "class folders",
+}
 
 
 def method_entries() -> list[dict[str, Any]]:
@@ -23,14 +31,14 @@ def method_entries() -> list[dict[str, Any]]:
 
 def _method_entry(name: str, method: Method) -> dict[str, Any]:
     defaults = hyperparameters(MethodConfig(name=name)).model_dump(mode="json")
-    deferred = [] if method.deferral is None else [{"from": defaults[method.deferral]}]
+    switch = 0.0 if method.deferral is None else defaults[method.deferral]  # 0 where a second stage is an option
     return {
         "name": name,
         "title": method.title,
         "paper": method.paper,
         "equation": method.equation,
         "given_in_part": method.given_in_part,
-        "stages": [{"from": 0.0}, *deferred],
+        "stages": [{"from": start} for start in sorted({0.0, switch})],
         "axes": list(method.axes),
         "hyperparameters": defaults,
         "presets": {preset: dict(values) for preset, values in method.presets.items()},
@@ -60,27 +68,44 @@ def space_entries() -> list[dict[str, Any]]:
     ]
 
 
+def unsearched_methods() -> list[str]:
+    """Return the methods that have nothing of their own to search."""
+    return [name for name, space in SPACES.items() if not space]
+
+
 def dataset_entries(data_dir: Path | None = None) -> list[dict[str, Any]]:
     """Return every data set: name, title, number of classes, where its images come from.
 
     Args:
-        data_dir: folder of Parquet data sets; None means STUDY_DATA_DIR.
+        data_dir: folder of data sets; None means STUDY_DATA_DIR.
 
     Raises:
         BadInput: the folder does not exist.
     """
     root = data_folder(DataConfig(dataset="digits", data_dir=None if data_dir is None else str(data_dir)))
-    folders = parquet_datasets(root)
+    folders = folder_datasets(root)
     names = list(dict.fromkeys([*DATASETS, *folders]))
     return [
         {
             "name": name,
             "title": DATASETS[name].title if name in DATASETS else "",
             "classes": DATASETS[name].classes if name in DATASETS else None,
-            "source": f"Parquet in {root}" if name in folders else _BUILT_IN[DATASETS[name].source],
+            "source": _folder_source(root / name, folders[name])
+            if root is not None and name in folders
+            else _BUILT_IN[DATASETS[name].source],
         }
         for name in names
     ]
+
+
+def _folder_source(folder: Path, kind: FolderKind) -> str:
+    said = _FOLDERS[kind]
+    if kind == "parquet":
+        try:
+            said = "Parquet vectors" if holds_vectors(schema_of(folder / "train.parquet")) else said
+        except BadInput:
+            said = "Parquet, damaged"
+    return f"{said} in {folder}"
 
 
 def methods_markdown() -> str:

@@ -39,6 +39,8 @@ def export_study(folder: StudyFolder, to: Path) -> int:
     Raises:
         BadInput: no such study, or the file cannot be written.
     """
+    if to.suffix != ".parquet":
+        raise BadInput(f"--to {to}: must end in .parquet, the one format that is written")
     view = open_view(folder)
     rows = [row for cell in view.cells for trial in cell.trials for row in _rows(folder.name, trial)]
     table = pa.table({name: _column(name, [row.get(name) for row in rows]) for name in _columns(rows)})

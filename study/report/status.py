@@ -8,8 +8,9 @@ from typing import Any
 from rich.console import Console
 
 from study.report.tables import plain_table
-from study.study_folder import StudyFolder
+from study.study_folder import StudyFolder, stored_names
 from study.views import CellView, open_view
+from trainables.errors import BadInput
 
 Status = dict[str, Any]
 HEADINGS = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
@@ -53,7 +54,9 @@ def print_status(status: Status, console: Console) -> None:
     """Print a status as a table."""
     table = plain_table()
     table.add_column("cell", no_wrap=True)
-    for column in (*HEADINGS.values(), "best", "trained", "spared"):
+    # without a driver nothing runs: what was cut off waits for a resume
+    headings = HEADINGS if status["state"] == "running" else HEADINGS | {"RUNNING": "cut off"}
+    for column in (*headings.values(), "best", "trained", "spared"):
         table.add_column(column, justify="right")
     for cell in status["cells"]:
         best = cell["best"]
@@ -66,3 +69,34 @@ def print_status(status: Status, console: Console) -> None:
         )
     console.print(f"{status['study']}: {status['state']}", highlight=False)
     console.print(table, highlight=False)
+
+
+def overview(storage: Path) -> list[Status]:
+    """Return every stored study: name, state, trials done and in all, question; one that cannot be read says why."""
+    return [_overview_of(storage, name) for name in stored_names(storage)]
+
+
+def _overview_of(storage: Path, name: str) -> Status:
+    try:
+        view = open_view(StudyFolder(storage, name))
+    except BadInput as error:
+        return {"study": name, "state": "unreadable", "done": None, "trials": None, "question": str(error)}
+    done = sum(len(cell.in_state("COMPLETE", "PRUNED", "FAIL")) for cell in view.cells)
+    trials = view.spec.search.trials * len(view.cells)
+    return {"study": name, "state": view.state, "done": done, "trials": trials, "question": view.spec.question}
+
+
+def print_overview(studies: list[Status], console: Console, storage: Path) -> None:
+    """Print every stored study in a line."""
+    if not studies:
+        console.print(f"no study in {storage}", highlight=False)
+        return
+    table = plain_table()
+    table.add_column("study", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("trials", justify="right", no_wrap=True)
+    table.add_column("question", overflow="fold")
+    for study in studies:
+        trials = "" if study["trials"] is None else f"{study['done']}/{study['trials']}"
+        table.add_row(study["study"], study["state"], trials, study["question"])
+    console.print(table, markup=False, highlight=False)

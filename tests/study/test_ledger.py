@@ -75,7 +75,7 @@ def test_the_first_trial_of_every_cell_is_the_papers_setting(spec: MakeSpec, ope
         assert assignment.number == 0
         assert assignment.values == pytest.approx(assignment.cell.paper_values())
         assert assignment.cell.trial(assignment.values, 0).training == assignment.cell.base.training
-        assert ledger.of(assignment).trials()[0].user_attrs["origin"] == "paper"
+        assert ledger.of(assignment).trials()[0].user_attrs["origin"] == "recommended"
 
 
 def test_a_papers_value_outside_the_range_is_moved_to_its_end(make_spec: MakeSpec, open_ledger: OpenLedger) -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from study.cells import expand
 from study.preflight import check_data, check_places, check_resources
 from study.spec import RecordsSpec, ResourcesSpec, StudySpec
+from tests.trainables.data.written_sets import write_celeba, write_vector_folder
 from trainables.data import load
 from trainables.errors import BadInput
 
@@ -81,6 +82,24 @@ def test_images_too_small_for_the_network_are_named(
         _checked(spec)
 
 
+def test_vectors_name_the_networks_and_augmentation_that_fit(make_spec: MakeSpec, tmp_path: Path) -> None:
+    write_vector_folder(tmp_path / "texts")
+    data = ("data.0.dataset=texts", "data.0.profiles.0.ratio=2", f"data.0.data_dir={tmp_path}")
+    assert list(_checked(make_spec(*data))[0]) == ["texts/long_tail-2"]
+    with pytest.raises(BadInput, match=r"my\.yaml: model: .*; feature vectors need one of: mlp, mlp-2-layer"):
+        _checked(make_spec(*data, "model=resnet20"))
+    with pytest.raises(BadInput, match=r"my\.yaml: training\.augmentation: `augmentation` crop needs images"):
+        _checked(make_spec(*data, "training.augmentation=crop"))
+
+
+def test_an_image_size_reaches_the_data(make_spec: MakeSpec, tmp_path: Path) -> None:
+    write_celeba(tmp_path / "faces")
+    data = ("data.0.dataset=faces", "data.0.profiles.0.ratio=2", f"data.0.data_dir={tmp_path}")
+    with pytest.raises(BadInput, match=r"my\.yaml: model: mlp needs square images, got 24 x 18 pixels .*`image_size`"):
+        _checked(make_spec(*data))
+    assert list(_checked(make_spec(*data, "data.0.image_size=16"))[0]) == ["faces/long_tail-2"]
+
+
 def test_a_trial_must_fit_the_machine() -> None:
     cpus = os.cpu_count() or 1
     check_resources(ResourcesSpec(cpus=cpus), None)
@@ -126,3 +145,12 @@ def test_a_metric_of_a_group_without_classes_is_refused(
         return
     with pytest.raises(BadInput, match=r"my\.yaml: search\.metric: 'few' is of no class of digits/long_tail-2"):
         _checked(spec)
+
+
+def test_weights_that_do_not_fit_are_named_before_anything_starts(make_spec: MakeSpec, tmp_path: Path) -> None:
+    import torch
+
+    torch.save({"0.weight": torch.zeros(1)}, tmp_path / "w.pt")
+    for file, said in (("w.pt", "do not fit the network: it lacks"), ("none.pt", "cannot be read")):
+        with pytest.raises(BadInput, match=rf"my\.yaml: model: weights {tmp_path}/{file}.*{said}"):
+            _checked(make_spec(f"model={{name: mlp, weights: {tmp_path / file}}}"))

@@ -281,6 +281,7 @@ BASE = {
     "seed": 0,
 }
 CHANGES: dict[str, Any] = {
+    "data.image_size": 10,
     "data.profile.kind": "fraction",
     "data.profile.ratio": 5.0,
     "data.profile.minority": "odd",
@@ -309,6 +310,8 @@ CHANGES: dict[str, Any] = {
 ELSEWHERE = {
     "data.dataset": "test_another_data_set_gives_other_numbers",
     "data.data_dir": "test_another_data_set_gives_other_numbers",
+    "data.memory_budget_gb": "test_a_training_does_not_depend_on_the_memory_budget (data/test_streaming.py)",
+    "model.weights": "test_a_training_begins_from_the_weights (models/test_weights.py)",
     "training.channels_last": "test_channels_last_lays_images_and_weights_out_so",
     "training.compile": "test_compile_compiles_the_network_and_changes_no_name",
     "training.checkpoint_seconds": "test_checkpoints_come_as_often_as_asked_for (test_tune_trial.py)",

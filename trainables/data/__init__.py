@@ -6,8 +6,14 @@ until a function needs them. `trainables.data.augment` does import torch, so it 
 
 from __future__ import annotations
 
-from trainables.data.catalog import DATASETS, Augmentation, DatasetDescription, default_augmentation
-from trainables.data.loading import load, prepare, summarize
+from trainables.data.catalog import (
+    DATASETS,
+    Augmentation,
+    DatasetDescription,
+    default_augmentation,
+    resolve_augmentation,
+)
+from trainables.data.loading import load, prepare, summarize, whole_test
 from trainables.data.study_data import DataSummary, Split, StudyData
 
 __all__ = [
@@ -20,5 +26,7 @@ __all__ = [
     "default_augmentation",
     "load",
     "prepare",
+    "resolve_augmentation",
     "summarize",
+    "whole_test",
 ]

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from trainables.data.catalog import Augmentation
+from trainables.data.resized_crop import draw_boxes, resized_crops
 
 if TYPE_CHECKING:
     from trainables.data.study_data import Split
@@ -21,7 +22,8 @@ class Draws:
     """The random part of an augmentation, one row per image.
 
     Attributes:
-        offsets: int64 (n, 2), row and column of the crop's corner in the padded image, 0..2 * padding.
+        offsets: int64 (n, 2), row and column of the crop's corner in the padded image, 0..2 * padding; for
+            ``resized-crop-flip`` (n, 4): row, column, height and width of the crop in the image.
         flips: bool (n,), True mirrors left and right.
     """
 
@@ -44,11 +46,15 @@ class BatchPipeline:
     ``index_select`` among overlapping windows: ten times as fast as indexing by image, row and column.
     Nothing here waits for the device.
 
+    Attributes:
+        labels: int64 (N,), on the device.
+        full_scale: the brightest pixel value, 255; None for vectors, which have no bounds.
+
     Args:
-        split: uint8 images (N, C, H, W) and labels (N,), anywhere.
-        mean: per channel, of pixels in [0, 1], (C,).
+        split: uint8 images (N, C, H, W), or float32 vectors (N, D, 1, 1), and labels (N,), anywhere.
+        mean: per channel, of pixels in [0, 1] or of features as they are, (C,).
         std: likewise, > 0.
-        augmentation: ``none``, ``crop`` or ``crop-flip``; ``auto`` is resolved before.
+        augmentation: ``none``, ``crop``, ``crop-flip`` or ``resized-crop-flip``; ``auto`` is resolved before.
         device: where images and labels stay.
         channels_last: whether batches lie in memory as (B, H, W, C); the shape is (B, C, H, W) either way.
         padding: zero pixels on each side that ``crop`` may reach into.
@@ -66,16 +72,21 @@ class BatchPipeline:
         padding: int = 4,
     ) -> None:
         self.labels = split.labels.to(device)
-        self.padding = 0 if augmentation == "none" else padding
-        self.flipping = augmentation == "crop-flip"
+        self.full_scale = 255 if split.images.dtype == torch.uint8 else None
+        self.padding = padding if augmentation in ("crop", "crop-flip") else 0
+        self.flipping = augmentation in ("crop-flip", "resized-crop-flip")
+        self.resizing = augmentation == "resized-crop-flip"
         self.channels_last = channels_last
         _, self._channels, self._height, self._width = split.images.shape
-        self._lay_out(split.images.to(device))
+        self._take(split)
         self._scale, self._shift = self._affine(mean, std)
 
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.labels)
+
+    def expect(self, rows: Tensor, parts: Sequence[slice]) -> None:
+        """Be told the rows that an epoch will ask for, and in which slices; all images are here already."""
 
     def draw(self, n: int, generator: torch.Generator) -> Draws:
         """Draw the augmentation of ``n`` images at once, on the CPU, so that no device changes it.
@@ -87,6 +98,8 @@ class BatchPipeline:
         offsets, flips = torch.zeros(n, 2, dtype=torch.int64), torch.zeros(n, dtype=torch.bool)
         if self.padding:
             offsets = torch.randint(2 * self.padding + 1, (n, 2), generator=generator)
+        if self.resizing:
+            offsets = draw_boxes(n, self._height, self._width, generator)
         if self.flipping:
             flips = torch.randint(2, (n,), generator=generator) == 1
         return Draws(offsets, flips)
@@ -100,12 +113,12 @@ class BatchPipeline:
 
         Args:
             indices: int64 (B,), rows of the split, on the pipeline's device, repeats allowed.
-            offsets: int64 (B, 2) of `Draws`, on the device; None leaves the images where they are. Values
+            offsets: int64 (B, 2 or 4) of `Draws`, on the device; None leaves the images where they are. Values
                 outside of 0..2 * padding are not noticed: looking would make the host wait.
-            flips: bool (B,) of `Draws`, on the device; None mirrors nothing. Used by ``crop-flip`` alone.
+            flips: bool (B,) of `Draws`, on the device; None mirrors nothing. Used where images are flipped alone.
 
         Returns:
-            uint8 (B, C, H, W).
+            (B, C, H, W) of the split's type: uint8, or float32 for vectors.
         """
         starts = indices * self._image_step
         if self.padding and offsets is None:
@@ -115,15 +128,17 @@ class BatchPipeline:
         images = self._windows.index_select(0, starts)
         if self.channels_last:
             images = images.view(len(indices), self._height, self._width, self._channels)
+        if self.resizing and offsets is not None:
+            images = resized_crops(images, offsets, channels_last=self.channels_last)
         if self.flipping and flips is not None:
             images = _mirrored(images, flips, dim=2 if self.channels_last else 3)
         return images.permute(0, 3, 1, 2) if self.channels_last else images
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """Compute (pixels / 255 - mean) / std.
+        """Compute (pixels / 255 - mean) / std, for vectors (features - mean) / std.
 
         Args:
-            pixels: (B, C, H, W), uint8 or float, in 0..255.
+            pixels: (B, C, H, W), uint8 or float, in 0..255; features have no bounds.
 
         Returns:
             float32 (B, C, H, W), in memory as ``channels_last`` says.
@@ -139,6 +154,9 @@ class BatchPipeline:
         for start in range(0, len(self), batch_size):
             stop = min(start + batch_size, len(self))
             yield self.batch(torch.arange(start, stop, device=self.labels.device)), self.labels[start:stop]
+
+    def _take(self, split: Split) -> None:
+        self._lay_out(split.images.to(self.labels.device))
 
     def _lay_out(self, images: Tensor) -> None:
         padded = pad(images, [self.padding] * 4) if self.padding else images
@@ -159,7 +177,7 @@ class BatchPipeline:
     def _affine(self, mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Tensor]:
         # In float64, rounded once: one multiply-add then stays within 1e-6 of dividing and subtracting.
         wide = torch.tensor([list(mean), list(std)], dtype=torch.float64)
-        scale, shift = self._per_pixel(1 / (255 * wide[1])), self._per_pixel(-wide[0] / wide[1])
+        scale, shift = self._per_pixel(1 / ((self.full_scale or 1) * wide[1])), self._per_pixel(-wide[0] / wide[1])
         return scale.to(self.labels.device), shift.to(self.labels.device)
 
     def _per_pixel(self, values: Tensor) -> Tensor:

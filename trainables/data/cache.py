@@ -28,13 +28,13 @@ class CachedImages:
     """A split in a memory-mapped file; nothing is read before it is looked at.
 
     Attributes:
-        images: uint8 (N, C, H, W), a view of the file, without a copy. Private: what is written to it stays
+        images: uint8 or float32 (N, C, H, W), a view of the file, without a copy. Private: what is written to it stays
             in this process and never reaches the file.
         class_names: (K,).
         content: sha256 over shape, images and labels, as it was when the file was written.
     """
 
-    images: npt.NDArray[np.uint8]
+    images: npt.NDArray[np.uint8 | np.float32]
     class_names: tuple[str, ...]
     content: str
     _label_column: Any = field(repr=False)
@@ -106,12 +106,13 @@ def _mapped(path: Path) -> CachedImages:
         raise ValueError(f"expected 1 record batch, found {reader.num_record_batches}")
     batch = reader.get_batch(0)
     batch.validate()
-    rows, size = header["rows"], int(np.prod(header["shape"]))
+    kind = np.dtype(header.get("type", "uint8"))
+    rows, size = header["rows"], int(np.prod(header["shape"])) * kind.itemsize
     column = batch.column("image")
     if batch.num_rows != rows or column.type != pa.binary(size) or column.offset:
         raise ValueError(f"expected {rows} rows of {size} bytes, found {batch.num_rows} of {column.type}")
     start = column.buffers()[1].address - mapped.ctypes.data
-    images = np.asarray(mapped)[start : start + rows * size].reshape(rows, *header["shape"])
+    images = np.asarray(mapped)[start : start + rows * size].view(kind).reshape(rows, *header["shape"])
     return CachedImages(images, tuple(header["class_names"]), header["content"], batch.column("label"))
 
 
@@ -124,7 +125,7 @@ def _building(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except OSError as error:
-        raise _not_writable(path.parent, error) from error
+        raise not_writable(path.parent, error) from error
     try:
         yield
     finally:
@@ -143,7 +144,7 @@ def _write(path: Path, split: LabelledImages) -> None:
         _sync_folder(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise _not_writable(path.parent, error) from error
+        raise not_writable(path.parent, error) from error
 
 
 def _write_arrow(file: Any, split: LabelledImages) -> None:
@@ -154,10 +155,11 @@ def _write_arrow(file: Any, split: LabelledImages) -> None:
     header = {
         "rows": rows,
         "shape": shape,
+        "type": pixels.dtype.str,
         "class_names": split.class_names,
         "content": _content(pixels, split.labels),
     }
-    kind = pa.binary(int(np.prod(shape)))
+    kind = pa.binary(int(np.prod(shape)) * pixels.itemsize)
     images = pa.FixedSizeBinaryArray.from_buffers(kind, rows, [None, pa.py_buffer(pixels)])
     schema = pa.schema(
         [pa.field("image", kind), pa.field("label", pa.int64())],
@@ -167,7 +169,7 @@ def _write_arrow(file: Any, split: LabelledImages) -> None:
         writer.write_batch(pa.record_batch([images, pa.array(split.labels)], schema=schema))
 
 
-def _content(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> str:
+def _content(images: npt.NDArray[np.uint8 | np.float32], labels: npt.NDArray[np.int64]) -> str:
     digest = hashlib.sha256(json.dumps(images.shape).encode())
     digest.update(images.data)
     digest.update(labels.astype("<i8").tobytes())
@@ -186,7 +188,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _not_writable(folder: Path, error: OSError) -> BadInput:
+def not_writable(folder: Path, error: OSError) -> BadInput:
+    """Build the error for a cache folder that is full or protected."""
     return BadInput(
         f"the cache folder {folder} cannot be written ({error.strerror or error}); set STUDY_CACHE_DIR to a "
         "folder with write access and free space"

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Augmentation = Literal["none", "crop", "crop-flip"]
+from trainables.errors import BadInput
+
+Augmentation = Literal["none", "crop", "crop-flip", "resized-crop-flip"]
+
+LARGE_IMAGE_SIZE = 64
+"""From this height and width on, in pixels, colour images are cropped in any size by default."""
 
 _DIGIT_NAMES = tuple("0123456789")
 _FASHION_NAMES = (
@@ -88,20 +93,48 @@ DATASETS: dict[str, DatasetDescription] = {
 }  # fmt: skip
 
 
-def default_augmentation(dataset: str, channels: int = 3) -> Augmentation:
+def default_augmentation(dataset: str, channels: int = 3, size: int = 32) -> Augmentation:
     """Say what ``augmentation: auto`` means for a data set.
 
-    A name of `DATASETS` has the augmentation of its papers, wherever its images come from. Another Parquet
-    folder gets ``crop-flip`` when it is in colour and ``none`` when it is grey: grey sets are mostly writing,
-    which changes its meaning when mirrored.
+    A name of `DATASETS` has the augmentation of its papers, wherever its images come from. Another folder
+    gets ``crop-flip`` when it is in colour, ``resized-crop-flip`` from `LARGE_IMAGE_SIZE` on, and ``none``
+    when it is grey: grey sets are mostly writing, which changes its meaning when mirrored.
 
     Args:
-        dataset: a name of `DATASETS` or of a Parquet folder.
-        channels: 1 or 3; matters for Parquet folders outside of `DATASETS` alone.
+        dataset: a name of `DATASETS` or of a folder of images.
+        channels: 1 or 3; matters for folders outside of `DATASETS` alone.
+        size: height and width in pixels; likewise.
 
     >>> default_augmentation("svhn"), default_augmentation("my-photos"), default_augmentation("my-scans", 1)
     ('crop', 'crop-flip', 'none')
+    >>> default_augmentation("my-photos", size=224)
+    'resized-crop-flip'
     """
     if dataset in DATASETS:
         return DATASETS[dataset].augmentation
-    return "crop-flip" if channels == 3 else "none"
+    if channels != 3:
+        return "none"
+    return "resized-crop-flip" if size >= LARGE_IMAGE_SIZE else "crop-flip"
+
+
+def resolve_augmentation(
+    wanted: Literal["auto"] | Augmentation, dataset: str, image_shape: tuple[int, int, int]
+) -> Augmentation:
+    """Say which augmentation a training uses.
+
+    Args:
+        wanted: as in the study file; ``auto`` is `default_augmentation`, and ``none`` for feature vectors.
+        dataset: as in `default_augmentation`.
+        image_shape: (C, H, W); vectors are (D, 1, 1).
+
+    Raises:
+        BadInput: vectors shall be cropped or flipped.
+
+    >>> resolve_augmentation("auto", "my-photos", (3, 32, 32)), resolve_augmentation("auto", "my-texts", (300, 1, 1))
+    ('crop-flip', 'none')
+    """
+    if image_shape[1:] != (1, 1):
+        return default_augmentation(dataset, image_shape[0], min(image_shape[1:])) if wanted == "auto" else wanted
+    if wanted not in ("auto", "none"):
+        raise BadInput(f"`augmentation` {wanted} needs images, and {dataset} holds vectors; allowed: auto, none")
+    return "none"

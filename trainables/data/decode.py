@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from trainables.data.cache import cache_dir, not_writable
 from trainables.errors import BadInput
 
 Pixels = npt.NDArray[np.uint8]
+Encoded = bytes | Path
+"""An image file: its content, or where it stands; it is then read by the thread that decodes it."""
 
 _GREY_MODES = {"1", "L", "LA"}
 _COLOUR_MODES = {"P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
 _ROWS_PER_TASK = 64
+_LARGE = 2**30  # bytes; Places-LT at 224 pixels has 9 of them, ImageNet-LT 17
 
 
-def decode_image(encoded: bytes) -> Pixels:
+def decode_image(encoded: bytes, image_size: int | None = None) -> Pixels:
     """Decode one PNG or JPEG file.
 
     Args:
         encoded: the content of the file.
+        image_size: as in `fit`; None leaves the image as it is.
 
     Returns:
         uint8 (H, W) for a grey image, (H, W, 3) for any other; transparency is dropped.
@@ -37,24 +46,49 @@ def decode_image(encoded: bytes) -> Pixels:
         if image.mode not in _GREY_MODES | _COLOUR_MODES:
             raise ValueError(f"images have 8 bits a channel, got Pillow mode {image.mode}")
         wanted = "L" if image.mode in _GREY_MODES else "RGB"
-        return np.asarray(image if image.mode == wanted else image.convert(wanted))
+        converted = image if image.mode == wanted else image.convert(wanted)
+        return np.asarray(converted if image_size is None else fit(converted, image_size))
 
 
-def decode_images(batches: Iterable[Sequence[bytes]], rows: int, file: str) -> Pixels:
-    """Decode the images of a file, all of one size.
+def fit(image: Any, image_size: int) -> Any:
+    """Scale the shorter side of a Pillow image to ``image_size`` and cut the centre square out.
+
+    The aspect ratio stays. Scaling is Pillow's bilinear, which averages over all pixels it shrinks; sizes and
+    corner are rounded as by torchvision's ``Resize(image_size)`` and ``CenterCrop(image_size)``.
+
+    Args:
+        image: of mode L or RGB.
+        image_size: height and width of the result in pixels, at least 1.
+    """
+    from PIL import Image
+
+    width, height = image.size
+    shorter = min(width, height)
+    scaled_width, scaled_height = image_size * width // shorter, image_size * height // shorter
+    if (scaled_width, scaled_height) != (width, height):
+        image = image.resize((scaled_width, scaled_height), Image.Resampling.BILINEAR)
+    left, top = round((scaled_width - image_size) / 2), round((scaled_height - image_size) / 2)
+    return image.crop((left, top, left + image_size, top + image_size))
+
+
+def decode_images(
+    batches: Iterable[Sequence[Encoded]], rows: int, where: Callable[[int], str], image_size: int | None = None
+) -> Pixels:
+    """Decode the images of a split, all of one size.
 
     One image in colour makes the whole set colour: the grey ones get three equal channels.
 
     Args:
-        batches: encoded images, in row order, a few thousand at a time.
+        batches: image files, in row order, a few thousand at a time.
         rows: how many images there are in all, at least 1.
-        file: where they come from, for messages.
+        where: row -> where its image comes from, for messages.
+        image_size: as in `fit`; None demands that all images have one size.
 
     Returns:
         uint8 (rows, C, H, W).
 
     Raises:
-        BadInput: an image cannot be decoded or differs in size from the first; names file and row.
+        BadInput: an image cannot be read or decoded, or differs in size from the first; says where.
     """
     images: Pixels | None = None
     done = 0
@@ -62,44 +96,72 @@ def decode_images(batches: Iterable[Sequence[bytes]], rows: int, file: str) -> P
         for batch in batches:
             parts = [batch[start : start + _ROWS_PER_TASK] for start in range(0, len(batch), _ROWS_PER_TASK)]
             firsts = range(done, done + len(batch), _ROWS_PER_TASK)
-            for decoded in pool.map(_decode_part, parts, firsts, [file] * len(parts)):
-                images = _store(decoded, images, done, rows, file)
+            for decoded in pool.map(partial(_decode_part, where=where, image_size=image_size), parts, firsts):
+                images = _store(decoded, images, done, rows, where)
                 done += len(decoded)
     assert images is not None and done == rows, (done, rows)
     return images
 
 
-def _decode_part(part: Sequence[bytes], first: int, file: str) -> list[Pixels]:
+def _decode_part(
+    part: Sequence[Encoded], first: int, where: Callable[[int], str], image_size: int | None
+) -> list[Pixels]:
     decoded = []
-    for row, encoded in enumerate(part, start=first):
+    for row, file in enumerate(part, start=first):
+        encoded = _content(file, where, row) if isinstance(file, Path) else file
         try:
-            decoded.append(decode_image(encoded))
+            decoded.append(decode_image(encoded, image_size))
         except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, struct.error and more
             reason = str(error).split(" <")[0]  # leaves out the memory address of the buffer
             raise BadInput(
-                f"{file}, row {row} (counted from 0): expected a whole PNG or JPEG image in `image`, got "
-                f"{len(encoded)} bytes that do not decode ({reason})"
+                f"{where(row)}: expected a whole PNG or JPEG image, got {len(encoded)} bytes that do not decode "
+                f"({reason})"
             ) from error
     return decoded
 
 
-def _store(decoded: list[Pixels], images: Pixels | None, done: int, rows: int, file: str) -> Pixels:
+def _content(path: Path, where: Callable[[int], str], row: int) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{where(row)}: the image cannot be read: {error.strerror or error}") from error
+
+
+def _store(decoded: list[Pixels], images: Pixels | None, done: int, rows: int, where: Callable[[int], str]) -> Pixels:
     height, width = decoded[0].shape[:2] if images is None else images.shape[2:]
     channels = 1 if images is None else images.shape[1]
     for row, image in enumerate(decoded, start=done):
         if image.shape[:2] != (height, width):
             raise BadInput(
-                f"{file}, row {row} (counted from 0): expected an image of {height} x {width} pixels (height "
-                f"x width) like the ones before, got {image.shape[0]} x {image.shape[1]}"
+                f"{where(row)}: expected an image of {height} x {width} pixels (height x width) like the ones "
+                f"before, got {image.shape[0]} x {image.shape[1]}; `image_size` in the data's settings scales and "
+                "crops all images to one size"
             )
         channels = max(channels, 3 if image.ndim == 3 else 1)
     if images is None:
-        images = np.empty((rows, channels, height, width), np.uint8)
+        images = _room((rows, channels, height, width))
     elif channels > images.shape[1]:
-        images = np.repeat(images, channels, axis=1)
+        grey, images = images, _room((rows, channels, height, width))
+        images[:done] = grey[:done]
     for row, image in enumerate(decoded, start=done):
         images[row] = image.transpose(2, 0, 1) if image.ndim == 3 else image
     return images
+
+
+def _room(shape: tuple[int, ...]) -> Pixels:
+    """Return an array of the cache's disk where it would be large in memory: the system may then write it out."""
+    size = int(np.prod(shape))
+    if size < _LARGE:
+        return np.empty(shape, np.uint8)
+    folder = cache_dir()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder) as file:  # without a name: it ends with the array, or with the process
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)  # a full disk is found here, not by a signal later
+            return np.memmap(file, np.uint8, "w+", shape=shape)
+    except OSError as error:
+        raise not_writable(folder, error) from error
 
 
 def _usable_cores() -> int:

@@ -23,6 +23,7 @@ class Digits:
     """
 
     dataset: str = "digits"
+    has_validation: bool = False
 
     def key(self, split: SplitName) -> str:
         """Hash the version of scikit-learn, which the images come with, without importing it."""

@@ -13,9 +13,9 @@ import numpy.typing as npt
 from trainables.config import DataConfig
 from trainables.data.cache import CachedImages, open_images
 from trainables.data.locate import find_source
-from trainables.data.pixel_statistics import pixel_statistics
-from trainables.data.selection import TrainSelection, select_training, split_test
-from trainables.data.source import Source
+from trainables.data.pixel_statistics import feature_statistics, pixel_statistics
+from trainables.data.selection import TrainSelection, check_every_class, select_training, split_test
+from trainables.data.source import Source, SplitName
 from trainables.data.study_data import DataSummary, Split, StudyData
 from trainables.errors import BadInput
 
@@ -38,12 +38,14 @@ def load(config: DataConfig) -> StudyData:
 
     source = find_source(config)
     chosen = _choose(source, config)
-    train = _split(chosen.train, chosen.selection.rows, chosen.selection.labels)
+    budget = config.memory_budget_gb
+    train = _split(chosen.train, chosen.selection.rows, chosen.selection.labels, budget)
     validating = chosen.validation
-    mean, std = pixel_statistics(train.images.numpy())
+    statistics = pixel_statistics if train.images.dtype == torch.uint8 else feature_statistics
+    mean, std = statistics(train.images.numpy(), None if train.rows is None else train.rows.numpy())
     return StudyData(
         train=train,
-        validation=_split(validating, chosen.validation_rows, validating.labels[chosen.validation_rows]),
+        validation=_split(validating, chosen.validation_rows, validating.labels[chosen.validation_rows], budget),
         class_counts=torch.from_numpy(chosen.class_counts),
         class_names=chosen.train.class_names,
         mean=mean,
@@ -53,10 +55,21 @@ def load(config: DataConfig) -> StudyData:
     )
 
 
+def whole_test(config: DataConfig) -> tuple[Split, tuple[str, ...]]:
+    """Load every test image, whatever the protocol, and the names of the classes in label order.
+
+    Raises:
+        BadInput: there are no such images, or they cannot be decoded.
+    """
+    test = open_images(find_source(config), "test")
+    labels = test.labels
+    return _split(test, np.arange(len(labels)), labels, config.memory_budget_gb), test.class_names
+
+
 def prepare(config: DataConfig) -> DataSummary:
     """Check all that could fail later, before a study starts, and decode every image into the cache.
 
-    Both files are whole, every image decodes and has one size, labels are in range, no class is empty after
+    All splits are whole, every image decodes and has one size, labels are in range, no class is empty after
     holdout, profile and noise; cached images match their checksums. Does not import torch, unless torchvision
     has to fetch or read the images.
 
@@ -64,13 +77,34 @@ def prepare(config: DataConfig) -> DataSummary:
         BadInput: with file, row or class, what was expected and, where there is one, the way out.
     """
     source = find_source(config)
-    train, test = open_images(source, "train", verify=True), open_images(source, "test", verify=True)
-    if train.images.shape[1:] != test.images.shape[1:]:
-        raise BadInput(
-            f"the images of {config.dataset} differ in shape (channels, height, width): train "
-            f"{train.images.shape[1:]}, test {test.images.shape[1:]}"
-        )
+    train = open_images(source, "train", verify=True)
+    others: list[SplitName] = ["test", "validation"] if config.protocol == "published" else ["test"]
+    for split in others:
+        _check_validation(source, split)
+        _check_alike(config, train, split, open_images(source, split, verify=True))
     return summarize(config)
+
+
+def _check_alike(config: DataConfig, train: CachedImages, split: SplitName, other: CachedImages) -> None:
+    if train.images.shape[1:] != other.images.shape[1:]:
+        raise BadInput(
+            f"the images of {config.dataset} differ in shape (channels, height, width; vectors are (length, 1, 1)): "
+            f"train {train.images.shape[1:]}, {split} {other.images.shape[1:]}"
+        )
+    if train.images.dtype != other.images.dtype:
+        raise BadInput(f"{config.dataset} has {_content(train)} in train and {_content(other)} in {split}")
+
+
+def _content(split: CachedImages) -> str:
+    return "images" if split.images.dtype == np.uint8 else "vectors"
+
+
+def _check_validation(source: Source, split: SplitName) -> None:
+    if split == "validation" and not source.has_validation:
+        raise BadInput(
+            f"protocol published validates on a validation set of its own beside train and test, and "
+            f"{source.dataset} has none (docs/data.md); allowed here: holdout, m2m, test-select"
+        )
 
 
 def summarize(config: DataConfig) -> DataSummary:
@@ -116,6 +150,12 @@ def _choose(source: Source, config: DataConfig) -> _Chosen:
     selection = select_training(train.labels, train.class_names, config)
     if config.protocol == "holdout":
         return _Chosen(train, selection, train, selection.held_out)
+    if config.protocol == "published":
+        _check_validation(source, "validation")
+        validation = open_images(source, "validation")
+        labels = validation.labels
+        check_every_class(labels, train.class_names, config.protocol, "validation")
+        return _Chosen(train, selection, validation, np.arange(len(labels)))
     test = open_images(source, "test")
     validation_rows, _ = split_test(test.labels, test.class_names, config)
     return _Chosen(train, selection, test, validation_rows)
@@ -125,12 +165,14 @@ def _read_test(source: Source, config: DataConfig) -> Split:
     test = open_images(source, "test")
     labels = test.labels
     _, rows = split_test(labels, test.class_names, config)
-    return _split(test, rows, labels[rows])
+    return _split(test, rows, labels[rows], config.memory_budget_gb)
 
 
-def _split(cached: CachedImages, rows: Ints, labels: Ints) -> Split:
+def _split(cached: CachedImages, rows: Ints, labels: Ints, budget_gb: float) -> Split:
     import torch
 
+    if len(rows) * cached.images[:1].nbytes > budget_gb * 1e9:
+        return Split(torch.from_numpy(cached.images), torch.from_numpy(labels.copy()), torch.from_numpy(rows))
     # All rows in file order need no copy: torch then shares the file's pages with every other process.
     whole = len(rows) == len(cached.images)
     images = cached.images if whole else cached.images.take(rows, axis=0)

@@ -3,39 +3,59 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from trainables.config import DataConfig
 from trainables.data.cache import cache_dir
 from trainables.data.catalog import DATASETS
+from trainables.data.celeba import ATTRIBUTES, CelebA5
+from trainables.data.class_folders import ClassFolders
 from trainables.data.digits import Digits
+from trainables.data.list_files import ListFiles, list_prefixes
 from trainables.data.parquet_folder import ParquetFolder
+from trainables.data.resized import Resized
 from trainables.data.source import Source
 from trainables.data.torchvision_sets import TorchvisionSet
 from trainables.errors import BadInput, unknown_name
+
+FolderKind = Literal["parquet", "lists", "celeba", "folders"]
+FOLDER_KINDS: dict[FolderKind, Callable[[str, Path, int | None], Source]] = {
+    "parquet": ParquetFolder,
+    "lists": ListFiles,
+    "celeba": CelebA5,
+    "folders": ClassFolders,
+}
 
 
 def find_source(config: DataConfig) -> Source:
     """Find where a data set's images come from; opens no image file.
 
-    A Parquet folder ``<data_dir>/<dataset>/`` wins, whatever the name; then come the names of `DATASETS`.
+    A folder ``<data_dir>/<dataset>/`` of a kind of `FOLDER_KINDS` wins, whatever the name; then come the names
+    of `DATASETS`.
 
     Args:
-        config: ``dataset`` and ``data_dir`` are looked at; without ``data_dir`` the environment's
+        config: ``dataset``, ``data_dir`` and ``image_size`` are looked at; without ``data_dir`` the environment's
             STUDY_DATA_DIR counts.
 
     Raises:
-        BadInput: the name is unknown, the data folder does not exist, or a Parquet folder lacks a file.
+        BadInput: the name is unknown, the data folder does not exist, or the data set's folder lacks a file.
     """
     root = data_dir(config)
-    folder = None if root is None else _parquet_folder(root, config.dataset)
-    if folder is not None:
-        return ParquetFolder(config.dataset, folder)
-    if config.dataset == "digits":
-        return Digits()
+    folder = None if root is None else _folder(root, config.dataset)
+    kind = None if folder is None else folder_kind(folder)
+    if folder is not None and kind is not None:
+        return FOLDER_KINDS[kind](config.dataset, folder, config.image_size)
     if config.dataset in DATASETS:
-        return TorchvisionSet(config.dataset, root, cache_dir() / "torchvision")
-    raise unknown_name("data set", config.dataset, {*DATASETS, *parquet_datasets(root)})
+        known = Digits() if config.dataset == "digits" else _torchvision_set(config.dataset, root)
+        return known if config.image_size is None else Resized(known, config.image_size)
+    if folder is not None:
+        raise BadInput(
+            f"{folder} holds no data set: expected train.parquet with test.parquet, train.txt or NAME_train.txt, "
+            f"{ATTRIBUTES}, or a folder train of class folders (docs/data.md)"
+        )
+    raise unknown_name("data set", config.dataset, {*DATASETS, *folder_datasets(root)})
 
 
 def data_dir(config: DataConfig) -> Path | None:
@@ -54,20 +74,43 @@ def data_dir(config: DataConfig) -> Path | None:
     return root
 
 
-def parquet_datasets(root: Path | None) -> tuple[str, ...]:
-    """Return the names of the Parquet folders under a data folder, sorted."""
+def folder_datasets(root: Path | None) -> dict[str, FolderKind]:
+    """Return name and kind of the data sets under a data folder, sorted by name; opens no file."""
     if root is None:
-        return ()
-    return tuple(sorted(path.parent.name for path in root.glob("*/train.parquet")))
+        return {}
+    found = {path.name: _kind(path) for path in sorted(root.iterdir()) if path.is_dir()}
+    return {name: kind for name, kind in found.items() if kind is not None}
 
 
-def _parquet_folder(root: Path, dataset: str) -> Path | None:
+def folder_kind(folder: Path) -> FolderKind | None:
+    """Tell what kind of data set a folder holds, None if none; the first kind of `FOLDER_KINDS` that fits.
+
+    Raises:
+        BadInput: it has one of the two files of a Parquet data set.
+    """
+    kind = _kind(folder)
+    missing = [folder / f"{split}.parquet" for split in ("train", "test")]
+    missing = [file for file in missing if not file.is_file()]
+    if len(missing) == 1 and kind in ("parquet", None):
+        raise BadInput(f"{missing[0]} does not exist; a Parquet data set has train.parquet and test.parquet")
+    return kind
+
+
+def _kind(folder: Path) -> FolderKind | None:
+    if (folder / "train.parquet").is_file():
+        return "parquet"
+    if list_prefixes(folder):
+        return "lists"
+    if (folder / ATTRIBUTES).is_file():
+        return "celeba"
+    return "folders" if (folder / "train").is_dir() else None
+
+
+def _folder(root: Path, dataset: str) -> Path | None:
     if dataset in ("", ".", "..") or Path(dataset).name != dataset:
         return None  # a name, never a path out of the data folder
-    files = [root / dataset / "train.parquet", root / dataset / "test.parquet"]
-    missing = [file for file in files if not file.is_file()]
-    if len(missing) == 2:
-        return None
-    if missing:
-        raise BadInput(f"{missing[0]} does not exist; a Parquet data set has train.parquet and test.parquet")
-    return root / dataset
+    return root / dataset if (root / dataset).is_dir() else None
+
+
+def _torchvision_set(dataset: str, root: Path | None) -> TorchvisionSet:
+    return TorchvisionSet(dataset, root, cache_dir() / "torchvision")

@@ -1,4 +1,4 @@
-"""A folder with train.parquet and test.parquet: encoded images and integer labels."""
+"""A folder with train.parquet and test.parquet: encoded images or feature vectors, and integer labels."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from trainables.data import vectors
 from trainables.data.decode import decode_images
 from trainables.data.source import LabelledImages, SplitName
 from trainables.errors import BadInput
@@ -21,14 +22,21 @@ _TAIL = 8  # a Parquet file ends with the footer's length (4 bytes, little-endia
 
 @dataclass(frozen=True)
 class ParquetFolder:
-    """Images from ``<folder>/train.parquet`` and ``<folder>/test.parquet``.
+    """Images or vectors from ``<folder>/train.parquet`` and ``test.parquet``, and ``validation.parquet`` if it exists.
 
-    Columns: ``image`` (binary, a PNG or JPEG file), ``label`` (integer, from 0). Class names stand in the
-    schema's metadata under ``classes``, comma-separated, in label order; without them labels are the names.
+    Columns: ``image`` (binary, a PNG or JPEG file) or ``features`` (list of floating-point numbers, all of one
+    length), and ``label`` (integer, from 0). Class names stand in the schema's metadata under ``classes``,
+    comma-separated, in label order; without them labels are the names.
     """
 
     dataset: str
     folder: Path
+    image_size: int | None = None
+
+    @property
+    def has_validation(self) -> bool:
+        """Tell whether there is a third file."""
+        return self.file("validation").is_file()
 
     def file(self, split: SplitName) -> Path:
         """Return the path of a split's file."""
@@ -37,12 +45,14 @@ class ParquetFolder:
     def key(self, split: SplitName) -> str:
         """Hash size, time of change and footer of the file: reading gigabytes in every worker would be slow.
 
-        The test split's key includes the training file's, whose classes it is checked against.
+        The keys of the other splits include the training file's, whose classes they are checked against.
         """
         path = self.file(split)
         footer = _footer(path)
         status = path.stat()
         own = f"{status.st_size} {status.st_mtime_ns} {hashlib.sha256(footer).hexdigest()}"
+        if self.image_size is not None:
+            own += f" {self.image_size}"
         return hashlib.sha256((own if split == "train" else own + self.key("train")).encode()).hexdigest()
 
     def read(self, split: SplitName) -> LabelledImages:
@@ -50,7 +60,7 @@ class ParquetFolder:
 
         Raises:
             BadInput: the file is missing, cut off or of another format; a label is null or out of range; an
-                image is null, does not decode or differs in size.
+                image is null, does not decode or differs in size; a vector differs in length or is not finite.
         """
         path = self.file(split)
         with _opened(path) as parquet:
@@ -61,11 +71,21 @@ class ParquetFolder:
             names = self._class_names(split)
             labels = _labels(parquet, path)
             _check_range(labels, len(names), path)
-            images = decode_images(_encoded(parquet, path), rows, str(path))
-        return LabelledImages(images, labels, names)
+            return LabelledImages(self._images(parquet, rows, path), labels, names)
+
+    def _images(self, parquet: Any, rows: int, path: Path) -> npt.NDArray[np.uint8 | np.float32]:
+        if holds_vectors(parquet.schema_arrow):
+            if self.image_size is not None:
+                raise BadInput(f"{path} holds vectors, which have no `image_size`; leave it out, got {self.image_size}")
+            return vectors.read_vectors(_column(parquet, vectors.COLUMN, path), rows, path)
+
+        def where(row: int) -> str:
+            return f"{path}, row {row} (counted from 0)"
+
+        return decode_images(_encoded(parquet, path), rows, where, self.image_size)
 
     def _class_names(self, split: SplitName) -> tuple[str, ...]:
-        """Return the training file's class names; the test file may leave them out but not contradict."""
+        """Return the training file's class names; the other files may leave them out but not contradict."""
         with _opened(self.file("train")) as train:
             names = _written_names(train.schema_arrow)
             if names is None:
@@ -74,15 +94,30 @@ class ParquetFolder:
                 # Every class needs an image, so labels stay below the number of rows.
                 _check_range(labels, len(labels), self.file("train"))
                 names = tuple(str(k) for k in range(int(labels.max()) + 1))
-        if split == "test":
-            with _opened(self.file("test")) as test:
-                own = _written_names(test.schema_arrow)
+        if split != "train":
+            with _opened(self.file(split)) as other:
+                own = _written_names(other.schema_arrow)
             if own is not None and own != names:
                 raise BadInput(
-                    f"{self.file('test')}: its `classes` ({', '.join(own)}) differ from those of "
+                    f"{self.file(split)}: its `classes` ({', '.join(own)}) differ from those of "
                     f"{self.file('train').name} ({', '.join(names)})"
                 )
         return names
+
+
+def holds_vectors(schema: Any) -> bool:
+    """Tell whether a Parquet file with this Arrow schema holds feature vectors and no images."""
+    return vectors.COLUMN in schema.names and "image" not in schema.names
+
+
+def schema_of(path: Path) -> Any:
+    """Return the Arrow schema of a Parquet file, from its footer alone.
+
+    Raises:
+        BadInput: the file is missing, cut off or of another format.
+    """
+    with _opened(path) as parquet:
+        return parquet.schema_arrow
 
 
 def _footer(path: Path) -> bytes:
@@ -115,10 +150,10 @@ def _check_columns(schema: Any, path: Path) -> None:
     import pyarrow.types as types
 
     found = ", ".join(f"{field.name}: {field.type}" for field in schema)
-    for column, wanted, fits in (
-        ("image", "binary", lambda t: types.is_binary(t) or types.is_large_binary(t)),
-        ("label", "an integer type", types.is_integer),
-    ):
+    image = ("image", "binary", lambda t: types.is_binary(t) or types.is_large_binary(t))
+    features = (vectors.COLUMN, "a list of floating-point numbers", vectors.is_vector_type)
+    content = features if holds_vectors(schema) else image
+    for column, wanted, fits in (content, ("label", "an integer type", types.is_integer)):
         if column not in schema.names:
             raise BadInput(f"{path}: no column `{column}` ({wanted}); found {found}")
         if not fits(schema.field(column).type):

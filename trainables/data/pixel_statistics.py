@@ -1,4 +1,4 @@
-"""Mean and standard deviation of pixels, exact and without a floating-point copy of the images."""
+"""Mean and standard deviation of pixels, exact and without a floating-point copy of the images; or of features."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import numpy as np
 import numpy.typing as npt
 
 _STD_FLOOR = 1 / 255  # one grey level: images without contrast must not divide by zero
+_SMALLEST_STD = 1e-30  # its inverse is still a float32
 
 
-def pixel_statistics(images: npt.NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def pixel_statistics(
+    images: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64] | None = None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Compute mean and standard deviation per channel, of pixels scaled to [0, 1].
 
     Counts of grey levels are whole numbers, so order, machine and number of threads change nothing.
 
     Args:
         images: (N, C, H, W), N at least 1.
+        rows: which of them count; None means all.
 
     Returns:
         Means (C,) and population standard deviations (C,), the latter at least 1/255.
@@ -23,11 +27,38 @@ def pixel_statistics(images: npt.NDArray[np.uint8]) -> tuple[tuple[float, ...], 
     ((0.5,), (0.5,))
     """
     histogram = np.zeros((images.shape[1], 256), np.int64)
-    for start in range(0, len(images), 1024):  # bincount widens what it is given eightfold
+    for start in range(0, len(images if rows is None else rows), 1024):  # bincount widens what it is given eightfold
+        part = slice(start, start + 1024)
+        some = images[part] if rows is None else images[rows[part]]
         for channel, counts in enumerate(histogram):
-            counts += np.bincount(images[start : start + 1024, channel].ravel(), minlength=256)
+            counts += np.bincount(some[:, channel].ravel(), minlength=256)
     level = np.arange(256) / 255
     share = histogram / histogram.sum(axis=1, keepdims=True)
     mean = share @ level
     variance = (share * (level - mean[:, None]) ** 2).sum(axis=1)
     return tuple(mean.tolist()), tuple(np.maximum(np.sqrt(variance), _STD_FLOOR).tolist())
+
+
+def feature_statistics(
+    vectors: npt.NDArray[np.float32], rows: npt.NDArray[np.int64] | None = None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Compute mean and standard deviation of every feature, in float64.
+
+    Args:
+        vectors: (N, D, 1, 1), N at least 1, finite.
+        rows: which of them count; None means all.
+
+    Returns:
+        Means (D,) and population standard deviations (D,); 1 for a feature that is constant, which so becomes 0.
+
+    >>> feature_statistics(np.array([[0.5, 3], [1.5, 3]], dtype=np.float32)[:, :, None, None])
+    ((1.0, 3.0), (0.5, 1.0))
+    """
+    chosen = vectors[:, :, 0, 0] if rows is None else vectors[rows, :, 0, 0]
+    mean = chosen.mean(axis=0, dtype=np.float64)
+    std = np.zeros_like(mean)
+    for start in range(0, len(chosen), 1024):  # a part at a time: float64 takes twice the room
+        std += ((chosen[start : start + 1024] - mean) ** 2).sum(axis=0)
+    std = np.sqrt(std / len(chosen))
+    constant = (chosen.min(axis=0) == chosen.max(axis=0)) | (std < _SMALLEST_STD)
+    return tuple(mean.tolist()), tuple(np.where(constant, 1.0, std).tolist())

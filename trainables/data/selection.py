@@ -96,7 +96,7 @@ def add_label_noise(labels: Ints, rows: Ints, classes: int, share: float, seed: 
 def split_test(labels: Ints, class_names: tuple[str, ...], config: DataConfig) -> tuple[Ints, Ints]:
     """Split the test rows into those that validate and those that are reported, both in file order.
 
-    ``holdout``: none validates, all are reported. ``m2m``: of every class the first
+    ``holdout`` and ``published``: none validates, all are reported. ``m2m``: of every class the first
     int(validation_fraction * size), at least 1, in file order validate, the others are reported.
     ``test-select``: all validate and all are reported (optimistic: selection sees the reported images).
 
@@ -106,21 +106,33 @@ def split_test(labels: Ints, class_names: tuple[str, ...], config: DataConfig) -
     Source: Kim et al. 2020 (M2m), section 4.1.
     """
     every = np.arange(len(labels))
-    if config.protocol == "holdout":
+    if config.protocol in ("holdout", "published"):
         return every[:0], every
     validates = np.zeros(len(labels), dtype=bool)
-    needed = 2 if config.protocol == "m2m" else 1
-    for k, name in enumerate(class_names):
+    check_every_class(labels, class_names, config.protocol, "test", needed=2 if config.protocol == "m2m" else 1)
+    for k in range(len(class_names)):
         rows = np.flatnonzero(labels == k)
-        if len(rows) < needed:
-            raise BadInput(
-                f"protocol {config.protocol} validates on test images and needs {needed} of every class; "
-                f"class {k} ('{name}') has {len(rows)}"
-            )
         validates[rows[: _share(config.validation_fraction, len(rows))]] = True
     if config.protocol == "test-select":
         return every, every
     return np.flatnonzero(validates), np.flatnonzero(~validates)
+
+
+def check_every_class(
+    labels: Ints, class_names: tuple[str, ...], protocol: str, split: str, *, needed: int = 1
+) -> None:
+    """Refuse to validate on a split that has too few images of a class.
+
+    Raises:
+        BadInput: a class has fewer than ``needed`` images.
+    """
+    for k, name in enumerate(class_names):
+        found = int((labels == k).sum())
+        if found < needed:
+            raise BadInput(
+                f"protocol {protocol} validates on {split} images and needs {needed} of every class; "
+                f"class {k} ('{name}') has {found}"
+            )
 
 
 def _held_out_per_class(members: list[Ints], class_names: tuple[str, ...], config: DataConfig) -> int:

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-SplitName = Literal["train", "test"]
+SplitName = Literal["train", "test", "validation"]
 
 
 @dataclass(frozen=True)
@@ -16,12 +16,13 @@ class LabelledImages:
     """One split, decoded.
 
     Attributes:
-        images: uint8 (N, C, H, W), C is 1 or 3.
+        images: uint8 (N, C, H, W), C is 1 or 3; or vectors of D features as float32 (N, D, 1, 1), finite and
+            not scaled.
         labels: int64 (N,), in [0, K).
         class_names: (K,), in label order.
     """
 
-    images: npt.NDArray[np.uint8]
+    images: npt.NDArray[np.uint8 | np.float32]
     labels: npt.NDArray[np.int64]
     class_names: tuple[str, ...]
 
@@ -32,6 +33,10 @@ class Source(Protocol):
     @property
     def dataset(self) -> str:
         """Return the data set's name."""
+
+    @property
+    def has_validation(self) -> bool:
+        """Tell whether there is a published validation split beside ``train`` and ``test``."""
 
     def key(self, split: SplitName) -> str:
         """Return hexadecimal digits that change whenever the split's images may have changed; cheap."""

@@ -15,12 +15,16 @@ class Split:
     """Images with labels, on the CPU.
 
     Attributes:
-        images: uint8 (N, C, H, W).
+        images: uint8 (N, C, H, W), or float32 (N, D, 1, 1) for vectors of D features; with ``rows``, all
+            (M, C, H, W) of a memory-mapped file.
         labels: int64 (N,).
+        rows: int64 (N,), which of ``images`` the split consists of, where these are too large to be copied;
+            None: ``images`` are the split's own.
     """
 
     images: Tensor
     labels: Tensor
+    rows: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +36,8 @@ class StudyData:
         validation: see docs/protocol.md.
         class_counts: int64 (K,), of the training labels as they are, noise included: what a method may know.
         class_names: (K,), in label order.
-        mean: per channel, of pixels in [0, 1], from the training images.
-        std: likewise, the population's, at least 1/255.
+        mean: per channel, of pixels in [0, 1] or of features as they are, from the training images.
+        std: likewise, the population's; for pixels at least 1/255, for a constant feature 1.
         fingerprint: sha256 over the content of the source, the chosen rows and the final labels of training
             and validation; equal on every machine.
         read_test: what `test` calls.
@@ -61,7 +65,7 @@ class DataSummary:
         class_counts: training images per class, (K,).
         class_names: (K,).
         validation_size: images that validate.
-        image_shape: (C, H, W).
+        image_shape: (C, H, W); (D, 1, 1) for vectors of D features.
         fingerprint: equals that of `StudyData`.
     """
 

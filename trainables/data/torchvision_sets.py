@@ -41,6 +41,7 @@ class TorchvisionSet:
     dataset: str
     data_dir: Path | None
     download_dir: Path
+    has_validation: bool = False
 
     def key(self, split: SplitName) -> str:
         """Hash the name: a published data set does not change, and decoded images outlive its files."""

@@ -1,4 +1,4 @@
-"""Label-distribution-aware margins (LDAM) on a cosine head, alone or with deferred re-weighting (DRW)."""
+"""Label-distribution-aware margins on a cosine head: LDAM and ELM, alone or with a deferred stage (DRW, DRS)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from trainables.class_weights import effective_number
 from trainables.composition import Hyperparameters, Loss, Outputs, Plan, Problem, Stage
 from trainables.config import MethodConfig
 from trainables.heads import CosineHead
-from trainables.losses.margin import class_margins, ldam_loss
+from trainables.losses.margin import class_margins, enlarged_margin_loss, ldam_loss
 from trainables.method import Method
 
 
@@ -25,6 +25,12 @@ class LdamValues(Hyperparameters):
     scale: float = Field(30.0, gt=0, allow_inf_nan=False)
 
 
+class LdamDrsValues(LdamValues):
+    """Values of LDAM-DRS: `defer_until`, the fraction of the epochs at which re-sampling begins (160 of 200)."""
+
+    defer_until: float = Field(0.8, gt=0, lt=1)
+
+
 class LdamDrwValues(LdamValues):
     """Values of LDAM-DRW.
 
@@ -37,7 +43,23 @@ class LdamDrwValues(LdamValues):
     defer_until: float = Field(0.8, gt=0, lt=1)
 
 
-def _margin_loss(values: LdamValues, problem: Problem) -> Loss:
+class ElmValues(LdamValues):
+    """Values of ELM.
+
+    Attributes:
+        lam: lambda, the weight of the margin of the nearest wrong class; 0 is LDAM.
+        own_margin: whether the target's own margin D_y is there; without it only lam D_c* is.
+    """
+
+    lam: float = Field(1.0, ge=0, le=2)
+    own_margin: bool = True
+
+
+class ElmDrwValues(ElmValues, LdamDrwValues):
+    """Values of ELM-DRW: those of ELM, and `beta` and `defer_until` of LDAM-DRW."""
+
+
+def _ldam_loss(values: LdamValues, problem: Problem) -> Loss:
     margins = class_margins(problem.class_counts, values.max_margin).float()
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
@@ -46,24 +68,69 @@ def _margin_loss(values: LdamValues, problem: Problem) -> Loss:
     return loss
 
 
+def _elm_loss(values: ElmValues, problem: Problem) -> Loss:
+    margins = class_margins(problem.class_counts, values.max_margin).float()
+
+    def loss(outputs: Outputs, labels: Tensor) -> Tensor:
+        return enlarged_margin_loss(
+            outputs.logits,
+            labels,
+            margins=margins,
+            scale=values.scale,
+            lam=values.lam,
+            own_margin=values.own_margin,
+        )
+
+    return loss
+
+
+def _plan(problem: Problem, loss: Loss, *deferred: Stage) -> Plan:
+    head = CosineHead(problem.feature_dim, len(problem.class_counts))
+    return Plan(head, (Stage("plain", 0.0, loss), *deferred))
+
+
+def _reweighted(values: LdamDrwValues, problem: Problem, loss: Loss) -> Stage:
+    weights = effective_number(problem.class_counts, values.beta).float()
+    return Stage("re-weighted", values.defer_until, loss, class_weights=weights)
+
+
 def ldam(values: LdamValues, problem: Problem) -> Plan:
     """Compose LDAM: cosine head, margins proportional to n^(-1/4)."""
-    head = CosineHead(problem.feature_dim, len(problem.class_counts))
-    return Plan(head, (Stage("plain", 0.0, _margin_loss(values, problem)),))
+    return _plan(problem, _ldam_loss(values, problem))
 
 
 def ldam_drw(values: LdamDrwValues, problem: Problem) -> Plan:
     """Compose LDAM-DRW: LDAM, then LDAM with effective-number class weights."""
-    head = CosineHead(problem.feature_dim, len(problem.class_counts))
-    loss = _margin_loss(values, problem)
-    weights = effective_number(problem.class_counts, values.beta).float()
-    deferred = Stage("re-weighted", values.defer_until, loss, class_weights=weights)
-    return Plan(head, (Stage("plain", 0.0, loss), deferred))
+    loss = _ldam_loss(values, problem)
+    return _plan(problem, loss, _reweighted(values, problem, loss))
 
 
-def _ldam_opening(values: LdamDrwValues) -> MethodConfig:
-    return MethodConfig(name="ldam", hyperparameters={"max_margin": values.max_margin, "scale": values.scale})
+def ldam_drs(values: LdamDrsValues, problem: Problem) -> Plan:
+    """Compose LDAM-DRS: LDAM, then LDAM on class-balanced batches."""
+    loss = _ldam_loss(values, problem)
+    return _plan(problem, loss, Stage("re-sampled", values.defer_until, loss, sampler="class-balanced"))
 
+
+def elm(values: ElmValues, problem: Problem) -> Plan:
+    """Compose ELM: LDAM, and in the target's cosine the margin of the nearest wrong class."""
+    return _plan(problem, _elm_loss(values, problem))
+
+
+def elm_drw(values: ElmDrwValues, problem: Problem) -> Plan:
+    """Compose ELM-DRW: ELM, then ELM with effective-number class weights."""
+    loss = _elm_loss(values, problem)
+    return _plan(problem, loss, _reweighted(values, problem, loss))
+
+
+def _ldam_opening(values: LdamValues) -> MethodConfig:
+    return MethodConfig(name="ldam", hyperparameters=values.model_dump(include=set(LdamValues.model_fields)))
+
+
+def _elm_opening(values: ElmValues) -> MethodConfig:
+    return MethodConfig(name="elm", hyperparameters=values.model_dump(include=set(ElmValues.model_fields)))
+
+
+_ELM_PRESETS = {"paper": {}, "no-own-margin": {"own_margin": False}}
 
 LDAM = Method(
     "Label-distribution-aware margin",
@@ -82,4 +149,34 @@ LDAM_DRW = Method(
     ("loss", "head", "class weights", "stages"),
     deferral="defer_until",
     opening=_ldam_opening,
+)
+LDAM_DRS = Method(
+    "LDAM with deferred re-sampling",
+    "Cao et al., 2019, algorithm 1 with re-sampling",
+    "LDAM, then on class-balanced batches",
+    LdamDrsValues,
+    ldam_drs,
+    ("loss", "head", "sampler", "stages"),
+    deferral="defer_until",
+    opening=_ldam_opening,
+)
+ELM = Method(
+    "Enlarged large margin",
+    "Kato and Hotta, 2023, eq 6",
+    "CE(s (z - (D_y - lam D_c*) onehot_y), y), c* the nearest wrong class",
+    ElmValues,
+    elm,
+    ("loss", "head"),
+    _ELM_PRESETS,
+)
+ELM_DRW = Method(
+    "ELM with deferred re-weighting",
+    "Kato and Hotta, 2023, eq 6 and table I",
+    "ELM, then with weights (1 - beta)/(1 - beta^n)",
+    ElmDrwValues,
+    elm_drw,
+    ("loss", "head", "class weights", "stages"),
+    _ELM_PRESETS,
+    deferral="defer_until",
+    opening=_elm_opening,
 )

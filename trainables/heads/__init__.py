@@ -5,6 +5,8 @@ from __future__ import annotations
 from trainables.heads.base import Head
 from trainables.heads.cosine import CosineHead
 from trainables.heads.linear import LinearHead
+from trainables.heads.offset import OffsetHead
 from trainables.heads.prototypes import PrototypeHead
+from trainables.heads.scaled_cosine import ScaledCosineHead
 
-__all__ = ["CosineHead", "Head", "LinearHead", "PrototypeHead"]
+__all__ = ["CosineHead", "Head", "LinearHead", "OffsetHead", "PrototypeHead", "ScaledCosineHead"]

@@ -57,7 +57,9 @@ def ldam_loss(cosines: Tensor, labels: Tensor, *, margins: Tensor, scale: float)
     return enlarged_margin_loss(cosines, labels, margins=margins, scale=scale, lam=0.0)
 
 
-def enlarged_margin_loss(cosines: Tensor, labels: Tensor, *, margins: Tensor, scale: float, lam: float) -> Tensor:
+def enlarged_margin_loss(
+    cosines: Tensor, labels: Tensor, *, margins: Tensor, scale: float, lam: float, own_margin: bool = True
+) -> Tensor:
     """Return ELM, CE(s * (z - (D_y - lam * D_c*) * onehot_y)), c* the wrong class of largest cosine.
 
     The sign follows the equations: a positive lam D_c* is added to the target's cosine (lam=1 with equal
@@ -69,11 +71,13 @@ def enlarged_margin_loss(cosines: Tensor, labels: Tensor, *, margins: Tensor, sc
         margins: D of `class_margins`, shape (K,), on the device of the cosines.
         scale: s.
         lam: lambda; 0 is LDAM.
+        own_margin: whether D_y is there at all; without it the target keeps lam * D_c* alone.
 
     Returns:
         Shape (B,), nats, at least 0.
 
-    Source: Kato and Hotta, 2023, eq 6; eq 7 lacks s in its denominator and is not followed.
+    Source: Kato and Hotta, 2023, eq 6, and the rows "ELM w/o D_y" of its table I; eq 7 lacks s in its
+    denominator and is not followed.
 
     >>> D = torch.tensor([0.5, 0.1])
     >>> enlarged_margin_loss(torch.zeros(1, 2), torch.tensor([0]), margins=D, scale=2.0, lam=1.0)
@@ -81,12 +85,15 @@ def enlarged_margin_loss(cosines: Tensor, labels: Tensor, *, margins: Tensor, sc
     """
     z = promoted(cosines)
     is_target = target_mask(labels, z.shape[1])
-    shift = -_target_margin(z.detach(), labels, margins.to(z.dtype), is_target, lam)
+    shift = -_target_margin(z.detach(), labels, margins.to(z.dtype), is_target, lam, own_margin)
     return cross_entropy(scale * torch.where(is_target, z + shift.unsqueeze(1), z), labels)
 
 
-def _target_margin(z: Tensor, labels: Tensor, margins: Tensor, is_target: Tensor, lam: float) -> Tensor:
+def _target_margin(
+    z: Tensor, labels: Tensor, margins: Tensor, is_target: Tensor, lam: float, own_margin: bool
+) -> Tensor:
+    own = margins[labels] if own_margin else torch.zeros_like(margins)[labels]
     if lam == 0:
-        return margins[labels]
+        return own
     rival = z.masked_fill(is_target, -torch.inf).argmax(dim=1)
-    return margins[labels] - lam * margins[rival]
+    return own - lam * margins[rival]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trainables.errors import BadInput, unknown_name
-from trainables.models.names import MODELS
+from trainables.models.names import MODELS, PERCEPTRONS, SMALL_NETWORKS
 
 if TYPE_CHECKING:
     from trainables.models.backbone import Backbone
 
-__all__ = ["MIN_IMAGE_SIZE", "MODELS", "build_backbone"]
+__all__ = ["MIN_IMAGE_SIZE", "MODELS", "build_backbone", "check_image_shape"]
 
 MIN_IMAGE_SIZE = 8
 """Smallest height and width in pixels; three halvings leave one pixel of it."""
@@ -23,9 +23,10 @@ def build_backbone(name: str, in_channels: int, image_size: int) -> Backbone:
 
     Args:
         name: one of `MODELS`.
-        in_channels: channels C of the images, 1 for grey and 3 for colour.
-        image_size: height and width of the images in pixels, at least `MIN_IMAGE_SIZE`. Up to 64 the
-            torchvision families get a stem without early reductions.
+        in_channels: channels C of the images, 1 for grey and 3 for colour, or length D of feature vectors.
+        image_size: height and width of the images in pixels, at least `MIN_IMAGE_SIZE`; 1 for feature
+            vectors, which perceptrons take. Up to 64 the torchvision families get a stem without early
+            reductions.
 
     Returns:
         A module from images (B, C, image_size, image_size) to features (B, feature_dim), both floating
@@ -55,5 +56,28 @@ def check_backbone(name: str, in_channels: int, image_size: int) -> None:
         raise unknown_name("model", name, MODELS)
     if in_channels < 1:
         raise BadInput(f"`in_channels` must be at least 1, got {in_channels}")
+    if image_size == 1 and name in PERCEPTRONS:
+        return
     if image_size < MIN_IMAGE_SIZE:
-        raise BadInput(f"`image_size` must be at least {MIN_IMAGE_SIZE} pixels, got {image_size}")
+        ways = f"; feature vectors need one of: {', '.join(PERCEPTRONS)}" if image_size == 1 else ""
+        raise BadInput(f"`image_size` must be at least {MIN_IMAGE_SIZE} pixels, got {image_size}{ways}")
+
+
+def check_image_shape(name: str, image_shape: tuple[int, int, int]) -> None:
+    """Check that a network can be built for images of a shape (C, H, W), without importing torch.
+
+    Raises:
+        BadInput: as `build_backbone`, or the images are not square and the network has a layer of fixed size.
+
+    >>> check_image_shape("mlp", (3, 218, 178))
+    Traceback (most recent call last):
+        ...
+    trainables.errors.BadInput: mlp needs square images, got 218 x 178 pixels (height x width); ...
+    """
+    channels, height, width = image_shape
+    if name in SMALL_NETWORKS and height != width:
+        raise BadInput(
+            f"{name} needs square images, got {height} x {width} pixels (height x width); `image_size` in the "
+            "data's settings makes them square"
+        )
+    check_backbone(name, channels, height)

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from functools import partial
 
 from torchvision import models as zoo
-from torchvision.models.resnet import BasicBlock
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from trainables.models.backbone import Backbone
 from trainables.models.preact_resnet import preact_resnet18
 from trainables.models.resnet_cifar import cifar_resnet
+from trainables.models.se_resnet import SEBottleneck
 from trainables.models.small_networks import affinity_conv, conv_tiny, mlp
 from trainables.models.torchvision_families import densenet, efficientnet, resnet, squeezenet
 
@@ -22,7 +23,8 @@ BUILDERS: dict[str, Callable[[int, int], Backbone]] = {
     "affinity-conv": partial(affinity_conv, 128),
     "affinity-conv-2d": partial(affinity_conv, 2),
     "conv-tiny": conv_tiny,
-    "mlp": mlp,
+    "mlp": partial(mlp, 2),
+    "mlp-2-layer": partial(mlp, 1),
     "resnet10": partial(resnet, partial(zoo.ResNet, BasicBlock, [1, 1, 1, 1])),
     "resnet18": partial(resnet, zoo.resnet18),
     "resnet34": partial(resnet, zoo.resnet34),
@@ -30,8 +32,10 @@ BUILDERS: dict[str, Callable[[int, int], Backbone]] = {
     "resnet101": partial(resnet, zoo.resnet101),
     "resnet152": partial(resnet, zoo.resnet152),
     "preact-resnet18": preact_resnet18,
+    "se-resnet50": partial(resnet, partial(zoo.ResNet, SEBottleneck, [3, 4, 6, 3])),
     "resnext50_32x4d": partial(resnet, zoo.resnext50_32x4d),
     "resnext101_32x8d": partial(resnet, zoo.resnext101_32x8d),
+    "resnext152_32x4d": partial(resnet, partial(zoo.ResNet, Bottleneck, [3, 8, 36, 3], groups=32, width_per_group=4)),
     "densenet121": partial(densenet, zoo.densenet121),
     "densenet169": partial(densenet, zoo.densenet169),
     "squeezenet1_0": partial(squeezenet, zoo.squeezenet1_0),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 CIFAR_RESNETS = ("resnet20", "resnet32", "resnet44", "resnet56")
-SMALL_NETWORKS = ("affinity-conv", "affinity-conv-2d", "conv-tiny", "mlp")
+PERCEPTRONS = ("mlp", "mlp-2-layer")
+SMALL_NETWORKS = ("affinity-conv", "affinity-conv-2d", "conv-tiny", *PERCEPTRONS)
 RESNETS = ("resnet10", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "preact-resnet18")
-RESNEXTS = ("resnext50_32x4d", "resnext101_32x8d")
+SE_RESNETS = ("se-resnet50",)
+RESNEXTS = ("resnext50_32x4d", "resnext101_32x8d", "resnext152_32x4d")
 DENSENETS = ("densenet121", "densenet169")
 SQUEEZENETS = ("squeezenet1_0", "squeezenet1_1")
 EFFICIENTNETS = tuple(f"efficientnet_b{size}" for size in range(8))
@@ -14,6 +16,7 @@ MODELS: tuple[str, ...] = (
     *CIFAR_RESNETS,
     *SMALL_NETWORKS,
     *RESNETS,
+    *SE_RESNETS,
     *RESNEXTS,
     *DENSENETS,
     *SQUEEZENETS,

@@ -46,8 +46,15 @@ def conv_tiny(in_channels: int, image_size: int) -> Backbone:
     return Backbone(64, network)
 
 
-def mlp(in_channels: int, image_size: int) -> Backbone:
-    """Build a perceptron of two hidden layers of 256 units on the flattened pixels."""
-    pixels = in_channels * image_size * image_size
-    network = nn.Sequential(nn.Flatten(), nn.Linear(pixels, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU())
-    return Backbone(256, network)
+def mlp(hidden_layers: int, in_channels: int, image_size: int) -> Backbone:
+    """Build a perceptron of hidden layers of 256 units on the flattened pixels, or on feature vectors.
+
+    With one hidden layer and the head it is the "2-layer fully-connected network" of the texts of Kim et al.
+    2020 (M2m), section 3.1; the text is silent on its width.
+    """
+    layers: list[nn.Module] = [nn.Flatten()]
+    before = in_channels * image_size * image_size
+    for _ in range(hidden_layers):
+        layers += [nn.Linear(before, 256), nn.ReLU()]
+        before = 256
+    return Backbone(256, nn.Sequential(*layers))

@@ -13,7 +13,7 @@ from tests.trainables.data.made_images import write_folder
 from trainables.config import DataConfig
 from trainables.data import DATASETS, default_augmentation, prepare
 from trainables.data.digits import Digits
-from trainables.data.locate import find_source, parquet_datasets
+from trainables.data.locate import find_source, folder_datasets
 from trainables.data.parquet_folder import ParquetFolder
 from trainables.data.torchvision_sets import TorchvisionSet
 from trainables.errors import BadInput
@@ -31,7 +31,7 @@ def test_the_environment_names_the_data_folder(tmp_path: Path, monkeypatch: pyte
     write_folder(tmp_path / "own", (2, 2), (1, 1))
     monkeypatch.setenv("STUDY_DATA_DIR", str(tmp_path))
     assert find_source(DataConfig(dataset="own")) == ParquetFolder("own", tmp_path / "own")
-    assert parquet_datasets(tmp_path) == ("own",)
+    assert folder_datasets(tmp_path) == {"own": "parquet"}
 
 
 def test_an_unknown_name_gets_the_nearest(shapes: Configure) -> None:

@@ -165,7 +165,7 @@ def test_a_null_image(folder: Path) -> None:
 def test_image_bytes_that_do_not_decode(folder: Path, broken: bytes) -> None:
     path = replace_train(folder, whole_then(broken), [0, 1] * 35 + [0])
     said = verdict(folder)
-    assert said.startswith(f"{path}, row 70 (counted from 0): expected a whole PNG or JPEG image in `image`, got ")
+    assert said.startswith(f"{path}, row 70 (counted from 0): expected a whole PNG or JPEG image, got ")
     assert f"{len(broken)} bytes that do not decode" in said and "0x" not in said
 
 
@@ -178,7 +178,7 @@ def test_images_of_differing_size(folder: Path) -> None:
     path = replace_train(folder, whole_then(encode(GREY.T.copy())), [0, 1] * 35 + [0])
     said = verdict(folder)
     assert said.startswith(f"{path}, row 70 (counted from 0): expected an image of 6 x 5 pixels")
-    assert said.endswith("got 5 x 6")
+    assert "got 5 x 6; `image_size` in the data's settings" in said
 
 
 def test_train_and_test_of_differing_shape(folder: Path) -> None:

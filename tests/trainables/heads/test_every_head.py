@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from trainables.heads import CosineHead, Head, LinearHead, PrototypeHead
+from trainables.heads import CosineHead, Head, LinearHead, OffsetHead, PrototypeHead, ScaledCosineHead
 
 FEATURES, CLASSES = 6, 4
 
@@ -17,11 +17,14 @@ HEADS: dict[str, Callable[[], Head]] = {
     "linear": lambda: LinearHead(FEATURES, CLASSES),
     "linear-without-bias": lambda: LinearHead(FEATURES, CLASSES, bias=False),
     "cosine": lambda: CosineHead(FEATURES, CLASSES),
+    "scaled-cosine": lambda: ScaledCosineHead(FEATURES, CLASSES, initial_scale=4.0),
     "prototypes": lambda: PrototypeHead(FEATURES, CLASSES, prototypes=3, sigma=2.0),
     "prototypes-absolute": lambda: PrototypeHead(FEATURES, CLASSES, prototypes=1, sigma_unit="absolute"),
     "prototypes-l1": lambda: PrototypeHead(FEATURES, CLASSES, distance="l1"),
     "prototypes-inverse": lambda: PrototypeHead(FEATURES, CLASSES, similarity="inverse"),
     "prototypes-l1-inverse": lambda: PrototypeHead(FEATURES, CLASSES, distance="l1", similarity="inverse"),
+    "offset": lambda: OffsetHead(FEATURES, CLASSES),
+    "offset-constrained-only": lambda: OffsetHead(FEATURES, CLASSES, in_logits=False),
 }
 
 
@@ -95,7 +98,8 @@ def test_relabelling_the_classes_relabels_the_logits(head: Head) -> None:
     relabelled = copy.deepcopy(head)
     with torch.no_grad():
         for parameter in relabelled.parameters():
-            parameter.copy_(parameter[order])
+            if parameter.ndim:  # a scalar belongs to no class
+                parameter.copy_(parameter[order])
     torch.testing.assert_close(relabelled(features), head(features)[:, order])
 
 

@@ -108,3 +108,32 @@ def test_wrong_values_are_named() -> None:
         class_margins(torch.tensor([3, 0]), 0.5)
     with pytest.raises(BadInput, match=r"`max_margin` must be >= 0, got -0\.5"):
         class_margins(torch.tensor([3, 1]), -0.5)
+
+
+@pytest.mark.parametrize("lam", [0.1, 0.5, 1.0])
+def test_elm_without_own_margin_is_equation_6_without_it(lam: float) -> None:
+    expected = []
+    for z, y in zip(Z, Y, strict=True):
+        wrong = [c for c in range(len(z)) if c != y]
+        c_star = max(wrong, key=lambda c: z[c])
+        rho = np.log(sum(np.exp(S * (z[c] - z[c_star])) for c in wrong))
+        expected.append(np.log1p(np.exp(S * (z[c_star] - z[y]) - S * lam * _papers_margins(0.5)[c_star] + rho)))
+    ours = enlarged_margin_loss(
+        torch.from_numpy(Z), torch.from_numpy(Y), margins=_margins(), scale=S, lam=lam, own_margin=False
+    )
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-10)
+
+
+def test_without_any_margin_elm_is_scaled_cross_entropy() -> None:
+    z, y = _random()
+    elm = enlarged_margin_loss(z, y, margins=_margins(), scale=S, lam=0.0, own_margin=False)
+    assert torch.equal(elm, cross_entropy(S * z, y))
+
+
+def test_two_classes_have_each_other_as_rivals() -> None:
+    margins = class_margins(torch.tensor([16, 1]), 0.5)
+    z, y = torch.tensor([[0.3, 0.1], [0.3, 0.1]], dtype=torch.float64), torch.tensor([0, 1])
+    elm = enlarged_margin_loss(z, y, margins=margins, scale=S, lam=1.0)
+    shifts = [0.25 - 0.5, 0.5 - 0.25]  # D_y - D_c*
+    expected = [np.log1p(np.exp(S * (0.1 - 0.3 + shifts[0]))), np.log1p(np.exp(S * (0.3 - 0.1 + shifts[1])))]
+    np.testing.assert_allclose(elm, expected, rtol=0, atol=1e-12)

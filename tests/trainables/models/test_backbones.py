@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -20,7 +21,16 @@ from trainables.models.names import (
 )
 
 RUN_FOR_REAL = (
-    *("resnet20", "resnet32", "resnet10", "preact-resnet18", "resnet50", "resnext50_32x4d", "densenet121"),
+    *(
+        "resnet20",
+        "resnet32",
+        "resnet10",
+        "preact-resnet18",
+        "resnet50",
+        "se-resnet50",
+        "resnext50_32x4d",
+        "densenet121",
+    ),
     *("squeezenet1_0", "squeezenet1_1", "efficientnet_b0"),
     *SMALL_NETWORKS,
 )
@@ -28,7 +38,7 @@ QUICK = ("resnet20", "resnet10", "preact-resnet18", *SQUEEZENETS, *SMALL_NETWORK
 FROM_TORCHVISION = tuple(
     name
     for name in (*RESNETS, *RESNEXTS, *DENSENETS, *SQUEEZENETS, *EFFICIENTNETS)
-    if name not in ("resnet10", "preact-resnet18")
+    if name not in ("resnet10", "preact-resnet18", "resnext152_32x4d")
 )
 
 
@@ -158,6 +168,35 @@ def test_the_plot_network_differs_in_its_features_alone() -> None:
     assert (wide.feature_dim, flat.feature_dim) == (128, 2)
     different = [key for key, value in wide.state_dict().items() if value.shape != flat.state_dict()[key].shape]
     assert len(different) == 2
+
+
+@pytest.mark.parametrize(("name", "published"), [("se-resnet50", 28_088_024), ("resnext152_32x4d", 59_951_400)])
+def test_networks_that_torchvision_lacks_have_the_papers_size(name: str, published: int) -> None:
+    """Hu et al. table 2 gives 28.1 million; ResNeXt-152 follows from blocks of 3, 8, 36 and 3."""
+    with torch.device("meta"):
+        backbone = build_backbone(name, 3, 224)
+    assert parameters(backbone) + backbone.feature_dim * 1000 + 1000 == published
+
+
+def test_excitation_weighs_the_channels_of_the_residual_alone() -> None:
+    from trainables.models.se_resnet import SEBottleneck
+
+    torch.manual_seed(0)
+    block = SEBottleneck(64, 16).double().eval()
+    maps = torch.randn(2, 64, 5, 5, dtype=torch.float64)
+    with torch.no_grad():
+        inner = block.bn2(block.conv2(block.bn1(block.conv1(maps)).relu())).relu()
+        residual = block.bn3(block.conv3(inner))
+        first, second = (layer.weight.flatten(1).numpy() for layer in (block.se.fc1, block.se.fc2))
+        biases = [layer.bias.numpy() for layer in (block.se.fc1, block.se.fc2)]
+        expected = []
+        for image, shortcut in zip(residual.numpy(), maps.numpy(), strict=True):
+            squeezed = np.array([channel.mean() for channel in image])
+            excited = second @ np.maximum(first @ squeezed + biases[0], 0) + biases[1]
+            scale = 1 / (1 + np.exp(-excited))
+            expected.append(np.maximum(shortcut + scale[:, None, None] * image, 0))
+        assert np.abs(block(maps).numpy() - np.stack(expected)).max() < 1e-10
+    assert first.shape == (4, 64)
 
 
 def test_shortcuts_have_no_parameters_and_pad_on_both_sides() -> None:

@@ -1,0 +1,5 @@
+"""Space of SMOTE."""
+
+from search_spaces.dimension import Range, Space
+
+SMOTE: Space = {"neighbours": Range(low=1, high=20, integer=True)}

@@ -1,0 +1,8 @@
+"""Space of the estimated offset; the empirical one has no values."""
+
+from search_spaces.dimension import Range, Space
+
+OFFSET: Space = {
+    "center_weight": Range(low=1e-4, high=1, scale="log"),
+    "constraint_weight": Range(low=1e-3, high=10, scale="log"),
+}

@@ -1,0 +1,6 @@
+"""Spaces of sharpness-aware minimisation."""
+
+from search_spaces.dimension import Range, Space
+
+SAM: Space = {"rho": Range(low=0.05, high=0.8, scale="log")}
+SAM_DRW: Space = {**SAM, "beta": Range(low=0.9, high=0.99999, scale="log-complement")}

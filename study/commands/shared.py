@@ -1,0 +1,77 @@
+"""The command on what trials share: list it, remove it."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from study.commands.options import AsJson, Storage
+
+if TYPE_CHECKING:
+    from trainables.shared_entries import SharedEntry
+
+
+def shared(
+    remove: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Remove this one (its key or the beginning), or 'all'.")
+    ] = None,
+    unused_days: Annotated[
+        float | None, typer.Option(min=0, help="Remove what no trial used for so many days.")
+    ] = None,
+    as_json: AsJson = False,
+    storage: Storage = None,
+) -> None:
+    """List the trainings that trials of all studies share, or remove them; a later trial trains anew what it needs."""
+    from study.study_folder import SHARED, storage_root
+    from trainables.errors import BadInput
+    from trainables.shared_entries import remove_entry, shared_entries
+
+    store = storage_root(storage) / SHARED
+    entries = shared_entries(store)
+    if remove is None and unused_days is None:
+        _show(entries, as_json)
+        return
+    chosen = entries if remove in (None, "all") else [entry for entry in entries if entry.key.startswith(remove or "")]
+    if remove is not None and not chosen:
+        raise BadInput(f"--remove {remove}: no shared training in {store} begins with that; `study shared` lists them")
+    if unused_days is not None:
+        before = datetime.now() - timedelta(days=unused_days)
+        chosen = [entry for entry in chosen if entry.used < before]
+    for entry in chosen:
+        done = remove_entry(store, entry.key)
+        typer.echo(f"{'removed' if done else 'kept, it is being trained:'} {entry.key}")
+    typer.echo(f"{len(chosen)} of {len(entries)} shared trainings chosen, {sum(e.bytes for e in chosen) / 1e6:.1f} MB")
+
+
+def _show(entries: list[SharedEntry], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps([_row(entry) for entry in entries], indent=1))
+        return
+    from study.report.tables import console, plain_table
+
+    columns = ("key", "method", "data", "model", "seed", "epochs kept", "MB", "used")
+    table = plain_table()
+    for column in columns:
+        table.add_column(column, no_wrap=column == "key")
+    for entry in entries:
+        row = _row(entry)
+        table.add_row(*(str(row[column]) for column in columns))
+    console().print(table if entries else "nothing is shared yet", markup=False, highlight=False)
+
+
+def _row(entry: SharedEntry) -> dict[str, Any]:
+    config = entry.config
+    profile = config.data.profile if config else None
+    return {
+        "key": entry.key,
+        "method": config.method.name if config else "unreadable",
+        "data": f"{config.data.dataset} {profile.kind}-{profile.ratio:g}" if config and profile else "",
+        "model": config.model.name if config else "",
+        "seed": config.seed if config else "",
+        "epochs kept": ", ".join(map(str, entry.pinned)) or "none yet",
+        "MB": round(entry.bytes / 1e6, 2),
+        "used": entry.used.isoformat(sep=" ", timespec="seconds"),
+    }

@@ -1,0 +1,87 @@
+"""Shared trainings can be listed and removed, but never under somebody's hands."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from trainables.data import load
+from trainables.shared_entries import remove_entry, shared_entries
+from trainables.shared_training import SharedTraining, wait_for
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def shared(make_trial: Any, tmp_path: Path) -> SharedTraining:
+    config = make_trial("erm", epochs=2)
+    return SharedTraining(tmp_path, config, 2, load(config.data), CPU)
+
+
+def test_nothing_is_listed_where_nothing_is(tmp_path: Path) -> None:
+    assert shared_entries(tmp_path / "nowhere") == []
+
+
+def test_an_entry_says_what_it_is_and_what_it_takes(shared: SharedTraining, tmp_path: Path) -> None:
+    wait_for(shared)
+    (entry,) = shared_entries(tmp_path)
+    assert entry.key == shared.path.name
+    assert entry.config == shared.config
+    assert entry.pinned == (2,)
+    assert entry.bytes == sum(path.stat().st_size for path in shared.path.iterdir())
+
+
+def test_the_one_that_was_used_last_comes_first(make_trial: Any, tmp_path: Path) -> None:
+    made = []
+    for seed in (0, 1):
+        config = make_trial("erm", epochs=1, seed=seed)
+        made.append(SharedTraining(tmp_path, config, 1, load(config.data), CPU))
+        wait_for(made[-1])
+    for path in made[0].path.iterdir():
+        os.utime(path, (1, 1))
+    assert [entry.key for entry in shared_entries(tmp_path)] == [made[1].path.name, made[0].path.name]
+    assert made[0].state() is not None  # taking the state is a use
+    assert shared_entries(tmp_path)[0].key == made[0].path.name
+
+
+def test_a_removed_one_is_trained_again(shared: SharedTraining, tmp_path: Path) -> None:
+    wait_for(shared)
+    assert remove_entry(tmp_path, shared.path.name)
+    assert shared_entries(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+    assert shared.state() is None
+    assert wait_for(shared)["epoch"] == 2
+
+
+def test_one_that_is_being_trained_is_left(shared: SharedTraining, tmp_path: Path) -> None:
+    assert shared.acquire()
+    shared.run_epoch()
+    assert not remove_entry(tmp_path, shared.path.name)
+    shared.run_epoch()
+    shared.release()
+    assert shared.state() is not None
+
+
+def test_a_lock_on_what_was_removed_is_no_lock(shared: SharedTraining, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared.path.mkdir()
+    opened = Path.open
+
+    def removed_meanwhile(path: Path, *given: Any, **more: Any) -> Any:
+        file = opened(path, *given, **more)
+        if path.name == "lock":
+            path.unlink()
+        return file
+
+    monkeypatch.setattr(Path, "open", removed_meanwhile)
+    assert not shared.acquire()
+
+
+def test_what_cannot_be_read_is_listed_too(shared: SharedTraining, tmp_path: Path) -> None:
+    wait_for(shared)
+    (shared.path / "trial.json").write_text('{"trial": {"method": 3}}')
+    (entry,) = shared_entries(tmp_path)
+    assert entry.config is None

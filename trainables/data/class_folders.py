@@ -1,0 +1,135 @@
+"""A folder of class folders, and Tiny ImageNet's own variant of it."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainables.data.image_files import SUFFIXES, ImageFiles, lines_of
+from trainables.data.source import LabelledImages, SplitName
+from trainables.errors import BadInput, unknown_name
+
+_OTHER_IMAGES = (".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+_ANNOTATIONS = "val_annotations.txt"
+_NESTED = "images"  # Tiny ImageNet keeps those of a class in <class>/images
+
+
+@dataclass(frozen=True)
+class ClassFolders:
+    """Images from ``<folder>/train/<class>/`` and ``<folder>/test/<class>/`` or ``<folder>/val/<class>/``.
+
+    The names of the training folders, sorted, are the classes. Where both ``test`` and ``val`` stand, ``test``
+    is reported on and ``val`` is the published validation set; where one stands, it is the test split. Tiny
+    ImageNet's own layout has ``val/images`` with ``val/val_annotations.txt``; its ``test`` has no labels and
+    is left alone.
+    """
+
+    dataset: str
+    folder: Path
+    image_size: int | None = None
+
+    @property
+    def has_validation(self) -> bool:
+        """Tell whether ``val`` stands beside a labelled ``test``."""
+        return self._folder("test").name == "test" and (self.folder / "val").is_dir()
+
+    def key(self, split: SplitName) -> str:
+        """Hash names, sizes and times of the split's files and the names of the classes."""
+        return self._files(split).key(self.image_size)
+
+    def read(self, split: SplitName) -> LabelledImages:
+        """Decode a split.
+
+        Raises:
+            BadInput: a folder is missing or empty, or is of no training class; an image does not decode.
+        """
+        return self._files(split).read(self.image_size)
+
+    def _folder(self, split: SplitName) -> Path:
+        val, test = self.folder / "val", self.folder / "test"
+        if split == "train":
+            return self.folder / "train"
+        if split == "validation":
+            return val
+        return test if test.is_dir() and not (val / _ANNOTATIONS).is_file() else val
+
+    def _files(self, split: SplitName) -> ImageFiles:
+        names = _subfolders(self._existing("train"))
+        if not names:
+            raise BadInput(f"{self.folder / 'train'} holds no class folder; expected train/<class>/<image>.jpg")
+        folder = self._existing(split)
+        if (folder / _ANNOTATIONS).is_file():
+            return _annotated(folder, names)
+        own = _subfolders(folder)
+        for name in own:
+            if name not in names:
+                raise BadInput(f"{folder}: {unknown_name('class', name, names)}; train has no such folder")
+        paths, labels = [], []
+        for label, name in enumerate(names):
+            found = _images(folder / name) if name in own else []
+            paths += [f"{name}/{image}" for image in found]
+            labels += [label] * len(found)
+        if not paths:
+            raise BadInput(f"{folder} holds no class folder; expected {folder.name}/<class>/<image>.jpg")
+        return ImageFiles(folder, paths, labels, tuple(names), lambda row: str(folder / paths[row]))
+
+    def _existing(self, split: SplitName) -> Path:
+        folder = self._folder(split)
+        if folder.is_dir():
+            return folder
+        wanted = "test or val" if split == "test" else folder.name
+        raise BadInput(f"{self.folder} has no folder {wanted}; class folders stand in train and in test or val")
+
+
+def _subfolders(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _images(folder: Path) -> list[str]:
+    """Return the sorted paths, relative to a class folder, of its images."""
+    inner = _subfolders(folder)
+    deeper = [name for name in inner if name != _NESTED]
+    if deeper:
+        raise BadInput(
+            f"{folder} holds the folder {deeper[0]}, but images stand in <class>/ or <class>/{_NESTED}/; name "
+            "classes that lie deeper in list files (train.txt, test.txt)"
+        )
+    places = ["", *(f"{name}/" for name in inner)]
+    found = [f"{place}{name}" for place in places for name in os.listdir(folder / place) if not name.startswith(".")]
+    for name in found:
+        if name.lower().endswith(_OTHER_IMAGES):
+            raise BadInput(f"{folder / name}: images are {_allowed()}, got {Path(name).suffix}")
+    images = sorted(name for name in found if name.lower().endswith(SUFFIXES))
+    if not images:
+        raise BadInput(f"{folder} is empty: expected at least one image ({_allowed()})")
+    return images
+
+
+def _annotated(folder: Path, names: list[str]) -> ImageFiles:
+    """Read lines ``<image> <class> <box>`` of images that stand in ``images/``."""
+    table = folder / _ANNOTATIONS
+    known, numbers, paths, labels = {name: k for k, name in enumerate(names)}, [], [], []
+    for number, line in lines_of(table):
+        image, *rest = line.split()
+        if not rest:
+            raise BadInput(f"{table}, line {number}: expected an image and a class, got '{line}'")
+        if rest[0] not in known:
+            raise BadInput(f"{table}, line {number}: {unknown_name('class', rest[0], names)}")
+        if Path(image).name != image:
+            raise BadInput(f"{table}, line {number}: expected the name of a file in {_NESTED}/, got '{image}'")
+        numbers.append(number)
+        paths.append(f"{_NESTED}/{image}")
+        labels.append(known[rest[0]])
+    if not paths:
+        raise BadInput(f"{table} names no image")
+    repeated = next((path for path, count in Counter(paths).items() if count > 1), None)
+    if repeated is not None:
+        raise BadInput(f"{table}: the image {repeated} is named more than once")
+    return ImageFiles(folder, paths, labels, tuple(names), lambda row: f"{table}, line {numbers[row]}")
+
+
+def _allowed() -> str:
+    return ", ".join(SUFFIXES)

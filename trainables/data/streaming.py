@@ -1,0 +1,139 @@
+"""Batches of a split that is larger than memory: threads gather them from a memory-mapped file ahead of time."""
+
+from __future__ import annotations
+
+import weakref
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from trainables.data.augment import BatchPipeline
+from trainables.data.study_data import Split
+
+Ints = npt.NDArray[np.int64]
+
+_THREADS = 4
+"""Loader threads, each with a batch: so many wait for the disk at a time, and so many batches lie in memory."""
+
+
+def open_pipeline(split: Split, mean: Sequence[float], std: Sequence[float], **options: Any) -> BatchPipeline:
+    """Return the pipeline that a split needs; the batches of both kinds are equal bit for bit.
+
+    Args:
+        split: with ``rows`` where its images are to stay in their file.
+        mean: as in `BatchPipeline`, like all that follows.
+        std: likewise.
+        options: likewise.
+    """
+    kind = BatchPipeline if split.rows is None else StreamingPipeline
+    return kind(split, mean, std, **options)
+
+
+class StreamingPipeline(BatchPipeline):
+    """A `BatchPipeline` over images that stay in a memory-mapped file.
+
+    Batches of the order that `expect` was told are gathered ahead by threads and copied to the device as
+    bytes; there they are cropped, flipped and normalised as ever. Other rows may be asked for at any time and
+    are gathered on the spot. The threads end with the pipeline, whether or not an epoch was finished; what
+    fails in one is raised by the call that wanted the batch.
+    """
+
+    _threads: ThreadPoolExecutor | None = None
+    _planned: _Ahead | None = None
+    _order: Tensor | None = None
+
+    def expect(self, rows: Tensor, parts: Sequence[slice]) -> None:
+        """Begin to gather an epoch.
+
+        Args:
+            rows: int64 (n,), rows of the split, on the pipeline's device. `pixels` knows a planned batch by
+                being a slice of this very tensor, without waiting for the device to compare values.
+            parts: the slices of ``rows`` that will be asked for, rising.
+        """
+        self._planned = _Ahead(self._pool(), self._gather_rows, rows.cpu().numpy(), parts)
+        self._order = rows
+
+    def pixels(self, indices: Tensor, offsets: Tensor | None = None, flips: Tensor | None = None) -> Tensor:
+        """Return cropped and flipped images, as `BatchPipeline.pixels`."""
+        images = self._ahead_of_time(indices)
+        if images is None:
+            images = self._gather_rows(indices.cpu().numpy())
+        return self._cut(images, offsets, flips)
+
+    def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield normalised images and labels in the split's order, without augmentation, for evaluation."""
+        starts = range(0, len(self), batch_size)
+        parts = [slice(start, min(start + batch_size, len(self))) for start in starts]
+        ahead = _Ahead(self._pool(), self._gather_rows, np.arange(len(self)), parts)
+        for part in parts:
+            images = ahead.take(part)
+            assert images is not None
+            yield self.normalise(self._cut(images, None, None)), self.labels[part]
+
+    def _take(self, split: Split) -> None:
+        assert split.rows is not None
+        pinned = self.labels.device.type == "cuda"  # bytes in pinned memory reach the device without being waited for
+        # not a method: a thread that held the pipeline would keep it alive
+        self._gather_rows = partial(_gather, split.images, split.rows.numpy(), pinned=pinned)
+
+    def _pool(self) -> ThreadPoolExecutor:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="images")
+            weakref.finalize(self, self._threads.shutdown, wait=False, cancel_futures=True)
+        return self._threads
+
+    def _ahead_of_time(self, indices: Tensor) -> Tensor | None:
+        order, planned = self._order, self._planned
+        if order is None or planned is None or not indices.is_contiguous():
+            return None
+        if indices.untyped_storage().data_ptr() != order.untyped_storage().data_ptr():
+            return None
+        start = indices.storage_offset() - order.storage_offset()
+        return planned.take(slice(start, start + len(indices)))
+
+    def _cut(self, images: Tensor, offsets: Tensor | None, flips: Tensor | None) -> Tensor:
+        device = self.labels.device
+        self._lay_out(images.to(device, non_blocking=True))
+        return super().pixels(torch.arange(len(images), device=device), offsets, flips)
+
+
+class _Ahead:
+    """Batches of a known order, gathered a few at a time before they are taken."""
+
+    def __init__(self, pool: ThreadPoolExecutor, gather: partial[Tensor], rows: Ints, parts: Iterable[slice]) -> None:
+        self._pool, self._gather, self._rows = pool, gather, rows
+        self._parts = iter(parts)
+        self._waiting: deque[tuple[slice, Future[Tensor]]] = deque()
+        for _ in range(_THREADS):
+            self._submit()
+
+    def take(self, wanted: slice) -> Tensor | None:
+        """Return a batch, passing over those that were left out before it; None if it is not to come."""
+        while self._waiting and self._waiting[0][0].start < wanted.start:
+            self._waiting.popleft()[1].cancel()
+            self._submit()
+        if not self._waiting or self._waiting[0][0] != wanted:
+            return None
+        _, batch = self._waiting.popleft()
+        self._submit()
+        return batch.result()
+
+    def _submit(self) -> None:
+        part = next(self._parts, None)
+        if part is not None:
+            self._waiting.append((part, self._pool.submit(self._gather, self._rows[part])))
+
+
+def _gather(images: Tensor, rows: Ints, indices: Ints, *, pinned: bool = False) -> Tensor:
+    """Copy images (B, C, H, W) out of the file; numpy does so without holding up other threads."""
+    batch = torch.empty((len(indices), *images.shape[1:]), dtype=images.dtype, pin_memory=pinned)
+    # "clip" writes straight into the batch; with "raise", numpy would copy everything once more
+    np.take(images.numpy(), rows[indices], axis=0, out=batch.numpy(), mode="clip")
+    return batch

@@ -1,0 +1,121 @@
+"""Methods on cosines beside LDAM and ELM: maximum margins, Gaussian clouds, a learned scale."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from trainables.composition import Hyperparameters, Outputs, Plan, Problem, Stage
+from trainables.heads import CosineHead, ScaledCosineHead
+from trainables.losses.clouded import cloud_noise, cloud_sizes, gaussian_clouded_loss
+from trainables.losses.cross_entropy import plain_loss
+from trainables.losses.margin import class_margins
+from trainables.losses.maximum_margin import maximum_margin_loss
+from trainables.method import Method
+
+
+class MaximumMarginValues(Hyperparameters):
+    """Values of the maximum margin loss.
+
+    Attributes:
+        variant: ``mm-ldam`` takes m = M - D_y, ``mm`` takes m = M.
+        max_margin: M: the larger it is, the smaller are all margins, exp(-M) at most.
+        gamma: g, what m is multiplied with where the example is classified rightly.
+        label_margin: of the margins D of LDAM, that of the rarest class; without effect in ``mm``.
+        scale: s, what cosines are multiplied with before the softmax.
+    """
+
+    variant: Literal["mm-ldam", "mm"] = "mm-ldam"
+    max_margin: float = Field(1.29, ge=0, le=10)
+    gamma: float = Field(1.528, ge=0, le=20)
+    label_margin: float = Field(0.5, gt=0, le=2)
+    scale: float = Field(26.0, gt=0, allow_inf_nan=False)
+
+
+class GaussianCloudedValues(Hyperparameters):
+    """Values of Gaussian clouded logits.
+
+    Attributes:
+        margin: m, taken from the target's cosine at any time.
+        noise: what the cloud of the rarest class is multiplied with.
+        noise_on: clouds lower the cosine of the target alone, or of every class.
+        scale: s, what cosines are multiplied with before the softmax.
+    """
+
+    margin: float = Field(0.5, ge=0, le=2)
+    noise: float = Field(1.0, ge=0, le=10)
+    noise_on: Literal["target", "all"] = "target"
+    scale: float = Field(30.0, gt=0, allow_inf_nan=False)
+
+
+class LearnedScaleValues(Hyperparameters):
+    """Values of the cosine head with a learned scale: `initial_scale`, the scale at the beginning."""
+
+    initial_scale: float = Field(10.0, gt=0, le=1000)
+
+
+def maximum_margin(values: MaximumMarginValues, problem: Problem) -> Plan:
+    """Compose MM or MM-LDAM: cosine head, margins that fall with every example's own gap."""
+    label_margins = class_margins(problem.class_counts, values.label_margin)
+    shift = label_margins if values.variant == "mm-ldam" else torch.zeros_like(label_margins)
+    limits = (values.max_margin - shift).float()
+
+    def loss(outputs: Outputs, labels: Tensor) -> Tensor:
+        return maximum_margin_loss(outputs.logits, labels, limits=limits, gamma=values.gamma, scale=values.scale)
+
+    head = CosineHead(problem.feature_dim, len(problem.class_counts))
+    return Plan(head, (Stage("plain", 0.0, loss),))
+
+
+def gaussian_clouded(values: GaussianCloudedValues, problem: Problem) -> Plan:
+    """Compose GCL: cosine head, and in training alone noise in proportion to log(n_max / n)."""
+    head = CosineHead(problem.feature_dim, len(problem.class_counts))
+    sizes = values.noise * cloud_sizes(problem.class_counts).float()
+    clear, everywhere = torch.zeros_like(sizes).unsqueeze(0), values.noise_on == "all"
+
+    def loss(outputs: Outputs, labels: Tensor) -> Tensor:
+        clouds = sizes * cloud_noise(outputs.logits) if head.training else clear
+        return gaussian_clouded_loss(
+            outputs.logits, labels, clouds=clouds, margin=values.margin, scale=values.scale, all_classes=everywhere
+        )
+
+    return Plan(head, (Stage("plain", 0.0, loss),))
+
+
+def learned_scale(values: LearnedScaleValues, problem: Problem) -> Plan:
+    """Compose FSLwF's classifier, its non-episodic part alone: cross entropy on cosines with a learned scale."""
+    head = ScaledCosineHead(problem.feature_dim, len(problem.class_counts), values.initial_scale)
+    return Plan(head, (Stage("plain", 0.0, plain_loss),))
+
+
+MM_LDAM = Method(
+    "Maximum margin with LDAM",
+    "Kang et al., 2021",
+    "CE(s (z - d onehot_y), y), d = exp(-gap - g m) if gap > 0, else exp(-|gap| - m); m = M - D_y or M",
+    MaximumMarginValues,
+    maximum_margin,
+    ("loss", "head"),
+    {"paper": {}, "mm": {"variant": "mm", "scale": 19.0}},
+)
+GCL = Method(
+    "Gaussian clouded logits",
+    "Li et al., 2022",
+    "CE(s (z - (m + |e| log(n_max/n_y) / log(n_max/n_min)) onehot_y), y), e from N(0, 1/9)",
+    GaussianCloudedValues,
+    gaussian_clouded,
+    ("loss", "head"),
+    {"paper": {}, "official": {"margin": 0.0, "noise": 0.5, "noise_on": "all"}},
+    given_in_part="the loss; the classifier is not trained again on effective numbers afterwards",
+)
+FSLWF = Method(
+    "Few-shot learning without forgetting",
+    "Gidaris and Komodakis, 2018",
+    "CE(s cos(f, w), y) with a learned s",
+    LearnedScaleValues,
+    learned_scale,
+    ("head",),
+    given_in_part="the non-episodic part: the cosine head with a learned scale, without the weight generator",
+)

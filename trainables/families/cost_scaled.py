@@ -1,0 +1,31 @@
+"""Cost-sensitive softmax (CoSen), with costs fixed from the class frequencies."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from trainables.composition import Outputs, Plan, Problem, Stage
+from trainables.families.plain import NoHyperparameters, linear_head
+from trainables.losses.cost_scaled import cost_scaled_loss, frequency_costs
+from trainables.method import Method
+
+
+def cost_sensitive(values: NoHyperparameters, problem: Problem) -> Plan:
+    """Compose CoSen in its fixed-cost form: costs max(h_p, h_q) in training, none in prediction."""
+    costs = frequency_costs(problem.class_counts).float()
+
+    def loss(outputs: Outputs, labels: Tensor) -> Tensor:
+        return cost_scaled_loss(outputs.logits, labels, costs=costs)
+
+    return Plan(linear_head(problem), (Stage("plain", 0.0, loss),))
+
+
+COSEN = Method(
+    "Cost-sensitive softmax",
+    "Khan et al., 2018",
+    "-log(xi_{y,y} e^z_y / sum_k xi_{y,k} e^z_k), xi_{p,q} = max(n_p, n_q) / N; prediction by z",
+    NoHyperparameters,
+    cost_sensitive,
+    ("loss",),
+    given_in_part="costs fixed from the class frequencies, not learned along with the network",
+)

@@ -1,0 +1,127 @@
+"""Cross entropy with a loss of distances between features: to class centres, or between pairs of a batch."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from torch import Tensor
+
+from trainables.class_centers import ClassCenters, follow_features
+from trainables.composition import Hyperparameters, Outputs, Plan, Problem, Stage
+from trainables.families.plain import linear_head
+from trainables.losses.center import center_loss
+from trainables.losses.cross_entropy import cross_entropy
+from trainables.losses.lifted import lifted_structured_loss
+from trainables.losses.range_loss import range_loss
+from trainables.method import Method
+
+
+class CenterValues(Hyperparameters):
+    """Values of the center loss.
+
+    Attributes:
+        center_weight: l, of ||f - c_y||^2; the paper's formula halves the square, and so its lambda.
+        center_rate: alpha, how far centres follow a batch.
+    """
+
+    center_weight: float = Field(0.003, ge=0, allow_inf_nan=False)
+    center_rate: float = Field(0.5, gt=0, le=1, allow_inf_nan=False)
+
+
+class RangeValues(Hyperparameters):
+    """Values of the range loss, in squared units of the features.
+
+    Attributes:
+        intra_weight: alpha, of the largest ranges within classes.
+        inter_weight: beta, of the hinge between the nearest two classes.
+        margin: m, the squared distance from which two classes are far enough apart.
+        largest: k, how many of the largest ranges of a class count.
+    """
+
+    intra_weight: float = Field(0.001, ge=0, allow_inf_nan=False)
+    inter_weight: float = Field(0.001, ge=0, allow_inf_nan=False)
+    margin: float = Field(100.0, gt=0, allow_inf_nan=False)
+    largest: int = Field(2, ge=1, le=100)
+
+
+class LiftedValues(Hyperparameters):
+    """Values of the lifted structured loss.
+
+    Attributes:
+        lifted_weight: of the loss beside cross entropy; the sum of both has 1, and needs features of length
+            near 1: the loss grows with their square.
+        margin: alpha, the distance that images of other classes should keep.
+    """
+
+    lifted_weight: float = Field(0.1, ge=0, allow_inf_nan=False)
+    margin: float = Field(1.0, gt=0, allow_inf_nan=False)
+
+
+def center(values: CenterValues, problem: Problem) -> Plan:
+    """Compose the center loss: cross entropy on a linear head, features drawn to centres that follow them."""
+    memory = ClassCenters(problem.feature_dim, len(problem.class_counts))
+
+    def loss(outputs: Outputs, labels: Tensor) -> Tensor:
+        compactness = center_loss(outputs.features, labels, centers=memory.centers)
+        return cross_entropy(outputs.logits, labels) + values.center_weight * compactness
+
+    def follow(outputs: Outputs, labels: Tensor) -> None:
+        follow_features(memory.centers, outputs.features, labels, rate=values.center_rate)
+
+    return Plan(linear_head(problem), (Stage("plain", 0.0, loss, after_step=follow),), memory=memory)
+
+
+def ranges(values: RangeValues, problem: Problem) -> Plan:
+    """Compose the range loss: cross entropy on a linear head, plus the batch's range loss on features."""
+
+    def loss(outputs: Outputs, labels: Tensor) -> Tensor:
+        return cross_entropy(outputs.logits, labels) + range_loss(
+            outputs.features,
+            labels,
+            margin=values.margin,
+            intra_weight=values.intra_weight,
+            inter_weight=values.inter_weight,
+            largest=values.largest,
+        )
+
+    return Plan(linear_head(problem), (Stage("plain", 0.0, loss),))
+
+
+def lifted(values: LiftedValues, problem: Problem) -> Plan:
+    """Compose the lifted loss: cross entropy on a linear head, plus the batch's lifted structured loss on features."""
+
+    def loss(outputs: Outputs, labels: Tensor) -> Tensor:
+        structured = lifted_structured_loss(outputs.features, labels, margin=values.margin)
+        return cross_entropy(outputs.logits, labels) + values.lifted_weight * structured
+
+    return Plan(linear_head(problem), (Stage("plain", 0.0, loss),))
+
+
+CENTER = Method(
+    "Center loss",
+    "Wen et al., 2016, eqs 4-5",
+    "CE(z, y) + l ||f - c_y||^2, c_j -= alpha sum_{y=j} (c_j - f) / (1 + n_j) after every step",
+    CenterValues,
+    center,
+    ("loss", "update"),
+    {"paper": {"center_weight": 0.0015}},
+)
+RANGE = Method(
+    "Range loss",
+    "Zhang et al., 2017",
+    "CE(z, y) + alpha sum over classes of the harmonic mean of the k largest ||f_i - f_j||^2 "
+    "+ beta max(0, m - min ||mean_a - mean_b||^2)",
+    RangeValues,
+    ranges,
+    ("loss",),
+    {"paper": {"intra_weight": 5e-5, "inter_weight": 1e-4, "margin": 2e4}},
+)
+LIFTED = Method(
+    "Lifted structured loss",
+    "Song et al., 2016, eq 4",
+    "CE(z, y) + sum over pairs of max(0, J)^2 / (2 |P|), "
+    "J_ij = log(sum_k exp(alpha - D_ik) + sum_l exp(alpha - D_jl)) + D_ij",
+    LiftedValues,
+    lifted,
+    ("loss",),
+    {"paper": {"lifted_weight": 1.0}},
+)

@@ -1,0 +1,42 @@
+"""Training on two objectives in turn: complement objective training (COT)."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from trainables.composition import Hyperparameters, Plan, Problem, Stage
+from trainables.families.plain import linear_head
+from trainables.losses.complement import Variant
+from trainables.losses.cross_entropy import plain_loss
+from trainables.method import Method
+from trainables.updates.complement import ComplementUpdate
+
+
+class ComplementObjectiveValues(Hyperparameters):
+    """Values of COT.
+
+    Attributes:
+        variant: ``paper`` divides by K-1 and decays weights in the first step alone; ``official`` divides by K and
+            decays them in both.
+        rate_factor: learning rate of the second step over that of the first; the paper's is 1, 0 is ERM.
+    """
+
+    variant: Variant = "paper"
+    rate_factor: float = Field(1.0, ge=0, le=100)
+
+
+def complement_objective(values: ComplementObjectiveValues, problem: Problem) -> Plan:
+    """Compose COT: a step on cross entropy, then one that flattens the softmax over the wrong classes."""
+    update = ComplementUpdate(values.variant, values.rate_factor)
+    return Plan(linear_head(problem), (Stage("plain", 0.0, plain_loss, update=update),))
+
+
+COT = Method(
+    "Complement objective training",
+    "Chen et al., 2019, algorithm 1",
+    "a step on CE(z, y), then a step on -C/(K-1), C the entropy of the softmax over the wrong classes",
+    ComplementObjectiveValues,
+    complement_objective,
+    ("update",),
+    {"paper": {}, "official": {"variant": "official"}},
+)

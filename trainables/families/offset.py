@@ -1,0 +1,94 @@
+"""Offsets made of class centres in place of a bias: estimated in training, or empirical (Kim, Hong and Kim, 2021)."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from torch import Tensor
+
+from trainables.class_centers import follow_features
+from trainables.composition import Hyperparameters, Outputs, Plan, Problem, Stage, StageStart
+from trainables.config import MethodConfig
+from trainables.families.plain import NoHyperparameters, linear_head
+from trainables.heads.offset import OffsetHead
+from trainables.losses.center import center_loss
+from trainables.losses.cross_entropy import cross_entropy, plain_loss
+from trainables.method import Method
+from trainables.posthoc_changes.empirical_offset import EmpiricalOffset
+
+
+class OffsetValues(Hyperparameters):
+    """Values of the estimated offset.
+
+    Attributes:
+        center_weight: lambda_1 of eq 6, of ||f - c_y||^2; the paper's is 1, the default the center-loss paper's.
+        constraint_weight: lambda_2 of eq 6, of the uniform constraint; 0 leaves it out.
+        center_rate: alpha, how far centres follow a batch.
+        offset_in_logits: take the offset off the logits; without, it is only constrained.
+        warmup: fraction of the epochs before which a linear head without bias is trained; centres then start
+            at class means, and at zero without a warm-up.
+    """
+
+    center_weight: float = Field(0.0015, ge=0, allow_inf_nan=False)
+    constraint_weight: float = Field(1.0, ge=0, allow_inf_nan=False)
+    center_rate: float = Field(0.5, gt=0, le=1, allow_inf_nan=False)
+    offset_in_logits: bool = True
+    warmup: float = Field(0.0, ge=0, lt=1, allow_inf_nan=False)
+
+
+def offset(values: OffsetValues, problem: Problem) -> Plan:
+    """Compose the estimated offset: head with centres, center loss, uniform constraint, at will after a warm-up."""
+    head = OffsetHead(problem.feature_dim, len(problem.class_counts), values.constraint_weight, values.offset_in_logits)
+
+    def loss(outputs: Outputs, labels: Tensor) -> Tensor:
+        compactness = center_loss(outputs.features, labels, centers=head.centers)
+        return cross_entropy(outputs.logits, labels) + values.center_weight * compactness
+
+    def follow(outputs: Outputs, labels: Tensor) -> None:
+        follow_features(head.centers, outputs.features, labels, rate=values.center_rate)
+
+    def begin(start: StageStart) -> None:
+        head.centers.copy_(start.class_means())
+        head.constrains.fill_(1)
+
+    if values.warmup == 0:
+        return Plan(head, (Stage("plain", 0.0, loss, after_step=follow),))
+    head.constrains.fill_(0)  # at centres of zero it has no gradient; it would only shift the reported loss
+    estimated = Stage("estimated offset", values.warmup, loss, after_step=follow, begin=begin)
+    return Plan(head, (Stage("warm-up", 0.0, plain_loss), estimated))
+
+
+def _linear_opening(values: OffsetValues) -> MethodConfig:
+    # with all three of its terms left out, the method is cross entropy on a linear head without bias
+    left_out = {"center_weight": 0.0, "constraint_weight": 0.0, "offset_in_logits": False}
+    return MethodConfig(name="offset", hyperparameters=left_out)
+
+
+def empirical_offset(values: NoHyperparameters, problem: Problem) -> Plan:
+    """Compose the empirical offset: cross entropy on a linear head without bias, class means taken off after."""
+    head = linear_head(problem, bias=False)
+    return Plan(head, (Stage("plain", 0.0, plain_loss),), posthoc=EmpiricalOffset())
+
+
+OFFSET = Method(
+    "Estimated offset with uniform constraint",
+    "Kim, Hong and Kim, 2021, eqs 5-6",
+    "CE(z, y) + l1 ||f - c_y||^2 + l2 sum p0 log p0, z_k = w_k.f - w0_k, w0_k = c_k.w_k / 2, p0 = softmax(-w0)",
+    OffsetValues,
+    offset,
+    ("loss", "head", "update"),
+    {
+        "paper": {"center_weight": 1.0, "constraint_weight": 1.0},
+        "no-constraint": {"constraint_weight": 0.0},
+        "constraint-only": {"offset_in_logits": False},
+    },
+    deferral="warmup",
+    opening=_linear_opening,
+)
+EMPIRICAL_OFFSET = Method(
+    "Empirical offset",
+    "Kim, Hong and Kim, 2021, section 2.2",
+    "CE(w.f, y); prediction by w_k.f - mean_k.w_k / 2, mean_k the mean training feature of class k",
+    NoHyperparameters,
+    empirical_offset,
+    ("head", "post-hoc"),
+)

@@ -1,0 +1,150 @@
+"""Weights that a network begins from: a local file of a state dict, checked name by name. Imports no torch itself."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainables.errors import BadInput
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trainables.models.backbone import Backbone
+
+_CLASSIFIERS = ("fc.", "classifier.", "linear.", "head.")
+"""Beginnings of names that belong to a classifier: the head is the method's."""
+
+_PREFIXES = ("module.", "backbone.", "network.")
+_WRAPPERS = ("state_dict", "backbone", "model")
+
+
+def content_of(path: Path) -> str:
+    """Return the sha256 of a file of weights, as hexadecimal digits; read again only after it changed.
+
+    Raises:
+        BadInput: there is no such file.
+    """
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    return _hashed(path, found.st_mtime_ns, found.st_size)
+
+
+@cache
+def _hashed(path: Path, changed: int, size: int) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def load_weights(backbone: Backbone, path: Path) -> None:
+    """Put the weights of a file into a network, in place.
+
+    The file holds a state dict, safetensors or torch's own (of which nothing but tensors and plain containers
+    is read), perhaps under ``state_dict``, ``model`` or ``backbone`` like a checkpoint of `Trainer`. Names are
+    those of the network, which are torchvision's, with or without the prefixes of wrappers. Those of a
+    classifier are passed over; every other must be there and have its shape.
+
+    Args:
+        backbone: of `build_backbone`.
+        path: of the file.
+
+    Raises:
+        BadInput: no such file, not a state dict, or names or shapes that do not fit.
+    """
+    import torch
+
+    wanted = backbone.network.state_dict()
+    given = fitted(wanted, read_state(path), path)
+    with torch.no_grad():
+        for name, weight in given.items():
+            wanted[name].copy_(weight)
+
+
+def check_weights(name: str, in_channels: int, image_size: int, path: Path) -> None:
+    """Raise `BadInput` where `load_weights` would for the network of these images, without drawing its weights."""
+    import torch
+
+    from trainables.models import build_backbone
+
+    with torch.device("meta"):
+        wanted = build_backbone(name, in_channels, image_size).network.state_dict()
+    fitted(wanted, read_state(path), path)
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read a state dict: name -> tensor on the CPU, prefixes of wrappers taken off.
+
+    Raises:
+        BadInput: as `load_weights`.
+    """
+    import torch
+
+    from trainables.models.safetensors_file import read_safetensors
+
+    try:
+        if path.suffix == ".safetensors":
+            found: Any = read_safetensors(path)
+        else:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    except Exception as error:  # torch raises many kinds for what it did not write
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadInput(
+            f"weights {path}: expected a state dict as safetensors (by the ending .safetensors) or as torch "
+            f"writes it, of tensors alone ({reason})"
+        ) from error
+    for wrapper in _WRAPPERS:
+        if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
+            found = found[wrapper]
+    if not isinstance(found, Mapping) or not found or not all(isinstance(v, torch.Tensor) for v in found.values()):
+        raise BadInput(f"weights {path}: expected a mapping of names to tensors, got another {type(found).__name__}")
+    return {_bare(str(name)): value for name, value in found.items()}
+
+
+def fitted(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Return of ``given`` what ``wanted`` names.
+
+    ``num_batches_tracked`` may be missing, as in files of early versions of torch.
+
+    Raises:
+        BadInput: a name is missing or too many, or a shape differs; names the first few.
+    """
+    missing = [k for k in wanted if k not in given and not k.endswith("num_batches_tracked")]
+    surplus = [k for k in given if k not in wanted and not k.startswith(_CLASSIFIERS)]
+    shapes = [
+        f"{k} {tuple(given[k].shape)} in place of {tuple(wanted[k].shape)}"
+        for k in wanted
+        if k in given and given[k].shape != wanted[k].shape
+    ]
+    faults = [("lacks", missing), ("has beside the network's", surplus), ("has", shapes)]
+    said = [f"it {verb} {_some(names)}" for verb, names in faults if names]
+    if said:
+        raise BadInput(
+            f"weights {path} do not fit the network: {'; '.join(said)}. Images of up to 64 pixels meet another "
+            "first convolution than torchvision's weights were trained with"
+        )
+    return {k: given[k] for k in wanted if k in given}
+
+
+def _bare(name: str) -> str:
+    for prefix in _PREFIXES:
+        name = name.removeprefix(prefix)
+    return name
+
+
+def _some(names: list[str]) -> str:
+    rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + rest
+
+
+def _unreadable(path: Path, error: OSError) -> BadInput:
+    return BadInput(f"weights {path}: cannot be read ({error.strerror or error}); expected a file of a state dict")

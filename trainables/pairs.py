@@ -1,0 +1,177 @@
+"""Pairs of images for verification: read from a file in the format of LFW, or drawn from labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainables.errors import BadInput
+
+FOLDS = 10
+
+
+class Pairs(NamedTuple):
+    """Pairs of images of a split, in folds of which each is half of pairs of one class.
+
+    Attributes:
+        first: int64 (P,), rows of the split.
+        second: int64 (P,), likewise.
+        same: bool (P,), whether both are of one class.
+        folds: int64 (P,), in [0, F).
+    """
+
+    first: Tensor
+    second: Tensor
+    same: Tensor
+    folds: Tensor
+
+
+def draw_pairs(labels: Tensor, count: int, generator: torch.Generator, folds: int = FOLDS) -> Pairs:
+    """Draw pairs, half of them of one class, no pair twice.
+
+    A pair of one class: a class of at least two images, uniformly, then two of its images. A pair of two: two
+    classes uniformly, then an image of each. Every fold has as many of either kind.
+
+    Args:
+        labels: int64 (N,).
+        count: P, a multiple of twice the folds.
+        generator: on the CPU.
+        folds: F, at least 2.
+
+    Raises:
+        BadInput: the number does not divide, or there are too few images.
+
+    >>> pairs = draw_pairs(torch.arange(3).repeat(9), 20, torch.Generator().manual_seed(0))
+    >>> int(pairs.same.sum()), pairs.folds.bincount().tolist()
+    (10, [2, 2, 2, 2, 2, 2, 2, 2, 2, 2])
+    """
+    if count < 1 or count % (2 * folds):
+        raise BadInput(f"the number of pairs must be a multiple of {2 * folds}, for {folds} even folds, got {count}")
+    images = _Images(labels)
+    kinds = [images.draw(count // 2, same, generator) for same in (True, False)]
+    first, second = (torch.cat([kind[side] for kind in kinds]) for side in (0, 1))
+    same = torch.arange(count) < count // 2
+    return Pairs(first, second, same, torch.arange(count) % folds)
+
+
+class _Images:
+    """The images of every class, to be drawn from."""
+
+    def __init__(self, labels: Tensor) -> None:
+        counts = labels.bincount()
+        self.rows = labels.argsort(stable=True)
+        self.first = (counts.cumsum(0) - counts)[counts > 0]
+        self.counts = counts[counts > 0]
+
+    def draw(self, count: int, same: bool, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        possible = self._possible(same)
+        if possible < count:
+            kind = "of one class" if same else "of two classes"
+            raise BadInput(f"{count} pairs {kind} are asked for, and {len(self.rows)} images have {possible}")
+        found = torch.zeros(0, 2, dtype=torch.int64)
+        while len(found) < count:
+            some = self._same(count, generator) if same else self._different(count, generator)
+            found = _first_of_each(torch.cat([found, some.sort(1).values]), len(self.rows))
+        return found[:count, 0], found[:count, 1]
+
+    def _possible(self, same: bool) -> int:
+        squares = int(self.counts.square().sum())
+        return (squares - len(self.rows)) // 2 if same else (len(self.rows) ** 2 - squares) // 2
+
+    def _same(self, count: int, generator: torch.Generator) -> Tensor:
+        several = (self.counts > 1).nonzero().flatten()
+        classes = several[torch.randint(len(several), (count,), generator=generator)]
+        return self._two_of(classes, count, generator)
+
+    def _two_of(self, classes: Tensor, count: int, generator: torch.Generator) -> Tensor:
+        one = _below(self.counts[classes], generator)
+        other = _below(self.counts[classes] - 1, generator)
+        other += other >= one
+        return self.rows[self.first[classes].unsqueeze(1) + torch.stack([one, other], 1)]
+
+    def _different(self, count: int, generator: torch.Generator) -> Tensor:
+        one = torch.randint(len(self.counts), (count,), generator=generator)
+        other = torch.randint(len(self.counts) - 1, (count,), generator=generator)
+        other += other >= one
+        sides = [self.rows[self.first[k] + _below(self.counts[k], generator)] for k in (one, other)]
+        return torch.stack(sides, 1)
+
+
+def _below(limits: Tensor, generator: torch.Generator) -> Tensor:
+    return (torch.rand(limits.shape, generator=generator, dtype=torch.float64) * limits).long()
+
+
+def _first_of_each(pairs: Tensor, images: int) -> Tensor:
+    # kept in the order they were drawn: sorted, the folds would differ in their classes
+    keys = pairs[:, 0] * images + pairs[:, 1]
+    _, first = np.unique(keys.numpy(), return_index=True)
+    return pairs[torch.from_numpy(np.sort(first))]
+
+
+def read_pairs(path: Path, labels: Tensor, class_names: Sequence[str]) -> Pairs:
+    """Read pairs in the format of LFW's ``pairs.txt``.
+
+    The first line has the number F of folds and a number n; then, fold by fold, come n lines ``name i j`` of
+    one class and n lines ``name i name j`` of two. Images are counted from 1 within their class, in the order
+    of the split, which for files named like LFW's is their own number. Between tabs a name may have spaces.
+
+    Args:
+        path: of the file.
+        labels: int64 (N,), of the split.
+        class_names: (K,), in label order.
+
+    Raises:
+        BadInput: with file and line: not this format, no such class, or no such image.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"pairs {path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    folds, size = _header(path, lines)
+    index = {name: k for k, name in enumerate(class_names)}
+    rows = [(labels == k).nonzero().flatten() for k in range(len(class_names))]
+    found = []
+    for number, line in enumerate(lines[1 : 1 + 2 * folds * size]):
+        same = number // size % 2 == 0
+        fields = line.split("\t") if "\t" in line else line.split()
+        try:
+            found.append([_row(rows, index, *image) for image in _two_images(fields, same)])
+        except ValueError as error:
+            raise BadInput(f"pairs {path}, line {number + 2}: {error}") from None
+    first, second = torch.tensor(found).T
+    place = torch.arange(len(found))
+    return Pairs(first, second, place // size % 2 == 0, place // (2 * size))
+
+
+def _header(path: Path, lines: list[str]) -> tuple[int, int]:
+    words = lines[0].split() if lines else []
+    if len(words) != 2 or not all(word.isdecimal() for word in words) or int(words[0]) < 2 or int(words[1]) < 1:
+        raise BadInput(f"pairs {path}, line 1: expected the number of folds, at least 2, and of pairs, as in '10 300'")
+    folds, size = map(int, words)
+    given = len([line for line in lines[1:] if line.strip()])
+    if given != 2 * folds * size:
+        raise BadInput(f"pairs {path}: expected {folds} folds of {size} and {size} lines after the first, got {given}")
+    return folds, size
+
+
+def _two_images(fields: list[str], same: bool) -> list[tuple[str, str]]:
+    if len(fields) != (3 if same else 4):
+        form = "name i j" if same else "name i name j"
+        raise ValueError(f"expected '{form}' here, got {len(fields)} fields")
+    if same:
+        return [(fields[0], fields[1]), (fields[0], fields[2])]
+    return [(fields[0], fields[1]), (fields[2], fields[3])]
+
+
+def _row(rows: list[Tensor], index: dict[str, int], name: str, number: str) -> int:
+    if name not in index:
+        raise ValueError(f"there is no class '{name}' in the data set")
+    count = len(rows[index[name]])
+    if not number.strip().isdecimal() or not 1 <= int(number) <= count:
+        raise ValueError(f"expected an image of '{name}' from 1 to {count}, got '{number}'")
+    return int(rows[index[name]][int(number) - 1])

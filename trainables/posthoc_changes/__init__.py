@@ -1,0 +1,1 @@
+"""Post-hoc changes of trained heads, one file each."""

@@ -1,0 +1,79 @@
+"""What lies in a folder of shared trainings, and how it is removed."""
+
+from __future__ import annotations
+
+import fcntl
+import re
+import shutil
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from trainables.config import TrialConfig
+from trainables.trial_folder import TrialFolder
+
+_PIN = re.compile(r"state-(\d+)\.pt")
+
+
+@dataclass(frozen=True)
+class SharedEntry:
+    """One shared training.
+
+    Attributes:
+        key: the name of its folder, a hash of all that determined it.
+        config: what is trained; None where that cannot be read.
+        pinned: epochs whose states are kept, rising; empty while it is trained for the first time.
+        bytes: of all its files.
+        used: when a trial last wrote or took a state.
+    """
+
+    key: str
+    config: TrialConfig | None
+    pinned: tuple[int, ...]
+    bytes: int
+    used: datetime
+
+
+def shared_entries(store: Path) -> list[SharedEntry]:
+    """Return every shared training of a storage, the one that was used last first."""
+    found = [_entry(folder) for folder in store.glob("*/") if (folder / "lock").exists()]
+    return sorted(found, key=lambda entry: entry.used, reverse=True)
+
+
+def _entry(folder: Path) -> SharedEntry:
+    stats = {path.name: path.stat() for path in folder.iterdir()}
+    pins = sorted(int(match[1]) for name in stats if (match := _PIN.fullmatch(name)))
+    latest = max((found.st_mtime for name, found in stats.items() if name != "lock"), default=0.0)
+    return SharedEntry(
+        folder.name,
+        _config(folder),
+        tuple(pins),
+        sum(found.st_size for found in stats.values()),
+        datetime.fromtimestamp(latest),
+    )
+
+
+def _config(folder: Path) -> TrialConfig | None:
+    stored = TrialFolder(folder).config()
+    try:
+        return TrialConfig.model_validate(stored["trial"]) if stored else None
+    except (ValidationError, KeyError):
+        return None
+
+
+def remove_entry(store: Path, key: str) -> bool:
+    """Remove one shared training; return False, and leave it, while some process trains it."""
+    folder = store / key
+    with (folder / "lock").open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        # out of sight in one step: whoever looks meanwhile finds all of it or nothing
+        hidden = folder.with_name(f".removed-{key}")
+        shutil.rmtree(hidden, ignore_errors=True)
+        folder.rename(hidden)
+        shutil.rmtree(hidden)
+    return True

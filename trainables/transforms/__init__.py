@@ -1,0 +1,1 @@
+"""Batch transforms, one file each."""
