@@ -1,8 +1,10 @@
 """What Optuna may vary: for every method of `trainables.methods.METHODS`, the space of its values."""
 
+from search_spaces.adjusted import LAS, LMSCE, LOGIT_ADJUSTMENT, VS
 from search_spaces.affinity import AFFINITY
 from search_spaces.angular import FSLWF, GCL, MM_LDAM
 from search_spaces.dimension import Choices, Dimension, Range, Space
+from search_spaces.influence import EQUALIZATION_V2, IB, IB_FOCAL
 from search_spaces.interpolation import SMOTE
 from search_spaces.margin import ELM, ELM_DRW, LDAM, LDAM_DRW
 from search_spaces.metric import CENTER, LIFTED, RANGE
@@ -11,6 +13,7 @@ from search_spaces.objectives import COT
 from search_spaces.offset import OFFSET
 from search_spaces.plain import NOTHING
 from search_spaces.reshaped import CCE, FOCAL
+from search_spaces.reweighted import CB_RW
 from search_spaces.sharpness import SAM, SAM_DRW
 
 SPACES: dict[str, Space] = {
@@ -41,6 +44,17 @@ SPACES: dict[str, Space] = {
     "gcl": GCL,
     "fslwf": FSLWF,
     "cosen": NOTHING,
+    "rw": NOTHING,
+    "cb-rw": CB_RW,
+    "drw": CB_RW,
+    "drs": NOTHING,
+    "lmsce": LMSCE,
+    "logit-adjustment": LOGIT_ADJUSTMENT,
+    "vs": VS,
+    "las": LAS,
+    "equalization-v2": EQUALIZATION_V2,
+    "ib": IB,
+    "ib-focal": IB_FOCAL,
 }
 
 __all__ = ["SPACES", "Choices", "Dimension", "Range", "Space"]

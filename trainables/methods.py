@@ -8,9 +8,11 @@ from trainables.composition import Hyperparameters, Plan, Problem
 from trainables.config import MethodConfig, TrialConfig
 from trainables.errors import BadInput, unknown_name
 from trainables.families import (
+    adjusted,
     affinity,
     angular,
     cost_scaled,
+    influence,
     interpolation,
     margin,
     metric,
@@ -19,6 +21,7 @@ from trainables.families import (
     offset,
     plain,
     reshaped,
+    reweighted,
     sharpness,
 )
 from trainables.lr_schedule import stage_start
@@ -52,6 +55,17 @@ METHODS: dict[str, Method] = {
     "gcl": angular.GCL,
     "fslwf": angular.FSLWF,
     "cosen": cost_scaled.COSEN,
+    "rw": reweighted.RW,
+    "cb-rw": reweighted.CB_RW,
+    "drw": reweighted.DRW,
+    "drs": reweighted.DRS,
+    "lmsce": adjusted.LMSCE,
+    "logit-adjustment": adjusted.LOGIT_ADJUSTMENT,
+    "vs": adjusted.VS,
+    "las": adjusted.LAS,
+    "equalization-v2": influence.EQUALIZATION_V2,
+    "ib": influence.IB,
+    "ib-focal": influence.IB_FOCAL,
 }
 
 

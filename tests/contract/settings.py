@@ -13,4 +13,4 @@ UNDER: dict[tuple[str, str], dict[str, Any]] = {
 UNDER: dict[tuple[str, str], dict[str, Any]] = {}
 
 # methods that count a part of their loss as a constant: their gradient is right where it differs from the derivative
-STOPS_GRADIENT = {"mm-ldam"}
+STOPS_GRADIENT = {"mm-ldam", "ib", "ib-focal"}
