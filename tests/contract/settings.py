@@ -10,7 +10,6 @@ from typing import Any
 UNDER: dict[tuple[str, str], dict[str, Any]] = {
     ("offset", "warmup"): {"warmup": 0.5},  # half of the default, 0, is 0
 }
-UNDER: dict[tuple[str, str], dict[str, Any]] = {}
 
 # methods that count a part of their loss as a constant: their gradient is right where it differs from the derivative
 STOPS_GRADIENT = {"mm-ldam", "ib", "ib-focal"}
