@@ -12,6 +12,7 @@ from search_spaces.offset import OFFSET
 from search_spaces.plain import NOTHING
 from search_spaces.reshaped import CCE, FOCAL
 from search_spaces.sharpness import SAM, SAM_DRW
+from search_spaces.weight_balancing import WEIGHT_BALANCING
 
 SPACES: dict[str, Space] = {
     "erm": NOTHING,
@@ -41,6 +42,13 @@ SPACES: dict[str, Space] = {
     "gcl": GCL,
     "fslwf": FSLWF,
     "cosen": NOTHING,
+    "crt": NOTHING,
+    "lws": NOTHING,
+    "tau-norm": NOTHING,
+    "wvn-rs": NOTHING,
+    "posthoc-logit-adjustment": NOTHING,
+    "oltr": NOTHING,
+    "weight-balancing": WEIGHT_BALANCING,
 }
 
 __all__ = ["SPACES", "Choices", "Dimension", "Range", "Space"]

@@ -11,15 +11,19 @@ from trainables.families import (
     affinity,
     angular,
     cost_scaled,
+    decoupled,
     interpolation,
     margin,
     metric,
     mixing,
     objectives,
     offset,
+    open_longtail,
     plain,
+    rescaled,
     reshaped,
     sharpness,
+    weight_balancing,
 )
 from trainables.lr_schedule import stage_start
 from trainables.method import Method
@@ -52,6 +56,13 @@ METHODS: dict[str, Method] = {
     "gcl": angular.GCL,
     "fslwf": angular.FSLWF,
     "cosen": cost_scaled.COSEN,
+    "crt": decoupled.CRT,
+    "lws": decoupled.LWS,
+    "tau-norm": rescaled.TAU_NORM,
+    "wvn-rs": rescaled.WVN_RS,
+    "posthoc-logit-adjustment": rescaled.POSTHOC_LOGIT_ADJUSTMENT,
+    "oltr": open_longtail.OLTR,
+    "weight-balancing": weight_balancing.WEIGHT_BALANCING,
 }
 
 
