@@ -17,8 +17,7 @@ def longest_allowed(rows: Tensor, share: float) -> Tensor:
     tensor(3.)
     """
     lengths = torch.linalg.vector_norm(rows, dim=1)
-    shortest = lengths.min()
-    return shortest + share * (lengths.max() - shortest)
+    return torch.lerp(lengths.min(), lengths.max(), share)
 
 
 def within_ball(rows: Tensor, radius: Tensor) -> Tensor:

@@ -73,8 +73,8 @@ class MemoryHead(LinearHead):
         with without_autocast(features):
             features = at_least_float32(features)
             embedded = self._embedded(features, association)
-            cosines = F.linear(unit_rows(embedded), unit_rows(self.directions.to(features.dtype)))
-            return self.scale * self._squashed_length(features, embedded) * cosines
+            squashed = unit_rows(embedded) * self._squashed_length(features, embedded)
+            return F.linear(squashed, self.scale * unit_rows(self.directions.to(features.dtype)))
 
     def _embedded(self, features: Tensor, association: Tensor) -> Tensor:
         remembered = association.softmax(dim=1) @ self.memory.to(features.dtype)
