@@ -87,7 +87,8 @@ class MemoryHead(LinearHead):
         # from the difference itself: the expanded square loses the small distances, which count most
         distance = torch.linalg.vector_norm(features - nearest, dim=1, keepdim=True)
         length = self.reach * torch.linalg.vector_norm(embedded, dim=1, keepdim=True)
-        return length / (length + distance).clamp_min(torch.finfo(features.dtype).tiny)
+        squashed: Tensor = length / (length + distance).clamp_min(torch.finfo(features.dtype).tiny)
+        return squashed
 
     def get_extra_state(self) -> Tensor:
         """Return whether the memory is there, for checkpoints."""
