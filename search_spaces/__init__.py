@@ -15,6 +15,7 @@ from search_spaces.plain import NOTHING
 from search_spaces.reshaped import CCE, FOCAL
 from search_spaces.reweighted import CB_RW
 from search_spaces.sharpness import SAM, SAM_DRW
+from search_spaces.weight_balancing import WEIGHT_BALANCING
 
 SPACES: dict[str, Space] = {
     "erm": NOTHING,
@@ -55,6 +56,13 @@ SPACES: dict[str, Space] = {
     "equalization-v2": EQUALIZATION_V2,
     "ib": IB,
     "ib-focal": IB_FOCAL,
+    "crt": NOTHING,
+    "lws": NOTHING,
+    "tau-norm": NOTHING,
+    "wvn-rs": NOTHING,
+    "posthoc-logit-adjustment": NOTHING,
+    "oltr": NOTHING,
+    "weight-balancing": WEIGHT_BALANCING,
 }
 
 __all__ = ["SPACES", "Choices", "Dimension", "Range", "Space"]

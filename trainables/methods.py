@@ -13,16 +13,20 @@ from trainables.families import (
     angular,
     cost_scaled,
     influence,
+    decoupled,
     interpolation,
     margin,
     metric,
     mixing,
     objectives,
     offset,
+    open_longtail,
     plain,
+    rescaled,
     reshaped,
     reweighted,
     sharpness,
+    weight_balancing,
 )
 from trainables.lr_schedule import stage_start
 from trainables.method import Method
@@ -66,6 +70,13 @@ METHODS: dict[str, Method] = {
     "equalization-v2": influence.EQUALIZATION_V2,
     "ib": influence.IB,
     "ib-focal": influence.IB_FOCAL,
+    "crt": decoupled.CRT,
+    "lws": decoupled.LWS,
+    "tau-norm": rescaled.TAU_NORM,
+    "wvn-rs": rescaled.WVN_RS,
+    "posthoc-logit-adjustment": rescaled.POSTHOC_LOGIT_ADJUSTMENT,
+    "oltr": open_longtail.OLTR,
+    "weight-balancing": weight_balancing.WEIGHT_BALANCING,
 }
 
 

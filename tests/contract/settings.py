@@ -9,7 +9,14 @@ from typing import Any
 
 UNDER: dict[tuple[str, str], dict[str, Any]] = {
     ("offset", "warmup"): {"warmup": 0.5},  # half of the default, 0, is 0
+    ("tau-norm", "tau"): {"tau*": 2.0},
+    ("wvn-rs", "gamma"): {"gamma*": 1.0},
+    ("posthoc-logit-adjustment", "tau"): {"tau*": 2.0},
 }
 
 # methods that count a part of their loss as a constant: their gradient is right where it differs from the derivative
 STOPS_GRADIENT = {"mm-ldam", "ib", "ib-focal"}
+STOPS_GRADIENT = {"mm-ldam"}
+
+WITHOUT_OPENING = {"weight-balancing": "no method of one stage has a weight decay of its own"}
+"""Methods with stages whose first ones are no other method's training, and why."""
