@@ -12,6 +12,7 @@ from trainables.families import (
     margin,
     plain,
     reshaped,
+    translation,
 )
 from trainables.lr_schedule import stage_start
 from trainables.method import Method
@@ -25,6 +26,8 @@ METHODS: dict[str, Method] = {
     "ldam": margin.LDAM,
     "ldam-drw": margin.LDAM_DRW,
     "affinity": affinity.AFFINITY,
+    "m2m": translation.M2M,
+    "m2m-ldam": translation.M2M_LDAM,
 }
 
 
@@ -77,7 +80,7 @@ def last_switch(config: MethodConfig) -> float:
 def opening_of(config: TrialConfig) -> tuple[TrialConfig, int] | None:
     """Return the training that a trial's first stages repeat and its number of epochs, or None."""
     method = method_named(config.method.name)
-    if method.opening is None:
+    if method.opening is None or last_switch(config.method) == 0:  # a preset may begin with the last stage
         return None
     opening = config.model_copy(update={"method": method.opening(hyperparameters(config.method))})
     return opening, stage_start(last_switch(config.method), config.training.epochs)
