@@ -7,4 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-UNDER: dict[tuple[str, str], dict[str, Any]] = {}
+# few digits are translated with confidence under the defaults, which are made for thousands of images a class
+_TRANSLATING = {"beta": 0.9, "gamma": 0.2}
+_OF_TRANSLATION: dict[str, dict[str, Any]] = {
+    "beta": {"gamma": 0.2},
+    "gamma": {"beta": 0.9, "gamma*": 0.2},
+    "pool_size": {**_TRANSLATING, "pool_size*": 10},
+    **dict.fromkeys(("lam", "confidence", "steps", "step_size", "noise", "clean", "random_label"), _TRANSLATING),
+}
+UNDER: dict[tuple[str, str], dict[str, Any]] = {
+    (name, field): given for name in ("m2m", "m2m-ldam") for field, given in _OF_TRANSLATION.items()
+}

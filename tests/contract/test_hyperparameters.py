@@ -46,11 +46,13 @@ def _another(name: str, field: str, default: Any) -> Any:
 
 @pytest.mark.parametrize(("name", "field"), FIELDS)
 def test_every_hyperparameter_changes_the_training(name: str, field: str, make_trial: Any) -> None:
-    given = UNDER.get((name, field), {})
+    under = UNDER.get((name, field), {})
+    given = {key: value for key, value in under.items() if not key.endswith("*")}
     default = getattr(hyperparameters(MethodConfig(name=name, hyperparameters=given)), field)
+    other = under[f"{field}*"] if f"{field}*" in under else _another(name, field, default)
     runs = []
-    for value in (default, given.get(f"{field}*", _another(name, field, default))):
-        chosen = {key: v for key, v in given.items() if not key.endswith("*")} | {field: value}
+    for value in (default, other):
+        chosen = {**given, field: value}
         config = make_trial(name, epochs=4)
         config = config.model_copy(update={"method": MethodConfig(name=name, hyperparameters=chosen)})
         trainer = Trainer(config, load(config.data), torch.device("cpu"))

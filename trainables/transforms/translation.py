@@ -96,14 +96,15 @@ class Translation:
         part = self._draws.steps[step]
         if part.start == part.stop:
             return batch
-        examples, pixels = self._draws.examples[part], batch.pixels.float()
+        examples = self._draws.examples[part]
+        pixels = batch.pixels.to(torch.float32, copy=True)  # in the memory layout of the batch, as indexing keeps it
         seeds = self._seeds(pixels, part)
         made, taken = self._generate(seeds / _PIXEL, part, self._draws.noise_seeds[step])
         images = seeds if self.settings.clean else made * _PIXEL
         replaced = torch.where(taken.view(-1, 1, 1, 1), images, pixels[examples])
         labels = torch.where(taken, self._draws.new_labels[part], batch.labels[examples])
         return batch._replace(
-            pixels=pixels.index_copy(0, examples, replaced), labels=batch.labels.index_copy(0, examples, labels)
+            pixels=pixels.index_copy_(0, examples, replaced), labels=batch.labels.index_copy(0, examples, labels)
         )
 
     def _generate(self, seeds: Tensor, part: slice, noise_seed: int) -> tuple[Tensor, Tensor]:
