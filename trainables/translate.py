@@ -16,30 +16,29 @@ Confidence = Literal["probability", "loss"]
 Bounds = tuple[float, float]
 
 
-def acceptance_probability(class_counts: Tensor, beta: float) -> Tensor:
-    """Return P(accept x* | k0, k) = 1 - beta^max(n_k0 - n_k, 0) for every target k and seed class k0.
+def acceptance_probability(seed_counts: Tensor, target_counts: Tensor, beta: float) -> Tensor:
+    """Return P(accept x* | k0, k) = 1 - beta^max(n_k0 - n_k, 0).
 
     Args:
-        class_counts: n, training images per class, shape (K,).
+        seed_counts: n_k0, training images of the seed's class.
+        target_counts: n_k, of the target's; any shape that broadcasts with the other.
         beta: in [0, 1); the smaller, the more the reference is trusted.
 
     Returns:
-        Float64, shape (K, K), rows are targets k, columns seed classes k0; 0 where n_k0 <= n_k.
+        Float64, of the broadcast shape; 0 where n_k0 <= n_k.
 
     Raises:
         BadInput: beta outside [0, 1).
 
-    Source: Kim, Jeong and Shin, 2020, eqs 3 and 5 (Q(k0 | k) is a row, normalised).
+    Source: Kim, Jeong and Shin, 2020, eq 3; Q(k0 | k) of eq 5 is in proportion.
 
-    >>> acceptance_probability(torch.tensor([3, 1]), 0.5)
-    tensor([[0.0000, 0.0000],
-            [0.7500, 0.0000]], dtype=torch.float64)
+    >>> acceptance_probability(torch.tensor([3, 1]), torch.tensor([1, 3]), 0.5)
+    tensor([0.7500, 0.0000], dtype=torch.float64)
     """
     if not 0 <= beta < 1:
         raise BadInput(f"`beta` must be in [0, 1), got {beta}")
-    counts = class_counts.double()
-    surplus = (counts.unsqueeze(0) - counts.unsqueeze(1)).clamp_min(0)
-    return 1 - torch.as_tensor(beta, dtype=torch.float64, device=counts.device) ** surplus
+    surplus = (seed_counts.double() - target_counts.double()).clamp_min(0)
+    return 1 - torch.as_tensor(beta, dtype=torch.float64, device=surplus.device) ** surplus
 
 
 def translation_objective(

@@ -132,7 +132,8 @@ def test_the_objective_is_equation_2() -> None:
 @pytest.mark.parametrize("beta", [0.0, 0.5, 0.9, 0.999])
 def test_acceptance_is_equation_3(beta: float) -> None:
     counts = [40, 5000, 7, 40, 1]
-    ours = acceptance_probability(torch.tensor(counts), beta)
+    n = torch.tensor(counts)
+    ours = acceptance_probability(n, n.unsqueeze(1), beta)
     for k, n_k in enumerate(counts):
         for k0, n_k0 in enumerate(counts):
             assert float(ours[k, k0]) == pytest.approx(1 - beta ** max(n_k0 - n_k, 0), abs=1e-12)
@@ -140,13 +141,14 @@ def test_acceptance_is_equation_3(beta: float) -> None:
 
 
 def test_balanced_counts_accept_nothing() -> None:
-    assert not acceptance_probability(torch.tensor([9, 9, 9]), 0.0).any()
+    n = torch.tensor([9, 9, 9])
+    assert not acceptance_probability(n, n.unsqueeze(1), 0.0).any()
 
 
 @pytest.mark.parametrize("beta", [-0.1, 1.0, math.nan])
 def test_a_beta_out_of_range_is_refused(beta: float) -> None:
     with pytest.raises(BadInput, match="`beta` must be in"):
-        acceptance_probability(torch.tensor([2, 1]), beta)
+        acceptance_probability(torch.tensor([2]), torch.tensor([1]), beta)
 
 
 def test_confidence_is_the_codes_or_the_papers() -> None:

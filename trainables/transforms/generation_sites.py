@@ -43,14 +43,14 @@ def draw_sites(order: EpochOrder, class_counts: Tensor, beta: float) -> Sites:
 
     Source: Kim, Jeong and Shin, 2020, eqs 3 and 5, algorithm 1, and "Practical implementation via re-sampling".
     """
-    accepts = acceptance_probability(class_counts, beta)
     chance = 1 - class_counts.double() / class_counts.max()
     is_site, picks, accepted = torch.rand(3, len(order.labels), generator=order.generator, dtype=torch.float64)
     examples, seeds, steps, count = [], [], [], 0
     for part in order.batches:
         labels = order.labels[part]
         at = (is_site[part] < chance[labels]).nonzero().squeeze(1)
-        weights = accepts[labels[at]][:, labels]
+        counts = class_counts[labels]
+        weights = acceptance_probability(counts, counts[at].unsqueeze(1), beta)
         chosen = pick_in_proportion(weights, picks[part][at])
         # without a valid seed every weight is 0, and so is the chance to be kept
         kept = accepted[part][at] < weights.gather(1, chosen.unsqueeze(1)).squeeze(1)
