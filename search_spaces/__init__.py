@@ -15,6 +15,7 @@ from search_spaces.plain import NOTHING
 from search_spaces.reshaped import CCE, FOCAL
 from search_spaces.reweighted import CB_RW
 from search_spaces.sharpness import SAM, SAM_DRW
+from search_spaces.translation import M2M, M2M_LDAM
 from search_spaces.weight_balancing import WEIGHT_BALANCING
 
 SPACES: dict[str, Space] = {
@@ -63,6 +64,8 @@ SPACES: dict[str, Space] = {
     "posthoc-logit-adjustment": NOTHING,
     "oltr": NOTHING,
     "weight-balancing": WEIGHT_BALANCING,
+    "m2m": M2M,
+    "m2m-ldam": M2M_LDAM,
 }
 
 __all__ = ["SPACES", "Choices", "Dimension", "Range", "Space"]

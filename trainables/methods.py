@@ -26,6 +26,7 @@ from trainables.families import (
     reshaped,
     reweighted,
     sharpness,
+    translation,
     weight_balancing,
 )
 from trainables.lr_schedule import stage_start
@@ -77,6 +78,8 @@ METHODS: dict[str, Method] = {
     "posthoc-logit-adjustment": rescaled.POSTHOC_LOGIT_ADJUSTMENT,
     "oltr": open_longtail.OLTR,
     "weight-balancing": weight_balancing.WEIGHT_BALANCING,
+    "m2m": translation.M2M,
+    "m2m-ldam": translation.M2M_LDAM,
 }
 
 
@@ -129,7 +132,7 @@ def last_switch(config: MethodConfig) -> float:
 def opening_of(config: TrialConfig) -> tuple[TrialConfig, int] | None:
     """Return the training that a trial's first stages repeat and its number of epochs, or None."""
     method = method_named(config.method.name)
-    if method.opening is None:
+    if method.opening is None or last_switch(config.method) == 0:  # a preset may begin with the last stage
         return None
     opening = config.model_copy(update={"method": method.opening(hyperparameters(config.method))})
     return opening, stage_start(last_switch(config.method), config.training.epochs)
