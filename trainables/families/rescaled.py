@@ -6,6 +6,7 @@ from pydantic import Field
 from torch import Tensor
 
 from trainables.composition import Hyperparameters, Outputs, Plan, Problem, Stage
+from trainables.config import MethodConfig
 from trainables.families.plain import linear_head
 from trainables.heads.cosine import unit_rows
 from trainables.losses.cross_entropy import plain_loss
@@ -62,6 +63,10 @@ def posthoc_logit_adjustment(values: PriorValues, problem: Problem) -> Plan:
     return Plan(linear_head(problem), (Stage("plain", 0.0, plain_loss),), posthoc=posthoc)
 
 
+def _erm_opening(values: Hyperparameters) -> MethodConfig:
+    return MethodConfig(name="erm")
+
+
 TAU_NORM = Method(
     "Tau-normalisation",
     "Kang et al., 2020, section 4",
@@ -70,6 +75,7 @@ TAU_NORM = Method(
     tau_norm,
     ("post-hoc",),
     {"paper": {"keep_bias": False}},
+    opening=_erm_opening,
 )
 WVN_RS = Method(
     "Weight vector normalisation with re-sampling",
@@ -86,4 +92,5 @@ POSTHOC_LOGIT_ADJUSTMENT = Method(
     PriorValues,
     posthoc_logit_adjustment,
     ("post-hoc",),
+    opening=_erm_opening,
 )
