@@ -21,9 +21,6 @@ from trainables.translate import (
     unit_images,
 )
 
-_PIXEL = 255.0
-"""The largest pixel of a batch; translations work in [0, 1]."""
-
 
 @dataclass(frozen=True)
 class TranslationSettings:
@@ -72,6 +69,10 @@ class Translation:
     def begin_stage(self, context: TransformContext) -> None:
         """Keep networks and pipeline, have the reference trained, choose the seed pools."""
         self._network, self._pipeline = context.network, context.pipeline
+        # translations work on pixels in [0, 1]; feature vectors are taken as they are and have no range
+        full_scale = context.pipeline.full_scale
+        self._unit = 1.0 if full_scale is None else float(full_scale)
+        self._bounds: Bounds | None = None if full_scale is None else (0.0, 1.0)
         self._reference = context.reference()
         self._device, self._counts = context.class_counts.device, context.class_counts.cpu()
         self._pools: SeedPools | None = None
@@ -92,15 +93,15 @@ class Translation:
         self._draws = _Draws(examples, seeds, targets, classes, new, sites.steps, noise_seeds, pool)
 
     def __call__(self, batch: Batch, step: int) -> Batch:
-        """Return the batch with generated images, float (B, C, H, W) in 0..255, in place of some examples."""
+        """Return the batch, its pixels float, with generated images in place of some examples."""
         part = self._draws.steps[step]
         if part.start == part.stop:
             return batch
         examples = self._draws.examples[part]
         pixels = batch.pixels.to(torch.float32, copy=True)  # in the memory layout of the batch, as indexing keeps it
         seeds = self._seeds(pixels, part)
-        made, taken = self._generate(seeds / _PIXEL, part, self._draws.noise_seeds[step])
-        images = seeds if self.settings.clean else made * _PIXEL
+        made, taken = self._generate(seeds / self._unit, part, self._draws.noise_seeds[step])
+        images = seeds if self.settings.clean else made * self._unit
         replaced = torch.where(taken.view(-1, 1, 1, 1), images, pixels[examples])
         labels = torch.where(taken, self._draws.new_labels[part], batch.labels[examples])
         return batch._replace(
@@ -118,16 +119,15 @@ class Translation:
             own = self._logits(self._network, images).gather(1, seed_classes.unsqueeze(1)).squeeze(1)
             return translation_objective(reference, targets, own, lam=settings.lam)
 
-        bounds: Bounds | None = None if seeds.shape[2:] == (1, 1) else (0.0, 1.0)  # feature vectors have no range
         starts = seeds + settings.noise * self._noise(seeds, noise_seed)
         with held_constant(self._reference), held_constant(self._network):
-            made = translate(starts, objective, steps=settings.steps, step_size=settings.step_size, bounds=bounds)
+            made = translate(starts, objective, steps=settings.steps, step_size=settings.step_size, bounds=self._bounds)
             with torch.no_grad():
                 logits = self._logits(self._reference, made)
         return made, confident(logits, targets, gamma=settings.gamma, measure=settings.confidence)
 
     def _logits(self, network: Network, images: Tensor) -> Tensor:
-        logits: Tensor = network(self._pipeline.normalise(images * _PIXEL)).logits
+        logits: Tensor = network(self._pipeline.normalise(images * self._unit)).logits
         return logits
 
     def _noise(self, like: Tensor, seed: int) -> Tensor:

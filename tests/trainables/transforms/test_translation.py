@@ -189,7 +189,7 @@ def test_feature_vectors_are_not_clamped() -> None:
     torch.manual_seed(0)
     f, g = (Network(Backbone(3, nn.Flatten()), LinearHead(3, K)) for _ in range(2))
     labels = torch.tensor([2, 1])
-    pipeline = BatchPipeline(Split(torch.zeros(2, 3, 1, 1, dtype=torch.uint8), labels), MEAN, STD)
+    pipeline = BatchPipeline(Split(torch.zeros(2, 3, 1, 1), labels), MEAN, STD)
     transform = Translation(replace(PLAIN, steps=50, step_size=1.0))
     transform.begin_stage(TransformContext(f, pipeline, COUNTS, lambda: g))
     made: list[Tensor] = []
