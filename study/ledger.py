@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search_spaces import Space
 from study.cells import Cell
+from study.confirmation import CONFIRM
+from study.objectives import Ranking, directions, excesses, not_numbers
 from study.proposals import build_searcher
 from study.pruners import build_pruner
 from study.spec import StudySpec
-from trainables.metrics import METRICS
+from trainables.config import TrialConfig
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -30,16 +32,37 @@ ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 @dataclass(frozen=True)
 class Assignment:
-    """A trial that is to be trained: its cell, its number there and its searched values."""
+    """A trial that is to be trained: its cell, its number there and its searched values.
+
+    Attributes:
+        seed: of a trial that confirms; None for those of the search, whose cell says it.
+    """
 
     cell: Cell
     number: int
     values: dict[str, Any]
+    seed: int | None = None
+
+    @property
+    def confirms(self) -> bool:
+        """Whether the trial confirms what a search found, and so is evaluated on the test images."""
+        return self.seed is not None
+
+    @property
+    def place(self) -> str:
+        """The cell's name, with ``/confirm`` behind it for a trial that confirms."""
+        return f"{self.cell.name}/{CONFIRM}" if self.confirms else self.cell.name
 
     @property
     def key(self) -> str:
-        """The trial's name, unique in the study: ``cell/number``."""
-        return f"{self.cell.name}/{self.number:05d}"
+        """The trial's name, unique in the study: ``cell/number`` or ``cell/confirm/number``."""
+        return f"{self.place}/{self.number:05d}"
+
+    @property
+    def config(self) -> TrialConfig:
+        """What the trial is trained with."""
+        trial = self.cell.trial(self.values, self.number)
+        return trial if self.seed is None else trial.model_copy(update={"seed": self.seed})
 
 
 def decode(space: Space, params: dict[str, Any]) -> dict[str, Any]:
@@ -69,6 +92,10 @@ def _first_origin(cell: Cell) -> str:
     return f"{preset}, {' and '.join(moved)} moved into the range" if moved else preset
 
 
+def _values(trial: FrozenTrial) -> list[float] | None:
+    return trial.values
+
+
 class CellLedger:
     """The trials of one cell."""
 
@@ -79,7 +106,7 @@ class CellLedger:
         self._study = optuna.create_study(
             study_name=f"{study.name}/{cell.name}",
             storage=storage,
-            direction=METRICS[study.search.metric][1],
+            directions=directions(study.search.metric),
             pruner=build_pruner(study.search.pruner, cell.first_decision),
             load_if_exists=True,
         )
@@ -102,13 +129,14 @@ class CellLedger:
         states = (*ENDED, TrialState.RUNNING)
         return {state.name: len(self.trials(state)) for state in states}
 
-    def best(self) -> FrozenTrial | None:
-        """Return the complete trial with the best value, or None."""
-        complete = self.trials(TrialState.COMPLETE)
-        if not complete:
-            return None
-        grows = METRICS[self._spec.search.metric][1] == "maximize"
-        return (max if grows else min)(complete, key=lambda trial: trial.value or 0.0)
+    def best(self, metric: str | None = None) -> FrozenTrial | None:
+        """Return the best complete trial, a feasible one where there is one, or None.
+
+        Args:
+            metric: of several, the one that ranks; None is the first.
+        """
+        ranking = Ranking(self._spec.search.metric, _values, lambda trial: trial.constraints, first=metric)
+        return ranking.best(self.trials(TrialState.COMPLETE))
 
     def ask(self) -> Assignment:
         """Start the next trial: the paper's setting, then what the searcher proposes."""
@@ -137,7 +165,7 @@ class CellLedger:
         """
         missing = {d.searched_name(name) for name, d in self.cell.space.items()} - trial.params.keys()
         if missing and "fixed_params" not in trial.system_attrs:
-            copy = optuna.create_study(direction=self._study.direction, sampler=self._searcher(trial.number))
+            copy = optuna.create_study(directions=self._study.directions, sampler=self._searcher(trial.number))
             copy.add_trials(self.trials()[: trial.number])
             asked = copy.ask()
             self._suggested(asked)
@@ -171,12 +199,26 @@ class CellLedger:
         if epochs["needed"] and "shared_epochs" not in trial.user_attrs:
             self._storage.set_trial_user_attr(trial._trial_id, "shared_epochs", epochs)
 
-    def complete(self, number: int, value: float) -> None:
-        """End a trial that spent its budget; one whose metric is not a number fails."""
-        if math.isnan(value):
-            self.fail(number, f"{self._spec.search.metric} is not a number at the end")
-        elif self._trial(number).state == TrialState.RUNNING:
-            self._study.tell(number, value)
+    def note_end(self, number: int, record: Mapping[str, Any]) -> None:
+        """Note once by how much a trial's last epoch breaks each bound of the study, where samplers look for it."""
+        trial = self._trial(number)
+        found = excesses(self._spec.search.constraints, record)
+        if trial.state != TrialState.RUNNING or not_numbers(found):
+            return
+        self._study.sampler = RandomSampler()  # none may propose anything here
+        for name in found.keys() - trial.constraints.keys():
+            Trial(self._study, trial._trial_id).set_constraint(name, found[name])
+
+    def complete(self, number: int, *values: float) -> None:
+        """End a trial that spent its budget, with the study's metrics; one with a metric that is no number fails."""
+        trial, constraints = self._trial(number), self._spec.search.constraints
+        lacking = not_numbers(dict(zip(self._spec.search.metrics, values, strict=True)))
+        noted = {name.partition(".")[0] for name in trial.constraints}
+        lacking += [name for name in constraints if name not in noted]
+        if lacking:
+            self.fail(number, f"{lacking[0]} is not a number at the end")
+        elif trial.state == TrialState.RUNNING:
+            self._study.tell(number, values)
 
     def prune(self, number: int) -> None:
         """End a trial that was stopped; its intermediate values stay."""
@@ -196,34 +238,55 @@ class Ledger:
 
     def __init__(self, study: StudySpec, cells: Sequence[Cell], storage: BaseStorage) -> None:
         """Open every cell's Optuna study."""
+        from study.confirmation_ledger import Confirmation
+
         self.study = study
         self.cells = {cell.name: CellLedger(study, cell, storage) for cell in cells}
+        self.confirmation = Confirmation(study, self.cells, storage)
+
+    @property
+    def places(self) -> dict[str, CellLedger]:
+        """Every cell's trials, and those that confirm it, by `Assignment.place`."""
+        return {**self.cells, **self.confirmation.cells}
 
     def of(self, assignment: Assignment) -> CellLedger:
-        """Return the cell that a trial belongs to."""
-        return self.cells[assignment.cell.name]
+        """Return the trials that a trial is one of."""
+        return (self.confirmation.cells if assignment.confirms else self.cells)[assignment.place]
 
     def interrupted(self) -> list[Assignment]:
-        """Return every trial that was started and not ended when its driver died."""
+        """Return every trial of the search that was started and not ended when its driver died."""
         return [assignment for cell in self.cells.values() for assignment in cell.running()]
 
     def next(self) -> Assignment | None:
-        """Start a trial in the cell that has had fewest, or return None when all budgets are spent."""
+        """Start a trial in the cell that has had fewest, then one that confirms; None when there is none now."""
         budget = self.study.search.trials
         cell = min(self.cells.values(), key=lambda cell: cell.started)
-        return cell.ask() if cell.started < budget else None
+        if cell.started < budget:
+            return cell.ask()
+        # the best may change, and test images stay unread, until the last trial of the search has ended
+        return self.confirmation.next() if not self.search_remaining() else None
 
     def remaining(self) -> int:
-        """How many trials are yet to be started or ended."""
+        """How many trials are yet to be started or ended, those that confirm among them."""
+        searching = self.search_remaining()
+        return searching + self.confirmation.remaining(known=not searching)
+
+    def total(self) -> int:
+        """How many trials the study has in all, as far as is known."""
+        budget, known = self.study.search.trials * len(self.cells), not self.search_remaining()
+        return budget + self.confirmation.total(known=known)
+
+    def search_remaining(self) -> int:
+        """How many trials of the search are yet to be started or ended."""
         budget = self.study.search.trials
         return sum(max(0, budget - len(cell.trials(*ENDED))) for cell in self.cells.values())
 
     def remaining_epochs(self) -> int:
         """How many epochs the budget still holds, if nothing more is pruned."""
         epochs = self.study.training.epochs
-        begun = [t for cell in self.cells.values() for t in cell.trials(TrialState.RUNNING)]
+        begun = [t for cell in self.places.values() for t in cell.trials(TrialState.RUNNING)]
         return self.remaining() * epochs - sum(max(t.intermediate_values, default=0) for t in begun)
 
     def failed(self) -> int:
         """How many trials failed."""
-        return sum(len(cell.trials(TrialState.FAIL)) for cell in self.cells.values())
+        return sum(len(cell.trials(TrialState.FAIL)) for cell in self.places.values())

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from search_spaces import Dimension
+from study.confirmation import ConfirmSpec
+from study.objectives import Bounds, Metrics, check_known, checked_metrics, names_of
 from study.yaml_file import read_yaml
 from trainables.config import (
     DataConfig,
@@ -28,6 +30,13 @@ STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 def _one_or_many(given: Any) -> Any:
     return tuple(given) if isinstance(given, list) else (given,)
+
+
+def _name_or_names(given: Any) -> Any:
+    names = list(given) if isinstance(given, (list, tuple)) else [given]
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("must be the name of a metric, or a list of names")
+    return given if isinstance(given, str) else tuple(names)
 
 
 def _named(given: Any) -> Any:
@@ -128,7 +137,8 @@ class SearchSpec(Frozen):
 
     Attributes:
         trials: trials per cell, whatever their end.
-        metric: a recorded metric of ``study datasets`` and its kin that decides, at the last epoch.
+        metric: a recorded metric that decides, at the last epoch; several are searched for at once.
+        constraints: recorded metric -> what it must keep at the last epoch for a trial to be the best.
         searcher: ``tpe``, ``random``, ``qmc`` or ``gp``.
         training: fields of ``training`` searched in every cell, for example ``lr``.
         wall_hours: after so many hours no new trial starts; None means no limit.
@@ -136,21 +146,50 @@ class SearchSpec(Frozen):
     """
 
     trials: int = Field(20, ge=1)
-    metric: str = "balanced_accuracy"
+    metric: Annotated[Metrics, BeforeValidator(_name_or_names)] = "balanced_accuracy"
+    constraints: dict[str, Bounds] = Field(default_factory=dict)
     searcher: Literal["tpe", "random", "qmc", "gp"] = "tpe"
     pruner: Annotated[PrunerSpec, BeforeValidator(_named)] = PrunerSpec()
     training: dict[str, Dimension] = Field(default_factory=dict)
     wall_hours: float | None = Field(None, gt=0)
     concurrency: int | None = Field(None, ge=1)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_pruner_for_several_metrics(cls, given: Any) -> Any:
+        several = isinstance(given, dict) and isinstance(given.get("metric"), (list, tuple)) and len(given["metric"]) > 1
+        return {"pruner": "none", **given} if several else given
+
     @field_validator("metric")
     @classmethod
-    def _known_metric(cls, metric: str) -> str:
-        from trainables.metrics import METRICS
+    def _known_metrics(cls, metric: Metrics) -> Metrics:
+        return checked_metrics(metric)
 
-        if metric not in METRICS:
-            raise unknown_name("metric", metric, METRICS)
-        return metric
+    @field_validator("constraints")
+    @classmethod
+    def _known_constraints(cls, constraints: dict[str, Bounds]) -> dict[str, Bounds]:
+        for name in constraints:
+            check_known(name)
+        return constraints
+
+    @model_validator(mode="after")
+    def _only_one_metric_is_pruned_by(self) -> SearchSpec:
+        if len(self.metrics) > 1 and self.pruner.name != "none":
+            raise ValueError(
+                f"`pruner` must be none, its default, with several metrics, got {self.pruner.name}: "
+                f"Optuna judges a trial that is under way by one metric alone"
+            )
+        return self
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that decide; the first ranks and is shown where only one can be."""
+        return names_of(self.metric)
+
+    @property
+    def recorded(self) -> tuple[str, ...]:
+        """The metrics that decide, and those that have bounds to keep."""
+        return tuple(dict.fromkeys((*self.metrics, *self.constraints)))
 
     @field_validator("training")
     @classmethod
@@ -192,8 +231,16 @@ class StudySpec(Frozen):
     model: Annotated[ModelConfig, BeforeValidator(_named)] = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     search: SearchSpec = SearchSpec()
+    confirm: ConfirmSpec | None = None
     resources: ResourcesSpec = ResourcesSpec()
     records: RecordsSpec = RecordsSpec()
+
+    @model_validator(mode="after")
+    def _confirms_what_is_searched(self) -> StudySpec:
+        metric = self.confirm.metric if self.confirm is not None else None
+        if metric is not None and metric not in self.search.metrics:
+            raise unknown_name("searched metric under confirm.metric:", metric, self.search.metrics)
+        return self
 
     def with_data_dir(self, folder: Path | None, *, everywhere: bool = False) -> StudySpec:
         """Return the study with absolute data folders: a worker may have another folder and environment.
