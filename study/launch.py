@@ -14,6 +14,7 @@ from rich.console import Console
 
 from study.book import TrialBook
 from study.cells import Cell, expand
+from study.confirmation import check_confirmation
 from study.ledger import Ledger
 from study.preflight import check_data, check_places, check_resources
 from study.progress import Progress
@@ -24,7 +25,7 @@ from trainables.errors import BadInput
 
 _log = logging.getLogger(__name__)
 
-RAISABLE = ("search.trials", "search.wall_hours", "search.concurrency", "resources", "records.tracking_uri")
+RAISABLE = ("search.trials", "search.wall_hours", "search.concurrency", "confirm", "resources", "records.tracking_uri")
 """What a resume may change: limits and places, never what a trial's numbers depend on."""
 
 
@@ -110,7 +111,7 @@ def resume(
             return Outcome(
                 folder,
                 ExitCode.DONE,
-                f"study '{name}' is finished: every cell has its {spec.search.trials} trials. "
+                f"study '{name}' is finished: every cell has its {spec.search.trials} trials{_and_confirmed(spec)}. "
                 f"Raise the budget with --set search.trials=N.",
                 idle=True,
             )
@@ -120,6 +121,10 @@ def resume(
             raise BadInput(f"study '{name}': the data changed since it was started; start a new study")
         folder.write_spec(spec)
         return _drive(spec, cells, folder, address, console)
+
+
+def _and_confirmed(spec: StudySpec) -> str:
+    return "" if spec.confirm is None else f" and its best is confirmed with {spec.confirm.seeds} seeds"
 
 
 def _catch_up(folder: StudyFolder, console: Console) -> None:
@@ -136,6 +141,7 @@ def _refuse_changes(before: StudySpec, after: StudySpec) -> None:
     old, new = _flat(before.model_dump(mode="json")), _flat(after.model_dump(mode="json"))
     if after.search.trials < before.search.trials:
         raise BadInput(f"--set search.trials={after.search.trials}: must be at least {before.search.trials}, as before")
+    check_confirmation(before, after)
     every = sorted(old.keys() | new.keys())
     changed = [path for path in every if old.get(path, _ABSENT) != new.get(path, _ABSENT)]
     forbidden = [path for path in changed if not path.startswith(RAISABLE)]
@@ -163,6 +169,8 @@ def _drive(spec: StudySpec, cells: list[Cell], folder: StudyFolder, address: str
 
     ledger = Ledger(spec, cells, open_storage(folder.path, spec.records.ledger))
     progress = Progress(ledger, console)
+    if len(spec.search.metrics) > 1:
+        console.print("  several metrics: nothing is pruned, since pruners judge by one", highlight=False)
     hours = spec.search.wall_hours
     deadline = None if hours is None else time.monotonic() + hours * 3600
     console.print("starting Ray" if address is None else f"joining the Ray cluster at {address}", highlight=False)
@@ -196,4 +204,5 @@ def _outcome(spec: StudySpec, ledger: Ledger, folder: StudyFolder, *, fault: str
     if failed:
         message = f"{failed} trials failed; `study show {spec.name}` says why"
         return Outcome(folder, ExitCode.SOME_FAILED, message)
-    return Outcome(folder, ExitCode.DONE, f"study '{spec.name}' is finished")
+    report = "" if spec.confirm is None else f"; what was confirmed: study report {spec.name}"
+    return Outcome(folder, ExitCode.DONE, f"study '{spec.name}' is finished{report}")

@@ -92,8 +92,8 @@ def _first_origin(cell: Cell) -> str:
     return f"{preset}, {' and '.join(moved)} moved into the range" if moved else preset
 
 
-def _values(trial: FrozenTrial) -> list[float] | None:
-    return trial.values
+def _values(trial: FrozenTrial) -> list[float]:
+    return list(trial.values)
 
 
 class CellLedger:

@@ -157,8 +157,8 @@ class SearchSpec(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _no_pruner_for_several_metrics(cls, given: Any) -> Any:
-        several = isinstance(given, dict) and isinstance(given.get("metric"), (list, tuple)) and len(given["metric"]) > 1
-        return {"pruner": "none", **given} if several else given
+        metric = given.get("metric") if isinstance(given, dict) else None
+        return {"pruner": "none", **given} if isinstance(metric, (list, tuple)) and len(metric) > 1 else given
 
     @field_validator("metric")
     @classmethod

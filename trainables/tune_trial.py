@@ -35,10 +35,10 @@ class ImbalanceTrial(tune.Trainable):
     """One trial under Ray Tune.
 
     Its configuration is ``{"trial": TrialConfig as JSON, "folder": path, "shared": path, "share_opening": bool,
-    "evaluate_test": bool, "threads": n}``; ``evaluate_test``, which may be left out, has the test images evaluated at
-    the end, into ``test.json``, and is all that ever reads them. Checkpoints are written into the trial's own folder and not through Tune, so that whoever holds
-    the folder can continue: the same actor, another node, or a new driver after everything died. What it shares
-    with other trials is trained first, an epoch a step, in the shared folder.
+    "evaluate_test": bool, "threads": n}``. ``evaluate_test``, which may be left out, has the test images evaluated at
+    the end, into ``test.json``; nothing else reads them. Checkpoints are written into the trial's own folder and not
+    through Tune, so that whoever holds the folder can continue: the same actor, another node, or a new driver after
+    everything died. What it shares with other trials is trained first, an epoch a step, in the shared folder.
     """
 
     _trainer: Trainer | None
