@@ -177,4 +177,6 @@ def _tests(
         if first is not None and second is not None:
             found.append((method, paired(first.by_seed.get(metric, {}), second.by_seed.get(metric, {}))))
     t_holm, wilcoxon_holm = holm([f.t_test for _, f in found]), holm([f.wilcoxon for _, f in found])
-    return tuple(Comparison(method, against, f, t, w) for (method, f), t, w in zip(found, t_holm, wilcoxon_holm, strict=True))
+    return tuple(
+        Comparison(method, against, f, t, w) for (method, f), t, w in zip(found, t_holm, wilcoxon_holm, strict=True)
+    )
