@@ -169,14 +169,13 @@ def _rank(rows: Iterable[Row], metric: str) -> float:
 
 
 def _tests(
-    methods: list[str], against: str, pair: Callable[[str], tuple[Row | None, Row | None]], metric: str
+    methods: list[str], against: str, settings: Callable[[str], tuple[Row | None, Row | None]], metric: str
 ) -> tuple[Comparison, ...]:
     found = []
     for method in methods:
-        first, second = pair(method)
+        first, second = settings(method)
         if first is not None and second is not None:
             found.append((method, paired(first.by_seed.get(metric, {}), second.by_seed.get(metric, {}))))
-    t_holm, wilcoxon_holm = holm([f.t_test for _, f in found]), holm([f.wilcoxon for _, f in found])
-    return tuple(
-        Comparison(method, against, f, t, w) for (method, f), t, w in zip(found, t_holm, wilcoxon_holm, strict=True)
-    )
+    t_tests, wilcoxons = holm([f.t_test for _, f in found]), holm([f.wilcoxon for _, f in found])
+    corrected = zip(found, t_tests, wilcoxons, strict=True)
+    return tuple(Comparison(method, against, pair, t, w) for (method, pair), t, w in corrected)
