@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from study.ledger import SHARED_EPOCHS, Assignment, Ledger
+from study.cell_ledger import SHARED_EPOCHS, Assignment
+from study.ledger import Ledger
 from study.study_folder import SHARED
 from trainables.methods import opening_of
 from trainables.trial_folder import TrialFolder
@@ -65,15 +66,21 @@ class TrialBook:
             return None
         self._live[tune_id] = assignment
         self._listener(assignment, False)
-        trial = assignment.cell.trial(assignment.values, assignment.number)
+        trial = assignment.config
         return {
             "trial": trial.model_dump(mode="json"),
             "folder": str(self.trial_folder(assignment)),
             "shared": str(self._folder.parent / SHARED),
-            # an opening that this trial alone has would be stored for nobody
-            "share_opening": opening_of(trial) == opening_of(assignment.cell.base),
+            "share_opening": self._shares_opening(assignment),
+            "evaluate_test": assignment.confirms,
             "threads": self._ledger.study.resources.cpus,
         }
+
+    def _shares_opening(self, assignment: Assignment) -> bool:
+        """Tell whether others begin alike: an opening that a trial alone has would be stored for nobody."""
+        if assignment.confirms:
+            return self._ledger.confirmation.shares_opening(assignment)
+        return opening_of(assignment.config) == opening_of(assignment.cell.base)
 
     def _next(self) -> Assignment | None:
         while self._interrupted and not self.out_of_time and not self.fault:
@@ -83,22 +90,29 @@ class TrialBook:
         if self.out_of_time or self._spent or self.fault:
             return None
         new = self._ledger.next()
+        while new is not None and new.confirms and self._already_done(new):
+            new = self._ledger.next()
         # while a trial runs, its end may make room for another: in its cell, or in the study's epochs
         self._spent = new is None and not self._live
         return new
 
     def _already_done(self, assignment: Assignment) -> bool:
         """Take in what an interrupted trial wrote but its dead driver did not; tell whether that ends it."""
-        history = TrialFolder(self.trial_folder(assignment)).history()
+        folder = TrialFolder(self.trial_folder(assignment))
+        history = folder.history()
         cell, number, epochs = self._ledger.of(assignment), assignment.number, assignment.cell.base.training.epochs
         for record in history:
             if record.get("shared"):  # an epoch taken over: the trial itself was never judged by it
                 continue
-            value = float(record[self._ledger.study.search.metric])
-            stop = cell.report(number, record["epoch"], value)
+            values = self._values(record)
+            stop = cell.report(number, record["epoch"], values[0])
             if record["epoch"] >= epochs:
-                cell.complete(number, value)
+                if assignment.confirms and folder.test() is None:  # trained, but not evaluated
+                    return False
+                cell.note_end(number, record)
+                cell.complete(number, *values)
             elif stop:  # the driver died between this judgement and its telling
+                cell.note_end(number, record)
                 cell.prune(number)
             else:
                 continue
@@ -130,10 +144,12 @@ class TrialBook:
 
     def _report(self, assignment: Assignment, result: dict[str, Any]) -> bool:
         self.epochs_seen += 1
-        value = float(result[f"record/{self._ledger.study.search.metric}"])
         cell = self._ledger.of(assignment)
         cell.note_shared(assignment.number, {name: int(result.get(f"shared/{name}", 0)) for name in SHARED_EPOCHS})
-        return cell.report(assignment.number, int(result["record/epoch"]), value)
+        return cell.report(assignment.number, int(result["record/epoch"]), self._values(result, "record/")[0])
+
+    def _values(self, record: dict[str, Any], prefix: str = "") -> list[float]:
+        return [float(record[f"{prefix}{name}"]) for name in self._ledger.study.search.metrics]
 
     def note_error(self, tune_id: str, reason: str) -> None:
         """Keep what a trial died of until its end is told."""
@@ -154,6 +170,7 @@ class TrialBook:
         assignment = self._live.pop(tune_id, None)
         if assignment is None:
             return
+        self._spent = False  # the end of a search's last trial is the beginning of what confirms
         cell, number = self._ledger.of(assignment), assignment.number
         if failed:
             reason = self._errors.pop(tune_id, "the trial's process died")
@@ -168,10 +185,12 @@ class TrialBook:
         elif "failure" in result:
             cell.fail(number, str(result["failure"]))
         elif tune_id in self._stopped:
+            cell.note_end(number, _record(result))
             cell.prune(number)
         elif int(result.get("record/epoch", 0)) >= assignment.cell.base.training.epochs:
             self._report(assignment, result)
-            cell.complete(number, float(result[f"record/{self._ledger.study.search.metric}"]))
+            cell.note_end(number, _record(result))
+            cell.complete(number, *self._values(result, "record/"))
         else:
             return
         self._listener(assignment, True)
@@ -182,3 +201,8 @@ class TrialBook:
         if again:
             self._interrupted.append(assignment)
         return again
+
+
+def _record(result: dict[str, Any]) -> dict[str, Any]:
+    """Return the epoch's record that a flattened result holds."""
+    return {name.removeprefix("record/"): value for name, value in result.items() if name.startswith("record/")}

@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from study.commands import catalogue, doctor, running, shared, stored, train
+from study.commands import catalogue, doctor, reports, running, shared, stored, train
 from trainables.errors import BadInput
 
 app = typer.Typer(
@@ -23,6 +23,8 @@ app.command(name="resume")(running.resume)
 app.command(name="submit")(running.submit)
 app.command(name="status")(stored.status)
 app.command(name="show")(stored.show)
+app.command(name="report")(reports.report)
+app.command(name="compare")(reports.compare)
 app.command(name="record")(stored.record)
 app.command(name="export")(stored.export)
 app.command(name="ui")(stored.ui)

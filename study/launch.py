@@ -14,6 +14,7 @@ from rich.console import Console
 
 from study.book import TrialBook
 from study.cells import Cell, expand
+from study.confirmation import check_confirmation
 from study.ledger import Ledger
 from study.preflight import check_data, check_places, check_resources
 from study.progress import Progress
@@ -33,6 +34,7 @@ RAISABLE = (
     "search.concurrency",
     "search.cell_concurrency",
     "search.order",
+    "confirm",
     "resources",
     "records.tracking_uri",
 )
@@ -124,7 +126,7 @@ def resume(
             return Outcome(
                 folder,
                 ExitCode.DONE,
-                f"study '{name}' is finished: {ledger.why_finished()}",
+                f"study '{name}' is finished{_and_confirmed(spec)}: {ledger.why_finished()}",
                 idle=True,
             )
         check_resources(spec.resources, address)
@@ -133,6 +135,10 @@ def resume(
             raise BadInput(f"study '{name}': the data changed since it was started; start a new study")
         folder.write_spec(spec)
         return _drive(spec, cells, folder, address, console)
+
+
+def _and_confirmed(spec: StudySpec) -> str:
+    return "" if spec.confirm is None else f" and confirmed with {spec.confirm.seeds} seeds"
 
 
 def _catch_up(folder: StudyFolder, console: Console) -> None:
@@ -149,6 +155,7 @@ def _refuse_changes(before: StudySpec, after: StudySpec) -> None:
     old, new = _flat(before.model_dump(mode="json")), _flat(after.model_dump(mode="json"))
     if after.search.trials < before.search.trials:
         raise BadInput(f"--set search.trials={after.search.trials}: must be at least {before.search.trials}, as before")
+    check_confirmation(before, after)
     every = sorted(old.keys() | new.keys())
     changed = [path for path in every if old.get(path, _ABSENT) != new.get(path, _ABSENT)]
     forbidden = [path for path in changed if not path.startswith(RAISABLE)]
@@ -177,6 +184,8 @@ def _drive(spec: StudySpec, cells: list[Cell], folder: StudyFolder, address: str
     warm_starts = read_warm_starts(folder, spec)
     ledger = Ledger(spec, cells, open_storage(folder.path, spec.records.ledger), warm_starts)
     progress = Progress(ledger, console)
+    if len(spec.search.metrics) > 1:
+        console.print("  several metrics: nothing is pruned, since pruners judge by one", highlight=False)
     hours = spec.search.wall_hours
     deadline = None if hours is None else time.monotonic() + hours * 3600
     console.print("starting Ray" if address is None else f"joining the Ray cluster at {address}", highlight=False)
@@ -210,4 +219,5 @@ def _outcome(spec: StudySpec, ledger: Ledger, folder: StudyFolder, *, fault: str
     if failed:
         message = f"{failed} trials failed; `study show {spec.name}` says why"
         return Outcome(folder, ExitCode.SOME_FAILED, message)
-    return Outcome(folder, ExitCode.DONE, f"study '{spec.name}' is finished")
+    report = "" if spec.confirm is None else f"; what was confirmed: study report {spec.name}"
+    return Outcome(folder, ExitCode.DONE, f"study '{spec.name}' is finished{report}")

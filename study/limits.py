@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from optuna.trial import FrozenTrial, TrialState
 
 from study.cells import Cell
+from study.objectives import Ranking
 from study.proposals import cell_grid
 from study.spec import StudySpec
-from trainables.metrics import METRICS
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
@@ -55,35 +55,41 @@ def tally(spec: StudySpec, cell: Cell, trials: Sequence[FrozenTrial]) -> Tally:
     ended = [trial for trial in trials if trial.state in ENDED]
     running = [trial for trial in trials if trial.state == TrialState.RUNNING]
     budget = spec.training.epochs
-    grows = METRICS[spec.search.metric][1] == "maximize"
+    ranking = ranking_of(spec)
     return Tally(
         started=len(ended) + len(running),
         ended=len(ended),
         epochs=sum(map(trained_epochs, ended)) + sum(max(budget, _bound_epochs(t, budget)) for t in running),
-        best=best_of(ended, grows=grows),
-        left=_left(spec, cell, [*ended, *running], ended, grows=grows),
+        best=best_of(ended, ranking),
+        left=_left(spec, cell, [*ended, *running], ended),
     )
 
 
-def _left(spec: StudySpec, cell: Cell, started: list[FrozenTrial], ended: list[FrozenTrial], *, grows: bool) -> int:
+def _left(spec: StudySpec, cell: Cell, started: list[FrozenTrial], ended: list[FrozenTrial]) -> int:
     search = spec.search
     left = max(0, search.trials - len(started))
-    if not left or (search.stop_cell_after is not None and stalled(ended, search.stop_cell_after, grows=grows)):
+    if not left or (search.stop_cell_after is not None and stalled(ended, search.stop_cell_after, ranking_of(spec))):
         return 0
     if search.searcher == "grid" and cell.space:
         left = min(left, cell_grid(spec.seed, cell.name, cell.space, search.grid_points).count_untried(started))
     return left
 
 
-def best_of(trials: Collection[FrozenTrial], *, grows: bool) -> FrozenTrial | None:
-    """Return the complete trial with the best value, the first of equals, or None."""
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    if not complete:
-        return None
-    return (max if grows else min)(complete, key=lambda trial: trial.value or 0.0)
+def ranking_of(spec: StudySpec, first: str | None = None) -> Ranking[FrozenTrial]:
+    """Return what orders a cell's complete trials; ``first`` is the metric that ranks, of several."""
+    return Ranking(spec.search.metric, _values, lambda trial: trial.constraints, first)
 
 
-def stalled(ended: Sequence[FrozenTrial], after: int, *, grows: bool) -> bool:
+def _values(trial: FrozenTrial) -> list[float]:
+    return list(trial.values)
+
+
+def best_of(trials: Collection[FrozenTrial], ranking: Ranking[FrozenTrial]) -> FrozenTrial | None:
+    """Return the best complete trial, the first of equals, or None."""
+    return ranking.best(trial for trial in trials if trial.state == TrialState.COMPLETE)
+
+
+def stalled(ended: Sequence[FrozenTrial], after: int, ranking: Ranking[FrozenTrial]) -> bool:
     """Tell whether the last trials that ended did not improve on the best before them.
 
     Without a complete trial before them there is nothing to improve on, and the cell goes on.
@@ -91,15 +97,13 @@ def stalled(ended: Sequence[FrozenTrial], after: int, *, grows: bool) -> bool:
     Args:
         ended: every trial that ended, in whatever way.
         after: how many are the last.
-        grows: whether a larger value is better.
+        ranking: tells better trials from worse.
     """
     in_order = sorted(ended, key=lambda t: (t.datetime_complete.timestamp() if t.datetime_complete else 0.0, t.number))
-    before, last = best_of(in_order[:-after], grows=grows), best_of(in_order[-after:], grows=grows)
-    if before is None or before.value is None:
+    before, last = best_of(in_order[:-after], ranking), best_of(in_order[-after:], ranking)
+    if before is None:
         return False
-    if last is None or last.value is None:
-        return True
-    return last.value <= before.value if grows else last.value >= before.value
+    return last is None or ranking.order(last) >= ranking.order(before)
 
 
 def trained_epochs(trial: FrozenTrial) -> int:

@@ -41,7 +41,9 @@ def check_data(spec: StudySpec, cells: list[Cell], console: Console, *, source: 
         if place in fingerprints:
             continue
         summary = _summary(spec, cell, source)
-        _check_metric(spec.search.metric, summary, f"{source}: search.metric", place)
+        for metric in spec.search.recorded:
+            where = "metric" if metric in spec.search.metrics else f"constraints.{metric}"
+            _check_metric(metric, summary, f"{source}: search.{where}", place)
         fingerprints[place] = summary.fingerprint
         counts = summary.class_counts
         console.print(

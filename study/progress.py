@@ -11,7 +11,9 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from study.ledger import CellLedger, Ledger
+from study.cell_ledger import CellLedger
+from study.confirmation import CONFIRM
+from study.ledger import Ledger
 from study.report.tables import plain_table
 
 if TYPE_CHECKING:
@@ -80,7 +82,9 @@ class Progress:
 
     def _table(self) -> RenderableType:
         table = plain_table()
-        for column in ("cell", "trials", "pruned", "failed", f"best {self._ledger.study.search.metric}"):
+        confirms = self._ledger.study.confirm is not None
+        best_of = f"best {self._ledger.study.search.metrics[0]}"
+        for column in ("cell", "trials", "pruned", "failed", best_of, *(["confirmed"] if confirms else [])):
             table.add_column(column, justify="left" if column == "cell" else "right")
         for name, cell in self._ledger.cells.items():
             states = cell.state_counts()
@@ -92,13 +96,18 @@ class Progress:
                 str(states["PRUNED"]),
                 str(states["FAIL"]),
                 "" if best is None else f"{best:.4f}",
+                *([str(self._confirmed(name))] if confirms else []),
             )
         done, total = self._counts()
         return Group(table, Text(f"{done}/{total} trials{self._at_work()}, {self._time_left()} left"))
 
     def _counts(self) -> tuple[int, int]:
-        done = sum(tally.ended for tally in self._ledger.tallies())
-        return done, done + self._ledger.remaining()
+        total = self._ledger.total()
+        return total - self._ledger.remaining(), total
+
+    def _confirmed(self, name: str) -> int:
+        states = self._ledger.confirmation.cells[f"{name}/{CONFIRM}"].state_counts()
+        return states["COMPLETE"] + states["FAIL"]
 
     def _at_work(self) -> str:
         """Say what goes on inside of trials: the first of them may take hours to end."""
@@ -120,4 +129,4 @@ class Progress:
 
 def _best(cell: CellLedger) -> float | None:
     best = cell.best()
-    return None if best is None else best.value
+    return None if best is None else best.values[0]

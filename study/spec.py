@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from search_spaces import Dimension
+from study.confirmation import ConfirmSpec
+from study.search_spec import PrunerSpec, SearchSpec, named
 from study.yaml_file import read_yaml
 from trainables.config import (
     DataConfig,
@@ -19,19 +21,12 @@ from trainables.config import (
 )
 from trainables.errors import BadInput, unknown_name
 
-SEARCHABLE_TRAINING = ("lr", "weight_decay", "momentum")
-"""Fields of `TrainingConfig` that a study may search beside the method's own."""
-
 _RESERVED = ("mlflow.db", "mlartifacts", "shared")
 STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
 def _one_or_many(given: Any) -> Any:
     return tuple(given) if isinstance(given, list) else (given,)
-
-
-def _named(given: Any) -> Any:
-    return {"name": given} if isinstance(given, str) else given
 
 
 def _not_reserved(name: str) -> str:
@@ -107,92 +102,6 @@ class MethodSpec(Frozen):
         return MethodConfig(name=self.name, preset=self.preset, hyperparameters=self.values)
 
 
-class PrunerSpec(Frozen):
-    """What stops trials early; resources are epochs, counted from the last switch of stages.
-
-    Attributes:
-        name: ``none``, ``median``, ``percentile``, ``successive-halving``, ``hyperband`` or ``threshold``.
-        warmup_epochs: no decision before so many epochs; the first rung (successive halving, hyperband).
-        startup_trials: no decision before so many trials of the cell are complete (median, percentile).
-        percentile: keep the best so many percent (percentile).
-        reduction_factor: one in so many is promoted (successive halving, hyperband).
-        lower: stops what falls below it (threshold).
-        upper: stops what rises above it (threshold).
-        patience: with any of them, stops only what did not improve for so many epochs; None does not ask for it.
-        min_delta: a fall by no more than this still counts as an improvement (patience).
-    """
-
-    name: Literal["none", "median", "percentile", "successive-halving", "hyperband", "threshold"] = "median"
-    warmup_epochs: int = Field(1, ge=1)
-    startup_trials: int = Field(4, ge=0)
-    percentile: float = Field(50.0, gt=0, lt=100)
-    reduction_factor: int = Field(3, ge=2)
-    lower: float | None = Field(None, allow_inf_nan=False)
-    upper: float | None = Field(None, allow_inf_nan=False)
-    patience: int | None = Field(None, ge=1)
-    min_delta: float = Field(0.0, ge=0, allow_inf_nan=False)
-
-    @model_validator(mode="after")
-    def _threshold_has_bounds(self) -> PrunerSpec:
-        if self.name == "threshold" and self.lower is None and self.upper is None:
-            raise ValueError("`lower`, `upper` or both must be given with name threshold")
-        if self.lower is not None and self.upper is not None and self.lower >= self.upper:
-            raise ValueError(f"`lower` must be < `upper`, got lower {self.lower:g} and upper {self.upper:g}")
-        return self
-
-
-class SearchSpec(Frozen):
-    """How values are chosen and how much may be spent.
-
-    Attributes:
-        trials: trials per cell, whatever their end.
-        metric: a recorded metric of ``study datasets`` and its kin that decides, at the last epoch.
-        searcher: ``tpe``, ``gp``, ``cmaes``, ``random``, ``qmc`` or ``grid``.
-        grid_points: of a range that states no grid of its own (grid).
-        transfer: whether a cell tries the best values of finished cells of its method.
-        warm_start: earlier studies of the storage, whose best values a cell tries after its preset's.
-        training: fields of ``training`` searched in every cell, for example ``lr``.
-        epochs_total: trained epochs of the whole study, shared ones counted once; None means no limit.
-        stop_cell_after: a cell whose best did not improve over so many ended trials gets no new ones.
-        wall_hours: after so many hours no new trial starts; None means no limit.
-        concurrency: trials at a time; None fills the machine or the cluster.
-        cell_concurrency: trials of one cell at a time; None sets no limit.
-        order: whose turn it is: ``fair``, or the smallest or the largest ratio first.
-    """
-
-    trials: int = Field(20, ge=1)
-    metric: str = "balanced_accuracy"
-    searcher: Literal["tpe", "gp", "cmaes", "random", "qmc", "grid"] = "tpe"
-    grid_points: int = Field(5, ge=2)
-    transfer: bool = True
-    warm_start: tuple[str, ...] = ()
-    pruner: Annotated[PrunerSpec, BeforeValidator(_named)] = PrunerSpec()
-    training: dict[str, Dimension] = Field(default_factory=dict)
-    epochs_total: int | None = Field(None, ge=1)
-    stop_cell_after: int | None = Field(None, ge=1)
-    wall_hours: float | None = Field(None, gt=0)
-    concurrency: int | None = Field(None, ge=1)
-    cell_concurrency: int | None = Field(None, ge=1)
-    order: Literal["fair", "ratio-ascending", "ratio-descending"] = "fair"
-
-    @field_validator("metric")
-    @classmethod
-    def _known_metric(cls, metric: str) -> str:
-        from trainables.metrics import METRICS
-
-        if metric not in METRICS:
-            raise unknown_name("metric", metric, METRICS)
-        return metric
-
-    @field_validator("training")
-    @classmethod
-    def _searchable(cls, training: dict[str, Dimension]) -> dict[str, Dimension]:
-        for name in training:
-            if name not in SEARCHABLE_TRAINING:
-                raise unknown_name("searched training value", name, SEARCHABLE_TRAINING)
-        return training
-
-
 class ResourcesSpec(Frozen):
     """What one trial takes, and how often it is tried again after its machine failed."""
 
@@ -220,12 +129,20 @@ class StudySpec(Frozen):
     question: str = ""
     seed: int = Field(0, ge=0)
     data: tuple[DataSpec, ...] = Field(min_length=1)
-    methods: tuple[Annotated[MethodSpec, BeforeValidator(_named)], ...] = Field(min_length=1)
-    model: Annotated[ModelConfig, BeforeValidator(_named)] = ModelConfig()
+    methods: tuple[Annotated[MethodSpec, BeforeValidator(named)], ...] = Field(min_length=1)
+    model: Annotated[ModelConfig, BeforeValidator(named)] = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     search: SearchSpec = SearchSpec()
+    confirm: ConfirmSpec | None = None
     resources: ResourcesSpec = ResourcesSpec()
     records: RecordsSpec = RecordsSpec()
+
+    @model_validator(mode="after")
+    def _confirms_what_is_searched(self) -> StudySpec:
+        metric = self.confirm.metric if self.confirm is not None else None
+        if metric is not None and metric not in self.search.metrics:
+            raise unknown_name("searched metric under confirm.metric:", metric, self.search.metrics)
+        return self
 
     def with_data_dir(self, folder: Path | None, *, everywhere: bool = False) -> StudySpec:
         """Return the study with absolute data folders: a worker may have another folder and environment.

@@ -74,7 +74,7 @@ def suggestion_of(cell: Cell, other: Cell, best: FrozenTrial | None, kind: str) 
     """
     if best is None:
         return None
-    from study.ledger import decode
+    from study.cell_ledger import decode
 
     config = other.trial(decode(other.space, best.params), best.number)
     return Suggestion(cell.values_of(config), f"{kind}{other.name}/{best.number:05d}")

@@ -77,6 +77,14 @@ class TrialFolder:
         """Return what `write_evaluation` stored last, or None when no epoch was finished."""
         return _read_json(self.path / "evaluation.json")
 
+    def write_test(self, found: Record) -> None:
+        """Store what the test images say of the finished trial; it is on the disk when this returns."""
+        write_atomically(self.path / "test.json", json.dumps(found).encode())
+
+    def test(self) -> Record | None:
+        """Return what `write_test` stored, or None: of a trial that does not confirm, always."""
+        return _read_json(self.path / "test.json")
+
     def config(self) -> Record | None:
         """Return what `write_config` stored, or None."""
         return _read_json(self.path / "trial.json")

@@ -16,6 +16,7 @@ from trainables.config import TrialConfig
 from trainables.data import load
 from trainables.device import device_name, pick_device
 from trainables.environment import describe_environment
+from trainables.evaluation import Evaluation
 from trainables.finite import NonFiniteLoss
 from trainables.metrics import recall_per_class
 from trainables.models.weights import content_of
@@ -35,9 +36,10 @@ class ImbalanceTrial(tune.Trainable):
     """One trial under Ray Tune.
 
     Its configuration is ``{"trial": TrialConfig as JSON, "folder": path, "shared": path, "share_opening": bool,
-    "threads": n}``. Checkpoints are written into the trial's own folder and not through Tune, so that whoever holds
-    the folder can continue: the same actor, another node, or a new driver after everything died. What it shares
-    with other trials is trained first, an epoch a step, in the shared folder.
+    "evaluate_test": bool, "threads": n}``. ``evaluate_test``, which may be left out, has the test images evaluated at
+    the end, into ``test.json``; nothing else reads them. Checkpoints are written into the trial's own folder and not
+    through Tune, so that whoever holds the folder can continue: the same actor, another node, or a new driver after
+    everything died. What it shares with other trials is trained first, an epoch a step, in the shared folder.
     """
 
     _trainer: Trainer | None
@@ -46,6 +48,7 @@ class ImbalanceTrial(tune.Trainable):
     _failure: str | None
     _record: Record | None
     _saved_at: float
+    _evaluates_test: bool
 
     def setup(self, config: dict[str, Any]) -> None:
         """Build the trial and continue from its newest checkpoint, if it has one."""
@@ -64,11 +67,14 @@ class ImbalanceTrial(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Run one epoch; report a lost cause instead of raising it."""
         trainer = self._trainer
-        if trainer is not None and not trainer.finished:
+        if trainer is not None:
             try:
-                if self._needs is not None and not self._needs.met():
-                    return {"shared_epoch": self._needs.advance(), "done": False}
-                self._run_epoch(trainer)
+                if not trainer.finished:
+                    if self._needs is not None and not self._needs.met():
+                        return {"shared_epoch": self._needs.advance(), "done": False}
+                    self._run_epoch(trainer)
+                if trainer.finished and self._evaluates_test:
+                    self._evaluate_test(trainer)
             except _LOST_CAUSES as error:
                 self._give_up(error)
             except OSError as error:
@@ -88,7 +94,7 @@ class ImbalanceTrial(tune.Trainable):
     def _begin(self, config: dict[str, Any]) -> None:
         torch.set_num_threads(int(config["threads"]))
         self._trainer = self._failure = self._record = self._needs = None
-        self._saved_at = time.monotonic()
+        self._saved_at, self._evaluates_test = time.monotonic(), bool(config.get("evaluate_test", False))
         self._folder = TrialFolder(Path(config["folder"]))
         trial = TrialConfig.model_validate(config["trial"])
         data, device = load(trial.data), pick_device()
@@ -139,17 +145,14 @@ class ImbalanceTrial(tune.Trainable):
             self._saved_at = time.monotonic()
 
     def _write_evaluation(self, trainer: Trainer) -> None:
-        evaluation, data = trainer.evaluation, trainer.data
-        assert evaluation is not None
-        self._folder.write_evaluation(
-            {
-                "epoch": trainer.epoch,
-                "recall": recall_per_class(evaluation.confusion.numpy()).tolist(),
-                "confusion": evaluation.confusion.tolist(),
-                "class_counts": data.class_counts.tolist(),
-                "class_names": list(data.class_names),
-            }
-        )
+        assert trainer.evaluation is not None
+        self._folder.write_evaluation(_by_class(trainer, trainer.evaluation))
+
+    def _evaluate_test(self, trainer: Trainer) -> None:
+        """Evaluate the test images once, after the last epoch; a process that died before that does it here too."""
+        if self._folder.test() is None:
+            found = trainer.evaluate(trainer.data.test())
+            self._folder.write_test({"metrics": trainer.metrics(found), **_by_class(trainer, found)})
 
     def _free(self) -> None:
         if self._needs is not None:
@@ -158,3 +161,14 @@ class ImbalanceTrial(tune.Trainable):
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _by_class(trainer: Trainer, found: Evaluation) -> Record:
+    """Return what an evaluation says of every class."""
+    return {
+        "epoch": trainer.epoch,
+        "recall": recall_per_class(found.confusion.numpy()).tolist(),
+        "confusion": found.confusion.tolist(),
+        "class_counts": trainer.data.class_counts.tolist(),
+        "class_names": list(trainer.data.class_names),
+    }

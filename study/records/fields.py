@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from study.objectives import Metrics, names_of
 from study.records.artifacts import CLASS_TABLE
 from study.views import TrialView
 from trainables.config import TrialConfig
@@ -111,7 +112,7 @@ def trial_tags(view: TrialView, stored: Record | None) -> dict[str, str]:
         view: the trial.
         stored: its ``trial.json``, or None when its process has not written it yet.
     """
-    tags = {"study.state": view.state, "origin": view.origin}
+    tags = {"study.state": view.state, "study.phase": view.phase, "origin": view.origin}
     if view.reason is not None:
         tags["reason"] = view.reason
         tags["mlflow.note.content"] = f"**{view.state}**\n\n```\n{view.reason}\n```"
@@ -152,9 +153,9 @@ def epoch_times(history: Sequence[Record], started: int, images: int) -> dict[in
     return times
 
 
-def epoch_metrics(record: Record, time: int, study_metric: str) -> list[Metric]:
+def epoch_metrics(record: Record, time: int, study_metric: Metrics) -> list[Metric]:
     """Return the metrics of one epoch; what is not a number is left out."""
-    keys = dict.fromkeys((study_metric, *EPOCH_METRICS))
+    keys = dict.fromkeys((*names_of(study_metric), *EPOCH_METRICS))
     return metrics({key: record[key] for key in keys if key in record}.items(), record["epoch"], time)
 
 
@@ -168,6 +169,12 @@ def recall_metrics(evaluation: Record, time: int) -> list[Metric]:
         return []
     keys = recall_keys([str(name) for name in names])
     return metrics(zip(keys, evaluation["recall"], strict=True), 0, time)
+
+
+def test_metrics(tested: Record | None, time: int) -> list[Metric]:
+    """Return what the test images said as metrics ``test_...`` at step 0; none of a trial that they were not shown."""
+    found = {} if tested is None else tested["metrics"]
+    return metrics({f"test_{name}": value for name, value in found.items()}.items(), 0, time)
 
 
 def recall_keys(class_names: Sequence[str]) -> list[str]:

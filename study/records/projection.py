@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from study.objectives import Metrics
 from study.records.artifacts import write_artifacts
 from study.records.fields import (
     ALWAYS_THERE,
@@ -15,6 +16,7 @@ from study.records.fields import (
     epoch_times,
     milliseconds,
     recall_metrics,
+    test_metrics,
     trial_parameters,
     trial_tags,
 )
@@ -33,13 +35,13 @@ _BATCH = 800
 """Metrics per request: below MLflow's 1,000 entries with parameters and tags added."""
 
 
-def project_trial(runs: Runs, view: TrialView, metric: str) -> bool:
+def project_trial(runs: Runs, view: TrialView, metric: Metrics) -> bool:
     """Bring a trial's run up to date. Doing it again, or again after dying half way, changes nothing.
 
     Args:
         runs: the study's runs.
         view: the trial, as the ledger holds it now.
-        metric: the study's metric.
+        metric: the study's metric, or all that are searched for or bounded.
 
     Returns:
         Whether anything was left to be done.
@@ -54,7 +56,8 @@ def project_trial(runs: Runs, view: TrialView, metric: str) -> bool:
         epochs = found.metrics(last, metric)
         if found.final is not None:
             _upload(runs, run, found.final, view.key)
-            epochs.append(recall_metrics(found.final, found.times.get(found.final["epoch"], 0)))
+            time = found.times.get(found.final["epoch"], 0)
+            epochs += [recall_metrics(found.final, time), test_metrics(view.test(), time)]
         wrote = [runs.write(run, batch, found.tags, found.parameters) for batch in _whole_epochs(epochs)]
         wrote.append(runs.write(run, (), found.tags, found.parameters))  # of a trial without epochs
         run.logged = max([last, *found.times])
@@ -72,7 +75,7 @@ class _Found(NamedTuple):
     parameters: dict[str, str]
     final: Record | None
 
-    def metrics(self, after: int, metric: str) -> list[list[Metric]]:
+    def metrics(self, after: int, metric: Metrics) -> list[list[Metric]]:
         return [epoch_metrics(r, self.times[r["epoch"]], metric) for r in self.history if r["epoch"] > after]
 
 

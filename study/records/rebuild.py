@@ -35,7 +35,7 @@ class Projector:
 
     def trial(self, view: TrialView) -> bool:
         """Bring a trial's run up to date; tell whether anything was left to be done."""
-        return project_trial(self.runs, view, self._spec.search.metric)
+        return project_trial(self.runs, view, self._spec.search.recorded)
 
     def cell(self, view: CellView, *, finished: bool = False) -> None:
         """Bring a cell's run up to date; ``finished`` says that the whole study has reached its limits."""
@@ -70,7 +70,7 @@ def record_study(folder: StudyFolder) -> Recorded:
     finished, written, there, failed = study.is_spent(), 0, 0, dict[str, str]()
     try:
         uri = projector.runs.uri
-        for trial in (trial for cell in study.cells for trial in cell.trials):
+        for trial in (trial for cell in study.cells for trial in (*cell.trials, *cell.confirming)):
             try:
                 wrote = projector.trial(trial)
             except Exception as error:

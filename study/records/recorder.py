@@ -15,12 +15,13 @@ from study.study_folder import StudyFolder
 from study.views import cell_view, trial_view
 
 if TYPE_CHECKING:
-    from study.ledger import Assignment, Ledger
+    from study.cell_ledger import Assignment
+    from study.ledger import Ledger
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
 
 Key = tuple[str, int]
-"""A cell's name and a trial's number in it."""
+"""A cell's name, ``/confirm`` behind it for a trial that confirms, and a trial's number there: `Assignment.key`."""
 
 
 class Recorder:
@@ -57,7 +58,7 @@ class Recorder:
         self._changed = threading.Condition()
         self._due: dict[Key, float] = {
             (name, trial.number): 0.0
-            for name, cell in ledger.cells.items()
+            for name, cell in ledger.places.items()
             for trial in cell.trials()
             if trial.datetime_start is not None
         }
@@ -70,7 +71,7 @@ class Recorder:
 
     def touch(self, assignment: Assignment, ended: bool) -> None:
         """Note that a trial changed; returns at once."""
-        key = (assignment.cell.name, assignment.number)
+        key = (assignment.place, assignment.number)
         with self._changed:
             soon = time.monotonic() + (0.0 if ended else self._every)
             idle = not self._due
@@ -146,7 +147,7 @@ class Recorder:
             for cell in self._ledger.cells.values():
                 self._projector.cell(cell_view(cell.cell, cell.trials(), metric, path), finished=finished)
             return
-        ledger = self._ledger.cells[key[0]]
+        ledger = self._ledger.places[key[0]]
         self._projector.trial(trial_view(ledger.cell, ledger.trials()[key[1]], path))
 
     def _give_up(self, key: Key | None, error: Exception) -> None:

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from study.confirmation import CONFIRM
 from study.records.fields import cell_tags, milliseconds
 from study.records.store import artifact_folder, is_server, open_client, tracking_uri
 from study.spec import StudySpec
@@ -86,7 +87,8 @@ class Runs:
     def create_trial(self, view: TrialView, tags: dict[str, str]) -> KnownRun:
         """Create the run of a trial, with all its tags at once: that is one transaction less for the store."""
         above = {"mlflow.parentRunId": self.of_cell(view.cell, view.started).id}
-        name = f"{view.cell.method} {view.number:03d} {view.cell.profile} {view.cell.dataset}"
+        kind = "" if view.confirms is None else f"{CONFIRM} "
+        name = f"{view.cell.method} {kind}{view.number:03d} {view.cell.profile} {view.cell.dataset}"
         return self._create(view.key, name, {_TRIAL: view.key, **cell_tags(view.cell), **tags, **above}, view.started)
 
     def last_epoch(self, run: KnownRun, key: str) -> int:

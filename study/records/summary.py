@@ -33,13 +33,13 @@ def importance(cell: CellView) -> dict[str, float]:
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances  # imports scikit-learn
 
     # in memory, and as minimisation: the evaluator's own terms
-    study = optuna.create_study(storage=optuna.storages.InMemoryStorage(), direction="minimize")
+    study = optuna.create_study(storage=optuna.storages.InMemoryStorage(), directions=["minimize"] * len(cell.metrics))
     study.add_trials(complete)
     sign = -1.0 if cell.maximize else 1.0
     evaluator = PedAnovaImportanceEvaluator(target_quantile=min(0.5, max(0.1, 5 / len(complete))))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says that the target must be minimised
-        found = get_param_importances(study, evaluator=evaluator, target=lambda trial: sign * (trial.value or 0.0))
+        found = get_param_importances(study, evaluator=evaluator, target=lambda trial: sign * trial.values[0])
     names = {dimension.searched_name(name): name for name, dimension in cell.cell.space.items()}
     return {names[key]: float(share) for key, share in found.items() if key in names and share == share}
 
@@ -56,6 +56,7 @@ def cell_summary(cell: CellView) -> dict[str, Any]:
         "best": None if best is None else _result(best),
         "paper": None if paper is None else _result(paper),
         "importance": importance(cell),
+        **({"front": [_result(trial) for trial in cell.front()]} if len(cell.metrics) > 1 else {}),
     }
 
 

@@ -15,7 +15,7 @@ from trainables.errors import BadInput
 from trainables.trial_folder import TrialFolder, write_atomically
 
 _VALUE = "value."
-_TEXTS = ("study", "cell", "dataset", "profile", "method", "state", "origin", "reason", "values", "stage")
+_TEXTS = ("study", "cell", "dataset", "profile", "method", "phase", "state", "origin", "reason", "values", "stage")
 _TYPES = {
     **dict.fromkeys(_TEXTS, pa.string()),
     "ratio": pa.float64(),
@@ -26,8 +26,9 @@ _TYPES = {
 def export_study(folder: StudyFolder, to: Path) -> int:
     """Write one row per trial and epoch; a trial that finished no epoch has one row without metrics.
 
-    Columns: study, cell, dataset, profile, ratio, method, trial, state, origin, reason, seed, values (JSON), a
-    column ``value.NAME`` per searched value, and everything an epoch's record holds.
+    Columns: study, cell, dataset, profile, ratio, method, phase (``search`` or ``confirm``), trial, state, origin,
+    reason, seed, values (JSON), a column ``value.NAME`` per searched value, everything an epoch's record holds, and
+    in the last epoch of a trial that confirms ``test_...`` of the test images.
 
     Args:
         folder: the stored study.
@@ -42,7 +43,8 @@ def export_study(folder: StudyFolder, to: Path) -> int:
     if to.suffix != ".parquet":
         raise BadInput(f"--to {to}: must end in .parquet, the one format that is written")
     view = open_view(folder)
-    rows = [row for cell in view.cells for trial in cell.trials for row in _rows(folder.name, trial)]
+    trials = [trial for cell in view.cells for trial in (*cell.trials, *cell.confirming)]
+    rows = [row for trial in trials for row in _rows(folder.name, trial)]
     table = pa.table({name: _column(name, [row.get(name) for row in rows]) for name in _columns(rows)})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
@@ -79,6 +81,7 @@ def _rows(study: str, trial: TrialView) -> list[dict[str, Any]]:
         "profile": cell.profile,
         "ratio": cell.ratio,
         "method": cell.method,
+        "phase": trial.phase,
         "trial": trial.number,
         "state": trial.state,
         "origin": trial.origin,
@@ -87,4 +90,8 @@ def _rows(study: str, trial: TrialView) -> list[dict[str, Any]]:
         "values": json.dumps(trial.values),
         **{f"{_VALUE}{name}": value for name, value in trial.values.items()},
     }
-    return [{**shared, **record} for record in TrialFolder(trial.folder).history()] or [shared]
+    rows = [{**shared, **record} for record in TrialFolder(trial.folder).history()] or [shared]
+    tested = trial.test()
+    if tested is not None:
+        rows[-1] |= {f"test_{name}": value for name, value in tested["metrics"].items()}
+    return rows

@@ -20,6 +20,8 @@ HEADINGS = {"balanced_accuracy": "bal acc", "geometric_mean": "g-mean", "worst_r
 def print_leaderboard(folder: StudyFolder, console: Console, *, every_trial: bool = False) -> None:
     """Print, for every data set and profile, the methods from best to worst, each with its best trial.
 
+    Of several metrics each method has a line for every trial that none of its others beats in all of them.
+
     Args:
         folder: the stored study.
         console: where to.
@@ -39,8 +41,8 @@ def print_leaderboard(folder: StudyFolder, console: Console, *, every_trial: boo
 
 
 def _metric_columns(view: StudyView) -> list[tuple[str, str]]:
-    decides = view.spec.search.metric
-    return list({decides: HEADINGS.get(decides, decides), **HEADINGS}.items())
+    decides = view.spec.search.recorded
+    return list({**{name: HEADINGS.get(name, name) for name in decides}, **HEADINGS}.items())
 
 
 def _table(title: str, view: StudyView, first: tuple[str, ...], last: tuple[str, ...]) -> Table:
@@ -57,30 +59,34 @@ def _table(title: str, view: StudyView, first: tuple[str, ...], last: tuple[str,
 def _best_per_method(view: StudyView, title: str, cells: list[CellView]) -> Table:
     table = _table(title, view, ("method", "trials", "pruned", "failed"), ("values of the best",))
     for cell in sorted(cells, key=_rank):
-        counts, best = cell.counts(), cell.best()
-        table.add_row(
-            cell.cell.method,
-            str(len(cell.trials)),
-            str(counts["PRUNED"]),
-            str(counts["FAIL"]),
-            *_metrics(view, best),
-            "no complete trial" if best is None else _values(best.values),
-        )
+        counts, front = cell.counts(), cell.front()
+        about = (cell.cell.method, str(len(cell.trials)), str(counts["PRUNED"]), str(counts["FAIL"]))
+        if not front:
+            table.add_row(*about, *_metrics(view, None), "no complete trial")
+        for trial in front:
+            broken = "" if trial.feasible else "; breaks " + _broken(trial)
+            table.add_row(*about, *_metrics(view, trial), _values(trial.values) + broken)
+            about = ("", "", "", "")
     return table
 
 
-def _rank(cell: CellView) -> float:
+def _rank(cell: CellView) -> tuple[float, ...]:
     best = cell.best()
-    if best is None or best.value is None:
-        return float("inf")
-    return -best.value if cell.maximize else best.value
+    return (float("inf"),) if best is None else cell.order(best)
+
+
+def _broken(trial: TrialView) -> str:
+    """Name the bounds that a trial breaks, and by how much."""
+    return ", ".join(f"{name} by {value:.4f}" for name, value in trial.excess.items() if value > 0)
 
 
 def _trials(view: StudyView, cell: CellView) -> Table:
-    table = _table(cell.cell.name, view, ("trial", "from", "state", "epochs"), ("values",))
+    said = "" if len(cell.metrics) == 1 else " (*: no other is at least as good in every metric)"
+    table = _table(f"{cell.cell.name}{said}", view, ("trial", "from", "state", "epochs"), ("values",))
+    front = {trial.number for trial in cell.front()} if len(cell.metrics) > 1 else set()
     for trial in cell.ranked():
         table.add_row(
-            str(trial.number),
+            f"{trial.number}*" if trial.number in front else str(trial.number),
             trial.origin,
             trial.state,
             str(trial.epochs),

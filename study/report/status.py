@@ -8,11 +8,13 @@ from typing import Any
 from rich.console import Console
 
 from study.report.tables import plain_table
+from study.spec import StudySpec
 from study.study_folder import StudyFolder, stored_names
-from study.views import CellView, open_view
+from study.views import STATES, CellView, TrialView, open_view
 from trainables.errors import BadInput
 
 Status = dict[str, Any]
+ENDED = ("COMPLETE", "PRUNED", "FAIL")
 HEADINGS = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
 
 
@@ -26,18 +28,19 @@ def status_of(storage: Path, name: str) -> Status:
     Returns:
         ``study``, ``state`` (``running``, ``interrupted``, ``finished``) and ``cells``: per cell its name, data
         set, profile, ratio, method, trials per state, best value with its params, epochs trained, and epochs
-        saved by pruning and by sharing.
+        saved by pruning and by sharing; with several metrics the ``front``, with bounds whether the best is
+        ``feasible``, with ``confirm`` how many of the trials that confirm have ended and are yet to end.
 
     Raises:
         BadInput: no such study.
     """
     view = open_view(StudyFolder(storage, name))
-    return {"study": name, "state": view.state, "cells": [_cell_status(cell) for cell in view.cells]}
+    return {"study": name, "state": view.state, "cells": [_cell_status(cell, view.spec) for cell in view.cells]}
 
 
-def _cell_status(view: CellView) -> Status:
+def _cell_status(view: CellView, spec: StudySpec) -> Status:
     best = view.best()
-    return {
+    status: Status = {
         "cell": view.cell.name,
         "dataset": view.cell.dataset,
         "profile": view.cell.profile,
@@ -48,6 +51,19 @@ def _cell_status(view: CellView) -> Status:
         "epochs_trained": sum(trial.epochs_trained for trial in view.trials),
         "epochs_saved": view.epochs_saved(),
     }
+    if len(view.metrics) > 1:
+        status["front"] = [_scored(view, trial) for trial in view.front()]
+    if best is not None and spec.search.constraints:
+        status["best"]["feasible"] = best.feasible
+    if spec.confirm is not None:
+        states = {state: sum(trial.state == state for trial in view.confirming) for state in STATES}
+        status["confirmation"] = {"states": states, "left": view.unconfirmed(spec)}
+    return status
+
+
+def _scored(view: CellView, trial: TrialView) -> Status:
+    scores = dict(zip(view.metrics, trial.scores or (), strict=True))
+    return {"trial": trial.number, **scores, "params": trial.values, "feasible": trial.feasible}
 
 
 def print_status(status: Status, console: Console) -> None:
@@ -56,7 +72,8 @@ def print_status(status: Status, console: Console) -> None:
     table.add_column("cell", no_wrap=True)
     # without a driver nothing runs: what was cut off waits for a resume
     headings = HEADINGS if status["state"] == "running" else HEADINGS | {"RUNNING": "cut off"}
-    for column in (*headings.values(), "best", "trained", "spared"):
+    confirms = any("confirmation" in cell for cell in status["cells"])
+    for column in (*headings.values(), "best", "trained", "spared", *(["confirmed"] if confirms else [])):
         table.add_column(column, justify="right")
     for cell in status["cells"]:
         best = cell["best"]
@@ -66,9 +83,16 @@ def print_status(status: Status, console: Console) -> None:
             "" if best is None else f"{best['value']:.4f}",
             str(cell["epochs_trained"]),
             str(cell["epochs_saved"]),
+            *([_confirmed(cell)] if confirms else []),
         )
     console.print(f"{status['study']}: {status['state']}", highlight=False)
     console.print(table, highlight=False)
+
+
+def _confirmed(cell: Status) -> str:
+    states = cell["confirmation"]["states"]
+    ended = sum(states[state] for state in ENDED)
+    return f"{ended}/{ended + cell['confirmation']['left']}"
 
 
 def overview(storage: Path) -> list[Status]:
@@ -81,8 +105,11 @@ def _overview_of(storage: Path, name: str) -> Status:
         view = open_view(StudyFolder(storage, name))
     except BadInput as error:
         return {"study": name, "state": "unreadable", "done": None, "trials": None, "question": str(error)}
-    done = sum(len(cell.in_state("COMPLETE", "PRUNED", "FAIL")) for cell in view.cells)
+    done = sum(len(cell.in_state(*ENDED)) for cell in view.cells)
     trials = view.spec.search.trials * len(view.cells)
+    confirmed = sum(trial.state in ENDED for cell in view.cells for trial in cell.confirming)
+    trials += confirmed + sum(cell.unconfirmed(view.spec) for cell in view.cells)
+    done += confirmed
     return {"study": name, "state": view.state, "done": done, "trials": trials, "question": view.spec.question}
 
 

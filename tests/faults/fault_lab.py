@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 import psutil
 import torch
 
+from study.cell_ledger import Assignment
 from study.cells import expand
-from study.ledger import Assignment, Ledger
+from study.ledger import Ledger
 from study.spec import load_spec
 from study.storage import open_storage
 from study.study_folder import StudyFolder

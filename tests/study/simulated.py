@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from study.cell_ledger import Assignment
 from study.cells import expand
-from study.ledger import Assignment, Ledger
+from study.ledger import Ledger
 from study.spec import StudySpec
 from study.storage import open_storage
 

@@ -10,7 +10,8 @@ import pytest
 from optuna.trial import FrozenTrial
 
 from study.book import TrialBook
-from study.ledger import Assignment, Ledger
+from study.cell_ledger import Assignment
+from study.ledger import Ledger
 from study.spec import StudySpec
 from trainables.config import TrialConfig
 from trainables.trial_folder import TrialFolder

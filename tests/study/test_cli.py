@@ -15,7 +15,7 @@ from study.spec import StudySpec
 from study.study_folder import StudyFolder
 from trainables.methods import METHODS
 
-COMMANDS = "run resume status show methods datasets spaces train ui record export submit doctor".split()  # noqa: SIM905
+COMMANDS = "run resume status show report compare methods datasets spaces train ui record export submit doctor".split()  # noqa: SIM905
 HEAVY = {"torch", "torchvision", "ray", "mlflow", "optuna", "sklearn", "scipy", "pandas", "pyarrow"}
 
 

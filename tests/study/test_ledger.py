@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from study.ledger import Assignment, Ledger
+from study.cell_ledger import Assignment
+from study.ledger import Ledger
 from study.spec import StudySpec
 
 MakeSpec = Callable[..., StudySpec]

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from study.cell_ledger import Assignment
 from study.launch import _refuse_changes
-from study.ledger import Assignment, Ledger
+from study.ledger import Ledger
 from study.limits import stalled
+from study.objectives import Ranking
 from study.spec import StudySpec
 from study.study_folder import StudyFolder
 from study.views import open_view
@@ -163,6 +165,10 @@ def _ended(*values: float | str) -> list[FrozenTrial]:
     return trials
 
 
+def _ranking(metric: str) -> Ranking[FrozenTrial]:
+    return Ranking(metric, lambda trial: list(trial.values), lambda trial: trial.constraints)
+
+
 @pytest.mark.parametrize(
     ("values", "after", "stops"),
     [
@@ -184,14 +190,14 @@ def test_a_cell_is_given_up_when_its_last_trials_did_not_improve(
     values: tuple[Any, ...], after: int, stops: bool, grows: bool
 ) -> None:
     signed = [value if isinstance(value, str) or grows else -value for value in values]
-    assert stalled(_ended(*signed), after, grows=grows) is stops
+    assert stalled(_ended(*signed), after, _ranking("accuracy" if grows else "loss")) is stops
 
 
 def test_it_is_the_order_of_ends_that_counts() -> None:
     late_best, *others = _ended(0.9, 0.5, 0.4)
-    assert stalled([late_best, *others], 1, grows=True)
+    assert stalled([late_best, *others], 1, _ranking("accuracy"))
     late_best.datetime_complete = datetime(2021, 1, 1)
-    assert not stalled([late_best, *others], 1, grows=True)
+    assert not stalled([late_best, *others], 1, _ranking("accuracy"))
 
 
 def test_a_cell_that_is_given_up_leaves_the_others_theirs(spec: MakeSpec, open_ledger: OpenLedger) -> None:

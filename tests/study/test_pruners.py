@@ -7,7 +7,7 @@ import pytest
 from optuna.trial import TrialState
 
 from study.pruners import _Hyperband, build_pruner
-from study.spec import PrunerSpec
+from study.search_spec import PrunerSpec
 
 EPOCHS = 40
 DIRECTIONS = {"maximize": 1, "minimize": -1}

@@ -260,3 +260,43 @@ def test_an_end_whose_record_was_lost_is_had_again(make_trial: MakeTrial, tmp_pa
     results = _steps(ImbalanceTrial(_given(trial, tmp_path)))
     assert [_timeless(result["record"]) for result in results] == _expected(trial)[2:]
     assert results[-1]["done"]
+
+
+def _tested(trial: TrialConfig, folder: Path) -> dict[str, Any]:
+    return {**_given(trial, folder), "evaluate_test": True}
+
+
+def test_only_who_is_told_to_evaluates_the_test_images(make_trial: MakeTrial, tmp_path: Path) -> None:
+    trial = make_trial("ldam-drw", epochs=2)
+    trainer = Trainer(trial, load(trial.data))
+    while not trainer.finished:
+        trainer.run_epoch()
+    expected = trainer.evaluate(trainer.data.test())
+    trainable = ImbalanceTrial(_tested(trial, tmp_path / "0"))
+    _steps(trainable, 1)
+    assert TrialFolder(tmp_path / "0").test() is None  # not before the last epoch
+    _steps(trainable)
+    found = TrialFolder(tmp_path / "0").test()
+    assert found is not None
+    assert found["confusion"] == expected.confusion.tolist()
+    assert found["metrics"] == pytest.approx(trainer.metrics(expected), nan_ok=True)
+    assert (found["epoch"], len(found["recall"]), len(found["class_names"])) == (2, 10, 10)
+    trainable.reset_config(_given(trial, tmp_path / "1"))
+    _steps(trainable)
+    assert TrialFolder(tmp_path / "1").test() is None
+
+
+def test_one_that_died_before_its_test_images_were_evaluated_does_that_alone(
+    make_trial: MakeTrial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = make_trial(epochs=2)
+    with monkeypatch.context() as patched:
+        patched.setattr(ImbalanceTrial, "_evaluate_test", lambda *given: None)
+        last = _steps(ImbalanceTrial(_tested(trial, tmp_path)))[-1]
+    assert TrialFolder(tmp_path).test() is None
+    (result,) = _steps(ImbalanceTrial(_tested(trial, tmp_path)))
+    assert result == last
+    found = TrialFolder(tmp_path).test()
+    assert len(TrialFolder(tmp_path).attempts()) == 1
+    _steps(ImbalanceTrial(_tested(trial, tmp_path)))
+    assert found == TrialFolder(tmp_path).test()

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from study.cell_ledger import Assignment
 from study.cells import expand
-from study.ledger import Assignment, Ledger
+from study.ledger import Ledger
 from study.spec import StudySpec
 from study.storage import open_storage
 from study.study_folder import StudyFolder
-from trainables.metrics import from_confusion, recall_per_class
+from trainables.metrics import METRICS, from_confusion, recall_per_class
 from trainables.trial_folder import TrialFolder
 
 EPOCHS = 5
@@ -73,7 +75,7 @@ class MadeStudy:
     def train(self, trial: Assignment, epochs: range, **changed: Any) -> None:
         """Write some epochs of a trial, as the trial's process and the driver would."""
         files = self.files(trial)
-        config = trial.cell.trial(trial.values, trial.number)
+        config = trial.config
         environment = {"code": "c0de", "git_commit": "abc123+", "device": "cpu", "precision": "float32"}
         files.write_config(
             {"trial": config.model_dump(mode="json"), "data_fingerprint": "f1", "environment": environment}
@@ -101,16 +103,31 @@ class MadeStudy:
                     "class_names": [f"class {k}" for k in range(self.classes)],
                 }
             )
-            self.ledger.of(trial).report(trial.number, epoch, record["balanced_accuracy"])
+            self.ledger.of(trial).report(trial.number, epoch, record[self.spec.search.metrics[0]])
 
     def complete(self, method: str = "cce", **changed: Any) -> Assignment:
         """Run a trial to its end."""
         trial = self.start(method)
         self.train(trial, range(1, EPOCHS + 1), **changed)
-        record = self.files(trial).history()[-1]
-        value = record[self.spec.search.metric]
-        self.ledger.of(trial).complete(trial.number, math.nan if value is None else value)
+        record, cell = self.files(trial).history()[-1], self.ledger.of(trial)
+        values = [record[name] for name in self.spec.search.metrics]
+        cell.note_end(trial.number, record)
+        cell.complete(trial.number, *(math.nan if value is None else value for value in values))
         return trial
+
+    def confirm(self, tested: Callable[[Assignment], float], until: int | None = None) -> list[Assignment]:
+        """Run the trials that confirm, or so many of them; all test metrics are what ``tested`` says."""
+        done: list[Assignment] = []
+        while (until is None or len(done) < until) and (trial := self.ledger.next()) is not None:
+            self.train(trial, range(1, EPOCHS + 1))
+            found = self.files(trial).evaluation() or {}
+            metrics = dict.fromkeys((name for name in METRICS if name != "train_loss"), tested(trial))
+            self.files(trial).write_test({**found, "metrics": {**metrics, "few": math.nan}})
+            record = self.files(trial).history()[-1]
+            self.ledger.of(trial).note_end(trial.number, record)
+            self.ledger.of(trial).complete(trial.number, *(record[name] for name in self.spec.search.metrics))
+            done.append(trial)
+        return done
 
     def prune(self, method: str = "cce", epochs: int = 2) -> Assignment:
         """Stop a trial early."""

@@ -60,7 +60,7 @@ def test_every_trial_is_shown_with_its_end(made: MadeStudy) -> None:
         ("4", "RUNNING", "3"),
         ("3", "FAIL", "0"),
     ]
-    assert "paper" in trials[1]
+    assert "recommended" in trials[1]
     assert "[the trial's process died]" in cce
 
 

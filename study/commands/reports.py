@@ -1,0 +1,50 @@
+"""Commands that say what came of studies: report, compare."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from study.commands.options import AsJson, Name, Storage
+
+
+def report(
+    name: Name,
+    metric: Annotated[str | None, typer.Option(help="Metric that is tested [default: the study's].")] = None,
+    baseline: Annotated[str | None, typer.Option(help="Method to test against [default: ERM].")] = None,
+    as_json: AsJson = False,
+    storage: Storage = None,
+) -> None:
+    """Show what was confirmed on the test images: means over seeds, and paired tests."""
+    from study.report import tables
+    from study.report.confirmed import confirmed_tables
+    from study.report.confirmed_text import print_report, report_as_json
+    from study.study_folder import StudyFolder, storage_root
+    from study.views import open_view
+
+    view = open_view(StudyFolder(storage_root(storage), name))
+    found = confirmed_tables(view, metric=metric, baseline=baseline)
+    if as_json:
+        typer.echo(json.dumps(report_as_json(found), indent=1))
+    else:
+        print_report(found, tables.console())
+
+
+def compare(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of stored studies.")],
+    metric: Annotated[str, typer.Option(help="Metric that is shown.")] = "balanced_accuracy",
+    as_json: AsJson = False,
+    storage: Storage = None,
+) -> None:
+    """Show the confirmed, else the best results of several studies side by side."""
+    from study.report import tables
+    from study.report.compare import compared, print_comparison
+    from study.study_folder import StudyFolder, storage_root
+
+    entries = compared([StudyFolder(storage_root(storage), name) for name in names], metric)
+    if as_json:
+        typer.echo(json.dumps(entries, indent=1))
+    else:
+        print_comparison(entries, metric, tables.console())

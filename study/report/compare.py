@@ -1,0 +1,84 @@
+"""``study compare``: the confirmed, else the best results of several studies side by side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+
+from study.report.confirmed import rows_of
+from study.report.confirmed_text import number, spread
+from study.report.tables import plain_table
+from study.study_folder import StudyFolder
+from study.views import CellView, StudyView, open_view
+from trainables.errors import BadInput, unknown_name
+from trainables.metrics import METRICS
+
+Entry = dict[str, Any]
+
+
+def compared(folders: list[StudyFolder], metric: str) -> list[Entry]:
+    """Return an entry for every study and cell: its confirmed best on test images, else its best on validation ones.
+
+    Args:
+        folders: the stored studies.
+        metric: which is shown.
+
+    Returns:
+        ``study``, ``dataset``, ``profile``, ``method``, ``protocol``, ``on`` (``test`` or ``validation``; None of a
+        cell without a complete trial), ``n``, ``mean``, ``std``, ``shown``.
+
+    Raises:
+        BadInput: no such study, one named twice, an unknown metric.
+    """
+    if metric not in METRICS or metric == "train_loss":
+        raise unknown_name("metric", metric, [name for name in METRICS if name != "train_loss"])
+    if len({folder.name for folder in folders}) < len(folders):
+        raise BadInput("study compare: a study is named twice")
+    views = [open_view(folder) for folder in folders]
+    return [_entry(view, cell, metric) for view in views for cell in view.cells]
+
+
+def _entry(view: StudyView, cell: CellView, metric: str) -> Entry:
+    about = {
+        "study": view.spec.name,
+        "dataset": cell.cell.dataset,
+        "profile": cell.cell.profile,
+        "method": cell.cell.method,
+        "protocol": cell.cell.base.data.protocol,
+    }
+    row = next((row for row in rows_of(view, cell) if row.setting == "best" and row.n), None)
+    if row is not None:
+        mean, deviation = number(row.mean(metric)), number(row.deviation(metric))
+        shown = f"{spread(row, metric)} (n={row.n})"
+        return {**about, "on": "test", "n": row.n, "mean": mean, "std": deviation, "shown": shown}
+    best = cell.best()
+    value = None if best is None else best.last_record().get(metric)
+    if value is None:
+        return {**about, "on": None, "n": 0, "mean": None, "std": None, "shown": ""}
+    return {**about, "on": "validation", "n": 1, "mean": number(value), "std": None, "shown": f"{value:.4f} val"}
+
+
+def print_comparison(entries: list[Entry], metric: str, console: Console) -> None:
+    """Print a line for every data set, profile and method, a column for every study."""
+    studies = list(dict.fromkeys(entry["study"] for entry in entries))
+    found = {(_line(entry), entry["study"]): entry["shown"] for entry in entries}
+    table = plain_table(f"{metric} of the best")
+    for column in ("data", "profile", "method"):
+        table.add_column(column, no_wrap=True)
+    for study in studies:
+        table.add_column(study, justify="right")
+    for line in dict.fromkeys(_line(entry) for entry in entries):
+        table.add_row(*line, *(found.get((line, study), "") for study in studies))
+    console.print(table, highlight=False)
+    kinds = {entry["on"] for entry in entries}
+    if "test" in kinds:
+        console.print("n=...: test images, mean and standard deviation over n seeds", highlight=False)
+    if "validation" in kinds:
+        console.print("val: one trial on validation images, chosen on them; not to be set beside the others")
+    if len({entry["protocol"] for entry in entries}) > 1:
+        console.print("The studies follow different protocols: their images are not the same.", highlight=False)
+
+
+def _line(entry: Entry) -> tuple[str, str, str]:
+    return entry["dataset"], entry["profile"], entry["method"]

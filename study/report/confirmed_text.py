@@ -1,0 +1,124 @@
+"""``study report``: the confirmed results as tables to read, and as JSON."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+
+from study.report.confirmed import TEST_METRICS, Comparison, Row, Table
+from study.report.significance import WILCOXON_FROM
+from study.report.tables import plain_table
+
+SHORT = {"balanced_accuracy": "bal acc", "geometric_mean": "g-mean"}
+
+
+def print_report(tables: list[Table], console: Console) -> None:
+    """Print, for every data set and profile, what was confirmed and which differences are more than luck."""
+    for table in tables:
+        console.print()
+        _print_rows(table, console)
+        for tests, said in ((table.against_baseline, "best against best of"), (table.against_preset, "best against")):
+            if tests:
+                console.print()
+                _print_tests(tests, f"{table.metric}, {said} {tests[0].against}", console)
+    console.print()
+    for note in _notes(tables):
+        console.print(note, highlight=False)
+
+
+def _print_rows(table: Table, console: Console) -> None:
+    shown = list(dict.fromkeys((table.metric, *TEST_METRICS)))
+    grid = plain_table(f"{table.dataset} {table.profile}: test images, mean and standard deviation over seeds")
+    for column in ("method", "setting"):
+        grid.add_column(column, no_wrap=True)
+    for column in ("n", *(SHORT.get(name, name) for name in shown)):
+        grid.add_column(column, justify="right", no_wrap=True)
+    for row in table.rows:
+        left = f" ({row.missing} missing)" if row.missing else ""
+        same = " = preset" if row.shared and row.setting == "best" else ""
+        if not (row.shared and row.setting == "preset"):
+            grid.add_row(row.method, f"{row.setting}{same}", f"{row.n}{left}", *(spread(row, name) for name in shown))
+    console.print(grid, highlight=False)
+
+
+def spread(row: Row, metric: str) -> str:
+    """Return mean and standard deviation as tables show them; nothing where there is none."""
+    mean, deviation = row.mean(metric), row.deviation(metric)
+    if not math.isfinite(mean):
+        return ""
+    return f"{mean:.4f}" if not math.isfinite(deviation) else f"{mean:.4f} +-{deviation:.4f}"
+
+
+def _print_tests(tests: tuple[Comparison, ...], title: str, console: Console) -> None:
+    grid = plain_table(title)
+    grid.add_column("method", no_wrap=True)
+    for column in ("n", "difference", "t test", "Holm", "Wilcoxon", "Holm"):
+        grid.add_column(column, justify="right", no_wrap=True)
+    for test in tests:
+        found = test.found
+        p_values = (found.t_test, test.t_holm, found.wilcoxon, test.wilcoxon_holm)
+        difference = f"{found.difference:+.4f}" if found.n else ""
+        grid.add_row(test.method, str(found.n), difference, *map(_p, p_values))
+    console.print(grid, highlight=False)
+
+
+def _p(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}" if value >= 0.0001 else "<0.0001"
+
+
+def _notes(tables: list[Table]) -> list[str]:
+    fewest = min((row.n for table in tables for row in table.rows), default=0)
+    notes = [
+        f"Paired over the same seeds, at least {fewest}; two-sided p, corrected over methods (Holm). Seeds vary "
+        f"initial weights and order, not the images: few seeds say little, and none says anything of other data."
+    ]
+    if fewest < WILCOXON_FROM:
+        notes.append(f"Wilcoxon's test needs {WILCOXON_FROM} differences other than 0; with fewer p cannot reach .05.")
+    if not any(table.against_baseline for table in tables):
+        notes.append("Nothing was compared with a baseline: the study has no ERM; name another with --baseline METHOD.")
+    if any(table.protocol == "test-select" for table in tables):
+        notes.append("Protocol test-select: values were chosen on these very test images. The results are optimistic.")
+    return notes
+
+
+def report_as_json(tables: list[Table]) -> list[dict[str, Any]]:
+    """Return tables as plain values; what is not a number is None."""
+    return [
+        {
+            "dataset": table.dataset,
+            "profile": table.profile,
+            "protocol": table.protocol,
+            "metric": table.metric,
+            "rows": [_row(row) for row in table.rows],
+            "against_baseline": [_test(test) for test in table.against_baseline],
+            "against_preset": [_test(test) for test in table.against_preset],
+        }
+        for table in tables
+    ]
+
+
+def _row(row: Row) -> dict[str, Any]:
+    metrics = {
+        name: {
+            "mean": number(row.mean(name)),
+            "std": number(row.deviation(name)),
+            "by_seed": {str(seed): number(value) for seed, value in seeds.items()},
+        }
+        for name, seeds in row.by_seed.items()
+    }
+    about = {"method": row.method, "setting": row.setting, "best_is_preset": row.shared, "n": row.n}
+    return {**about, "missing": row.missing, "values": row.values, "metrics": metrics}
+
+
+def _test(test: Comparison) -> dict[str, Any]:
+    found = asdict(test.found) | {"difference": number(test.found.difference)}
+    about = {"method": test.method, "against": test.against}
+    return {**about, **found, "t_test_holm": test.t_holm, "wilcoxon_holm": test.wilcoxon_holm}
+
+
+def number(value: float) -> float | None:
+    """Return a number, or None for what is not one: JSON has no word for it."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,84 @@
+"""Paired tests of confirmed results: trained with the same seeds, two settings differ by more than luck or do not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+WILCOXON_FROM = 6
+"""Fewest differences other than 0: with five, the signed-rank test's smallest p is 2/2^5 = .0625."""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """What two settings' results with the same seeds say of their difference.
+
+    Attributes:
+        n: seeds that both have.
+        difference: mean of first minus second, in the metric's unit; NaN without a common seed.
+        t_test: p of Student's paired t test, two-sided; None with fewer than two seeds, or where all differences
+            are equal, so that there is nothing to judge them by.
+        wilcoxon: p of the signed-rank test, two-sided; None with fewer than six differences other than 0.
+    """
+
+    n: int
+    difference: float
+    t_test: float | None
+    wilcoxon: float | None
+
+
+def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Paired:
+    """Compare two settings over the seeds that both were trained with.
+
+    Args:
+        first: seed -> metric.
+        second: likewise; what is not a number is left out.
+
+    >>> paired({0: 0.5, 1: 0.75}, {0: 0.25, 1: 0.25, 2: 0.9}).difference
+    0.375
+    """
+    seeds = sorted(seed for seed in first.keys() & second.keys() if math.isfinite(first[seed] + second[seed]))
+    pairs = [(first[seed], second[seed]) for seed in seeds]
+    differences = [a - b for a, b in pairs]
+    mean = sum(differences) / len(pairs) if pairs else math.nan
+    return Paired(len(pairs), mean, _t_test(pairs), _wilcoxon(differences))
+
+
+def _t_test(pairs: Sequence[tuple[float, float]]) -> float | None:
+    differences = [a - b for a, b in pairs]
+    # equal but for rounding: scipy would divide by a spread that is none
+    if len(pairs) < 2 or max(differences) - min(differences) < 1e-12:
+        return None
+    from scipy.stats import ttest_rel
+
+    return float(ttest_rel([a for a, _ in pairs], [b for _, b in pairs]).pvalue)
+
+
+def _wilcoxon(differences: Sequence[float]) -> float | None:
+    apart = [difference for difference in differences if difference != 0]
+    if len(apart) < WILCOXON_FROM:
+        return None
+    from scipy.stats import wilcoxon
+
+    return float(wilcoxon(apart).pvalue)
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Correct p values for their number, so that the chance of any false alarm among them stays below the level.
+
+    The i-th smallest of m becomes the largest of (m - j + 1) p_j over j <= i, at most 1. What is None is no test,
+    stays None and is not counted.
+
+    Source: Holm, 1979.
+
+    >>> holm([0.01, 0.04, None, 0.03])
+    [0.03, 0.06, None, 0.06]
+    """
+    order = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
+    corrected: list[float | None] = [None] * len(p_values)
+    largest = 0.0
+    for rank, (p, index) in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * p))
+        corrected[index] = largest
+    return corrected

@@ -1,0 +1,146 @@
+"""No test label is read before confirmation: while a study searches, whoever reads its test split meets an error."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from study import launch
+from study.book import TrialBook
+from study.cell_ledger import Assignment
+from study.checks import checked_spec
+from study.confirmation_ledger import Confirmation
+from study.ledger import Ledger
+from study.preflight import check_data
+from study.report.confirmed import confirmed_tables
+from study.spec import StudySpec
+from study.study_folder import StudyFolder
+from study.views import open_view
+from trainables.data import load
+from trainables.errors import BadInput
+from trainables.trial_folder import TrialFolder
+from trainables.tune_trial import ImbalanceTrial
+
+SEARCH = {"trials": 2, "pruner": "none", "training": {"lr": {"low": 0.01, "high": 0.2}}, "concurrency": 1}
+
+
+_hand_out = Confirmation.next
+
+
+class TestImagesRead(AssertionError):
+    __test__ = False
+
+
+def _train(book: TrialBook) -> list[TrialFolder]:
+    """Train what the book hands out until there is none, as Tune would, in this process."""
+    folders = []
+    while (config := book.start("tune")) is not None:
+        trainable = ImbalanceTrial(config)
+        while not (result := trainable.step())["done"]:
+            pass
+        assert "failure" not in result, result
+        book.end("tune", {f"record/{name}": value for name, value in result["record"].items()}, failed=False)
+        folders.append(TrialFolder(Path(config["folder"])))
+    return folders
+
+
+def test_every_way_of_training_reads_them_only_to_confirm(
+    make_spec: Callable[..., StudySpec],
+    open_ledger: Callable[..., Ledger],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All kinds of methods: stages, a post-hoc change that is picked on validation, shared openings."""
+
+    def spec(confirm: Any) -> StudySpec:
+        methods = ["erm", "ldam-drw", "empirical-offset"]
+        training = {"epochs": 2, "lr": 0.05, "precision": "float32"}
+        return make_spec(methods=methods, training=training, search=SEARCH, confirm=confirm)
+
+    def refuse(*given: object) -> None:
+        raise TestImagesRead
+
+    folder = tmp_path / "study"
+    folder.mkdir()
+    book = TrialBook(open_ledger(spec(None), folder), folder, listener=lambda *given: None)
+    with monkeypatch.context() as patched:
+        patched.setattr("trainables.data.loading._read_test", refuse)
+        with pytest.raises(TestImagesRead):  # it would be noticed
+            load(book._ledger.cells["digits/long_tail-10/erm"].cell.base.data).test()
+        searched = _train(book)
+    assert len(searched) == 6
+    assert all(trial.test() is None for trial in searched)
+
+    ledger = open_ledger(spec({"seeds": 1}), folder)
+    confirmed = _train(TrialBook(ledger, folder, listener=lambda *given: None))
+    assert len(confirmed) in range(3, 7)
+    for trial in confirmed:
+        found = trial.test()
+        assert found is not None
+        assert len(found["recall"]) == len(found["confusion"]) == 10
+        assert found["metrics"]["balanced_accuracy"] == pytest.approx(sum(found["recall"]) / 10)
+    assert all(trial.test() is None for trial in searched)
+    assert (ledger.remaining(), ledger.failed()) == (0, 0)
+
+
+def test_a_real_study_searches_without_its_test_images(
+    study_mapping: Callable[..., dict[str, Any]],
+    write_data_set: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In processes of their own: their file is spoilt while the study searches."""
+    monkeypatch.setattr("study.launch.check_data", _then_hide(tmp_path))
+    monkeypatch.setenv("STUDY_CACHE_DIR", str(tmp_path / "cache"))
+    write_data_set(tmp_path / "sets" / "mine", images=10)
+    data = {"dataset": "mine", "data_dir": str(tmp_path / "sets"), "validation_fraction": 0.2}
+    given = study_mapping(
+        data=[{**data, "profiles": [{"ratio": 2}]}],
+        methods=["erm"],
+        training={"epochs": 2, "batch_size": 8, "lr": 0.05, "precision": "float32"},
+        search=SEARCH,
+        confirm={"seeds": 1},
+    )
+    storage, at = tmp_path / "runs", []
+
+    def hand_out(confirmation: Confirmation) -> Assignment | None:
+        if not at:
+            at.append(open_view(StudyFolder(storage, "tiny")).cells[0].counts())
+            with pytest.raises(BadInput):  # who read them until now met this
+                load(next(iter(confirmation._search.values())).cell.base.data).test()
+            _show(tmp_path)
+        return _hand_out(confirmation)
+
+    monkeypatch.setattr(Confirmation, "next", hand_out)
+    outcome = launch.run(checked_spec(given, (), source="x"), storage, address=None, console=Console(quiet=True))
+    assert outcome.code == launch.ExitCode.DONE, outcome.message
+    assert outcome.message.endswith("what was confirmed: study report tiny")
+    assert at == [{"COMPLETE": 2, "PRUNED": 0, "FAIL": 0, "RUNNING": 0}]
+    view = open_view(StudyFolder(storage, "tiny"))
+    assert view.state == "finished"
+    (table,) = confirmed_tables(view)
+    assert {row.n for row in table.rows} == {1}
+
+
+def _then_hide(folder: Path) -> Callable[..., dict[str, str]]:
+    """Return a check of the data after which the test images can be read no more."""
+
+    def check(*given: Any, **named: Any) -> dict[str, str]:
+        found = check_data(*given, **named)
+        hidden = folder / "hidden"
+        hidden.mkdir()
+        test = folder / "sets" / "mine" / "test.parquet"
+        os.replace(test, hidden / "test.parquet")
+        test.write_bytes(b"whoever opens this meets an error")
+        return found
+
+    return check
+
+
+def _show(folder: Path) -> None:
+    os.replace(folder / "hidden" / "test.parquet", folder / "sets" / "mine" / "test.parquet")
