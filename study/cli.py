@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from study.commands import catalogue, doctor, running, shared, stored, train
+from study.commands import catalogue, doctor, replaying, running, shared, stored, train
 from trainables.errors import BadInput
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command(name="status")(stored.status)
 app.command(name="show")(stored.show)
 app.command(name="record")(stored.record)
 app.command(name="export")(stored.export)
+app.command(name="replay")(replaying.replay)
 app.command(name="ui")(stored.ui)
 app.command(name="shared")(shared.shared)
 app.command(name="train")(train.train)
