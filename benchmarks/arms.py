@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -42,6 +42,11 @@ def replay_arm(arm: Arm, landscapes: dict[str, Landscapes], within: float, seed:
     return outcomes(simulate(spec, landscapes, noise=True, cells=cells), landscapes, within)
 
 
+def workers(jobs: int) -> Executor:
+    """Return an executor of so many processes; of a single job it is a thread, which need not import anything anew."""
+    return ThreadPoolExecutor(1) if jobs == 1 else ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
+
+
 def replay_arms(
     arms: dict[str, Arm], landscapes: dict[str, Landscapes], *, seeds: int, jobs: int, within: float = 0.005
 ) -> dict[str, list[Replay]]:
@@ -54,7 +59,7 @@ def replay_arms(
         jobs: processes.
         within: how near to the best recorded trial is near enough, in the metric's unit.
     """
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with workers(jobs) as pool:
         return {
             name: list(pool.map(partial(replay_arm, arm, landscapes, within), range(seeds)))
             for name, arm in arms.items()

@@ -11,11 +11,11 @@ import argparse
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from multiprocessing import get_context
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any
 
+from benchmarks.arms import workers
 from benchmarks.machine import cores, header
 from study.book import TrialBook
 from study.cells import expand
@@ -128,7 +128,7 @@ def record(spec: StudySpec, storage: Path, jobs: int, say: Callable[[str], None]
 def _train_all(book: TrialBook, metric: str, jobs: int, ledger: Ledger, say: Callable[[str], None]) -> None:
     began, handed_out, total = time.monotonic(), 0, ledger.remaining()
     at_work: dict[Future[Any], str] = {}
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with workers(jobs) as pool:
         while True:
             while len(at_work) < jobs and (config := book.start(str(handed_out))) is not None:
                 at_work[pool.submit(train_trial, config, metric)] = str(handed_out)
