@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from study.book import TrialBook
-from study.cells import Cell, expand
+from study.cells import expand
 from study.ledger import Ledger
 from study.preflight import check_data, check_places, check_resources
 from study.progress import Progress
@@ -73,7 +73,8 @@ def run(
     data = check_data(spec, cells, console, source=source)
     with folder.driver_lock():
         folder.create(spec, data)
-        return _drive(spec, cells, folder, address, console)
+        ledger = Ledger(spec, cells, open_storage(folder.path, spec.records.ledger))
+        return _drive(spec, ledger, folder, address, console)
 
 
 def resume(
@@ -119,7 +120,8 @@ def resume(
         if check_data(spec, cells, console, source=str(folder.spec_path)) != folder.read_data():
             raise BadInput(f"study '{name}': the data changed since it was started; start a new study")
         folder.write_spec(spec)
-        return _drive(spec, cells, folder, address, console)
+        # not opened anew: a database takes seconds to read thousands of trials
+        return _drive(spec, ledger, folder, address, console)
 
 
 def _catch_up(folder: StudyFolder, console: Console) -> None:
@@ -157,11 +159,10 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
     return {place: leaf for key, inner in items for place, leaf in _flat(inner, key).items()}
 
 
-def _drive(spec: StudySpec, cells: list[Cell], folder: StudyFolder, address: str | None, console: Console) -> Outcome:
+def _drive(spec: StudySpec, ledger: Ledger, folder: StudyFolder, address: str | None, console: Console) -> Outcome:
     from study.records import Recorder
     from study.tuning import fit
 
-    ledger = Ledger(spec, cells, open_storage(folder.path, spec.records.ledger))
     progress = Progress(ledger, console)
     hours = spec.search.wall_hours
     deadline = None if hours is None else time.monotonic() + hours * 3600
