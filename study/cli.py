@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from study.commands import catalogue, doctor, reports, running, shared, stored, train
+from study.commands import catalogue, doctor, replaying, reports, running, shared, stored, train
 from trainables.errors import BadInput
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command(name="report")(reports.report)
 app.command(name="compare")(reports.compare)
 app.command(name="record")(stored.record)
 app.command(name="export")(stored.export)
+app.command(name="replay")(replaying.replay)
 app.command(name="ui")(stored.ui)
 app.command(name="shared")(shared.shared)
 app.command(name="train")(train.train)

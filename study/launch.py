@@ -89,7 +89,8 @@ def run(
         folder.refuse_taken()
         keep_warm_starts(folder, warm_starts)
         folder.create(spec, data)
-        return _drive(spec, cells, folder, address, console)
+        ledger = _open_ledger(spec, cells, folder)
+        return _drive(spec, ledger, folder, address, console)
 
 
 def resume(
@@ -120,7 +121,7 @@ def resume(
     spec = spec.with_data_dir(data_dir, everywhere=True)
     cells = expand(spec)
     with folder.driver_lock():
-        ledger = Ledger(spec, cells, open_storage(folder.path, spec.records.ledger))
+        ledger = _open_ledger(spec, cells, folder)
         if ledger.remaining() == 0:
             _catch_up(folder, console)
             return Outcome(
@@ -134,7 +135,12 @@ def resume(
         if check_data(spec, cells, console, source=str(folder.spec_path)) != folder.read_data():
             raise BadInput(f"study '{name}': the data changed since it was started; start a new study")
         folder.write_spec(spec)
-        return _drive(spec, cells, folder, address, console)
+        # not opened anew: a database takes seconds to read thousands of trials
+        return _drive(spec, ledger, folder, address, console)
+
+
+def _open_ledger(spec: StudySpec, cells: list[Cell], folder: StudyFolder) -> Ledger:
+    return Ledger(spec, cells, open_storage(folder.path, spec.records.ledger), read_warm_starts(folder, spec))
 
 
 def _and_confirmed(spec: StudySpec) -> str:
@@ -177,12 +183,10 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
     return {place: leaf for key, inner in items for place, leaf in _flat(inner, key).items()}
 
 
-def _drive(spec: StudySpec, cells: list[Cell], folder: StudyFolder, address: str | None, console: Console) -> Outcome:
+def _drive(spec: StudySpec, ledger: Ledger, folder: StudyFolder, address: str | None, console: Console) -> Outcome:
     from study.records import Recorder
     from study.tuning import fit
 
-    warm_starts = read_warm_starts(folder, spec)
-    ledger = Ledger(spec, cells, open_storage(folder.path, spec.records.ledger), warm_starts)
     progress = Progress(ledger, console)
     if len(spec.search.metrics) > 1:
         console.print("  several metrics: nothing is pruned, since pruners judge by one", highlight=False)

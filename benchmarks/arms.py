@@ -1,0 +1,86 @@
+"""Settings of a search, each replayed over many seeds in several processes, and what they differ by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+
+from study.cells import Cell, expand
+from study.replay.outcome import CellOutcome, Estimate, estimate, outcomes
+from study.replay.recorded import Landscapes
+from study.replay.simulation import simulate
+from study.spec import StudySpec
+
+Replay = dict[str, CellOutcome]
+
+
+class BlindCell(Cell):
+    """A cell whose pruner does not know that a stage switches: it judges from the first epoch."""
+
+    @property
+    def first_decision(self) -> int:
+        """No epoch is waited for."""
+        return 0
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One setting: a study, and whether its pruner ignores the switch of stages."""
+
+    spec: StudySpec
+    blind: bool = False
+
+
+def replay_arm(arm: Arm, landscapes: dict[str, Landscapes], within: float, seed: int) -> Replay:
+    """Replay an arm once, with noise, its seed raised by ``seed``."""
+    spec = arm.spec.model_copy(update={"seed": arm.spec.seed + seed})
+    cells = expand(spec)
+    cells = [BlindCell(**vars(cell)) for cell in cells] if arm.blind else cells
+    return outcomes(simulate(spec, landscapes, noise=True, cells=cells), landscapes, within)
+
+
+def workers(jobs: int) -> Executor:
+    """Return an executor of so many processes; of a single job it is a thread, which need not import anything anew."""
+    return ThreadPoolExecutor(1) if jobs == 1 else ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
+
+
+def replay_arms(
+    arms: dict[str, Arm], landscapes: dict[str, Landscapes], *, seeds: int, jobs: int, within: float = 0.005
+) -> dict[str, list[Replay]]:
+    """Replay every arm over the same seeds.
+
+    Args:
+        arms: by name.
+        landscapes: cell's name -> its landscapes by metric.
+        seeds: replays of an arm.
+        jobs: processes.
+        within: how near to the best recorded trial is near enough, in the metric's unit.
+    """
+    with workers(jobs) as pool:
+        return {
+            name: list(pool.map(partial(replay_arm, arm, landscapes, within), range(seeds)))
+            for name, arm in arms.items()
+        }
+
+
+def mean_of(replay: Replay, measure: str, keep: Callable[[str], bool] = lambda cell: True) -> float:
+    """Return the mean of a measure over the cells that are kept."""
+    values = [float(getattr(outcome, measure)) for cell, outcome in replay.items() if keep(cell)]
+    return sum(values) / len(values)
+
+
+def difference(first: Iterable[float], second: Iterable[float]) -> Estimate:
+    """Estimate by how much the first exceeds the second, seed by seed."""
+    return estimate(a - b for a, b in zip(first, second, strict=True))
+
+
+def said(found: Estimate, form: str = "{:.2f}") -> str:
+    """Write an estimate with its interval."""
+    if found.mean is None:
+        return "unknown"
+    if found.low is None or found.high is None:
+        return form.format(found.mean)
+    return f"{form.format(found.mean)} [{form.format(found.low)}, {form.format(found.high)}]"

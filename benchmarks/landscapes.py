@@ -1,0 +1,179 @@
+"""Record response landscapes without Ray: digits made long-tailed, as a stored study that `study replay` reads.
+
+Trials are drawn evenly over the space (QMC) and none is pruned, so that every curve is whole and bad corners are known
+as well as good ones. The ledger, the book and the trial folders are the study's own; only the training runs in plain
+processes, which report when a trial is done. Killed and started again, it goes on where it stood.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from pathlib import Path
+from typing import Any
+
+from benchmarks.arms import workers
+from benchmarks.machine import cores, header
+from study.book import TrialBook
+from study.cells import expand
+from study.ledger import Ledger
+from study.spec import SearchSpec, StudySpec
+from study.storage import open_storage
+from study.study_folder import StudyFolder
+from trainables.trial_folder import Record
+
+RATIOS = (10.0, 20.0, 50.0, 100.0, 125.0)
+"""Digits keep a training image of every class up to a ratio of 126."""
+METHODS = ("cce", "affinity", "elm")
+DEFERRED = ("ldam", "ldam-drw", "elm", "elm-drw")
+"""With and without deferral, for the question of when to prune."""
+
+
+def landscape_spec(
+    name: str,
+    *,
+    methods: tuple[str, ...] = METHODS,
+    ratios: tuple[float, ...] = RATIOS,
+    trials: int = 40,
+    epochs: int = 12,
+    searcher: str = "qmc",
+) -> StudySpec:
+    """Return the study of landscapes: every method's own space and the learning rate."""
+    search: dict[str, Any] = {
+        "trials": trials,
+        "searcher": searcher,
+        "pruner": "none",
+        "training": {"lr": {"low": 0.003, "high": 0.3, "scale": "log"}},
+    }
+    if "transfer" in SearchSpec.model_fields:  # would put trials where the others were good
+        search["transfer"] = False
+    return StudySpec.model_validate(
+        {
+            "name": name,
+            "question": "Recorded without pruning, to be replayed",
+            "data": [{"dataset": "digits", "profiles": [{"kind": "long_tail", "ratio": list(ratios)}]}],
+            "methods": list(methods),
+            "model": "mlp",
+            "training": {"epochs": epochs, "batch_size": 64, "lr": 0.05, "precision": "float32"},
+            "search": search,
+        }
+    )
+
+
+def train_trial(config: dict[str, Any], metric: str) -> tuple[list[tuple[int, float]], str | None]:
+    """Train one trial whole and write its folder; return the metric of every epoch and why it failed, or None."""
+    import torch
+
+    from trainables.config import TrialConfig
+    from trainables.data import load
+    from trainables.finite import NonFiniteLoss
+    from trainables.train import Trainer
+    from trainables.trial_folder import TrialFolder
+
+    torch.set_num_threads(1)
+    trial, folder = TrialConfig.model_validate(config["trial"]), TrialFolder(Path(config["folder"]))
+    folder.write_config({"trial": trial.model_dump(mode="json")})
+    trainer, found = Trainer(trial, load(trial.data), torch.device("cpu")), []
+    while not trainer.finished:
+        try:
+            record: Record = trainer.run_epoch()
+        except NonFiniteLoss as error:
+            return found, f"NonFiniteLoss: {error}"
+        folder.append_epoch(record)
+        found.append((int(record["epoch"]), float(record[metric])))
+    return found, None
+
+
+def tell(book: TrialBook, trial: str, metric: str, curve: list[tuple[int, float]], failure: str | None) -> None:
+    """Report a trained trial to the book, as Ray Tune would have, epoch by epoch."""
+    results = [{"record/epoch": epoch, f"record/{metric}": value} for epoch, value in curve]
+    if failure is not None:
+        results.append({"failure": failure})
+    for result in results[:-1]:
+        book.result(trial, result)
+    book.end(trial, results[-1], failed=False)
+
+
+def record(spec: StudySpec, storage: Path, jobs: int, say: Callable[[str], None]) -> StudyFolder:
+    """Train every trial that the study still lacks.
+
+    Args:
+        spec: the study; a stored one of its name is continued.
+        storage: the folder of all studies.
+        jobs: processes.
+        say: prints a line.
+
+    Raises:
+        BadInput: data that cannot be had, or another process at work on the study.
+    """
+    from trainables.data import prepare
+
+    folder, cells = StudyFolder(storage, spec.name), expand(spec)
+    data = {f"{cell.dataset}/{cell.profile}": prepare(cell.base.data).fingerprint for cell in cells}
+    with folder.driver_lock():
+        if folder.spec_path.exists():
+            spec = folder.read_spec()
+            cells = expand(spec)
+        else:
+            folder.create(spec, data)
+        ledger = Ledger(spec, cells, open_storage(folder.path, None))
+        book = TrialBook(ledger, folder.path, listener=lambda assignment, ended: None)
+        _train_all(book, spec.search.metric, jobs, ledger, say)
+    return folder
+
+
+def _train_all(book: TrialBook, metric: str, jobs: int, ledger: Ledger, say: Callable[[str], None]) -> None:
+    began, handed_out, total = time.monotonic(), 0, ledger.remaining()
+    at_work: dict[Future[Any], str] = {}
+    with workers(jobs) as pool:
+        while True:
+            while len(at_work) < jobs and (config := book.start(str(handed_out))) is not None:
+                at_work[pool.submit(train_trial, config, metric)] = str(handed_out)
+                handed_out += 1
+            if not at_work:
+                return
+            for done in wait(at_work, return_when=FIRST_COMPLETED).done:
+                tell(book, at_work.pop(done), metric, *done.result())
+                ended = total - ledger.remaining()
+                if ended % 20 == 0 or ended == total:
+                    say(f"{ended} of {total} trials, {time.monotonic() - began:.0f} s")
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """Return the options that say which landscapes and where."""
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--storage", type=Path, default=Path("runs"), help="folder of studies")
+    made.add_argument("--name", default="landscapes", help="the study's name")
+    made.add_argument("--methods", nargs="+", help=f"methods ({' '.join(METHODS)})")
+    made.add_argument("--deferred", action="store_true", help=f"the methods {' '.join(DEFERRED)}")
+    made.add_argument("--ratios", type=float, nargs="+", default=list(RATIOS), help="imbalance ratios")
+    made.add_argument("--trials", type=int, default=40, help="trials of a cell")
+    made.add_argument("--epochs", type=int, default=12, help="of a trial")
+    made.add_argument("--searcher", default="qmc", choices=["qmc", "random"], help="what draws the trials")
+    made.add_argument("--jobs", type=int, default=cores(), help="processes")
+    return made
+
+
+def main() -> None:
+    """Record the landscapes."""
+    given = parser(__doc__).parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    print(header("benchmarks.landscapes", "torch", "optuna"), flush=True)
+    methods = DEFERRED if given.deferred else tuple(given.methods or METHODS)
+    spec = landscape_spec(
+        given.name,
+        methods=methods,
+        ratios=tuple(given.ratios),
+        trials=given.trials,
+        epochs=given.epochs,
+        searcher=given.searcher,
+    )
+    folder = record(spec, given.storage.resolve(), given.jobs, lambda line: print(line, flush=True))
+    print(f"recorded in {folder.path}; replay it with: study replay {given.name} --storage {given.storage}")
+
+
+if __name__ == "__main__":
+    main()

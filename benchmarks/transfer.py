@@ -1,0 +1,136 @@
+"""What transfer between cells and pruning after the last switch are worth, on replayed landscapes.
+
+Transfer: trials until one is within half a point of the cell's best recorded trial, with and without it. Pruning:
+epochs saved, and the rank of the trial that the study would choose among all it started, for methods with and without
+deferred stages, beside the same pruner when it ignores the switch. Record the two studies first:
+
+    python -m benchmarks.landscapes
+    python -m benchmarks.landscapes --name deferred --deferred --ratios 10 50 100
+
+Means over seeds with 95 % confidence intervals; differences are taken seed by seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from benchmarks.arms import Arm, Replay, difference, mean_of, replay_arms, said
+from benchmarks.machine import cores, header
+from study.cells import expand
+from study.replay.outcome import estimate
+from study.replay.recorded import Landscapes, read_landscapes
+from study.spec import SearchSpec, StudySpec
+from study.study_folder import StudyFolder
+from study.views import open_view
+from trainables.errors import BadInput
+
+CAN_TRANSFER = "transfer" in SearchSpec.model_fields
+PRUNERS = ("median", "successive-halving")
+
+
+def recorded(folder: StudyFolder, overrides: tuple[str, ...]) -> tuple[StudySpec, dict[str, Landscapes]]:
+    """Return a stored study with changes, and its landscapes.
+
+    Raises:
+        BadInput: no such study, or a change that cannot be.
+    """
+    spec = folder.read_spec(overrides)
+    return spec, read_landscapes(open_view(folder), spec)
+
+
+def transfer_arms(spec: StudySpec) -> dict[str, Arm]:
+    """Return the study with and without transfer; without alone where this version has none."""
+    if not CAN_TRANSFER:
+        return {"without": Arm(spec)}
+    return {
+        name: Arm(spec.model_copy(update={"search": spec.search.model_copy(update={"transfer": on})}))
+        for name, on in (("without", False), ("with", True))
+    }
+
+
+def transfer_lines(replays: dict[str, list[Replay]]) -> list[str]:
+    """Write what transfer changes, in all and cell by cell."""
+    lines = []
+    for name, found in replays.items():
+        measures = ("trials_until", "reached", "regret")
+        until, reached, regret = (estimate(mean_of(one, measure) for one in found) for measure in measures)
+        lines.append(
+            f"{name:<8} trials until near {said(until)}, cells that came near {said(reached)}, "
+            f"regret {said(regret, '{:.4f}')}"
+        )
+    if "with" not in replays:
+        return [*lines, "this version has no search.transfer to compare with"]
+    without, with_it = (
+        [[one[cell].trials_until for one in replays[arm]] for cell in replays[arm][0]] for arm in ("without", "with")
+    )
+    saved = difference(*([sum(seed) / len(seed) for seed in zip(*arm, strict=True)] for arm in (without, with_it)))
+    lines.append(f"transfer spares {said(saved)} trials a cell")
+    for cell, a, b in zip(replays["with"][0], without, with_it, strict=True):
+        lines.append(f"  {cell:<32} {said(estimate(a))} -> {said(estimate(b))}")
+    return lines
+
+
+def pruning_arms(spec: StudySpec) -> dict[str, Arm]:
+    """Return the study without a pruner and, for every pruner, as it is and ignoring the switch."""
+    arms = {"none": Arm(_pruned(spec, "none"))}
+    for pruner in PRUNERS:
+        arms[pruner] = Arm(_pruned(spec, pruner))
+        arms[f"{pruner}, blind"] = Arm(_pruned(spec, pruner), blind=True)
+    return arms
+
+
+def _pruned(spec: StudySpec, name: str) -> StudySpec:
+    pruner = spec.search.pruner.model_copy(update={"name": name})
+    return spec.model_copy(update={"search": spec.search.model_copy(update={"pruner": pruner})})
+
+
+def pruning_lines(spec: StudySpec, replays: dict[str, list[Replay]]) -> list[str]:
+    """Write epochs saved, rank and regret for methods with deferred stages and without."""
+    deferred = {cell.name for cell in expand(spec) if cell.first_decision > 0}
+    budget, lines = spec.search.trials * spec.training.epochs, []
+    for group, wanted in (("deferred", True), ("plain", False)):
+
+        def keep(cell: str, wanted: bool = wanted) -> bool:
+            return (cell in deferred) == wanted
+
+        if not any(map(keep, replays["none"][0])):
+            continue
+        lines.append(f"{group} methods")
+        for arm, found in replays.items():
+            saved = estimate(mean_of(one, "epochs_saved", keep) / budget for one in found)
+            rank, regret = (estimate(mean_of(one, m, keep) for one in found) for m in ("rank", "regret"))
+            lines.append(
+                f"  {arm:<26} saved {said(saved)} of the epochs, rank {said(rank)}, regret {said(regret, '{:.4f}')}"
+            )
+    return lines
+
+
+def main() -> None:
+    """Replay and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--storage", type=Path, default=Path("runs"), help="folder of studies")
+    parser.add_argument("--name", default="landscapes", help="study for transfer")
+    parser.add_argument("--deferred", default="deferred", help="study for pruning")
+    parser.add_argument("--trials", type=int, default=20, help="of a cell")
+    parser.add_argument("--seeds", type=int, default=30, help="replays of every setting")
+    parser.add_argument("--jobs", type=int, default=cores(), help="processes")
+    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="a change of every setting")
+    given = parser.parse_args()
+    print(header("benchmarks.transfer", "optuna", "scikit-learn"), flush=True)
+    changes = (f"search.trials={given.trials}", "search.searcher=tpe", *given.set)
+    for title, name in (("transfer", given.name), ("pruning", given.deferred)):
+        try:
+            spec, landscapes = recorded(StudyFolder(given.storage.resolve(), name), changes)
+        except BadInput as error:
+            print(f"{title}: skipped, {error}", flush=True)
+            continue
+        arms = transfer_arms(spec) if title == "transfer" else pruning_arms(spec)
+        replays = replay_arms(arms, landscapes, seeds=given.seeds, jobs=given.jobs)
+        lines = transfer_lines(replays) if title == "transfer" else pruning_lines(spec, replays)
+        print(f"{title}, study '{name}', {given.seeds} seeds, {given.trials} trials a cell")
+        print("\n".join(lines), flush=True)
+
+
+if __name__ == "__main__":
+    main()

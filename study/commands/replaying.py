@@ -1,0 +1,34 @@
+"""The command that runs a recorded study again without training."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from study.commands.options import AsJson, Name, Overrides, Storage
+
+
+def replay(
+    name: Name,
+    overrides: Overrides = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Replays, each with a seed of its own.")] = 1,
+    noise: Annotated[bool, typer.Option(help="Give every trial the noise of a recorded neighbour.")] = False,
+    within: Annotated[
+        float, typer.Option(min=0, help="How near to the best recorded trial is near enough, in the metric's unit.")
+    ] = 0.005,
+    as_json: AsJson = False,
+    storage: Storage = None,
+) -> None:
+    """Run a recorded study again in seconds, from its curves, under another search (--set search.searcher=gp)."""
+    from study.report import tables
+    from study.report.replayed import Wishes, print_replay, replay_study
+    from study.study_folder import StudyFolder, storage_root
+
+    wishes = Wishes(tuple(overrides or ()), seeds, noise, within)
+    found = replay_study(StudyFolder(storage_root(storage), name), wishes)
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+    else:
+        print_replay(found, tables.console())

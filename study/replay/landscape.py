@@ -1,0 +1,193 @@
+"""A cell's response to its searched values, interpolated from the curves of recorded trials."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+from scipy.stats import spearmanr
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
+from search_spaces import Space
+from study.replay.unit_cube import Floats, unit_point
+
+_LEVEL_VARIANCE = 1e3
+"""Of the unknown mean, in units of the response's variance: large enough that data alone decide it."""
+_LEAST_FOR_FIT = 6
+"""Recorded trials below which length scales and noise are taken as given."""
+_MOST_FOR_FIT = 300
+"""Recorded trials that length scales and noise are fitted to: the fit takes their third power."""
+_NEIGHBOURS = 5
+"""Recorded trials among which the noise of a new one is drawn."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One recorded trial.
+
+    Attributes:
+        values: what was searched.
+        metric: the metric after every epoch of the budget; not a number after its last one.
+        diverged: whether it ended because its numbers did; a trial that ended for another reason merely ends.
+    """
+
+    values: dict[str, Any]
+    metric: Floats
+    diverged: bool = False
+
+    @property
+    def length(self) -> int:
+        """The epochs it reached."""
+        return int(np.isfinite(self.metric).sum())
+
+
+@dataclass(frozen=True)
+class Trust:
+    """How well each complete recorded trial is told from all the others, at the last epoch.
+
+    Attributes:
+        trials: how many there were to tell.
+        error: root of the mean squared difference, in the metric's unit; None below two trials.
+        spread: standard deviation of the metric over them: what the error would be of telling the mean alone.
+        rank_correlation: Spearman's, of told and recorded; None where it has no meaning.
+    """
+
+    trials: int
+    error: float | None
+    spread: float | None
+    rank_correlation: float | None
+
+
+class Landscape:
+    """Gaussian-process regression of a cell's curves over the unit cube of its space.
+
+    The kernel (Matern 5/2 with a length scale for every coordinate, and noise) is fitted once, to the latest epoch
+    that half of the trials reached. What is regressed is the first epoch and then the increment of every epoch over
+    the one before, each on the trials that have it. Where no trial was pruned, the sum of the increments is the
+    same as a regression of every epoch by itself, for the predictor is linear in the data. Where some were, their
+    curve counts as far as it goes, and goes on as those of its neighbours do: regressed by itself, a late epoch that
+    only good trials reached would raise the bad corners, too.
+    """
+
+    def __init__(self, space: Space, curves: Sequence[Curve], epochs: int) -> None:
+        """Fit the landscape.
+
+        Args:
+            space: the cell's.
+            curves: of its recorded trials, at least one of them with an epoch.
+            epochs: the budget of a trial.
+        """
+        self.space, self.epochs = space, epochs
+        self._diverged = [(unit_point(space, c.values), c.length) for c in curves if c.diverged]
+        seen = [curve for curve in curves if curve.length and not curve.diverged]
+        if not seen:
+            raise ValueError("no curve to interpolate")
+        self._points = np.array([unit_point(space, curve.values) for curve in seen]).reshape(len(seen), -1)
+        self._curves = np.array([_without_gaps(curve.metric) for curve in seen])
+        self._scales, self._noise = _fitted(self._points, self._curves)
+        self._fit()
+
+    def _fit(self) -> None:
+        increments = np.diff(self._curves, axis=1, prepend=0.0)
+        self._weights, missed = np.zeros_like(increments), np.full_like(increments, np.nan)
+        covariance = self._covariance(self._points)
+        solved: dict[bytes, tuple[Floats, Floats]] = {}
+        for epoch in range(self.epochs):
+            has = np.isfinite(increments[:, epoch])
+            if not has.any():  # beyond the last epoch that any trial reached: the curve stays where it is
+                continue
+            if has.tobytes() not in solved:
+                inside = covariance[np.ix_(has, has)] + self._noise * np.eye(has.sum())
+                inverse = cho_solve(cho_factor(inside), np.eye(has.sum()))
+                solved[has.tobytes()] = inverse, np.diag(inverse)
+            inverse, diagonal = solved[has.tobytes()]
+            self._weights[has, epoch] = inverse @ increments[has, epoch]
+            # leave-one-out in closed form (Rasmussen and Williams, 2006, eq 5.12)
+            missed[has, epoch] = self._weights[has, epoch] / diagonal
+        smooth = np.cumsum(covariance @ self._weights, axis=1)
+        self._residuals = self._curves - smooth
+        self._missed_at_end = missed.sum(axis=1)
+        self._low, self._high = float(np.nanmin(self._curves)), float(np.nanmax(self._curves))
+        complete = np.isfinite(self._curves[:, -1])
+        self._complete = np.flatnonzero(complete if complete.any() else np.isfinite(self._curves[:, 0]))
+        self._ends = np.clip(smooth[self._complete, -1], self._low, self._high)
+
+    def _covariance(self, points: Floats) -> Floats:
+        return _matern(points / self._scales, self._points / self._scales) + _LEVEL_VARIANCE
+
+    def curve(self, values: dict[str, Any]) -> Floats:
+        """Return the metric after every epoch, without noise; never outside of what was recorded in the cell."""
+        found = np.cumsum(self._covariance(unit_point(self.space, values)[None]) @ self._weights, axis=1)[0]
+        return np.asarray(np.clip(found, self._low, self._high))
+
+    def noisy_curve(self, values: dict[str, Any], rng: np.random.Generator) -> Floats:
+        """Return the curve with what one of the nearest complete recorded trials had beyond it.
+
+        Args:
+            values: what is searched.
+            rng: draws which one.
+        """
+        distances = np.linalg.norm((self._points[self._complete] - unit_point(self.space, values)), axis=1)
+        nearest = self._complete[np.argsort(distances, kind="stable")[:_NEIGHBOURS]]
+        residual = np.nan_to_num(self._residuals[rng.choice(nearest)])
+        return np.asarray(np.clip(self.curve(values) + residual, self._low, self._high))
+
+    def diverges_after(self, values: dict[str, Any]) -> int | None:
+        """Return the epochs after which a trial diverges, as the nearest recorded one did, or None if that did not."""
+        if not self._diverged:
+            return None
+        point = unit_point(self.space, values)
+        distance, epochs = min((float(np.linalg.norm(place - point)), length) for place, length in self._diverged)
+        return epochs if distance < np.linalg.norm(self._points - point, axis=1).min() else None
+
+    def best(self, *, maximize: bool) -> float:
+        """Return the best interpolated end of a complete recorded trial: without the luck of the best recorded one."""
+        return float(self._ends.max() if maximize else self._ends.min())
+
+    def trust(self) -> Trust:
+        """Say how far the landscape can be trusted, by leaving each recorded complete trial out."""
+        recorded = self._curves[self._complete, -1]
+        told = recorded - self._missed_at_end[self._complete]
+        count = int(np.isfinite(told).sum())
+        if count < 2:
+            return Trust(count, None, None, None)
+        error = float(np.sqrt(np.mean((told - recorded) ** 2)))
+        varies = np.ptp(told) > 0 and np.ptp(recorded) > 0 and bool(self.space)
+        rank = float(spearmanr(told, recorded).statistic) if varies else None
+        return Trust(count, error, float(np.std(recorded)), rank)
+
+
+def _without_gaps(metric: Floats) -> Floats:
+    """Fill epochs that are missing before the last one, such as those taken over from a shared training."""
+    known = np.flatnonzero(np.isfinite(metric))
+    filled = np.interp(np.arange(len(metric)), known, metric[known])
+    filled[known[-1] + 1 :] = np.nan
+    return filled
+
+
+def _matern(left: Floats, right: Floats) -> Floats:
+    scaled = np.sqrt(5) * np.linalg.norm(left[:, None] - right[None], axis=2)
+    return np.asarray((1 + scaled + scaled**2 / 3) * np.exp(-scaled))
+
+
+def _fitted(points: Floats, curves: Floats) -> tuple[Floats, float]:
+    """Return length scales, and the noise's variance in units of the response's."""
+    reached = np.isfinite(curves).sum(axis=0)
+    epoch = np.flatnonzero(reached >= max(1, len(curves) / 2))[-1]
+    has = np.flatnonzero(np.isfinite(curves[:, epoch]))[:_MOST_FOR_FIT]
+    dimensions = points.shape[1]
+    if dimensions == 0 or len(has) < _LEAST_FOR_FIT or np.ptp(curves[has, epoch]) == 0:
+        return np.full(dimensions, 0.5), 0.1
+    shape = Matern(np.full(dimensions, 0.5), (0.1, 20.0), nu=2.5)
+    kernel = ConstantKernel(1.0, (1e-2, 1e2)) * shape + WhiteKernel(0.1, (1e-3, 2.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a scale at its bound is a value that does not matter
+        found = GaussianProcessRegressor(kernel, normalize_y=True, random_state=0).fit(points[has], curves[has, epoch])
+    signal, white = found.kernel_.k1.k1.constant_value, found.kernel_.k2.noise_level
+    return np.atleast_1d(found.kernel_.k1.k2.length_scale), float(white / signal)

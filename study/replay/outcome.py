@@ -1,0 +1,142 @@
+"""What a replayed study came to: per cell, then over seeds with confidence intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.stats import t as student
+
+from study.replay.recorded import Landscapes
+from study.replay.simulation import Simulated
+from study.views import cell_view
+from trainables.metrics import METRICS
+
+if TYPE_CHECKING:
+    from study.views import CellView, TrialView
+
+
+@dataclass(frozen=True)
+class CellOutcome:
+    """One cell of one replay; what is not a number was not there.
+
+    Attributes:
+        trials: that were started.
+        pruned: of these.
+        failed: of these.
+        epochs_trained: in all, shared ones counted for the trial that trained them.
+        epochs_saved: by pruning and by sharing.
+        best_found: the interpolated end, without noise, of the trial that the study would choose.
+        regret: by how much that is worse than the best recorded trial's interpolated end; below 0 it is better.
+        rank: of the chosen trial among all that were started, pruned ones too, by their interpolated ends; from 1.
+        trials_until: complete trials' number, from 1, at which one came within the margin of the best recorded
+            one; the number of trials where none did.
+        reached: whether one did, 0 or 1.
+    """
+
+    trials: float
+    pruned: float
+    failed: float
+    epochs_trained: float
+    epochs_saved: float
+    best_found: float
+    regret: float
+    rank: float
+    trials_until: float
+    reached: float
+
+
+MEASURES = tuple(CellOutcome.__annotations__)
+"""Names of all that is measured."""
+SUMMED = ("trials", "pruned", "failed", "epochs_trained", "epochs_saved")
+"""Of these the sum over cells is of interest, of the others the mean."""
+
+
+def outcomes(done: Simulated, landscapes: dict[str, Landscapes], within: float) -> dict[str, CellOutcome]:
+    """Measure every cell of a replay, by its name.
+
+    Args:
+        done: the replay.
+        landscapes: cell's name -> its landscapes by metric.
+        within: how near to the best recorded trial is near enough, in the metric's unit.
+    """
+    metrics = done.ledger.study.search.metrics
+    metric = metrics[0]
+    return {
+        name: _outcome(
+            cell_view(ledger.cell, ledger.trials(), metrics, Path("/nonexistent/replay")),
+            done.truth,
+            landscapes[name][metric].best(maximize=METRICS[metric][1] == "maximize"),
+            within,
+        )
+        for name, ledger in done.ledger.cells.items()
+    }
+
+
+def _outcome(view: CellView, truth: dict[str, float], target: float, within: float) -> CellOutcome:
+    sign, counts, chosen = (1 if view.maximize else -1), view.counts(), view.best()
+
+    def short_by(trial: TrialView) -> float:
+        return sign * (target - truth[trial.key])
+
+    near = [t.number + 1 for t in view.in_state("COMPLETE") if short_by(t) <= within]
+    ahead = [] if chosen is None else [t for t in view.trials if short_by(t) < short_by(chosen)]
+    return CellOutcome(
+        trials=len(view.trials),
+        pruned=counts["PRUNED"],
+        failed=counts["FAIL"],
+        epochs_trained=view.epochs_trained(),
+        epochs_saved=view.epochs_saved(),
+        best_found=math.nan if chosen is None else truth[chosen.key],
+        regret=math.nan if chosen is None else short_by(chosen),
+        rank=math.nan if chosen is None else 1 + len(ahead),
+        trials_until=min(near, default=len(view.trials)),
+        reached=float(bool(near)),
+    )
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds with its 95 % confidence interval (Student's t); no interval of a single seed."""
+
+    mean: float | None
+    low: float | None
+    high: float | None
+
+
+def estimate(values: Iterable[float]) -> Estimate:
+    """Estimate a mean; values that are not a number are left out.
+
+    >>> estimate([1.0, 2.0, 3.0])
+    Estimate(mean=2.0, low=-0.48..., high=4.48...)
+    """
+    known = np.array([value for value in values if math.isfinite(value)])
+    if not len(known):
+        return Estimate(None, None, None)
+    mean = float(known.mean())
+    if len(known) == 1:
+        return Estimate(mean, None, None)
+    half = float(student.ppf(0.975, len(known) - 1) * known.std(ddof=1) / math.sqrt(len(known)))
+    return Estimate(mean, mean - half, mean + half)
+
+
+def over_seeds(replays: Sequence[dict[str, CellOutcome]], cell: str) -> dict[str, Estimate]:
+    """Estimate every measure of one cell."""
+    return {name: estimate(getattr(found[cell], name) for found in replays) for name in MEASURES}
+
+
+def in_all(replays: Sequence[dict[str, CellOutcome]]) -> dict[str, Estimate]:
+    """Estimate every measure of the whole study: `SUMMED` over its cells, or averaged over them."""
+    whole = [{name: _whole(name, found) for name in MEASURES} for found in replays]
+    return {name: estimate(one[name] for one in whole) for name in MEASURES}
+
+
+def _whole(name: str, cells: dict[str, CellOutcome]) -> float:
+    known = [float(value) for cell in cells.values() if math.isfinite(value := getattr(cell, name))]
+    if name in SUMMED:
+        return sum(known)
+    return sum(known) / len(known) if known else math.nan

@@ -1,0 +1,59 @@
+"""Read the curves of a stored study and build a landscape of every cell."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from study.replay.landscape import Curve, Landscape
+from study.spec import StudySpec
+from study.views import CellView, StudyView, TrialView
+from trainables.errors import BadInput
+from trainables.trial_folder import TrialFolder
+
+Landscapes = dict[str, Landscape]
+"""Metric -> landscape of one cell."""
+
+_DIVERGED = ("NonFiniteLoss", "is not a number")
+
+
+def watched_metrics(spec: StudySpec) -> tuple[str, ...]:
+    """Return the metrics that the ledger is told of; the first decides."""
+    return spec.search.recorded
+
+
+def read_landscapes(view: StudyView, spec: StudySpec) -> dict[str, Landscapes]:
+    """Build the landscapes of every cell, by its name.
+
+    Args:
+        view: the recorded study.
+        spec: what is replayed; says the metrics.
+
+    Raises:
+        BadInput: a cell in which no trial has an epoch with the metric.
+    """
+    return {cell.cell.name: {m: _landscape(view, cell, m) for m in watched_metrics(spec)} for cell in view.cells}
+
+
+def _landscape(view: StudyView, cell: CellView, metric: str) -> Landscape:
+    epochs, decided = cell.cell.base.training.epochs, view.spec.search.metrics[0]
+    curves = [_curve(trial, cell, metric, decided, epochs) for trial in cell.trials]
+    curves = [curve for curve in curves if set(curve.values) == set(cell.cell.space)]
+    if not any(curve.length and not curve.diverged for curve in curves):
+        raise BadInput(
+            f"study '{view.folder.name}': no trial of {cell.cell.name} has an epoch with {metric}; "
+            f"a cell can be replayed from the curve of one trial at least"
+        )
+    return Landscape(cell.cell.space, curves, epochs)
+
+
+def _curve(trial: TrialView, cell: CellView, metric: str, decided: str, epochs: int) -> Curve:
+    """Read a trial's curve from its folder, and where that is gone from the ledger."""
+    found = {record["epoch"]: record.get(metric) for record in TrialFolder(trial.folder).history()}
+    if metric == decided:
+        found = {**cell.frozen[cell.trials.index(trial)].intermediate_values, **found}
+    values = np.full(epochs, np.nan)
+    for epoch, value in found.items():
+        if isinstance(value, (int, float)) and 1 <= epoch <= epochs:
+            values[epoch - 1] = value
+    diverged = trial.state == "FAIL" and any(word in (trial.reason or "") for word in _DIVERGED)
+    return Curve(trial.values, values, diverged)

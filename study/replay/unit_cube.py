@@ -1,0 +1,41 @@
+"""Searched values as points of a unit cube, in the units that the searcher samples."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from search_spaces import Dimension, Space
+
+Floats = npt.NDArray[np.float64]
+
+_APART = 1 / math.sqrt(2)
+"""Of a choice's coordinate: two different choices are then 1 apart, as far as the two ends of a range."""
+
+
+def unit_point(space: Space, values: dict[str, Any]) -> Floats:
+    """Place searched values in the unit cube of a cell's space.
+
+    A range takes one coordinate from 0 to 1, logarithmic where it is searched so; choices take one each.
+
+    Args:
+        space: name -> dimension.
+        values: name -> value in its natural unit; one outside its range is moved to the nearest end.
+    """
+    coordinates = [x for name, dimension in space.items() for x in _coordinates(dimension, values[name])]
+    return np.array(coordinates, dtype=np.float64)
+
+
+def _coordinates(dimension: Dimension, value: Any) -> list[float]:
+    distribution, sampled = dimension.distribution(), dimension.encode(value)
+    if isinstance(distribution, CategoricalDistribution):
+        return [_APART if choice == sampled else 0.0 for choice in distribution.choices]
+    assert isinstance(distribution, (FloatDistribution, IntDistribution))
+    low, high = float(distribution.low), float(distribution.high)
+    if distribution.log:
+        low, high, sampled = math.log(low), math.log(high), math.log(sampled)
+    return [(sampled - low) / (high - low)]

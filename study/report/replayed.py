@@ -1,0 +1,164 @@
+"""A recorded study replayed under other settings: what it would have cost and found."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Console
+
+from study.replay.outcome import CellOutcome, Estimate, in_all, outcomes, over_seeds
+from study.replay.recorded import Landscapes, read_landscapes
+from study.replay.simulation import simulate
+from study.report.tables import plain_table
+from study.spec import StudySpec
+from study.study_folder import StudyFolder
+from study.views import CellView, StudyView, open_view
+from trainables.errors import BadInput
+
+FIXED = ("search.training", "search.wall_hours")
+"""What a replay cannot change of the search: curves are known over the recorded space alone, and no hour passes."""
+
+_COLUMNS = {
+    "trials": ("trials", "{:.0f}"),
+    "pruned": ("pruned", "{:.1f}"),
+    "epochs_trained": ("trained", "{:.0f}"),
+    "epochs_saved": ("saved", "{:.0f}"),
+    "best_found": ("best", "{:.4f}"),
+    "regret": ("regret", "{:.4f}"),
+    "rank": ("rank", "{:.1f}"),
+    "trials_until": ("until near", "{:.1f}"),
+    "reached": ("reached", "{:.0%}"),
+}
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a replay is asked for.
+
+    Attributes:
+        overrides: ``path=value`` pairs, changes of ``search`` or ``seed``.
+        seeds: how many replays, each with the study's seed and so many more.
+        noise: whether trials see the noise of recorded neighbours.
+        within: how near to the best recorded trial is near enough, in the metric's unit.
+    """
+
+    overrides: tuple[str, ...] = ()
+    seeds: int = 1
+    noise: bool = False
+    within: float = 0.005
+
+
+def replay_study(folder: StudyFolder, wishes: Wishes) -> dict[str, Any]:
+    """Replay a stored study.
+
+    Returns:
+        What ``study replay --json`` prints: ``study``, ``settings``, ``seeds``, ``cells`` (each with what was
+        recorded, how far its landscape can be trusted, and ``replayed``: measure -> mean and interval) and ``all``.
+
+    Raises:
+        BadInput: no such study, a change that a replay cannot make, or a cell without a curve.
+    """
+    _refuse(wishes.overrides)
+    view, spec = open_view(folder), folder.read_spec(wishes.overrides)
+    landscapes = read_landscapes(view, spec)
+    replays = replay_seeds(spec, landscapes, wishes)
+    return {
+        "study": folder.name,
+        "settings": _settings(spec),
+        "seeds": wishes.seeds,
+        "noise": wishes.noise,
+        "within": wishes.within,
+        "cells": [_cell(cell, landscapes[cell.cell.name], replays, view) for cell in view.cells],
+        "all": {"recorded": _recorded_in_all(view), "replayed": _plain(in_all(replays))},
+    }
+
+
+def replay_seeds(spec: StudySpec, landscapes: dict[str, Landscapes], wishes: Wishes) -> list[dict[str, CellOutcome]]:
+    """Replay a study once for every seed."""
+    seeded = (spec.model_copy(update={"seed": spec.seed + number}) for number in range(wishes.seeds))
+    return [outcomes(simulate(one, landscapes, noise=wishes.noise), landscapes, wishes.within) for one in seeded]
+
+
+def _refuse(overrides: tuple[str, ...]) -> None:
+    for override in overrides:
+        path = override.partition("=")[0].strip()
+        fixed = any(path == name or path.startswith(f"{name}.") for name in FIXED)
+        if fixed or not (path == "seed" or path.startswith("search.")):
+            raise BadInput(
+                f"--set {override}: a replay may change only seed and what stands under search, "
+                f"but not {' or '.join(FIXED)}: curves are known of what was recorded alone"
+            )
+
+
+def _settings(spec: StudySpec) -> dict[str, Any]:
+    return {"seed": spec.seed, **spec.search.model_dump(mode="json", exclude={"training", "wall_hours"})}
+
+
+def _cell(
+    view: CellView, landscapes: Landscapes, replays: list[dict[str, CellOutcome]], study: StudyView
+) -> dict[str, Any]:
+    first = next(iter(landscapes.values()))
+    return {
+        "cell": view.cell.name,
+        "recorded": _recorded(view),
+        "leave_one_out": asdict(first.trust()),
+        "replayed": _plain(over_seeds(replays, view.cell.name)),
+    }
+
+
+def _recorded(view: CellView) -> dict[str, Any]:
+    best = view.best()
+    return {
+        "trials": len(view.trials),
+        "pruned": len(view.in_state("PRUNED")),
+        "epochs_trained": view.epochs_trained(),
+        "epochs_saved": view.epochs_saved(),
+        "best": None if best is None else best.value,
+    }
+
+
+def _recorded_in_all(view: StudyView) -> dict[str, Any]:
+    cells = [_recorded(cell) for cell in view.cells]
+    return {name: sum(cell[name] for cell in cells) for name in ("trials", "pruned", "epochs_trained", "epochs_saved")}
+
+
+def _plain(found: dict[str, Estimate]) -> dict[str, Any]:
+    return {name: asdict(value) for name, value in found.items()}
+
+
+def print_replay(found: dict[str, Any], console: Console) -> None:
+    """Print a replay as tables: cells with their means, then the study with its intervals."""
+    search = found["settings"]
+    console.print(
+        f"{found['study']} replayed over {found['seeds']} seeds: searcher {search['searcher']}, "
+        f"pruner {search['pruner']['name']}, {search['trials']} trials a cell, {search['concurrency'] or 1} at a time",
+        highlight=False,
+    )
+    table = plain_table()
+    table.add_column("cell", no_wrap=True)
+    for heading in ("recorded", "error", *(heading for heading, _ in _COLUMNS.values())):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for cell in found["cells"]:
+        best, error = cell["recorded"]["best"], cell["leave_one_out"]["error"]
+        table.add_row(cell["cell"], _shown("{:.4f}", best), _shown("{:.4f}", error), *_means(cell["replayed"]))
+    table.add_row("all (sums, means)", "", "", *_means(found["all"]["replayed"]))
+    if found["seeds"] > 1:
+        for end in ("low", "high"):
+            table.add_row(f"  95 % interval, {end}", "", "", *_means(found["all"]["replayed"], end))
+    console.print(table, highlight=False)
+    console.print(
+        f"recorded: best trial as it was recorded; error: of a recorded trial's end told from the others\n"
+        f"regret, until near: to the best recorded trial without its noise, near is within {found['within']:g}",
+        highlight=False,
+    )
+    trained = found["all"]["recorded"]["epochs_trained"]
+    console.print(f"the recorded study trained {trained} epochs", highlight=False)
+
+
+def _means(replayed: dict[str, Any], which: str = "mean") -> list[str]:
+    return [_shown(form, replayed[name][which]) for name, (_, form) in _COLUMNS.items()]
+
+
+def _shown(form: str, value: float | None) -> str:
+    return "" if value is None else form.format(value)
