@@ -59,7 +59,7 @@ def test_the_budget_may_be_larger_than_what_was_recorded(recorded: Record) -> No
 
 
 def _values(done: Simulated, key: str) -> dict[str, Any]:
-    from study.ledger import decode
+    from study.cell_ledger import decode
 
     (cell,) = done.ledger.cells.values()
     return decode(cell.cell.space, cell.trials()[int(key.rpartition("/")[2])].params)
