@@ -18,8 +18,10 @@ SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="Study file (YAML
 
 
 def _environment_data_dir() -> Path | None:
+    from trainables.folder_names import folder_named
+
     folder = os.environ.get("STUDY_DATA_DIR")
-    return Path(folder) if folder else None
+    return folder_named(folder, "STUDY_DATA_DIR") if folder else None
 
 
 def run(
