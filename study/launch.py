@@ -66,11 +66,11 @@ def run(
         BadInput: anything that is wrong with the study, the data or the storage, before Ray starts.
     """
     folder = StudyFolder(storage, spec.name)
-    folder.refuse_taken()
     cells = expand(spec)
     check_resources(spec.resources, address)
     check_places(spec.records, storage)
     data = check_data(spec, cells, console, source=source)
+    folder.refuse_taken()  # after the file's own mistakes, which another name would not mend
     with folder.driver_lock():
         folder.create(spec, data)
         return _drive(spec, cells, folder, address, console)
