@@ -15,6 +15,7 @@ from rich.console import Console
 from study.book import TrialBook
 from study.cells import Cell, expand
 from study.ledger import Ledger
+from study.leftovers import sweep
 from study.preflight import check_data, check_places, check_resources
 from study.progress import Progress
 from study.spec import StudySpec
@@ -161,6 +162,7 @@ def _drive(spec: StudySpec, cells: list[Cell], folder: StudyFolder, address: str
     from study.records import Recorder
     from study.tuning import fit
 
+    sweep(folder.path)
     ledger = Ledger(spec, cells, open_storage(folder.path, spec.records.ledger))
     progress = Progress(ledger, console)
     hours = spec.search.wall_hours
