@@ -23,7 +23,10 @@ def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> N
 
 
 def methods(as_json: AsJson = False) -> None:
-    """List every method with its paper, stages, hyperparameters and what is searched."""
+    """List every method.
+
+    With its paper, where it differs from plain training, its hyperparameters and which of them are searched.
+    """
     from study.report.catalogue import method_entries
 
     entries = method_entries()
@@ -59,7 +62,7 @@ def datasets(as_json: AsJson = False, data_dir: DataDir = None) -> None:
 
 
 def spaces(as_json: AsJson = False) -> None:
-    """List what Optuna may vary for every method, with range and scale."""
+    """List what is searched of every method, with range and scale."""
     from study.report.catalogue import space_entries, unsearched_methods
 
     entries: list[dict[str, Any]] = space_entries()

@@ -62,6 +62,26 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
     assert not _imported("--help") & (HEAVY | {"numpy", "pydantic"})
 
 
+def test_no_command_is_described_in_half_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert _main("--help", monkeypatch=monkeypatch) == 0
+    lines = capsys.readouterr().out.partition("Commands:\n")[2].splitlines()
+    assert len(lines) >= len(COMMANDS)
+    assert [line for line in lines if not line.endswith(".") or line.endswith("..")] == []
+
+
+def test_a_resume_says_that_it_takes_the_stored_folders(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command, named in (("run", True), ("train", True), ("resume", False)):
+        assert _main(command, "--help", monkeypatch=monkeypatch) == 0
+        said = capsys.readouterr().out
+        assert ("[default: $STUDY_DATA_DIR]" in " ".join(said.split())) is named
+        assert ("as when the study began" in " ".join(said.split())) is not named
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
