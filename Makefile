@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export RAY_USAGE_STATS_ENABLED ?= 0
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
-.PHONY: help venv quickstart test test-slow lint bench lock clean
+.PHONY: help venv quickstart test test-slow lint bench readme lock clean
 
 help:
 	@echo 'make quickstart  install, run studies/quickstart.yaml, print its leaderboard'
@@ -31,6 +31,7 @@ help:
 	@echo 'make test-slow   the long tests: processes killed at many moments, a real cluster'
 	@echo 'make lint        ruff and mypy'
 	@echo 'make bench       the benchmarks (BENCH_ARGS are passed on)'
+	@echo 'make readme      renew the table of methods in the README'
 	@echo 'make lock        resolve requirements.lock again (LOCK_ARGS=--upgrade for newer versions)'
 	@echo 'make clean       remove caches; runs/ and $(VENV) stay'
 
@@ -73,6 +74,9 @@ test-slow: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.training_loop $(BENCH_ARGS)
 	$(BIN)/python -m benchmarks.sweep_overhead $(BENCH_ARGS)
+
+readme: $(STAMP)
+	$(BIN)/python -m study.report.readme README.md
 
 # No index address and no path of this machine may end up in the file.
 lock: $(STAMP)

@@ -24,12 +24,15 @@ class Range(Frozen):
         scale: ``linear``; ``log`` (of the magnitude, when both ends are negative); ``log-complement`` is
             logarithmic in 1 - x, for values that press against 1 such as beta.
         integer: whole numbers only.
+        grid: the values that the searcher ``grid`` takes, in the field's own units; in a method's own space the
+            grid of its paper. Empty takes evenly spaced points of the scale.
     """
 
     low: float = Field(allow_inf_nan=False)
     high: float = Field(allow_inf_nan=False)
     scale: Literal["linear", "log", "log-complement"] = "linear"
     integer: bool = False
+    grid: tuple[float, ...] = ()
 
     @model_validator(mode="after")
     def _usable(self) -> Range:
@@ -41,6 +44,16 @@ class Range(Frozen):
             raise ValueError(f"a log-complement range must end below 1, got high {self.high:g}")
         if self.integer and (self.low % 1 or self.high % 1 or self.scale == "log-complement"):
             raise ValueError(f"an integer range needs whole ends, got {self.low:g} to {self.high:g}")
+        return self
+
+    @model_validator(mode="after")
+    def _grid_lies_inside(self) -> Range:
+        if len(set(self.grid)) < len(self.grid):
+            raise ValueError(f"`grid` must not name a value twice, got {list(self.grid)}")
+        for value in self.grid:
+            if not self.low <= value <= self.high or (self.integer and value % 1):
+                whole = "whole numbers " if self.integer else ""
+                raise ValueError(f"`grid` must hold {whole}from {self.low:g} to {self.high:g}, got {value:g}")
         return self
 
     @property
@@ -57,7 +70,7 @@ class Range(Frozen):
         """Return the name under which the ledger holds the translated value of a field."""
         return f"-{name}" if self._mirrored else f"1-{name}" if self.scale == "log-complement" else name
 
-    def encode(self, value: float) -> float:
+    def encode(self, value: Any) -> Any:
         """Translate a field's value to what Optuna samples; values outside are moved to the nearest end."""
         value = min(max(value, self.low), self.high)
         sampled = -value if self._mirrored else 1 - value if self.scale == "log-complement" else value
@@ -67,6 +80,19 @@ class Range(Frozen):
         """Translate what Optuna sampled to the field's value."""
         value = -sampled if self._mirrored else 1 - sampled if self.scale == "log-complement" else sampled
         return int(value) if self.integer else value
+
+    def grid_values(self, points: int) -> tuple[float, ...]:
+        """Return the values of a grid: the stated ones, or up to ``points`` evenly spaced ones of the scale."""
+        if self.grid:
+            return self.grid
+        low, high = sorted((self.encode(self.low), self.encode(self.high)))
+        logarithmic = self.scale != "linear"
+        start, end = (math.log(low), math.log(high)) if logarithmic else (low, high)
+        steps = [start + (end - start) * step / (points - 1) for step in range(points)]
+        sampled = [math.exp(step) if logarithmic else step for step in steps]
+        sampled[0], sampled[-1] = low, high  # exactly, whatever exp and log round
+        values = [self.decode(round(s) if self.integer else s) for s in sampled]
+        return tuple(dict.fromkeys(values))
 
     def distribution(self) -> BaseDistribution:
         """Return what Optuna samples from."""
@@ -99,6 +125,10 @@ class Choices(Frozen):
     def decode(self, sampled: Any) -> Any:
         """Return the value itself."""
         return sampled
+
+    def grid_values(self, points: int) -> tuple[Scalar, ...]:
+        """Return the values of a grid: all of them."""
+        return self.choices
 
     def distribution(self) -> BaseDistribution:
         """Return what Optuna samples from."""

@@ -2,5 +2,6 @@
 
 from search_spaces.dimension import Range, Space
 
-CCE: Space = {"gamma": Range(low=-50, high=-0.1, scale="log")}
+_CCE_GRID = (-1, -2, -3, -4, -5, -10, -20, -30, -40, -50)
+CCE: Space = {"gamma": Range(low=-50, high=-0.1, scale="log", grid=_CCE_GRID)}
 FOCAL: Space = {"gamma": Range(low=0, high=5)}

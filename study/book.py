@@ -83,7 +83,8 @@ class TrialBook:
         if self.out_of_time or self._spent or self.fault:
             return None
         new = self._ledger.next()
-        self._spent = new is None
+        # while a trial runs, its end may make room for another: in its cell, or in the study's epochs
+        self._spent = new is None and not self._live
         return new
 
     def _already_done(self, assignment: Assignment) -> bool:

@@ -48,11 +48,15 @@ class Cell:
 
     def paper_values(self) -> dict[str, Any]:
         """Return the value of every searched name in the base configuration."""
+        return self.values_of(self.base)
+
+    def values_of(self, config: TrialConfig) -> dict[str, Any]:
+        """Return the value of every searched name in a configuration of the same method."""
         from trainables.methods import hyperparameters
 
-        values = hyperparameters(self.base.method)
+        values = hyperparameters(config.method)
         return {
-            name: getattr(self.base.training, name.removeprefix(_TRAINING))
+            name: getattr(config.training, name.removeprefix(_TRAINING))
             if name.startswith(_TRAINING)
             else getattr(values, name)
             for name in self.space
@@ -93,7 +97,8 @@ def _dataset_label(spec: DataSpec) -> str:
     return spec.label or f"{spec.dataset}{noise}"
 
 
-def _space(method: MethodSpec, study: StudySpec) -> Space:
+def searched_space(method: MethodSpec, study: StudySpec) -> Space:
+    """Return what the cells of a method search: its own space or the file's, less values set by hand, and training."""
     own = method.search if method.search is not None else SPACES[method.name]
     training = {f"{_TRAINING}{name}": dimension for name, dimension in study.search.training.items()}
     return {**{name: d for name, d in own.items() if name not in method.values}, **training}
@@ -118,7 +123,7 @@ def expand(study: StudySpec) -> list[Cell]:
 def _cell(study: StudySpec, data: DataSpec, config: DataConfig, method: MethodSpec) -> Cell:
     dataset, profile, label = _dataset_label(data), profile_name(config), method.label or method.name
     base = TrialConfig(data=config, model=study.model, method=method.config(), training=study.training, seed=study.seed)
-    return Cell(f"{dataset}/{profile}/{label}", dataset, profile, label, base, _space(method, study))
+    return Cell(f"{dataset}/{profile}/{label}", dataset, profile, label, base, searched_space(method, study))
 
 
 def _unique(names: Iterable[str]) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from search_spaces import SPACES, Dimension
+from study.cells import searched_space
+from study.grid import check_grid
 from study.spec import MethodSpec, StudySpec
 from study.yaml_file import with_overrides
 from trainables.config import MethodConfig, TrainingConfig
@@ -38,6 +40,7 @@ def checked_spec(given: dict[str, Any], overrides: tuple[str, ...], *, source: s
     _check_model(spec, source)
     for name, dimension in spec.search.training.items():
         _check_training(spec, name, dimension, source)
+    _check_search(spec, source)
     return spec
 
 
@@ -105,6 +108,20 @@ def _check_training(spec: StudySpec, name: str, dimension: Dimension, source: st
             TrainingConfig.model_validate({**spec.training.model_dump(), name: value})
         except ValidationError as error:
             raise BadInput(f"{source}: search.training.{name}: {describe(error)}") from None
+
+
+def _check_search(spec: StudySpec, source: str) -> None:
+    epochs, total = spec.training.epochs, spec.search.epochs_total
+    if total is not None and total < epochs:
+        raise BadInput(
+            f"{source}: search.epochs_total: must be at least the {epochs} epochs of one trial (`training.epochs`), "
+            f"got {total}"
+        )
+    if spec.search.searcher == "grid":
+        try:
+            check_grid([(m.label or m.name, searched_space(m, spec)) for m in spec.methods], spec.search.grid_points)
+        except BadInput as error:
+            raise BadInput(f"{source}: search.searcher: {error}") from None
 
 
 def _check_model(spec: StudySpec, source: str) -> None:

@@ -21,11 +21,22 @@ from study.progress import Progress
 from study.spec import StudySpec
 from study.storage import open_storage
 from study.study_folder import StudyFolder
+from study.warm_start import find_warm_starts, keep_warm_starts, read_warm_starts
 from trainables.errors import BadInput
 
 _log = logging.getLogger(__name__)
 
-RAISABLE = ("search.trials", "search.wall_hours", "search.concurrency", "resources", "records.tracking_uri")
+RAISABLE = (
+    "search.trials",
+    "search.epochs_total",
+    "search.stop_cell_after",
+    "search.wall_hours",
+    "search.concurrency",
+    "search.cell_concurrency",
+    "search.order",
+    "resources",
+    "records.tracking_uri",
+)
 """What a resume may change: limits and places, never what a trial's numbers depend on."""
 
 
@@ -70,9 +81,12 @@ def run(
     cells = expand(spec)
     check_resources(spec.resources, address)
     check_places(spec.records, storage)
+    warm_starts = find_warm_starts(spec, cells, storage, source=source)
     data = check_data(spec, cells, console, source=source)
     folder.refuse_taken()  # after the file's own mistakes, which another name would not mend
     with folder.driver_lock():
+        folder.refuse_taken()
+        keep_warm_starts(folder, warm_starts)
         folder.create(spec, data)
         return _drive(spec, cells, folder, address, console)
 
@@ -111,8 +125,7 @@ def resume(
             return Outcome(
                 folder,
                 ExitCode.DONE,
-                f"study '{name}' is finished: every cell has its {spec.search.trials} trials. "
-                f"Raise the budget with --set search.trials=N.",
+                f"study '{name}' is finished: {ledger.why_finished()}",
                 idle=True,
             )
         check_resources(spec.resources, address)
@@ -163,7 +176,8 @@ def _drive(spec: StudySpec, cells: list[Cell], folder: StudyFolder, address: str
     from study.tuning import fit
 
     sweep(folder.path)
-    ledger = Ledger(spec, cells, open_storage(folder.path, spec.records.ledger))
+    warm_starts = read_warm_starts(folder, spec)
+    ledger = Ledger(spec, cells, open_storage(folder.path, spec.records.ledger), warm_starts)
     progress = Progress(ledger, console)
     hours = spec.search.wall_hours
     deadline = None if hours is None else time.monotonic() + hours * 3600

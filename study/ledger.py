@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,17 +15,19 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search_spaces import Space
 from study.cells import Cell
+from study.limits import ENDED, Tally, remaining, tally, why_finished
 from study.proposals import build_searcher
 from study.pruners import build_pruner
 from study.spec import StudySpec
+from study.suggestions import Suggestion, is_new, moved_names
+from study.transfer import neighbours, next_transfer
+from study.turns import next_cell
 from trainables.metrics import METRICS
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 SHARED_EPOCHS = ("adopted", "needed", "trained")
 """Of shared trainings: epochs that a trial took over, all that it needed, those that it trained itself."""
-
-ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,7 @@ def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
 
 def _first_origin(cell: Cell) -> str:
     """Name the setting of the first trial: its preset, and what the study's ranges do not hold of it."""
-    paper = cell.paper_values()
-    moved = [name for name, d in cell.space.items() if d.decode(d.encode(paper[name])) != paper[name]]
+    moved = moved_names(cell.space, cell.paper_values())
     preset = cell.base.method.preset
     return f"{preset}, {' and '.join(moved)} moved into the range" if moved else preset
 
@@ -76,11 +77,12 @@ class CellLedger:
         """Open the cell's Optuna study, or create it with the paper's setting as its first trial."""
         self.cell = cell
         self._spec, self._storage = study, storage
+        self._tally: Tally | None = None
         self._study = optuna.create_study(
             study_name=f"{study.name}/{cell.name}",
             storage=storage,
             direction=METRICS[study.search.metric][1],
-            pruner=build_pruner(study.search.pruner, cell.first_decision),
+            pruner=build_pruner(study.search.pruner, cell.first_decision, study.training.epochs),
             load_if_exists=True,
         )
         if not self.trials():
@@ -92,10 +94,16 @@ class CellLedger:
         """Return the trials in these states, or all; not copies, not to be changed."""
         return self._study.get_trials(deepcopy=False, states=states or None)
 
+    def tally(self) -> Tally:
+        """Return what became of the trials; counted again only after something happened to one."""
+        if self._tally is None:
+            self._tally = tally(self._spec, self.cell, self.trials())
+        return self._tally
+
     @property
     def started(self) -> int:
         """How many trials were handed out so far, whatever became of them."""
-        return len(self.trials(*ENDED, TrialState.RUNNING))
+        return self.tally().started
 
     def state_counts(self) -> dict[str, int]:
         """Return how many trials are in each state, by its name."""
@@ -104,15 +112,15 @@ class CellLedger:
 
     def best(self) -> FrozenTrial | None:
         """Return the complete trial with the best value, or None."""
-        complete = self.trials(TrialState.COMPLETE)
-        if not complete:
-            return None
-        grows = METRICS[self._spec.search.metric][1] == "maximize"
-        return (max if grows else min)(complete, key=lambda trial: trial.value or 0.0)
+        return self.tally().best
 
-    def ask(self) -> Assignment:
-        """Start the next trial: the paper's setting, then what the searcher proposes."""
+    def ask(self, suggestion: Suggestion | None = None) -> Assignment:
+        """Start the next trial: what waits in the queue, else a suggestion, else what the searcher proposes."""
+        if suggestion is not None and not self.trials(TrialState.WAITING):
+            given, origin = suggestion.encoded(self.cell.space), suggestion.origin(self.cell.space)
+            self._study.enqueue_trial(given, user_attrs={"origin": origin})
         self._study.sampler = self._searcher(self.started)
+        self._tally = None
         return self._assign(self._study.ask())
 
     def running(self) -> list[Assignment]:
@@ -120,7 +128,10 @@ class CellLedger:
         return [self._assign(self._whole(trial)) for trial in self.trials(TrialState.RUNNING)]
 
     def _searcher(self, number: int) -> BaseSampler:
-        return build_searcher(self._spec.search.searcher, self._spec.seed, self.cell.name, number)
+        search = self._spec.search
+        return build_searcher(
+            search.searcher, self._spec.seed, self.cell.name, number, self.cell.space, search.grid_points
+        )
 
     def _assign(self, trial: Trial) -> Assignment:
         return Assignment(self.cell, trial.number, decode(self.cell.space, self._suggested(trial)))
@@ -160,6 +171,7 @@ class CellLedger:
         last = max(trial.intermediate_values, default=0)
         if epoch not in trial.intermediate_values and not math.isnan(value):
             self._storage.set_trial_intermediate_value(trial._trial_id, epoch, value)
+            self._tally = None
         # a resumed trial repeats epochs that were judged before: rungs stay what they were
         if epoch < max(last, self.cell.first_decision + self._spec.search.pruner.warmup_epochs):
             return False
@@ -170,34 +182,47 @@ class CellLedger:
         trial = self._trial(number)
         if epochs["needed"] and "shared_epochs" not in trial.user_attrs:
             self._storage.set_trial_user_attr(trial._trial_id, "shared_epochs", epochs)
+            self._tally = None
 
     def complete(self, number: int, value: float) -> None:
         """End a trial that spent its budget; one whose metric is not a number fails."""
         if math.isnan(value):
             self.fail(number, f"{self._spec.search.metric} is not a number at the end")
         elif self._trial(number).state == TrialState.RUNNING:
-            self._study.tell(number, value)
+            self._tell(number, TrialState.COMPLETE, value)
 
     def prune(self, number: int) -> None:
         """End a trial that was stopped; its intermediate values stay."""
         if self._trial(number).state == TrialState.RUNNING:
-            self._study.tell(number, state=TrialState.PRUNED)
+            self._tell(number, TrialState.PRUNED)
 
     def fail(self, number: int, reason: str) -> None:
         """End a trial that cannot be finished, and keep why."""
         trial = self._trial(number)
         if trial.state == TrialState.RUNNING:
             self._storage.set_trial_user_attr(trial._trial_id, "reason", reason)
-            self._study.tell(number, state=TrialState.FAIL)
+            self._tell(number, TrialState.FAIL)
+
+    def _tell(self, number: int, state: TrialState, value: float | None = None) -> None:
+        self._study.tell(number, value, state=state)
+        self._tally = None
 
 
 class Ledger:
-    """All cells of a study, sharing one budget rule: every cell gets the same number of trials."""
+    """All cells of a study: whose turn it is, what a cell is to try next, and what is left of the limits."""
 
-    def __init__(self, study: StudySpec, cells: Sequence[Cell], storage: BaseStorage) -> None:
-        """Open every cell's Optuna study."""
+    def __init__(
+        self,
+        study: StudySpec,
+        cells: Sequence[Cell],
+        storage: BaseStorage,
+        warm_starts: Mapping[str, Sequence[Suggestion]] | None = None,
+    ) -> None:
+        """Open every cell's Optuna study; ``warm_starts`` are tried first in the cells they are named for."""
         self.study = study
         self.cells = {cell.name: CellLedger(study, cell, storage) for cell in cells}
+        self._warm_starts = warm_starts or {}
+        self._neighbours = {cell.name: neighbours(cell, cells) for cell in cells}
 
     def of(self, assignment: Assignment) -> CellLedger:
         """Return the cell that a trial belongs to."""
@@ -208,15 +233,34 @@ class Ledger:
         return [assignment for cell in self.cells.values() for assignment in cell.running()]
 
     def next(self) -> Assignment | None:
-        """Start a trial in the cell that has had fewest, or return None when all budgets are spent."""
-        budget = self.study.search.trials
-        cell = min(self.cells.values(), key=lambda cell: cell.started)
-        return cell.ask() if cell.started < budget else None
+        """Start a trial in the cell whose turn it is; None where none may start now, for one reason or another."""
+        cell = next_cell(self.study, [(ledger.cell, ledger.tally()) for ledger in self.cells.values()])
+        return None if cell is None else self.cells[cell.name].ask(self._suggestion(cell))
+
+    def _suggestion(self, cell: Cell) -> Suggestion | None:
+        """Return what a cell is to try that was good elsewhere: after its preset's setting, earlier studies first."""
+        trials = self.cells[cell.name].trials()
+        if trials[0].state == TrialState.WAITING:
+            return None
+        for warm in self._warm_starts.get(cell.name, ()):
+            if is_new(warm.encoded(cell.space), trials):
+                return warm
+        if not self.study.search.transfer:
+            return None
+        near = ((other, self.cells[other.name].tally()) for other in self._neighbours[cell.name])
+        return next_transfer(cell, trials, near)
+
+    def tallies(self) -> list[Tally]:
+        """Return what became of every cell's trials."""
+        return [cell.tally() for cell in self.cells.values()]
 
     def remaining(self) -> int:
         """How many trials are yet to be started or ended."""
-        budget = self.study.search.trials
-        return sum(max(0, budget - len(cell.trials(*ENDED))) for cell in self.cells.values())
+        return remaining(self.study, self.tallies())
+
+    def why_finished(self) -> str:
+        """Say which limits the study has reached."""
+        return why_finished(self.study, self.tallies())
 
     def remaining_epochs(self) -> int:
         """How many epochs the budget still holds, if nothing more is pruned."""

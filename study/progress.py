@@ -97,8 +97,8 @@ class Progress:
         return Group(table, Text(f"{done}/{total} trials{self._at_work()}, {self._time_left()} left"))
 
     def _counts(self) -> tuple[int, int]:
-        total = self._ledger.study.search.trials * len(self._ledger.cells)
-        return total - self._ledger.remaining(), total
+        done = sum(tally.ended for tally in self._ledger.tallies())
+        return done, done + self._ledger.remaining()
 
     def _at_work(self) -> str:
         """Say what goes on inside of trials: the first of them may take hours to end."""

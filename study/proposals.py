@@ -10,6 +10,10 @@ from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 
+from search_spaces import Space
+from study.cma_es import CmaEsSearcher
+from study.grid import Grid, GridSearcher
+
 
 class _NumberedQMC(QMCSampler):
     """Takes the point of its sequence that belongs to a trial's number.
@@ -33,19 +37,35 @@ def _seed(*parts: object) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big")
 
 
-def build_searcher(name: str, study_seed: int, cell: str, number: int) -> BaseSampler:
+def cell_grid(study_seed: int, cell: str, space: Space, points: int) -> Grid:
+    """Return the grid of a cell; its order is drawn once for the cell.
+
+    Args:
+        study_seed: the study's seed.
+        cell: the cell's name.
+        space: what the cell searches.
+        points: of a range that states no grid.
+    """
+    return Grid(space, points, _seed(study_seed, cell))
+
+
+def build_searcher(
+    name: str, study_seed: int, cell: str, number: int, space: Space | None = None, grid_points: int = 5
+) -> BaseSampler:
     """Build the sampler that proposes trial ``number`` of a cell.
 
     Each trial gets a sampler of its own seed: one that was seeded once and then restarted by a resume
-    would propose its first values again. QMC alone keeps one seed per cell, which fixes its sequence.
+    would propose its first values again. QMC and grid keep one seed per cell, which fixes their order.
 
     Args:
-        name: ``tpe``, ``random``, ``qmc`` or ``gp``.
+        name: ``tpe``, ``gp``, ``cmaes``, ``random``, ``qmc`` or ``grid``.
         study_seed: the study's seed.
         cell: the cell's name, so that cells differ.
         number: the trial's number in the cell.
+        space: what the cell searches; asked for by ``cmaes`` and ``grid``.
+        grid_points: of a range that states no grid (grid).
     """
-    seed = _seed(study_seed, cell, number)
+    seed, space = _seed(study_seed, cell, number), space or {}
     match name:
         case "random":
             return RandomSampler(seed=seed)
@@ -53,5 +73,9 @@ def build_searcher(name: str, study_seed: int, cell: str, number: int) -> BaseSa
             return GPSampler(seed=seed, n_startup_trials=5)
         case "qmc":
             return _NumberedQMC(_seed(study_seed, cell), number)
+        case "cmaes":
+            return CmaEsSearcher({d.searched_name(n): d.distribution() for n, d in space.items()}, number, seed)
+        case "grid":
+            return GridSearcher(space, cell_grid(study_seed, cell, space, grid_points), number, seed)
         case _:
             return TPESampler(seed=seed, n_startup_trials=5)

@@ -119,18 +119,34 @@ class PrunerSpec(Frozen):
     """What stops trials early; resources are epochs, counted from the last switch of stages.
 
     Attributes:
-        name: ``none``, ``median``, ``percentile`` or ``successive-halving``.
-        warmup_epochs: no decision before so many epochs.
+        name: ``none``, ``median``, ``percentile``, ``successive-halving``, ``hyperband`` or ``threshold``.
+        warmup_epochs: no decision before so many epochs; the first rung (successive halving, hyperband).
         startup_trials: no decision before so many trials of the cell are complete (median, percentile).
         percentile: keep the best so many percent (percentile).
-        reduction_factor: one in so many is promoted (successive halving).
+        reduction_factor: one in so many is promoted (successive halving, hyperband).
+        lower: stops what falls below it (threshold).
+        upper: stops what rises above it (threshold).
+        patience: with any of them, stops only what did not improve for so many epochs; None does not ask for it.
+        min_delta: a fall by no more than this still counts as an improvement (patience).
     """
 
-    name: Literal["none", "median", "percentile", "successive-halving"] = "median"
+    name: Literal["none", "median", "percentile", "successive-halving", "hyperband", "threshold"] = "median"
     warmup_epochs: int = Field(1, ge=1)
     startup_trials: int = Field(4, ge=0)
     percentile: float = Field(50.0, gt=0, lt=100)
     reduction_factor: int = Field(3, ge=2)
+    lower: float | None = Field(None, allow_inf_nan=False)
+    upper: float | None = Field(None, allow_inf_nan=False)
+    patience: int | None = Field(None, ge=1)
+    min_delta: float = Field(0.0, ge=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _threshold_has_bounds(self) -> PrunerSpec:
+        if self.name == "threshold" and self.lower is None and self.upper is None:
+            raise ValueError("`lower`, `upper` or both must be given with name threshold")
+        if self.lower is not None and self.upper is not None and self.lower >= self.upper:
+            raise ValueError(f"`lower` must be < `upper`, got lower {self.lower:g} and upper {self.upper:g}")
+        return self
 
 
 class SearchSpec(Frozen):
@@ -139,19 +155,33 @@ class SearchSpec(Frozen):
     Attributes:
         trials: trials per cell, whatever their end.
         metric: a recorded metric of ``study datasets`` and its kin that decides, at the last epoch.
-        searcher: ``tpe``, ``random``, ``qmc`` or ``gp``.
+        searcher: ``tpe``, ``gp``, ``cmaes``, ``random``, ``qmc`` or ``grid``.
+        grid_points: of a range that states no grid of its own (grid).
+        transfer: whether a cell tries the best values of finished cells of its method.
+        warm_start: earlier studies of the storage, whose best values a cell tries after its preset's.
         training: fields of ``training`` searched in every cell, for example ``lr``.
+        epochs_total: trained epochs of the whole study, shared ones counted once; None means no limit.
+        stop_cell_after: a cell whose best did not improve over so many ended trials gets no new ones.
         wall_hours: after so many hours no new trial starts; None means no limit.
         concurrency: trials at a time; None fills the machine or the cluster.
+        cell_concurrency: trials of one cell at a time; None sets no limit.
+        order: whose turn it is: ``fair``, or the smallest or the largest ratio first.
     """
 
     trials: int = Field(20, ge=1)
     metric: str = "balanced_accuracy"
-    searcher: Literal["tpe", "random", "qmc", "gp"] = "tpe"
+    searcher: Literal["tpe", "gp", "cmaes", "random", "qmc", "grid"] = "tpe"
+    grid_points: int = Field(5, ge=2)
+    transfer: bool = True
+    warm_start: tuple[str, ...] = ()
     pruner: Annotated[PrunerSpec, BeforeValidator(_named)] = PrunerSpec()
     training: dict[str, Dimension] = Field(default_factory=dict)
+    epochs_total: int | None = Field(None, ge=1)
+    stop_cell_after: int | None = Field(None, ge=1)
     wall_hours: float | None = Field(None, gt=0)
     concurrency: int | None = Field(None, ge=1)
+    cell_concurrency: int | None = Field(None, ge=1)
+    order: Literal["fair", "ratio-ascending", "ratio-descending"] = "fair"
 
     @field_validator("metric")
     @classmethod

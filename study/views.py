@@ -152,8 +152,13 @@ class StudyView:
         """``running`` while a process drives it, ``finished`` with every budget spent, else ``interrupted``."""
         if self.folder.is_driven():
             return "running"
-        ended = [len(cell.in_state("COMPLETE", "PRUNED", "FAIL")) for cell in self.cells]
-        return "finished" if min(ended) >= self.spec.search.trials else "interrupted"
+        return "finished" if self.is_spent() else "interrupted"
+
+    def is_spent(self) -> bool:
+        """Tell whether the study has reached its limits and every trial has ended."""
+        from study.limits import remaining, tally
+
+        return remaining(self.spec, [tally(self.spec, cell.cell, cell.frozen) for cell in self.cells]) == 0
 
 
 def trial_view(cell: Cell, trial: FrozenTrial, study_path: Path) -> TrialView:

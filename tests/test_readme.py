@@ -13,6 +13,7 @@ import yaml
 from search_spaces import SPACES, Range
 from study.checks import checked_spec
 from study.report.catalogue import methods_markdown
+from study.report.readme import renewed
 from trainables.config import TrialConfig
 from trainables.data import load
 from trainables.methods import METHODS
@@ -29,9 +30,16 @@ def _block(language: str) -> str:
 
 
 def test_the_table_of_methods_is_the_one_in_the_code() -> None:
-    shown = re.search(r"<!-- methods -->\n(.*?)\n<!-- /methods -->", README, flags=re.S)
-    assert shown is not None
-    assert shown[1] == methods_markdown()
+    assert methods_markdown() in README, "run `make readme`"
+    assert renewed(README) == README
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_has_a_page_that_the_index_links(name: str) -> None:
+    index = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+    row = re.search(rf"^\| \[.*?\]\((.*?)\) \|.*`{name}`", index, flags=re.M)
+    assert row is not None
+    assert f"`{name}`" in (ROOT / "docs" / row[1]).read_text(encoding="utf-8")
 
 
 def test_the_example_study_is_valid() -> None:
@@ -42,6 +50,11 @@ def test_the_example_study_is_valid() -> None:
 def test_the_ready_studies_are_valid_and_named_like_their_files(path: Path) -> None:
     spec = checked_spec(yaml.safe_load(path.read_text(encoding="utf-8")), (), source=str(path))
     assert spec.name == path.stem
+
+
+def test_the_study_of_all_methods_names_them_all() -> None:
+    study = yaml.safe_load((ROOT / "studies" / "digits-all-methods.yaml").read_text(encoding="utf-8"))
+    assert study["methods"] == list(METHODS)
 
 
 def test_the_worked_method_trains(monkeypatch: pytest.MonkeyPatch) -> None:

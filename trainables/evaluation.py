@@ -22,7 +22,7 @@ class Evaluation(NamedTuple):
     Attributes:
         loss: mean over images, in nats; without the post-hoc change.
         confusion: int64 (K, K) on the CPU, true classes as rows.
-        top: k -> share of images whose class is among the k largest logits; without the post-hoc change.
+        top: k -> share of images whose class is among the k largest logits.
         posthoc_value: the value of the post-hoc change, or None.
     """
 
@@ -60,8 +60,8 @@ def evaluate(
         parts.append(outputs)
     outputs = Outputs(torch.cat([p.features for p in parts]), torch.cat([p.logits for p in parts]))
     count = max(1, len(images))
-    top = {k: float(top_k(outputs.logits, images.labels, k)) / count for k in TOP_K}
     picked = pick(posthoc or AsTrained(), network.head, outputs, images.labels, class_means, only)
+    top = {k: float(top_k(picked.logits, images.labels, k)) / count for k in TOP_K}
     value = picked.value if posthoc is not None else None
     return Evaluation(float(total) / count, picked.confusion, top, value)
 

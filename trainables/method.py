@@ -29,7 +29,8 @@ class Method:
         presets: name -> the values in which it differs from ``recommended``; one is called ``paper``.
         deferral: the hyperparameter that says at which fraction of the epochs the last stage begins.
         opening: the method of one stage whose training the stages before the last repeat, from the values; what
-            it does not name acts in the last stage alone. None shares nothing.
+            it does not name acts in the last stage alone. With one stage: the method whose training it repeats whole,
+            changing the trained head alone. None shares nothing.
         reference: the method whose trained network it needs beside its own.
         given_in_part: what of the published method is left out; empty where nothing is.
     """

@@ -8,18 +8,26 @@ from trainables.composition import Hyperparameters, Plan, Problem
 from trainables.config import MethodConfig, TrialConfig
 from trainables.errors import BadInput, unknown_name
 from trainables.families import (
+    adjusted,
     affinity,
     angular,
     cost_scaled,
+    decoupled,
+    influence,
     interpolation,
     margin,
     metric,
     mixing,
     objectives,
     offset,
+    open_longtail,
     plain,
+    rescaled,
     reshaped,
+    reweighted,
     sharpness,
+    translation,
+    weight_balancing,
 )
 from trainables.lr_schedule import stage_start
 from trainables.method import Method
@@ -27,31 +35,51 @@ from trainables.method import Method
 METHODS: dict[str, Method] = {
     "erm": plain.ERM,
     "rs": plain.RS,
+    "rw": reweighted.RW,
+    "cb-rw": reweighted.CB_RW,
+    "drw": reweighted.DRW,
+    "drs": reweighted.DRS,
+    "smote": interpolation.SMOTE,
     "focal": reshaped.FOCAL,
     "cce": reshaped.CCE,
+    "lmsce": adjusted.LMSCE,
+    "cot": objectives.COT,
+    "cosen": cost_scaled.COSEN,
+    "equalization-v2": influence.EQUALIZATION_V2,
+    "ib": influence.IB,
+    "ib-focal": influence.IB_FOCAL,
     "balanced-softmax": reshaped.BALANCED_SOFTMAX,
+    "logit-adjustment": adjusted.LOGIT_ADJUSTMENT,
+    "vs": adjusted.VS,
+    "las": adjusted.LAS,
     "ldam": margin.LDAM,
     "ldam-drw": margin.LDAM_DRW,
-    "affinity": affinity.AFFINITY,
-    "mixup": mixing.MIXUP,
-    "mixup-drw": mixing.MIXUP_DRW,
-    "remix": mixing.REMIX,
-    "smote": interpolation.SMOTE,
-    "cot": objectives.COT,
-    "sam": sharpness.SAM,
-    "sam-drw": sharpness.SAM_DRW,
-    "offset": offset.OFFSET,
-    "empirical-offset": offset.EMPIRICAL_OFFSET,
-    "center": metric.CENTER,
-    "range": metric.RANGE,
-    "lifted": metric.LIFTED,
     "ldam-drs": margin.LDAM_DRS,
     "elm": margin.ELM,
     "elm-drw": margin.ELM_DRW,
     "mm-ldam": angular.MM_LDAM,
     "gcl": angular.GCL,
     "fslwf": angular.FSLWF,
-    "cosen": cost_scaled.COSEN,
+    "offset": offset.OFFSET,
+    "empirical-offset": offset.EMPIRICAL_OFFSET,
+    "center": metric.CENTER,
+    "range": metric.RANGE,
+    "lifted": metric.LIFTED,
+    "affinity": affinity.AFFINITY,
+    "m2m": translation.M2M,
+    "m2m-ldam": translation.M2M_LDAM,
+    "mixup": mixing.MIXUP,
+    "mixup-drw": mixing.MIXUP_DRW,
+    "remix": mixing.REMIX,
+    "crt": decoupled.CRT,
+    "lws": decoupled.LWS,
+    "tau-norm": rescaled.TAU_NORM,
+    "wvn-rs": rescaled.WVN_RS,
+    "posthoc-logit-adjustment": rescaled.POSTHOC_LOGIT_ADJUSTMENT,
+    "oltr": open_longtail.OLTR,
+    "weight-balancing": weight_balancing.WEIGHT_BALANCING,
+    "sam": sharpness.SAM,
+    "sam-drw": sharpness.SAM_DRW,
 }
 
 
@@ -103,11 +131,14 @@ def last_switch(config: MethodConfig) -> float:
 
 def opening_of(config: TrialConfig) -> tuple[TrialConfig, int] | None:
     """Return the training that a trial's first stages repeat and its number of epochs, or None."""
-    method = method_named(config.method.name)
+    method, epochs = method_named(config.method.name), config.training.epochs
     if method.opening is None:
         return None
+    switch = stage_start(last_switch(config.method), epochs)
+    if method.deferral is None:  # it changes the trained head alone: only its last epoch is its own
+        switch = epochs - 1
     opening = config.model_copy(update={"method": method.opening(hyperparameters(config.method))})
-    return opening, stage_start(last_switch(config.method), config.training.epochs)
+    return (opening, switch) if switch > 0 else None  # a preset may begin with the last stage
 
 
 def reference_of(config: TrialConfig) -> TrialConfig | None:

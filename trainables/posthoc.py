@@ -34,9 +34,10 @@ class PostHoc(Protocol):
 
 
 class Picked(NamedTuple):
-    """The value that was best on validation, and the confusion counts (K, K) it gives there."""
+    """The value that was best, the logits (N, K) it gives and their confusion counts (K, K), on the CPU."""
 
     value: float
+    logits: Tensor
     confusion: Tensor
 
 
@@ -60,6 +61,6 @@ def pick(
         confusion = confusion_matrix(logits.argmax(dim=1), labels, logits.shape[1]).cpu()
         score = from_confusion(confusion.numpy(), confusion.sum(dim=1).numpy())["balanced_accuracy"]
         if best is None or score > best[0]:
-            best = score, Picked(value, confusion)
+            best = score, Picked(value, logits, confusion)
     assert best is not None
     return best[1]

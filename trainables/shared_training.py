@@ -23,7 +23,8 @@ from trainables.data import StudyData
 from trainables.device import autocast_dtype, device_name
 from trainables.environment import code_fingerprint
 from trainables.network import Network
-from trainables.train import State, Trainer
+from trainables.train import Trainer
+from trainables.training_state import State
 from trainables.trial_folder import Record, TrialFolder
 
 _POLL = 0.2

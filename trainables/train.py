@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable
@@ -31,9 +30,8 @@ from trainables.network import Network
 from trainables.objective import batch_objective
 from trainables.randomness import derive_seed, epoch_generator
 from trainables.sampling import batches_of, epoch_indices
+from trainables.training_state import State, captured, restore, take_over
 from trainables.updates import Step
-
-State = dict[str, Any]
 
 
 def train_reference(config: TrialConfig, data: StudyData, device: torch.device) -> Network:
@@ -228,8 +226,14 @@ class Trainer:
             self.plan.head.calibrate(self.network.features(images), labels)
 
     def evaluate(self, split: Split) -> Evaluation:
-        """Evaluate a split with the last stage's loss; a post-hoc value is the one picked on validation before."""
-        return self._evaluate(self._pipeline(split), self.plan.stages[-1], only=self._posthoc_value)
+        """Evaluate a split with the last stage's loss.
+
+        A post-hoc value is the one that validation picked last, and before that the one that changes least.
+        """
+        value = self._posthoc_value
+        if value is None and self.plan.posthoc is not None:
+            value = self.plan.posthoc.values[0]
+        return self._evaluate(self._pipeline(split), self.plan.stages[-1], only=value)
 
     def features(self, split: Split) -> Tensor:
         """Return the features of a split's images, float32 (N, d) on the CPU."""
@@ -245,13 +249,8 @@ class Trainer:
         return {
             "fingerprint": self.config.fingerprint(),
             "epoch": self.epoch,
-            "parameters": [name for name, _ in self.network.named_parameters()],
-            "backbone": self.network.backbone.state_dict(),
-            "head": self.plan.head.state_dict(),
-            "memory": self.memory.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "updates": [stage.update.state() for stage in self.plan.stages],
             "posthoc_value": self._posthoc_value,
+            **captured(self.network, self.memory, self.optimizer, self.plan.stages),
         }
 
     def load(self, state: State) -> None:
@@ -262,33 +261,15 @@ class Trainer:
         """
         if state["fingerprint"] != self.config.fingerprint():
             raise ValueError("the checkpoint was written by another configuration")
-        self.network.backbone.load_state_dict(state["backbone"])
-        self.plan.head.load_state_dict(state["head"])
-        self.memory.load_state_dict(state["memory"])
-        # torch would keep the state's own momentum tensors and write into them
-        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
-        for stage, kept in zip(self.plan.stages, state["updates"], strict=True):
-            stage.update.load(copy.deepcopy(kept))
+        restore(state, self.network, self.memory, self.optimizer, self.plan.stages)
         self._posthoc_value = state["posthoc_value"]
         self.epoch = int(state["epoch"])
 
     def adopt(self, state: State) -> None:
         """Begin where the training ended that the first stages repeat: `Method.opening`, of the same configuration.
 
-        Parameters are matched by name: a head may hold more than that of its opening, untouched until then.
-
         Raises:
             ValueError: the state holds a parameter that this network does not have.
         """
-        self.network.backbone.load_state_dict(state["backbone"])
-        unknown = self.plan.head.load_state_dict(state["head"], strict=False).unexpected_keys
-        unknown += self.memory.load_state_dict(state["memory"], strict=False).unexpected_keys
-        if unknown:
-            raise ValueError(f"the state of the opening holds {', '.join(unknown)}, which this network does not have")
-        own = {name: index for index, (name, _) in enumerate(self.network.named_parameters())}
-        kept, names = copy.deepcopy(state["optimizer"]["state"]), state["parameters"]
-        groups = self.optimizer.state_dict()["param_groups"]
-        renumbered = {own[names[index]]: momentum for index, momentum in kept.items()}
-        self.optimizer.load_state_dict({"state": renumbered, "param_groups": groups})
-        self.plan.stages[0].update.load(copy.deepcopy(state["updates"][0]))
+        take_over(state, self.network, self.memory, self.optimizer, self.plan.stages)
         self.epoch = int(state["epoch"])

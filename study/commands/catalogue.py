@@ -23,30 +23,31 @@ def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> N
 
 
 def methods(as_json: AsJson = False) -> None:
-    """List every method.
-
-    With its paper, where it differs from plain training, its hyperparameters and which of them are searched.
-    """
+    """List every method: paper, equation, axes, presets, values."""
     from study.report.catalogue import method_entries
 
     entries = method_entries()
     if as_json:
         typer.echo(json.dumps(entries, indent=1))
         return
-    rows = [
-        (
-            str(entry["name"]),
-            str(entry["paper"]),
-            ", ".join(entry["axes"]) or "none",
-            ", ".join(
-                f"{name}={default}" + ("*" if name in entry["searched"] else "")
-                for name, default in entry["hyperparameters"].items()
-            )
-            or "none",
-        )
-        for entry in entries
-    ]
-    _print_table(("method", "source", "differs from ERM in", "hyperparameters (* searched)"), rows)
+    for entry in entries:
+        typer.echo("\n".join(_method_lines(entry)))
+
+
+def _method_lines(entry: dict[str, Any]) -> list[str]:
+    values = (
+        f"{name}={default}" + ("*" if name in entry["searched"] else "")
+        for name, default in entry["hyperparameters"].items()
+    )
+    lines = {
+        "": entry["equation"],
+        "differs from ERM in: ": ", ".join(entry["axes"]) or "nothing",
+        "presets: ": ", ".join(["recommended", *entry["presets"]]),
+        "values (* searched): ": ", ".join(values) or "none",
+        "given in part: ": entry["given_in_part"],
+    }
+    head = f"{entry['name']}: {entry['title']} ({entry['paper']})"
+    return [head, *(f"    {name}{text}" for name, text in lines.items() if text)]
 
 
 def datasets(as_json: AsJson = False, data_dir: DataDir = None) -> None:

@@ -37,9 +37,9 @@ class Projector:
         """Bring a trial's run up to date; tell whether anything was left to be done."""
         return project_trial(self.runs, view, self._spec.search.metric)
 
-    def cell(self, view: CellView) -> None:
-        """Bring a cell's run up to date."""
-        project_cell(self.runs, view, self._spec)
+    def cell(self, view: CellView, *, finished: bool = False) -> None:
+        """Bring a cell's run up to date; ``finished`` says that the whole study has reached its limits."""
+        project_cell(self.runs, view, self._spec, finished=finished)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def record_study(folder: StudyFolder) -> Recorded:
     """
     study = open_view(folder)
     projector = Projector(folder, study.spec)
-    written, there, failed = 0, 0, dict[str, str]()
+    finished, written, there, failed = study.is_spent(), 0, 0, dict[str, str]()
     try:
         uri = projector.runs.uri
         for trial in (trial for cell in study.cells for trial in cell.trials):
@@ -80,7 +80,7 @@ def record_study(folder: StudyFolder) -> Recorded:
                 continue
             written, there = written + wrote, there + (not wrote)
         for cell in study.cells:
-            projector.cell(cell)
+            projector.cell(cell, finished=finished)
     except Exception as error:
         if not is_away(error) and not is_refusal(error):
             raise

@@ -143,8 +143,9 @@ class Recorder:
     def _record(self, key: Key | None) -> None:
         metric, path = self._ledger.study.search.metric, self._projector.folder.path
         if key is None:
+            finished = self._ledger.remaining() == 0
             for cell in self._ledger.cells.values():
-                self._projector.cell(cell_view(cell.cell, cell.trials(), metric, path))
+                self._projector.cell(cell_view(cell.cell, cell.trials(), metric, path), finished=finished)
             return
         ledger = self._ledger.cells[key[0]]
         self._projector.trial(trial_view(ledger.cell, ledger.trials()[key[1]], path))

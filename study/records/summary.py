@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from study.limits import tally
 from study.records.fields import metrics, milliseconds, plain, shown
 from study.records.responses import response_picture
 from study.records.runs import Runs
@@ -62,8 +63,15 @@ def _result(trial: TrialView) -> dict[str, Any]:
     return {"trial": trial.number, "value": trial.value, "values": trial.values}
 
 
-def project_cell(runs: Runs, cell: CellView, study: StudySpec) -> None:
-    """Bring a cell's run up to date with its trials; doing it again changes nothing."""
+def project_cell(runs: Runs, cell: CellView, study: StudySpec, *, finished: bool = False) -> None:
+    """Bring a cell's run up to date with its trials; doing it again changes nothing.
+
+    Args:
+        runs: where to.
+        cell: the cell.
+        study: its study.
+        finished: whether the whole study has reached its limits; a cell may reach its own before.
+    """
     ended = cell.in_state("COMPLETE", "PRUNED", "FAIL")
     if not cell.trials:
         return
@@ -80,7 +88,7 @@ def project_cell(runs: Runs, cell: CellView, study: StudySpec) -> None:
         time = max((milliseconds(trial.ended) for trial in ended), default=0)
         numbers = metrics(_numbers(summary).items(), 0, time)
         runs.write(run, numbers, tags)
-        if len(ended) >= study.search.trials:  # again after a budget was raised: the end moves
+        if finished or tally(study, cell.cell, cell.frozen).done:  # again after a budget was raised: the end moves
             runs.end(run, "FINISHED", time)
 
 

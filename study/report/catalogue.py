@@ -110,10 +110,12 @@ def _folder_source(folder: Path, kind: FolderKind) -> str:
 
 def methods_markdown() -> str:
     """Return the table of methods that the README shows."""
-    rows = [
-        f"| `{entry['name']}` | {entry['title']} | {entry['paper']} | {', '.join(entry['axes']) or 'nothing'} "
-        f"| {', '.join(f'`{name}`' for name in entry['searched']) or 'training only'} |"
-        for entry in method_entries()
-    ]
     head = ["| name | method | source | differs from ERM in | searched |", "|---|---|---|---|---|"]
-    return "\n".join([*head, *rows])
+    return "\n".join([*head, *map(_markdown_row, method_entries())])
+
+
+def _markdown_row(entry: dict[str, Any]) -> str:
+    title = entry["title"] + (" (in part)" if entry["given_in_part"] else "")
+    axes = ", ".join(entry["axes"]) or "nothing"
+    searched = ", ".join(f"`{name}`" for name in entry["searched"]) or "training only"
+    return f"| `{entry['name']}` | {title} | {entry['paper']} | {axes} | {searched} |"

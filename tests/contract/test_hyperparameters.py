@@ -49,8 +49,9 @@ def test_every_hyperparameter_changes_the_training(name: str, field: str, make_t
     given = UNDER.get((name, field), {})
     under = {key: value for key, value in given.items() if not key.endswith("*")}
     default = getattr(hyperparameters(MethodConfig(name=name, hyperparameters=under)), field)
+    other = given[f"{field}*"] if f"{field}*" in given else _another(name, field, default)
     runs = []
-    for value in (default, given.get(f"{field}*", _another(name, field, default))):
+    for value in (default, other):
         chosen = under | {field: value}
         config = make_trial(name, epochs=4)
         config = config.model_copy(update={"method": MethodConfig(name=name, hyperparameters=chosen)})

@@ -6,9 +6,10 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from study.pruners import build_pruner
+from study.pruners import _Hyperband, build_pruner
 from study.spec import PrunerSpec
 
+EPOCHS = 40
 DIRECTIONS = {"maximize": 1, "minimize": -1}
 
 
@@ -29,7 +30,7 @@ def _add(study: optuna.Study, curve: list[float], state: TrialState) -> None:
 def _pruned(study: optuna.Study, curve: list[float], first_decision: int = 0, **spec: Any) -> bool:
     """Whether a running trial with these values so far is stopped now."""
     _add(study, curve, TrialState.RUNNING)
-    pruner = build_pruner(PrunerSpec(**spec), first_decision)
+    pruner = build_pruner(PrunerSpec(**spec), first_decision, EPOCHS)
     return bool(pruner.prune(study, study.get_trials(deepcopy=False)[-1]))
 
 
@@ -117,11 +118,130 @@ def test_judging_again_judges_the_same(name: str) -> None:
     _add(study, [0.1], TrialState.RUNNING)
     before = [trial.system_attrs for trial in study.get_trials(deepcopy=True)]
     for _ in range(3):
-        pruner = build_pruner(PrunerSpec(name=name), 0)
+        pruner = build_pruner(PrunerSpec(name=name), 0, EPOCHS)
         assert pruner.prune(study, study.get_trials(deepcopy=False)[-1])
     assert [trial.system_attrs for trial in study.get_trials()] == before
 
 
 def test_a_trial_without_values_goes_on() -> None:
-    for name in ("none", "median", "percentile", "successive-halving"):
+    for name in ("none", "median", "percentile", "successive-halving", "hyperband"):
         assert not _pruned(_study(FOUR), [], name=name)
+        assert not _pruned(_study(FOUR), [], name=name, patience=1)
+    assert not _pruned(_study(FOUR), [], name="threshold", lower=0.5)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "curve", "first_decision", "stops"),
+    [
+        ({"lower": 0.3}, [0.29], 0, True),
+        ({"lower": 0.3}, [0.3], 0, False),
+        ({"upper": 0.3}, [0.31], 0, True),
+        ({"upper": 0.3}, [0.3], 0, False),
+        ({"lower": 0.1, "upper": 0.3}, [0.2], 0, False),
+        ({"lower": 0.1, "upper": 0.3}, [0.4], 0, True),
+        ({"lower": 0.3}, [0.1, 0.4], 0, False),  # the newest value counts
+        ({"lower": 0.3, "warmup_epochs": 2}, [0.1], 0, False),
+        ({"lower": 0.3, "warmup_epochs": 2}, [0.1, 0.1], 0, True),
+        ({"lower": 0.3}, [0.1] * 8, 8, False),  # the last stage has not begun
+        ({"lower": 0.3}, [0.1] * 9, 8, True),
+    ],
+)
+def test_threshold(bounds: dict[str, Any], curve: list[float], first_decision: int, stops: bool) -> None:
+    assert _pruned(_study([]), curve, first_decision, name="threshold", **bounds) is stops
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize(
+    ("spec", "curve", "stops"),
+    [
+        # alone: stops what does not improve for so many epochs after its best
+        ({"name": "none", "patience": 2}, [0.5, 0.4, 0.4], False),
+        ({"name": "none", "patience": 2}, [0.5, 0.4, 0.4, 0.4], True),
+        ({"name": "none", "patience": 2}, [0.5, 0.4, 0.4, 0.5], False),  # as good as its best
+        ({"name": "none", "patience": 2, "min_delta": 0.2}, [0.5, 0.4, 0.4, 0.4], False),
+        ({"name": "none", "patience": 1}, [0.1, 0.2, 0.3, 0.4], False),
+        # on top of a pruner: stops only what that one would, and only once it no longer improves
+        ({"name": "median", "patience": 1}, [0.1, 0.2, 0.3], False),
+        ({"name": "median", "patience": 1}, [0.3, 0.2, 0.1], True),
+        ({"name": "median", "patience": 1}, [0.9, 0.8, 0.7], False),
+        ({"name": "successive-halving", "patience": 1}, [0.1, 0.2, 0.3], False),
+        ({"name": "successive-halving", "patience": 1}, [0.3, 0.2, 0.1], True),
+        ({"name": "successive-halving", "patience": 1}, [0.3, 0.2, 0.1, 0.1], False),  # no rung
+    ],
+)
+def test_patience(spec: dict[str, Any], curve: list[float], stops: bool, direction: str) -> None:
+    assert _pruned(_study(FOUR, direction), curve, **spec) is stops
+
+
+def test_patience_counts_from_the_last_switch() -> None:
+    curve = [0.9] * 8 + [0.1, 0.2, 0.3, 0.4]
+    assert not _pruned(_study([]), curve, first_decision=8, name="none", patience=1)
+    assert _pruned(_study([]), curve, first_decision=0, name="none", patience=1)
+
+
+@pytest.mark.parametrize(
+    ("warmup", "factor", "first_decision", "rungs"),
+    [(1, 3, 0, [1, 3, 9, 27]), (4, 3, 0, [4, 12, 36]), (1, 3, 36, [1, 3]), (5, 2, 30, [5, 10]), (50, 3, 0, [50])],
+)
+def test_brackets_begin_at_the_rungs_that_the_last_stage_holds(
+    warmup: int, factor: int, first_decision: int, rungs: list[int]
+) -> None:
+    assert _Hyperband(first_decision, warmup, factor, EPOCHS)._rungs == rungs
+
+
+def test_brackets_are_as_likely_as_in_optuna() -> None:
+    ours = _Hyperband(0, 1, 3, EPOCHS)
+    theirs = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=EPOCHS, reduction_factor=3)
+    study = optuna.create_study(study_name="s", direction="maximize")
+    trial = optuna.trial.create_trial(value=0.0)
+    theirs._try_initialization(study)
+    assert ours._shares == theirs._trial_allocation_budgets
+    for trial.number in range(60):
+        assert ours.bracket(study, trial.number) == theirs._get_bracket_id(study, trial)
+
+
+def test_hyperband_compares_inside_a_bracket_alone() -> None:
+    study = optuna.create_study(study_name="s", direction="maximize")
+    pruner = _Hyperband(0, 1, 3, EPOCHS)
+    for _ in range(60):
+        _add(study, [0.9] * 30, TrialState.COMPLETE)
+    for _ in range(40):
+        number = len(study.trials)
+        own = pruner._rungs[pruner.bracket(study, number)]
+        stops = []
+        for epoch in range(1, 30):
+            trial = optuna.trial.create_trial(
+                state=TrialState.RUNNING, intermediate_values={e: 0.1 for e in range(1, epoch + 1)}
+            )
+            trial.number = number
+            if pruner.prune(study, trial):
+                stops.append(epoch)
+        assert stops == [rung for rung in (1, 3, 9, 27) if rung >= own]
+        _add(study, [0.1], TrialState.PRUNED)
+
+
+def test_a_bracket_does_not_see_the_others() -> None:
+    study = optuna.create_study(study_name="s", direction="maximize")
+    pruner = _Hyperband(0, 1, 3, EPOCHS)
+    numbers = {pruner.bracket(study, n): n for n in reversed(range(60))}
+    for n in range(60):
+        _add(study, [0.9] * 30 if pruner.bracket(study, n) == 1 else [], TrialState.PRUNED)
+    for bracket, stops in ((0, False), (1, True)):
+        trial = optuna.trial.create_trial(state=TrialState.RUNNING, intermediate_values={e: 0.1 for e in (1, 2, 3)})
+        trial.number = numbers[bracket]
+        assert pruner.prune(study, trial) is stops
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"name": "threshold"}, "`lower`, `upper` or both must be given"),
+        ({"name": "threshold", "lower": 0.5, "upper": 0.5}, "`lower` must be < `upper`"),
+        ({"name": "median", "patience": 0}, "greater than or equal to 1"),
+        ({"name": "median", "min_delta": -1}, "greater than or equal to 0"),
+        ({"name": "wilcoxon"}, "'hyperband' or 'threshold'"),
+    ],
+)
+def test_what_a_pruner_cannot_be(spec: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        PrunerSpec(**spec)

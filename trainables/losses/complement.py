@@ -13,6 +13,17 @@ from trainables.losses.cross_entropy import cross_entropy, promoted
 Variant = Literal["paper", "official"]
 
 
+def wrong_log_softmax(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return log q, the log-softmax over the K-1 wrong classes of every example, (B, K-1), in order of the classes.
+
+    >>> wrong_log_softmax(torch.tensor([[9.0, 1.0, 1.0]]), torch.tensor([0])).exp()
+    tensor([[0.5000, 0.5000]])
+    """
+    wrong = torch.arange(logits.shape[1] - 1, device=logits.device)
+    columns = wrong + (wrong >= labels.unsqueeze(1)).long()
+    return promoted(logits).gather(1, columns).log_softmax(dim=1)
+
+
 def complement_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Return C, the Shannon entropy of the softmax over the K-1 wrong classes of every example.
 
@@ -31,9 +42,7 @@ def complement_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     >>> complement_entropy(torch.tensor([[9.0, 1.0, 1.0]]), torch.tensor([0]))
     tensor([0.6931])
     """
-    wrong = torch.arange(logits.shape[1] - 1, device=logits.device)
-    columns = wrong + (wrong >= labels.unsqueeze(1)).long()
-    log_q = promoted(logits).gather(1, columns).log_softmax(dim=1)
+    log_q = wrong_log_softmax(logits, labels)
     # not torch.special.entr: its gradient is infinite where q underflows to 0
     return (log_q.exp() * log_q).sum(dim=1).neg()
 

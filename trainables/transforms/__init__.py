@@ -1,1 +1,1 @@
-"""Batch transforms, one file each."""
+"""Batch transforms: what changes a batch between augmentation and normalisation, one file each."""

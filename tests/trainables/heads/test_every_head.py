@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from trainables.heads import CosineHead, Head, LinearHead, OffsetHead, PrototypeHead, ScaledCosineHead
+from trainables.heads import CosineHead, Head, LinearHead, OffsetHead, PrototypeHead, ScaledCosineHead, ScaledHead
 
 FEATURES, CLASSES = 6, 4
 
@@ -18,6 +18,7 @@ HEADS: dict[str, Callable[[], Head]] = {
     "linear-without-bias": lambda: LinearHead(FEATURES, CLASSES, bias=False),
     "cosine": lambda: CosineHead(FEATURES, CLASSES),
     "scaled-cosine": lambda: ScaledCosineHead(FEATURES, CLASSES, initial_scale=4.0),
+    "scaled": lambda: ScaledHead(FEATURES, CLASSES),
     "prototypes": lambda: PrototypeHead(FEATURES, CLASSES, prototypes=3, sigma=2.0),
     "prototypes-absolute": lambda: PrototypeHead(FEATURES, CLASSES, prototypes=1, sigma_unit="absolute"),
     "prototypes-l1": lambda: PrototypeHead(FEATURES, CLASSES, distance="l1"),

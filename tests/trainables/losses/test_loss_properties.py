@@ -18,9 +18,14 @@ from trainables.losses.clouded import cloud_sizes, gaussian_clouded_loss
 from trainables.losses.complement import complement_cross_entropy, complement_entropy
 from trainables.losses.cost_scaled import cost_scaled_loss, frequency_costs
 from trainables.losses.cross_entropy import cross_entropy
+from trainables.losses.equalization import equalization_loss, equalization_weights
 from trainables.losses.focal import focal_loss
+from trainables.losses.influence import influence_balanced_loss
+from trainables.losses.label_smoothing import Spread, class_smoothing, label_aware_smoothing_loss
+from trainables.losses.large_margin import large_margin_cross_entropy
 from trainables.losses.margin import class_margins, enlarged_margin_loss, ldam_loss
 from trainables.losses.maximum_margin import maximum_margin_loss
+from trainables.losses.vector_scaling import logit_adjusted_loss, vector_scaling_loss
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]  # logits, labels, class counts
 
@@ -53,6 +58,20 @@ def _clouded_everywhere(z: Tensor, y: Tensor, n: Tensor) -> Tensor:
     return gaussian_clouded_loss(z, y, clouds=clouds, margin=0.0, scale=30.0, all_classes=True)
 
 
+def _las(z: Tensor, y: Tensor, n: Tensor, spread: Spread) -> Tensor:
+    eps = class_smoothing(n, head=0.4, tail=0.1, shape="concave").to(z.device)
+    return label_aware_smoothing_loss(z, y, smoothing=eps, spread=spread)
+
+
+def _equalization(z: Tensor, y: Tensor, n: Tensor) -> Tensor:
+    ratio = (n / n.max()).to(z.device)
+    return equalization_loss(z, y, weights=equalization_weights(ratio, alpha=4.0, gamma=12.0, mu=0.8))
+
+
+def _influence(z: Tensor, y: Tensor, n: Tensor) -> Tensor:
+    return influence_balanced_loss(z.new_ones(len(z), 4), z, y, alpha=10.0, gamma=1.0, detach=False)
+
+
 SHIFT_INVARIANT: dict[str, Loss] = {
     "cross entropy": lambda z, y, n: cross_entropy(z, y),
     "complement entropy": lambda z, y, n: complement_entropy(z, y),
@@ -69,9 +88,16 @@ SHIFT_INVARIANT: dict[str, Loss] = {
     "clouded everywhere": _clouded_everywhere,
     "cost-scaled": lambda z, y, n: cost_scaled_loss(z, y, costs=frequency_costs(n).to(z.device)),
     "balanced softmax": lambda z, y, n: balanced_softmax_loss(z, y, class_counts=n.to(z.device)),
+    "large margin": lambda z, y, n: large_margin_cross_entropy(z, y, lam=0.3),
+    "logit adjustment": lambda z, y, n: logit_adjusted_loss(z, y, class_counts=n.to(z.device), tau=1.5),
+    "label-aware smoothing": lambda z, y, n: _las(z, y, n, "wrong"),
+    "label-aware smoothing, all": lambda z, y, n: _las(z, y, n, "all"),
+    "influence": _influence,
 }
 LOSSES: dict[str, Loss] = {
     **SHIFT_INVARIANT,
+    "vector scaling": lambda z, y, n: vector_scaling_loss(z, y, class_counts=n.to(z.device), gamma=0.2, tau=1.2),
+    "equalization": _equalization,
     "affinity": lambda z, y, n: affinity_margin_loss(-z.abs() / 16, y, margin=0.75),
     "affinity mean": lambda z, y, n: affinity_margin_loss(-z.abs(), y, margin=0.1, average_over_classes=True),
 }

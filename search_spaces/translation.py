@@ -1,0 +1,11 @@
+"""Space of major-to-minor translation."""
+
+from search_spaces.dimension import Range, Space
+from search_spaces.margin import LDAM
+
+M2M: Space = {
+    "beta": Range(low=0.9, high=0.999, scale="log-complement"),
+    "lam": Range(low=0.01, high=0.5, scale="log"),
+    "gamma": Range(low=0.8, high=0.99),
+}
+M2M_LDAM: Space = {**LDAM, **M2M}

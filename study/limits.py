@@ -1,0 +1,143 @@
+"""How much of a study's limits is left, from the trials in the ledger alone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from optuna.trial import FrozenTrial, TrialState
+
+from study.cells import Cell
+from study.proposals import cell_grid
+from study.spec import StudySpec
+from trainables.metrics import METRICS
+
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What became of a cell's trials.
+
+    Attributes:
+        started: trials that were handed out.
+        ended: of these, those that ended, in whatever way.
+        epochs: trained ones, and those that running trials train if nothing stops them.
+        best: the complete trial with the best value, or None.
+        left: trials that the cell may still get, the study's epochs aside.
+    """
+
+    started: int
+    ended: int
+    epochs: int
+    best: FrozenTrial | None
+    left: int
+
+    @property
+    def running(self) -> int:
+        """How many trials are being trained, or wait for a resume."""
+        return self.started - self.ended
+
+    @property
+    def done(self) -> bool:
+        """Whether the cell gets no more trials and all it had are ended."""
+        return self.left == 0 and self.running == 0
+
+
+def tally(spec: StudySpec, cell: Cell, trials: Sequence[FrozenTrial]) -> Tally:
+    """Count a cell's trials.
+
+    Args:
+        spec: the study, for its limits.
+        cell: the cell.
+        trials: as the ledger holds them; those that wait to be started do not count.
+    """
+    ended = [trial for trial in trials if trial.state in ENDED]
+    running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+    budget = spec.training.epochs
+    grows = METRICS[spec.search.metric][1] == "maximize"
+    return Tally(
+        started=len(ended) + len(running),
+        ended=len(ended),
+        epochs=sum(map(trained_epochs, ended)) + sum(max(budget, _bound_epochs(t, budget)) for t in running),
+        best=best_of(ended, grows=grows),
+        left=_left(spec, cell, [*ended, *running], ended, grows=grows),
+    )
+
+
+def _left(spec: StudySpec, cell: Cell, started: list[FrozenTrial], ended: list[FrozenTrial], *, grows: bool) -> int:
+    search = spec.search
+    left = max(0, search.trials - len(started))
+    if not left or (search.stop_cell_after is not None and stalled(ended, search.stop_cell_after, grows=grows)):
+        return 0
+    if search.searcher == "grid" and cell.space:
+        left = min(left, cell_grid(spec.seed, cell.name, cell.space, search.grid_points).count_untried(started))
+    return left
+
+
+def best_of(trials: Collection[FrozenTrial], *, grows: bool) -> FrozenTrial | None:
+    """Return the complete trial with the best value, the first of equals, or None."""
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    if not complete:
+        return None
+    return (max if grows else min)(complete, key=lambda trial: trial.value or 0.0)
+
+
+def stalled(ended: Sequence[FrozenTrial], after: int, *, grows: bool) -> bool:
+    """Tell whether the last trials that ended did not improve on the best before them.
+
+    Without a complete trial before them there is nothing to improve on, and the cell goes on.
+
+    Args:
+        ended: every trial that ended, in whatever way.
+        after: how many are the last.
+        grows: whether a larger value is better.
+    """
+    in_order = sorted(ended, key=lambda t: (t.datetime_complete.timestamp() if t.datetime_complete else 0.0, t.number))
+    before, last = best_of(in_order[:-after], grows=grows), best_of(in_order[-after:], grows=grows)
+    if before is None or before.value is None:
+        return False
+    if last is None or last.value is None:
+        return True
+    return last.value <= before.value if grows else last.value >= before.value
+
+
+def trained_epochs(trial: FrozenTrial) -> int:
+    """Return the epochs trained for a trial; shared ones count for the trial that trained them."""
+    shared = trial.user_attrs.get("shared_epochs", {})
+    reached = max(trial.intermediate_values, default=0)
+    return int(max(0, reached - shared.get("adopted", 0)) + shared.get("trained", 0))
+
+
+def _bound_epochs(trial: FrozenTrial, budget: int) -> int:
+    shared = trial.user_attrs.get("shared_epochs", {})
+    return int(budget - shared.get("adopted", 0) + shared.get("trained", 0))
+
+
+def room(spec: StudySpec, tallies: Collection[Tally]) -> int | None:
+    """Return how many whole trials the study's epochs still hold, or None where they are not limited."""
+    total = spec.search.epochs_total
+    if total is None:
+        return None
+    return max(0, total - sum(tally.epochs for tally in tallies)) // spec.training.epochs
+
+
+def remaining(spec: StudySpec, tallies: Collection[Tally]) -> int:
+    """Return how many trials are yet to be started or ended; stopping some may make room for more."""
+    left, fits = sum(tally.left for tally in tallies), room(spec, tallies)
+    return sum(tally.running for tally in tallies) + (left if fits is None else min(left, fits))
+
+
+def why_finished(spec: StudySpec, tallies: Collection[Tally]) -> str:
+    """Say which limits a study without remaining trials has reached, and how to raise them."""
+    search = spec.search
+    if all(tally.started >= search.trials for tally in tallies):
+        return f"every cell has its {search.trials} trials. Raise the budget with --set search.trials=N."
+    reached = [f"search.trials={search.trials}"]
+    if any(tally.left for tally in tallies):
+        reached = [f"search.epochs_total={search.epochs_total}"]
+    elif search.stop_cell_after is not None:
+        reached.append(f"search.stop_cell_after={search.stop_cell_after}")
+    if search.searcher == "grid":
+        reached.append("the end of the grid")
+    return f"it has reached {' or '.join(reached)}. Raise a limit with --set, for example --set search.trials=N."

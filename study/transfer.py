@@ -1,0 +1,80 @@
+"""Transfer over ratios: a cell tries what was best in the cells next to it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from optuna.trial import FrozenTrial
+
+from study.cells import Cell
+from study.limits import Tally
+from study.suggestions import Suggestion, is_new, origin_of
+
+MOST_TRANSFERS = 3
+"""Trials of a cell whose values come from its neighbours, at most one from each."""
+
+STARTED_UP = 5
+"""Ended trials from which on a neighbour's best counts although it gets more: before, its searcher only looks about."""
+
+_KIND = "transfer: "
+
+
+def nearness(cell: Cell, other: Cell) -> tuple[bool, float, bool]:
+    """Return how far a cell is, the nearest first: other data, distance of the ratios' logarithms, other profile."""
+    here, there = cell.base.data.profile, other.base.data.profile
+    distance = abs(math.log(cell.ratio) - math.log(other.ratio))
+    return cell.dataset != other.dataset, distance, here.kind != there.kind or here.minority != there.minority
+
+
+def neighbours(cell: Cell, cells: Iterable[Cell]) -> list[Cell]:
+    """Return the other cells of a cell's method, the nearest first; equally near ones stay in their order.
+
+    A method that stands in a study twice, under two labels, is two: their values may have two units.
+    """
+    others = [other for other in cells if other.method == cell.method and other.name != cell.name]
+    return sorted(others, key=lambda other: nearness(cell, other))
+
+
+def next_transfer(cell: Cell, trials: Sequence[FrozenTrial], near: Iterable[tuple[Cell, Tally]]) -> Suggestion | None:
+    """Return what a cell should try next of its neighbours' best, or None.
+
+    All that it depends on stands in the ledger, so a study that was killed decides the same again.
+
+    Args:
+        cell: that asks.
+        trials: its trials so far, also those that wait in its queue.
+        near: its neighbours, the nearest first, with what became of their trials.
+    """
+    given = [origin_of(trial) for trial in trials if origin_of(trial).startswith(_KIND)]
+    if not cell.space or len(given) >= MOST_TRANSFERS:
+        return None
+    for other, tally in near:
+        if any(origin.startswith(f"{_KIND}{other.name}/") for origin in given) or not _counts(tally):
+            continue
+        suggestion = suggestion_of(cell, other, tally.best, _KIND)
+        if suggestion is not None and is_new(suggestion.encoded(cell.space), trials):
+            return suggestion
+    return None
+
+
+def _counts(tally: Tally) -> bool:
+    """Tell whether a neighbour's best says something: it is finished, or its searcher has started up."""
+    return tally.best is not None and (tally.done or tally.ended >= STARTED_UP)
+
+
+def suggestion_of(cell: Cell, other: Cell, best: FrozenTrial | None, kind: str) -> Suggestion | None:
+    """Return the best values of another cell under the names that this cell searches, or None without a best.
+
+    Args:
+        cell: that is to try them.
+        other: that found them; what it does not search it takes from its own setting.
+        best: its best trial.
+        kind: how the source begins.
+    """
+    if best is None:
+        return None
+    from study.ledger import decode
+
+    config = other.trial(decode(other.space, best.params), best.number)
+    return Suggestion(cell.values_of(config), f"{kind}{other.name}/{best.number:05d}")

@@ -1,0 +1,45 @@
+"""Whose turn it is: shares a cluster between the cells of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from study.cells import Cell
+from study.limits import Tally, room
+from study.spec import StudySpec
+
+Turn = tuple[Cell, Tally]
+
+
+def next_cell(spec: StudySpec, turns: Sequence[Turn]) -> Cell | None:
+    """Return the cell that gets the next trial, or None where no cell may have one now.
+
+    Takes a step per cell, however many trials they have.
+
+    Args:
+        spec: the study, for its limits and its order.
+        turns: every cell, in the order of the file, with what became of its trials.
+    """
+    fits, cap = room(spec, [tally for _, tally in turns]), spec.search.cell_concurrency
+    if fits == 0:
+        return None
+    waiting = [(c, tally) for c, tally in turns if tally.left and (cap is None or tally.running < cap)]
+    if not waiting:
+        return None
+    cell, _ = min(waiting, key=lambda turn: _place(spec, turn, len(turns)))
+    return cell
+
+
+def _place(spec: StudySpec, turn: Turn, cells: int) -> tuple[bool, bool, float, int]:
+    """Return where a cell stands in the queue, the smallest first; equals stay in the order of the file.
+
+    No cell starves in an order by ratio: each has its first trial before any has a second, and takes no more
+    than its part of a limited number of epochs while others still want theirs.
+    """
+    cell, tally = turn
+    if spec.search.order == "fair":
+        return False, False, 0.0, tally.started
+    total = spec.search.epochs_total
+    over = total is not None and (tally.epochs + spec.training.epochs) * cells > total
+    ratio = cell.ratio if spec.search.order == "ratio-ascending" else -cell.ratio
+    return tally.started > 0, over, ratio, tally.started

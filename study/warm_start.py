@@ -1,0 +1,86 @@
+"""Warm starts: what earlier studies of the storage found, as first trials of a new one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from study.cells import Cell
+from study.spec import StudySpec
+from study.study_folder import StudyFolder
+from study.suggestions import Suggestion
+from study.transfer import nearness, suggestion_of
+from study.views import StudyView, open_view
+from trainables.errors import BadInput
+from trainables.trial_folder import write_atomically
+
+MOST_WARM_STARTS = 3
+"""Trials of a cell whose values come from earlier studies, at most one from each of their cells."""
+
+WarmStarts = dict[str, list[Suggestion]]
+"""Name of a cell -> what it is to try, the nearest first."""
+
+
+def find_warm_starts(spec: StudySpec, cells: Sequence[Cell], storage: Path, *, source: str) -> WarmStarts:
+    """Look up the best values of the studies that a new one is to begin from.
+
+    Args:
+        spec: the new study.
+        cells: its cells.
+        storage: the folder of all studies.
+        source: what messages call the study file.
+
+    Raises:
+        BadInput: no such study, or one that cannot be read.
+    """
+    views = [_view(storage, name, f"{source}: search.warm_start[{i}]") for i, name in enumerate(spec.search.warm_start)]
+    return {cell.name: _nearest(cell, views) for cell in cells} if views else {}
+
+
+def _view(storage: Path, name: str, where: str) -> StudyView:
+    try:
+        return open_view(StudyFolder(storage, name))
+    except BadInput as error:
+        raise BadInput(f"{where}: {error}") from None
+
+
+def _nearest(cell: Cell, views: Sequence[StudyView]) -> list[Suggestion]:
+    """Return the best of the cells of the same method: of the same preset first, then of near data and ratio."""
+    if not cell.space:
+        return []
+    found = []
+    for view in views:
+        for earlier in view.cells:
+            other, best = earlier.cell, earlier.best()
+            if best is not None and other.base.method.name == cell.base.method.name:
+                trial = next(t for t in earlier.frozen if t.number == best.number)
+                place = (other.base.method != cell.base.method, *nearness(cell, other))
+                found.append((place, suggestion_of(cell, other, trial, f"warm start: {view.spec.name} ")))
+    ordered = [suggestion for _, suggestion in sorted(found, key=lambda pair: pair[0]) if suggestion is not None]
+    return ordered[:MOST_WARM_STARTS]
+
+
+def _place(folder: StudyFolder) -> Path:
+    return folder.path / "warm-starts.json"
+
+
+def keep_warm_starts(folder: StudyFolder, found: WarmStarts) -> None:
+    """Store what was found: an earlier study may go on, or be deleted, before this one is resumed."""
+    plain = {cell: [{"values": s.values, "source": s.source} for s in given] for cell, given in found.items()}
+    write_atomically(_place(folder), json.dumps(plain, indent=1).encode())
+
+
+def read_warm_starts(folder: StudyFolder, spec: StudySpec) -> WarmStarts:
+    """Return what was stored when the study was started.
+
+    Raises:
+        BadInput: the study has warm starts, and their file is gone or damaged.
+    """
+    if not spec.search.warm_start:
+        return {}
+    try:
+        stored = json.loads(_place(folder).read_bytes())
+        return {cell: [Suggestion(one["values"], one["source"]) for one in given] for cell, given in stored.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(f"{_place(folder)}: cannot be read ({error}); put back a copy, or start a new study") from None

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.study import StudyDirection
+from optuna.trial import TrialState, create_trial
+
+from search_spaces import Choices, Range, Space
+from study.cma_es import Evolution, from_unit, ranked, to_unit
+from study.proposals import build_searcher
+
+SPACE: Space = {
+    "gamma": Range(low=-50, high=-0.1, scale="log"),
+    "beta": Range(low=0.9, high=0.9999, scale="log-complement"),
+    "prototypes": Range(low=1, high=20, integer=True),
+    "variant": Choices(choices=("a", "b")),
+}
+DISTRIBUTIONS = {d.searched_name(name): d.distribution() for name, d in SPACE.items()}
+
+
+@pytest.mark.parametrize(
+    ("distribution", "value", "place"),
+    [
+        (FloatDistribution(0, 4), 1.0, 0.25),
+        (FloatDistribution(0.01, 100, log=True), 1.0, 0.5),
+        (IntDistribution(1, 4), 1, 0.125),  # every whole number has a quarter
+        (IntDistribution(1, 4), 4, 0.875),
+    ],
+)
+def test_places_in_the_unit_interval(distribution: BaseDistribution, value: float, place: float) -> None:
+    assert to_unit(distribution, value) == pytest.approx(place)
+    assert from_unit(distribution, place) == pytest.approx(value)
+
+
+def test_the_ends_of_the_unit_interval_are_the_ends_of_the_range() -> None:
+    for low, high in ((0.1, 50.0), (1, 20)):
+        kind = IntDistribution if isinstance(low, int) else FloatDistribution
+        for log in (False, True):
+            distribution = kind(low, high, log=log)  # type: ignore[arg-type]
+            assert (from_unit(distribution, 0), from_unit(distribution, 1)) == pytest.approx((low, high))
+
+
+def _evolve(optimum: np.ndarray, generations: int) -> Evolution:
+    evolution = Evolution(len(optimum))
+    rng = np.random.default_rng(0)
+    for _ in range(generations):
+        points = np.array([evolution.draw(rng) for _ in range(evolution.population)])
+        evolution.learn(points[np.argsort((points - optimum) ** 2 @ (1 + np.arange(len(optimum))))])
+    return evolution
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 6])
+def test_it_finds_the_optimum_of_a_bowl(dimensions: int) -> None:
+    optimum = np.linspace(0.2, 0.9, dimensions)
+    evolution = _evolve(optimum, 60)
+    assert evolution.mean == pytest.approx(optimum, abs=1e-3)
+    assert evolution.width < 0.01
+
+
+def test_points_from_elsewhere_cannot_make_it_jump() -> None:
+    evolution = _evolve(np.full(2, 0.2), 30)
+    before, width = evolution.mean.copy(), evolution.width
+    evolution.learn(np.full((evolution.population, 2), 0.95))
+    assert np.linalg.norm(evolution.mean - before) < 10 * width
+
+
+def test_draws_lie_in_the_unit_cube() -> None:
+    evolution = _evolve(np.zeros(3), 10)
+    rng = np.random.default_rng(1)
+    assert all(((p >= 0) & (p <= 1)).all() for p in (evolution.draw(rng) for _ in range(200)))
+
+
+def test_complete_trials_rank_before_stopped_ones() -> None:
+    trials = [
+        create_trial(state=TrialState.PRUNED, intermediate_values={1: 0.9}),
+        create_trial(value=0.1),
+        create_trial(state=TrialState.PRUNED, intermediate_values={1: 0.5, 2: 0.3}),
+        create_trial(value=0.8),
+        create_trial(state=TrialState.PRUNED, intermediate_values={1: 0.95}),
+    ]
+    assert [trials.index(t) for t in ranked(trials, StudyDirection.MAXIMIZE)] == [3, 1, 2, 4, 0]
+    assert [trials.index(t) for t in ranked(trials, StudyDirection.MINIMIZE)] == [1, 3, 2, 0, 4]
+
+
+def test_it_learns_from_the_values_and_keeps_to_the_space() -> None:
+    study = optuna.create_study(direction="maximize")
+    distance = []
+    for number in range(80):
+        study.sampler = build_searcher("cmaes", 0, "cell", number, SPACE)
+        trial = study.ask(DISTRIBUTIONS)
+        assert set(trial.params) == {"-gamma", "1-beta", "prototypes", "variant"}
+        assert 1e-4 * 0.999 <= trial.params["1-beta"] <= 0.1 * 1.001
+        assert trial.params["prototypes"] in range(1, 21)
+        distance.append(abs(np.log(trial.params["-gamma"] / 20)) + abs(trial.params["prototypes"] - 5) / 5)
+        study.tell(trial, -distance[-1])
+    assert np.mean(distance[60:]) < np.mean(distance[:20]) / 2
+
+
+def test_only_choices_are_drawn_at_random() -> None:
+    study = optuna.create_study()
+    space: Space = {"variant": Choices(choices=("a", "b"))}
+    drawn = set()
+    for number in range(12):
+        study.sampler = build_searcher("cmaes", 0, "cell", number, space)
+        drawn.add(study.ask({"variant": CategoricalDistribution(("a", "b"))}).params["variant"])
+    assert drawn == {"a", "b"}

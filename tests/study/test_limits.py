@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from study.launch import _refuse_changes
+from study.ledger import Assignment, Ledger
+from study.limits import stalled
+from study.spec import StudySpec
+from study.study_folder import StudyFolder
+from study.views import open_view
+from tests.study.simulated import EPOCHS, ends_the_same_killed_after_any_write, finish, train
+from trainables.errors import BadInput
+
+MakeSpec = Callable[..., StudySpec]
+OpenLedger = Callable[..., Ledger]
+LR = {"lr": {"low": 0.005, "high": 0.5, "scale": "log"}}
+
+
+@pytest.fixture
+def spec(make_spec: MakeSpec) -> MakeSpec:
+    def make(*, ratios: tuple[float, ...] = (10, 50), methods: Any = ("erm", "cce"), **search: Any) -> StudySpec:
+        return make_spec(
+            data=[{"dataset": "digits", "profiles": [{"ratio": list(ratios)}]}],
+            methods=list(methods),
+            training={"epochs": EPOCHS},
+            search={"trials": 5, "pruner": "none", "searcher": "random", "training": LR, **search},
+        )
+
+    return make
+
+
+def _counts(handed: list[Assignment]) -> dict[str, int]:
+    return dict(Counter(assignment.cell.name for assignment in handed))
+
+
+# turns
+
+
+def test_an_order_by_ratio_gives_every_cell_its_first_trial_before_any_a_second(
+    spec: MakeSpec, open_ledger: OpenLedger
+) -> None:
+    handed = finish(open_ledger(spec(ratios=(50, 10, 100), order="ratio-ascending")))
+    assert {a.number for a in handed[:6]} == {0}
+    assert [a.cell.ratio for a in handed[:6]] == [10, 10, 50, 50, 100, 100]
+    assert [a.cell.ratio for a in handed[6:]] == [10] * 8 + [50] * 8 + [100] * 8
+    assert [a.cell.method for a in handed[6:14]] == ["erm", "cce"] * 4  # methods alike within a ratio
+
+
+def test_the_other_way_round(spec: MakeSpec, open_ledger: OpenLedger) -> None:
+    handed = finish(open_ledger(spec(order="ratio-descending")))
+    assert [a.cell.ratio for a in handed] == [50, 50, 10, 10] + [50] * 8 + [10] * 8
+
+
+def test_in_an_order_by_ratio_no_cell_takes_anothers_part_of_the_epochs(
+    spec: MakeSpec, open_ledger: OpenLedger
+) -> None:
+    handed = finish(open_ledger(spec(order="ratio-ascending", epochs_total=4 * 3 * EPOCHS)))
+    assert set(_counts(handed).values()) == {3}
+
+
+def test_cells_that_are_done_free_their_part(spec: MakeSpec, open_ledger: OpenLedger) -> None:
+    choice = [{"name": "cce", "label": "few", "search": {"variant": {"choices": ["paper", "official"]}}}, "cce"]
+    study = spec(ratios=(10,), methods=choice, training={}, searcher="grid", grid_points=9, epochs_total=9 * EPOCHS)
+    study = study.model_copy(update={"search": study.search.model_copy(update={"trials": 20, "training": {}})})
+    assert _counts(finish(open_ledger(study))) == {"digits/long_tail-10/few": 2, "digits/long_tail-10/cce": 7}
+
+
+def test_a_cell_has_no_more_trials_at_a_time_than_its_cap(spec: MakeSpec, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(spec(cell_concurrency=1, order="ratio-ascending"))
+    running = [ledger.next() for _ in range(5)]
+    assert running[4] is None
+    assert ledger.remaining() == 20
+    assert len({a.cell.name for a in running[:4] if a is not None}) == 4
+    assert running[1] is not None
+    train(ledger, running[1])
+    again = ledger.next()
+    assert again is not None and again.cell == running[1].cell
+    assert ledger.next() is None
+    assert open_ledger(spec(cell_concurrency=2)).next() is not None
+
+
+# trained epochs
+
+
+def test_the_epochs_of_the_whole_study_are_never_exceeded(spec: MakeSpec, open_ledger: OpenLedger) -> None:
+    handed = finish(open_ledger(spec(epochs_total=7 * EPOCHS - 1)))
+    assert len(handed) == 6
+    assert max(_counts(handed).values()) - min(_counts(handed).values()) == 1
+
+
+def test_running_trials_are_counted_with_all_that_they_may_train(spec: MakeSpec, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(spec(epochs_total=2 * EPOCHS))
+    first, second = ledger.next(), ledger.next()
+    assert first is not None and second is not None
+    assert ledger.next() is None
+    assert ledger.remaining() == 2
+    ledger.of(first).report(first.number, 1, 0.1)
+    assert ledger.next() is None
+    ledger.of(first).prune(first.number)  # one epoch trained: not a whole trial is left
+    assert ledger.next() is None
+    train(ledger, second)
+    assert ledger.remaining() == 0
+    assert "search.epochs_total=8" in ledger.why_finished()
+
+
+def test_what_a_stopped_trial_spares_starts_another(spec: MakeSpec, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(spec(epochs_total=2 * EPOCHS + 1))
+    for _ in range(2):
+        trial = ledger.next()
+        assert trial is not None
+        ledger.of(trial).report(trial.number, 1, 0.1)
+        ledger.of(trial).prune(trial.number)
+    assert len(finish(ledger)) == 1
+
+
+@pytest.mark.parametrize(
+    ("shared", "spent"),
+    [
+        (None, 4),
+        ({"adopted": 3, "needed": 3, "trained": 3}, 4),  # it trained its opening itself
+        ({"adopted": 3, "needed": 3, "trained": 0}, 1),  # another had
+        ({"adopted": 0, "needed": 4, "trained": 4}, 8),  # a reference besides
+        ({"adopted": 3, "needed": 3, "trained": 1}, 2),
+    ],
+)
+@pytest.mark.parametrize("ended", [True, False])
+def test_shared_epochs_count_once(
+    shared: dict[str, int] | None, spent: int, ended: bool, spec: MakeSpec, open_ledger: OpenLedger
+) -> None:
+    ledger = open_ledger(spec())
+    trial = ledger.next()
+    assert trial is not None
+    cell = ledger.of(trial)
+    adopted = 0
+    if shared is not None:
+        cell.note_shared(trial.number, shared)
+        adopted = shared["adopted"]
+    for epoch in range(adopted + 1, EPOCHS + 1):
+        cell.report(trial.number, epoch, 0.1)
+    if ended:
+        cell.complete(trial.number, 0.1)
+    assert cell.tally().epochs == (spent if ended else max(spent, EPOCHS))
+
+
+# cells that do not improve
+
+
+def _ended(*values: float | str) -> list[FrozenTrial]:
+    """Trials in the order they ended: a number is complete, a letter is not."""
+    trials, begin = [], datetime(2020, 1, 1)
+    for number, value in enumerate(values):
+        state = {"P": TrialState.PRUNED, "F": TrialState.FAIL}.get(str(value), TrialState.COMPLETE)
+        trial = create_trial(state=state, value=None if isinstance(value, str) else value)
+        trial.number, trial.datetime_complete = number, begin + timedelta(seconds=number)
+        trials.append(trial)
+    return trials
+
+
+@pytest.mark.parametrize(
+    ("values", "after", "stops"),
+    [
+        ((), 2, False),
+        ((0.5,), 1, False),  # nothing before it
+        ((0.5, 0.4), 1, True),
+        ((0.5, 0.5), 1, True),  # equal is no improvement
+        ((0.5, 0.6), 1, False),
+        ((0.5, 0.6, 0.1), 2, False),
+        ((0.5, 0.6, 0.1, 0.2), 2, True),
+        ((0.5, "P", "F"), 2, True),  # whatever their end
+        ((0.5, "P"), 2, False),
+        (("F", "F", "F"), 2, False),  # nothing to improve on
+        (("F", "F", 0.1), 2, False),
+    ],
+)
+@pytest.mark.parametrize("grows", [True, False])
+def test_a_cell_is_given_up_when_its_last_trials_did_not_improve(
+    values: tuple[Any, ...], after: int, stops: bool, grows: bool
+) -> None:
+    signed = [value if isinstance(value, str) or grows else -value for value in values]
+    assert stalled(_ended(*signed), after, grows=grows) is stops
+
+
+def test_it_is_the_order_of_ends_that_counts() -> None:
+    late_best, *others = _ended(0.9, 0.5, 0.4)
+    assert stalled([late_best, *others], 1, grows=True)
+    late_best.datetime_complete = datetime(2021, 1, 1)
+    assert not stalled([late_best, *others], 1, grows=True)
+
+
+def test_a_cell_that_is_given_up_leaves_the_others_theirs(spec: MakeSpec, open_ledger: OpenLedger) -> None:
+    study = spec(ratios=(10,), stop_cell_after=2)
+    ledger = open_ledger(study)
+    values = {"erm": 0.9, "cce": 0.0}
+    handed = []
+    while (new := ledger.next()) is not None:
+        values["erm"], values["cce"] = values["erm"] - 0.1, values["cce"] + 0.1
+        train(ledger, new, values[new.cell.method])
+        handed.append(new)
+    assert _counts(handed) == {"digits/long_tail-10/erm": 3, "digits/long_tail-10/cce": 5}
+    assert ledger.remaining() == 0
+    assert "search.stop_cell_after=2" in ledger.why_finished()
+    raised = open_ledger(spec(ratios=(10,), stop_cell_after=4))
+    assert raised.remaining() == 2
+    assert raised.next() is not None
+
+
+# resumes
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        {"epochs_total": 31, "pruner": {"name": "median", "startup_trials": 1}},
+        {"stop_cell_after": 2},
+        {"order": "ratio-descending", "epochs_total": 50, "stop_cell_after": 3},
+        {"pruner": {"name": "hyperband", "reduction_factor": 2}},
+        {"pruner": {"name": "threshold", "lower": 0.2, "patience": 1}},
+    ],
+)
+def test_killed_after_any_write_it_ends_as_if_undisturbed(
+    search: dict[str, Any], spec: MakeSpec, tmp_path: Path
+) -> None:
+    assert list(ends_the_same_killed_after_any_write(spec(**search), tmp_path, every=17))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *("search.epochs_total=99", "search.epochs_total=null", "search.stop_cell_after=9"),
+        *("search.cell_concurrency=2", "search.order=ratio-ascending"),
+    ],
+)
+def test_limits_may_change_on_a_resume(change: str, make_spec: MakeSpec) -> None:
+    _refuse_changes(make_spec(), make_spec(change))
+
+
+@pytest.mark.parametrize("change", ["search.transfer=false", "search.warm_start=[other]", "search.grid_points=7"])
+def test_what_values_come_from_may_not(change: str, make_spec: MakeSpec) -> None:
+    with pytest.raises(BadInput, match="a resume may change only"):
+        _refuse_changes(make_spec(), make_spec(change))
+
+
+@pytest.mark.parametrize("search", [{"epochs_total": 6 * EPOCHS}, {"stop_cell_after": 1}, {}])
+def test_a_study_at_its_limits_is_finished_for_who_reads_it(
+    search: dict[str, Any], spec: MakeSpec, open_ledger: OpenLedger, tmp_path: Path
+) -> None:
+    study = spec(**search)
+    folder = StudyFolder(tmp_path, study.name)
+    folder.path.mkdir()
+    folder.create(study, {})
+    ledger = open_ledger(study, folder.path)
+    train(ledger, ledger.next() or pytest.fail("no trial"))
+    assert open_view(folder).state == "interrupted"
+    finish(ledger)
+    assert open_view(folder).state == "finished"

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from study.checks import checked_spec
+from trainables.errors import BadInput
+
+Make = Callable[..., dict[str, Any]]
+
+
+@pytest.mark.parametrize(
+    ("search", "said"),
+    [
+        ({"searcher": "cma"}, ["search.searcher", "'cmaes'", "'grid'", "got 'cma'"]),
+        ({"grid_points": 1}, ["search.grid_points", "greater than or equal to 2", "got 1"]),
+        ({"transfer": "perhaps"}, ["search.transfer", "got 'perhaps'"]),
+        ({"warm_start": "old"}, ["search.warm_start", "got 'old'"]),
+        ({"epochs_total": 0}, ["search.epochs_total", "greater than or equal to 1"]),
+        ({"epochs_total": 9}, ["search.epochs_total", "at least the 10 epochs of one trial", "got 9"]),
+        ({"stop_cell_after": 0}, ["search.stop_cell_after", "greater than or equal to 1"]),
+        ({"cell_concurrency": 0}, ["search.cell_concurrency", "greater than or equal to 1"]),
+        ({"order": "ratio"}, ["search.order", "'fair'", "'ratio-ascending'", "got 'ratio'"]),
+        ({"pruner": "threshold"}, ["search.pruner", "`lower`, `upper` or both"]),
+        ({"pruner": {"name": "median", "patience": 0}}, ["search.pruner.patience", "got 0"]),
+        ({"training": {"lr": {"low": 0.1, "high": 1, "grid": [2]}}}, ["search.training.lr", "`grid` must hold"]),
+        ({"cell_concurency": 2}, ["cell_concurency", "did you mean 'cell_concurrency'"]),
+    ],
+)
+def test_what_cannot_be_is_refused(search: dict[str, Any], said: list[str], study_mapping: Make) -> None:
+    with pytest.raises(BadInput) as caught:
+        checked_spec(study_mapping(search=search), (), source="my.yaml")
+    assert str(caught.value).startswith("my.yaml: ")
+    for part in said:
+        assert part in str(caught.value)

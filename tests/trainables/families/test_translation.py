@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from trainables.composition import Problem
+from trainables.config import MethodConfig
+from trainables.data import load
+from trainables.errors import BadInput
+from trainables.heads import CosineHead, LinearHead
+from trainables.methods import METHODS, build_plan, hyperparameters, last_switch, opening_of, reference_of
+from trainables.network import Network
+from trainables.train import Trainer
+
+COUNTS = torch.tensor([90, 40, 9, 1])
+pytestmark = pytest.mark.parametrize("name", ["m2m", "m2m-ldam"])
+
+
+def _values(name: str, preset: str) -> Any:
+    return hyperparameters(MethodConfig(name=name, preset=preset))
+
+
+def test_the_paper_asks_for_a_loss_the_code_for_a_probability(name: str) -> None:
+    assert _values(name, "paper").confidence == "loss"
+    assert _values(name, "official").confidence == _values(name, "recommended").confidence == "probability"
+    values = _values(name, "recommended")
+    assert (values.steps, values.step_size, values.beta, values.lam, values.gamma) == (10, 0.1, 0.999, 0.5, 0.9)
+
+
+def test_ablations_change_what_they_say(name: str) -> None:
+    recommended = _values(name, "recommended").model_dump()
+    wanted = {
+        "no-lambda": {"lam": 0.0},
+        "clean": {"clean": True},
+        "rs": {"defer_until": 0.0},
+        "rs-random-label": {"defer_until": 0.0, "random_label": True},
+        "pool-10": {"pool_size": 10},
+        "pool-500": {"pool_size": 500},
+    }
+    for preset, changed in wanted.items():
+        assert _values(name, preset).model_dump() == {**recommended, **changed}
+
+
+def test_the_reference_has_a_linear_head_and_the_method_its_own(name: str, make_trial: Any) -> None:
+    reference = reference_of(make_trial(name))
+    assert reference is not None and reference.method == MethodConfig(name="erm")
+    assert type(build_plan(reference.method, Problem(COUNTS, 6)).head) is LinearHead
+    own = build_plan(MethodConfig(name=name), Problem(COUNTS, 6)).head
+    assert type(own) is (CosineHead if name == "m2m-ldam" else LinearHead)
+
+
+@pytest.mark.parametrize("preset", ["rs", "rs-random-label"])
+def test_from_the_start_it_has_one_stage_and_no_opening(name: str, preset: str, make_trial: Any) -> None:
+    method = MethodConfig(name=name, preset=preset)
+    plan = build_plan(method, Problem(COUNTS, 6))
+    assert [(s.start, s.sampler) for s in plan.stages] == [(0.0, "class-balanced")]
+    config = make_trial(name).model_copy(update={"method": method})
+    assert last_switch(method) == 0
+    assert opening_of(config) is None
+    Trainer(config, load(config.data), torch.device("cpu")).run_epoch()
+
+
+def test_a_random_label_needs_a_third_class(name: str) -> None:
+    method = MethodConfig(name=name, preset="rs-random-label")
+    with pytest.raises(BadInput, match="3 classes"):
+        build_plan(method, Problem(torch.tensor([9, 1]), 6))
+    build_plan(MethodConfig(name=name), Problem(torch.tensor([9, 1]), 6))
+
+
+def test_the_reference_is_asked_for_when_the_last_stage_begins(name: str, make_trial: Any) -> None:
+    config = make_trial(name, epochs=3)
+    asked: list[int] = []
+    erm = Trainer(make_trial("erm"), load(config.data), torch.device("cpu"))
+
+    def reference() -> Network:
+        asked.append(trainer.epoch)
+        return erm.network.requires_grad_(False).eval()
+
+    trainer = Trainer(config, load(config.data), torch.device("cpu"), reference)
+    while not trainer.finished:
+        trainer.run_epoch()
+    assert asked == [2]
+
+
+def test_the_stage_changes_batches_of_a_class_balanced_sampler(name: str) -> None:
+    plan = build_plan(MethodConfig(name=name), Problem(COUNTS, 6))
+    plain, translated = plan.stages
+    assert plain.transform is None and plain.sampler == "instance"
+    assert translated.transform is not None and translated.sampler == "class-balanced"
+    assert METHODS[name].deferral == "defer_until" and translated.start == 0.8

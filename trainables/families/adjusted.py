@@ -1,0 +1,133 @@
+"""Cross entropy whose logits or labels are adjusted on a linear head: large margin, priors, smoothing by class."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from trainables.composition import Hyperparameters, Loss, Outputs, Plan, Problem, Stage
+from trainables.families.plain import linear_head
+from trainables.losses.label_smoothing import class_smoothing, label_aware_smoothing_loss
+from trainables.losses.large_margin import large_margin_cross_entropy
+from trainables.losses.vector_scaling import logit_adjusted_loss, vector_scaling_loss
+from trainables.method import Method
+
+
+class LargeMarginValues(Hyperparameters):
+    """Values of LMSCE: `lam`, weight of the divergence over the wrong classes; 0 is cross entropy."""
+
+    lam: float = Field(0.3, ge=0, allow_inf_nan=False)
+
+
+class LogitAdjustmentValues(Hyperparameters):
+    """Values of logit adjustment: `tau`, strength of the prior; 0 is cross entropy, 1 balanced softmax."""
+
+    tau: float = Field(1.0, ge=0, allow_inf_nan=False)
+
+
+class VectorScalingValues(Hyperparameters):
+    """Values of VS.
+
+    Attributes:
+        gamma: of the factors (n/n_max)^gamma on the logits; 0 is logit adjustment.
+        tau: strength of the prior added to them.
+    """
+
+    gamma: float = Field(0.2, ge=0, allow_inf_nan=False)
+    tau: float = Field(1.2, ge=0, allow_inf_nan=False)
+
+
+class LabelAwareValues(Hyperparameters):
+    """Values of label-aware smoothing.
+
+    Attributes:
+        head: eps of the most frequent class.
+        tail: eps of the rarest class.
+        shape: how eps rises with n from one to the other.
+        spread: what of the label is smoothed away goes to the ``wrong`` classes (paper) or to ``all`` (code).
+    """
+
+    head: float = Field(0.4, ge=0, lt=1, allow_inf_nan=False)
+    tail: float = Field(0.1, ge=0, lt=1, allow_inf_nan=False)
+    shape: Literal["concave", "linear", "convex"] = "concave"
+    spread: Literal["wrong", "all"] = "wrong"
+
+
+def _single_stage(loss: Loss, problem: Problem) -> Plan:
+    return Plan(linear_head(problem), (Stage("plain", 0.0, loss),))
+
+
+def large_margin(values: LargeMarginValues, problem: Problem) -> Plan:
+    """Compose LMSCE: cross entropy plus lam/2 times the divergence of the wrong classes from uniform."""
+
+    def loss(outputs: Outputs, labels: Tensor) -> Tensor:
+        return large_margin_cross_entropy(outputs.logits, labels, lam=values.lam)
+
+    return _single_stage(loss, problem)
+
+
+def logit_adjustment(values: LogitAdjustmentValues, problem: Problem) -> Plan:
+    """Compose logit adjustment: cross entropy of z + tau log prior in training, of z alone in prediction."""
+
+    def loss(outputs: Outputs, labels: Tensor) -> Tensor:
+        return logit_adjusted_loss(outputs.logits, labels, class_counts=problem.class_counts, tau=values.tau)
+
+    return _single_stage(loss, problem)
+
+
+def vector_scaling(values: VectorScalingValues, problem: Problem) -> Plan:
+    """Compose VS: cross entropy of logits scaled and moved by class in training, prediction by z alone."""
+    counts = problem.class_counts
+
+    def loss(outputs: Outputs, labels: Tensor) -> Tensor:
+        return vector_scaling_loss(outputs.logits, labels, class_counts=counts, gamma=values.gamma, tau=values.tau)
+
+    return _single_stage(loss, problem)
+
+
+def label_aware_smoothing(values: LabelAwareValues, problem: Problem) -> Plan:
+    """Compose LAS: cross entropy with labels smoothed by eps_y, which rises with the class's count."""
+    smoothing = class_smoothing(problem.class_counts, head=values.head, tail=values.tail, shape=values.shape)
+
+    def loss(outputs: Outputs, labels: Tensor) -> Tensor:
+        return label_aware_smoothing_loss(outputs.logits, labels, smoothing=smoothing, spread=values.spread)
+
+    return _single_stage(loss, problem)
+
+
+LMSCE = Method(
+    "Large margin in softmax cross entropy",
+    "Kobayashi, 2019",
+    "CE(z, y) + lam/2 sum over c != y of (q_c - 1/(K-1)) log q_c, q the softmax over the wrong classes",
+    LargeMarginValues,
+    large_margin,
+    ("loss",),
+)
+LOGIT_ADJUSTMENT = Method(
+    "Logit adjustment",
+    "Menon et al., 2021, eq 10",
+    "CE(z + tau log prior, y); prediction by z",
+    LogitAdjustmentValues,
+    logit_adjustment,
+    ("loss",),
+)
+VS = Method(
+    "Vector scaling",
+    "Kini et al., 2021, VS-loss",
+    "CE(z/(n_max/n)^gamma + tau log prior, y); prediction by z",
+    VectorScalingValues,
+    vector_scaling,
+    ("loss",),
+)
+LAS = Method(
+    "Label-aware smoothing",
+    "Zhong et al., 2021, label-aware smoothing",
+    "-(1 - eps_y) log p_y - eps_y/(K-1) sum over c != y of log p_c, eps a concave sine of n",
+    LabelAwareValues,
+    label_aware_smoothing,
+    ("loss",),
+    {"paper": {}, "official": {"spread": "all"}, "linear": {"shape": "linear"}, "convex": {"shape": "convex"}},
+    given_in_part="the loss of MiSLAS, without its mixup, its second stage and its scaled head",
+)

@@ -1,0 +1,94 @@
+"""Decoupled training (Kang et al., 2020): a plain first stage, then the classifier alone on class-balanced batches."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from trainables.composition import HEAD, Hyperparameters, Plan, Problem, Stage, StageStart
+from trainables.config import MethodConfig
+from trainables.families.plain import linear_head
+from trainables.heads import LinearHead, ScaledHead
+from trainables.losses.cross_entropy import plain_loss
+from trainables.method import Method
+
+
+class CrtValues(Hyperparameters):
+    """Values of classifier re-training: `defer_until`, the fraction of the epochs at which it begins (90 of 100)."""
+
+    defer_until: float = Field(0.9, gt=0, lt=1, allow_inf_nan=False)
+
+
+class LwsValues(Hyperparameters):
+    """Values of learnable weight scaling: `defer_until`, the fraction of the epochs at which it begins (90 of 95)."""
+
+    defer_until: float = Field(0.95, gt=0, lt=1, allow_inf_nan=False)
+
+
+def redraw(head: LinearHead, generator: torch.Generator) -> None:
+    """Give a linear head new initial weights, drawn on the CPU whatever its device."""
+    drawn = torch.empty(head.weight.shape)
+    head.weight.copy_(nn.init.kaiming_normal_(drawn, nonlinearity="relu", generator=generator))
+    if head.bias is not None:
+        head.bias.zero_()
+
+
+def crt(values: CrtValues, problem: Problem) -> Plan:
+    """Compose cRT: ERM, then a new head on frozen features, class-balanced, with a schedule of its own."""
+    head = linear_head(problem)
+
+    def begin(start: StageStart) -> None:
+        redraw(head, start.generator)
+
+    retrain = Stage(
+        "re-trained classifier",
+        values.defer_until,
+        plain_loss,
+        sampler="class-balanced",
+        trains=HEAD,
+        begin=begin,
+        restarts_schedule=True,
+    )
+    return Plan(head, (Stage("plain", 0.0, plain_loss), retrain))
+
+
+def lws(values: LwsValues, problem: Problem) -> Plan:
+    """Compose LWS: ERM, then a scale for every class's logit, all else frozen, class-balanced."""
+    head = ScaledHead(problem.feature_dim, len(problem.class_counts))
+    plain = Stage("plain", 0.0, plain_loss, trains=("backbone.", "head.weight", "head.bias"))
+    scaled = Stage(
+        "scaled weights",
+        values.defer_until,
+        plain_loss,
+        sampler="class-balanced",
+        trains=("head.scale",),
+        restarts_schedule=True,
+    )
+    return Plan(head, (plain, scaled))
+
+
+def _opening(values: CrtValues | LwsValues) -> MethodConfig:
+    return MethodConfig(name="erm")
+
+
+CRT = Method(
+    "Classifier re-training",
+    "Kang et al., 2020, section 4",
+    "CE(z, y); then a new head on frozen features, class-balanced",
+    CrtValues,
+    crt,
+    ("sampler", "stages", "trainable"),
+    deferral="defer_until",
+    opening=_opening,
+)
+LWS = Method(
+    "Learnable weight scaling",
+    "Kang et al., 2020, section 4",
+    "CE(z, y); then CE(s z, y), s_k learned alone, class-balanced",
+    LwsValues,
+    lws,
+    ("head", "sampler", "stages", "trainable"),
+    deferral="defer_until",
+    opening=_opening,
+)

@@ -1,0 +1,133 @@
+"""Losses weighted by the gradients that examples send: equalization v2, influence-balanced loss (IB, IB-focal)."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from torch import Tensor
+
+from trainables.class_weights import inverse_frequency
+from trainables.composition import Hyperparameters, Outputs, Plan, Problem, Stage
+from trainables.families.plain import linear_head
+from trainables.families.reweighted import erm_opening
+from trainables.gradient_accumulators import GradientAccumulators
+from trainables.losses.cross_entropy import plain_loss
+from trainables.losses.equalization import SidedWeights, equalization_loss, equalization_weights, sided_gradients
+from trainables.losses.influence import influence_balanced_loss
+from trainables.method import Method
+
+
+class EqualizationValues(Hyperparameters):
+    """Values of equalization loss v2.
+
+    Attributes:
+        alpha: how far the weight of positives may exceed 1.
+        gamma: steepness of the weight of negatives.
+        mu: ratio of positive to negative gradient at which negatives weigh one half.
+    """
+
+    alpha: float = Field(4.0, ge=0, allow_inf_nan=False)
+    gamma: float = Field(12.0, gt=0, allow_inf_nan=False)
+    mu: float = Field(0.8, ge=0, allow_inf_nan=False)
+
+
+class InfluenceValues(Hyperparameters):
+    """Values of IB.
+
+    Attributes:
+        alpha: size of the factor.
+        detach: count the factor as a constant; the released code does not.
+        defer_until: fraction of the epochs at which balancing begins (100 of 200).
+    """
+
+    alpha: float = Field(1000.0, gt=0, allow_inf_nan=False)
+    detach: bool = True
+    defer_until: float = Field(0.5, gt=0, lt=1, allow_inf_nan=False)
+
+
+class InfluenceFocalValues(InfluenceValues):
+    """Values of IB-focal.
+
+    Attributes:
+        gamma: focusing exponent; 0 is IB.
+        weighted_probability: take p_y of the focal term from the weighted cross entropy, as the released code.
+    """
+
+    gamma: float = Field(1.0, ge=0, allow_inf_nan=False)
+    weighted_probability: bool = False
+
+
+def equalization(values: EqualizationValues, problem: Problem) -> Plan:
+    """Compose equalization v2: sigmoids whose sides are weighted by the gradients they got so far."""
+    kept = GradientAccumulators(len(problem.class_counts))
+
+    def weights() -> SidedWeights:
+        return equalization_weights(kept.ratio, alpha=values.alpha, gamma=values.gamma, mu=values.mu)
+
+    def loss(outputs: Outputs, labels: Tensor) -> Tensor:
+        return equalization_loss(outputs.logits, labels, weights=weights())
+
+    def accumulate(outputs: Outputs, labels: Tensor) -> None:
+        kept.add(sided_gradients(outputs.logits, labels, weights=weights()))
+
+    return Plan(linear_head(problem), (Stage("plain", 0.0, loss, after_step=accumulate),), memory=kept)
+
+
+def influence_balanced(values: InfluenceValues, problem: Problem) -> Plan:
+    """Compose IB: ERM, then cross entropy divided by each example's influence, with weights 1/n."""
+    return _balanced(values, problem, gamma=0.0, probability_weights=None)
+
+
+def influence_focal(values: InfluenceFocalValues, problem: Problem) -> Plan:
+    """Compose IB-focal: ERM, then focal loss divided by each example's influence, with weights 1/n."""
+    weights = inverse_frequency(problem.class_counts) if values.weighted_probability else None
+    return _balanced(values, problem, gamma=values.gamma, probability_weights=weights)
+
+
+def _balanced(values: InfluenceValues, problem: Problem, gamma: float, probability_weights: Tensor | None) -> Plan:
+    def loss(outputs: Outputs, labels: Tensor) -> Tensor:
+        return influence_balanced_loss(
+            outputs.features,
+            outputs.logits,
+            labels,
+            alpha=values.alpha,
+            gamma=gamma,
+            detach=values.detach,
+            class_weights=probability_weights,
+        )
+
+    weights = inverse_frequency(problem.class_counts).float()
+    balanced = Stage("balanced", values.defer_until, loss, class_weights=weights, weighted_over="examples")
+    return Plan(linear_head(problem), (Stage("plain", 0.0, plain_loss), balanced))
+
+
+EQUALIZATION_V2 = Method(
+    "Equalization loss v2",
+    "Tan et al., 2021, EQL v2",
+    "q_y BCE(z_y, 1) + sum over j != y of r_j BCE(z_j, 0), r_j = sigmoid(gamma (g_j - mu)), q_j = 1 + alpha (1 - r_j)",
+    EqualizationValues,
+    equalization,
+    ("loss", "update"),
+    given_in_part="the classification of a detector: no objectness branch, no prior in the head's bias",
+)
+IB = Method(
+    "Influence-balanced loss",
+    "Park et al., 2021, IB loss",
+    "CE(z, y), then w_y CE(z, y) alpha/(||p - onehot_y||_1 ||h||_1 + 1e-3), w proportional to 1/n",
+    InfluenceValues,
+    influence_balanced,
+    ("loss", "class weights", "stages"),
+    {"paper": {}, "official": {"detach": False}},
+    deferral="defer_until",
+    opening=erm_opening,
+)
+IB_FOCAL = Method(
+    "Influence-balanced focal loss",
+    "Park et al., 2021, IB loss in its focal form",
+    "CE(z, y), then w_y (1 - p_y)^gamma CE(z, y) alpha/(||p - onehot_y||_1 ||h||_1 + 1e-3)",
+    InfluenceFocalValues,
+    influence_focal,
+    ("loss", "class weights", "stages"),
+    {"paper": {}, "official": {"detach": False, "weighted_probability": True}},
+    deferral="defer_until",
+    opening=erm_opening,
+)

@@ -1,0 +1,59 @@
+"""Open long-tailed recognition (Liu et al., 2019): a plain stage, then a memory of class centroids."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from trainables.composition import Hyperparameters, Plan, Problem, Stage, StageStart
+from trainables.config import MethodConfig
+from trainables.heads import MemoryHead
+from trainables.losses.cross_entropy import plain_loss
+from trainables.method import Method
+
+
+class OltrValues(Hyperparameters):
+    """Values of OLTR.
+
+    Attributes:
+        scale: of the cosines in the second stage.
+        reach: r, the reachability of a feature at distance 1 of its nearest centroid.
+        defer_until: fraction of the epochs at which the second stage begins (30 of 90 on ImageNet-LT).
+    """
+
+    scale: float = Field(16.0, gt=0, le=1000, allow_inf_nan=False)
+    reach: float = Field(10.0, gt=0, le=1000, allow_inf_nan=False)
+    defer_until: float = Field(1 / 3, gt=0, lt=1, allow_inf_nan=False)
+
+
+def oltr(values: OltrValues, problem: Problem) -> Plan:
+    """Compose OLTR: ERM, then meta-embeddings and a cosine classifier, class-balanced, with its own schedule."""
+    head = MemoryHead(problem.feature_dim, len(problem.class_counts), values.scale, values.reach)
+
+    def begin(start: StageStart) -> None:
+        head.remember(start.class_means())
+
+    attending = Stage(
+        "memory", values.defer_until, plain_loss, sampler="class-balanced", begin=begin, restarts_schedule=True
+    )
+    plain = Stage("plain", 0.0, plain_loss, trains=("backbone.", "head.weight", "head.bias"))
+    return Plan(head, (plain, attending))
+
+
+def _opening(values: OltrValues) -> MethodConfig:
+    return MethodConfig(name="erm")
+
+
+OLTR = Method(
+    "Open long-tailed recognition",
+    "Liu et al., 2019, dynamic meta-embedding",
+    "v = (r / min_k ||x - c_k||) (x + tanh(Fx) sum_k softmax(Hx)_k c_k); CE(s |v|/(1 + |v|) cos(v, w_k), y)",
+    OltrValues,
+    oltr,
+    ("head", "sampler", "stages", "trainable"),
+    deferral="defer_until",
+    opening=_opening,
+    given_in_part=(
+        "meta-embedding with centroids fixed at the switch; without the loss that learns them, modulated attention, "
+        "the backbone's own learning rate and the rejection of unknown classes"
+    ),
+)

@@ -1,0 +1,96 @@
+"""Methods that change a trained head by one number, picked on validation: post-hoc changes."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from torch import Tensor
+
+from trainables.composition import Hyperparameters, Outputs, Plan, Problem, Stage
+from trainables.config import MethodConfig
+from trainables.families.plain import linear_head
+from trainables.heads.cosine import unit_rows
+from trainables.losses.cross_entropy import plain_loss
+from trainables.method import Method
+from trainables.posthoc_changes.frequency_rescaling import FrequencyRescaling
+from trainables.posthoc_changes.prior_subtraction import PriorSubtraction
+from trainables.posthoc_changes.tau_norm import TauNormalisation
+
+
+class TauNormValues(Hyperparameters):
+    """Values of tau-normalisation.
+
+    Attributes:
+        tau: the power of a row's length that the row is divided by; None picks it on validation.
+        keep_bias: whether the trained bias stays; the paper leaves it out.
+    """
+
+    tau: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
+    keep_bias: bool = True
+
+
+class WvnValues(Hyperparameters):
+    """Values of weight vector normalisation: `gamma`, the power of n_k / n_max; None picks it on validation."""
+
+    gamma: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+
+
+class PriorValues(Hyperparameters):
+    """Values of post-hoc logit adjustment: `tau`, the weight of the log prior; None picks it on validation."""
+
+    tau: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
+
+
+def tau_norm(values: TauNormValues, problem: Problem) -> Plan:
+    """Compose tau-normalisation: ERM, its rows then divided by a power of their length."""
+    posthoc = TauNormalisation(values.tau, keep_bias=values.keep_bias)
+    return Plan(linear_head(problem), (Stage("plain", 0.0, plain_loss),), posthoc=posthoc)
+
+
+def wvn_rs(values: WvnValues, problem: Problem) -> Plan:
+    """Compose WVN + RS: rows kept at length one on class-balanced batches, then divided by a power of n_k."""
+    head = linear_head(problem)
+
+    def normalise(outputs: Outputs, labels: Tensor) -> None:
+        head.weight.copy_(unit_rows(head.weight))
+
+    stage = Stage("plain", 0.0, plain_loss, sampler="class-balanced", after_step=normalise)
+    return Plan(head, (stage,), posthoc=FrequencyRescaling(values.gamma, problem.class_counts))
+
+
+def posthoc_logit_adjustment(values: PriorValues, problem: Problem) -> Plan:
+    """Compose post-hoc logit adjustment: ERM, its logits then less tau times the log prior."""
+    posthoc = PriorSubtraction(values.tau, problem.class_counts)
+    return Plan(linear_head(problem), (Stage("plain", 0.0, plain_loss),), posthoc=posthoc)
+
+
+def _erm_opening(values: Hyperparameters) -> MethodConfig:
+    return MethodConfig(name="erm")
+
+
+TAU_NORM = Method(
+    "Tau-normalisation",
+    "Kang et al., 2020, section 4",
+    "(w_k / ||w_k||^tau) . f + b_k, tau picked on validation",
+    TauNormValues,
+    tau_norm,
+    ("post-hoc",),
+    {"paper": {"keep_bias": False}},
+    opening=_erm_opening,
+)
+WVN_RS = Method(
+    "Weight vector normalisation with re-sampling",
+    "Kim and Kim, 2020",
+    "||w_k|| = 1 after every step, class-balanced; then w_k / (n_k / n_max)^gamma, gamma picked on validation",
+    WvnValues,
+    wvn_rs,
+    ("sampler", "update", "post-hoc"),
+)
+POSTHOC_LOGIT_ADJUSTMENT = Method(
+    "Post-hoc logit adjustment",
+    "Menon et al., 2021, eq 9",
+    "argmax_k z_k - tau log prior_k, tau picked on validation",
+    PriorValues,
+    posthoc_logit_adjustment,
+    ("post-hoc",),
+    opening=_erm_opening,
+)

@@ -1,0 +1,114 @@
+"""Cross entropy with weights by class, from the start (RW, CB-RW) or late in the training (DRW, DRS)."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from torch import Tensor
+
+from trainables.class_weights import Divisor, effective_number, inverse_frequency
+from trainables.composition import Hyperparameters, Plan, Problem, Stage
+from trainables.config import MethodConfig
+from trainables.families.plain import linear_head
+from trainables.losses.cross_entropy import plain_loss
+from trainables.method import Method
+
+
+class WeightedValues(Hyperparameters):
+    """Values of RW: `weighted_over`, what a batch's weighted sum is divided by (LDAM's or M2m's convention)."""
+
+    weighted_over: Divisor = "weights"
+
+
+class ClassBalancedValues(WeightedValues):
+    """Values of CB-RW: those of RW, and `beta` of the effective number of samples, in [0, 1); 0 is ERM."""
+
+    beta: float = Field(0.9999, ge=0, lt=1, allow_inf_nan=False)
+
+
+class DeferredWeightsValues(ClassBalancedValues):
+    """Values of DRW: those of CB-RW, and `defer_until`, the fraction of the epochs at which weighting begins."""
+
+    defer_until: float = Field(0.8, gt=0, lt=1, allow_inf_nan=False)
+
+
+class DeferredSamplingValues(Hyperparameters):
+    """Values of DRS: `defer_until`, the fraction of the epochs at which class-balanced batches begin."""
+
+    defer_until: float = Field(0.8, gt=0, lt=1, allow_inf_nan=False)
+
+
+def _weighted(name: str, start: float, weights: Tensor, values: WeightedValues) -> Stage:
+    return Stage(name, start, plain_loss, class_weights=weights.float(), weighted_over=values.weighted_over)
+
+
+def reweighting(values: WeightedValues, problem: Problem) -> Plan:
+    """Compose RW: cross entropy with weights 1/n, scaled to sum K."""
+    weights = inverse_frequency(problem.class_counts)
+    return Plan(linear_head(problem), (_weighted("plain", 0.0, weights, values),))
+
+
+def class_balanced(values: ClassBalancedValues, problem: Problem) -> Plan:
+    """Compose CB-RW: cross entropy with effective-number weights, scaled to sum K."""
+    weights = effective_number(problem.class_counts, values.beta)
+    return Plan(linear_head(problem), (_weighted("plain", 0.0, weights, values),))
+
+
+def deferred_reweighting(values: DeferredWeightsValues, problem: Problem) -> Plan:
+    """Compose DRW: ERM, then cross entropy with effective-number weights."""
+    weights = effective_number(problem.class_counts, values.beta)
+    deferred = _weighted("re-weighted", values.defer_until, weights, values)
+    return Plan(linear_head(problem), (Stage("plain", 0.0, plain_loss), deferred))
+
+
+def deferred_resampling(values: DeferredSamplingValues, problem: Problem) -> Plan:
+    """Compose DRS: ERM, then cross entropy on class-balanced batches."""
+    deferred = Stage("re-sampled", values.defer_until, plain_loss, sampler="class-balanced")
+    return Plan(linear_head(problem), (Stage("plain", 0.0, plain_loss), deferred))
+
+
+def erm_opening(values: Hyperparameters) -> MethodConfig:
+    """Return ERM: the training of every method that begins with plain cross entropy on a linear head."""
+    return MethodConfig(name="erm")
+
+
+PRESETS = {"paper": {}, "m2m": {"weighted_over": "examples"}}
+
+RW = Method(
+    "Re-weighting",
+    "weights proportional to 1/n",
+    "w_y CE(z, y), w proportional to 1/n",
+    WeightedValues,
+    reweighting,
+    ("class weights",),
+    PRESETS,
+)
+CB_RW = Method(
+    "Class-balanced re-weighting",
+    "Cui et al., 2019, class-balanced loss",
+    "w_y CE(z, y), w proportional to (1 - beta)/(1 - beta^n)",
+    ClassBalancedValues,
+    class_balanced,
+    ("class weights",),
+    PRESETS,
+)
+DRW = Method(
+    "Deferred re-weighting",
+    "Cao et al., 2019, algorithm 1",
+    "CE(z, y), then with weights (1 - beta)/(1 - beta^n)",
+    DeferredWeightsValues,
+    deferred_reweighting,
+    ("class weights", "stages"),
+    PRESETS,
+    deferral="defer_until",
+    opening=erm_opening,
+)
+DRS = Method(
+    "Deferred re-sampling",
+    "Cao et al., 2019, algorithm 1 with re-sampling",
+    "CE(z, y), then on class-balanced batches",
+    DeferredSamplingValues,
+    deferred_resampling,
+    ("sampler", "stages"),
+    deferral="defer_until",
+    opening=erm_opening,
+)

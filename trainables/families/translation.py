@@ -1,0 +1,118 @@
+"""Major-to-minor translation (M2m): a deferred stage of re-sampling with translated images (Kim et al., 2020)."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from trainables.composition import Hyperparameters, Loss, Plan, Problem, Stage
+from trainables.config import MethodConfig
+from trainables.errors import BadInput
+from trainables.families.margin import LdamValues, ldam
+from trainables.families.plain import linear_head
+from trainables.heads import Head
+from trainables.losses.cross_entropy import plain_loss
+from trainables.method import Method, Presets
+from trainables.transforms.translation import Translation, TranslationSettings
+from trainables.translate import Confidence
+
+
+class TranslationValues(Hyperparameters):
+    """Values of M2m.
+
+    Attributes:
+        beta: of the acceptance probability 1 - beta^max(n_k0 - n_k, 0), in [0, 1).
+        lam: lambda, weight of f's logit of the seed's class (eq 2).
+        gamma: threshold of the reference's confidence in the target.
+        confidence: ``probability`` accepts p_g(k) >= gamma, as the released code; ``loss`` CE(g, k) <= gamma, as
+            algorithm 1.
+        steps: T, gradient steps of a translation.
+        step_size: eta, L2 length of a step, pixels in [0, 1].
+        noise: L2 length of the noise on a seed, pixels in [0, 1].
+        clean: use the seeds of accepted translations as they were (M2m-Clean).
+        random_label: label what is generated with any class but target and seed's (M2m-RS-Rand).
+        pool_size: images per class that may be seeds; None does not limit them.
+        defer_until: fraction of the epochs at which the stage begins; 0 leaves out the first (M2m-RS).
+    """
+
+    beta: float = Field(0.999, ge=0, lt=1)
+    lam: float = Field(0.5, ge=0, allow_inf_nan=False)
+    gamma: float = Field(0.9, gt=0, le=100)
+    confidence: Confidence = "probability"
+    steps: int = Field(10, ge=0, le=1000)
+    step_size: float = Field(0.1, gt=0, allow_inf_nan=False)
+    noise: float = Field(0.08, ge=0, allow_inf_nan=False)
+    clean: bool = False
+    random_label: bool = False
+    pool_size: int | None = Field(None, ge=1)
+    defer_until: float = Field(0.8, ge=0, lt=1)
+
+    def settings(self) -> TranslationSettings:
+        """Return what the batch transform is told."""
+        return TranslationSettings(**{name: getattr(self, name) for name in TranslationSettings.__annotations__})
+
+
+class TranslationLdamValues(TranslationValues, LdamValues):
+    """Values of M2m on LDAM: of both."""
+
+
+def _translated(values: TranslationValues, problem: Problem, head: Head, loss: Loss) -> Plan:
+    if values.random_label and len(problem.class_counts) < 3:
+        raise BadInput("`random_label` needs at least 3 classes: there is none beside target and seed's")
+    transform = Translation(values.settings())
+    start = values.defer_until
+    deferred = Stage("translated", start, loss, sampler="class-balanced", transform=transform)
+    return Plan(head, (Stage("plain", 0.0, loss), deferred) if start > 0 else (deferred,))
+
+
+def m2m(values: TranslationValues, problem: Problem) -> Plan:
+    """Compose M2m: ERM, then class-balanced batches with translated images."""
+    return _translated(values, problem, linear_head(problem), plain_loss)
+
+
+def m2m_ldam(values: TranslationLdamValues, problem: Problem) -> Plan:
+    """Compose M2m on LDAM: f has its cosine head and loss, the reference stays ERM."""
+    plain = ldam(values, problem)
+    return _translated(values, problem, plain.head, plain.stages[0].loss)
+
+
+def _erm_opening(values: TranslationValues) -> MethodConfig:
+    return MethodConfig(name="erm")
+
+
+def _ldam_opening(values: TranslationLdamValues) -> MethodConfig:
+    return MethodConfig(name="ldam", hyperparameters={"max_margin": values.max_margin, "scale": values.scale})
+
+
+_PRESETS: Presets = {
+    "paper": {"confidence": "loss"},
+    "official": {},
+    "no-lambda": {"lam": 0.0},
+    "clean": {"clean": True},
+    "rs": {"defer_until": 0.0},
+    "rs-random-label": {"defer_until": 0.0, "random_label": True},
+    **{f"pool-{size}": {"pool_size": size} for size in (10, 50, 100, 200, 500)},
+}
+M2M = Method(
+    "Major-to-minor translation",
+    "Kim et al., 2020, eqs 2-5 and algorithm 1",
+    "CE on balanced batches in which x* = argmin CE(g(x), k) + lam f_k0(x), from a seed of class k0, replaces examples",
+    TranslationValues,
+    m2m,
+    ("sampler", "batch transform", "stages"),
+    _PRESETS,
+    deferral="defer_until",
+    opening=_erm_opening,
+    reference="erm",
+)
+M2M_LDAM = Method(
+    "Major-to-minor translation on LDAM",
+    "Kim et al., 2020, table 1",
+    "LDAM on the batches of M2m",
+    TranslationLdamValues,
+    m2m_ldam,
+    ("loss", "head", "sampler", "batch transform", "stages"),
+    _PRESETS,
+    deferral="defer_until",
+    opening=_ldam_opening,
+    reference="erm",
+)

@@ -1,0 +1,78 @@
+"""Weight balancing (Alshammari et al., 2022): strong weight decay, then the classifier alone under MaxNorm."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from trainables.class_weights import effective_number
+from trainables.composition import HEAD, Hyperparameters, Outputs, Plan, Problem, Stage, StageStart
+from trainables.families.plain import linear_head
+from trainables.losses.cross_entropy import plain_loss
+from trainables.method import Method
+from trainables.projections import longest_allowed, within_ball
+
+
+class WeightBalancingValues(Hyperparameters):
+    """Values of weight balancing.
+
+    Attributes:
+        weight_decay: of the whole network in the first stage.
+        head_weight_decay: of the classifier in the second.
+        longest_row: where MaxNorm's radius lies between the shortest row of the first stage's classifier (0) and
+            its longest (1).
+        beta: of the effective number of samples, the class weights of the second stage.
+        defer_until: fraction of the epochs at which the second stage begins (200 of 210).
+    """
+
+    weight_decay: float = Field(5e-3, ge=0, le=1, allow_inf_nan=False)
+    head_weight_decay: float = Field(0.1, ge=0, le=10, allow_inf_nan=False)
+    longest_row: float = Field(0.1, ge=0, le=1, allow_inf_nan=False)
+    beta: float = Field(0.9999, ge=0, lt=1, allow_inf_nan=False)
+    defer_until: float = Field(0.95, gt=0, lt=1, allow_inf_nan=False)
+
+
+class Radius(nn.Module):
+    """MaxNorm's radius as the buffer `radius`, a scalar; infinite until it is set."""
+
+    radius: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("radius", torch.tensor(float("inf")))
+
+
+def weight_balancing(values: WeightBalancingValues, problem: Problem) -> Plan:
+    """Compose weight balancing: ERM under strong weight decay, then its classifier under MaxNorm, re-weighted."""
+    head, memory = linear_head(problem), Radius()
+
+    def begin(start: StageStart) -> None:
+        memory.radius.copy_(longest_allowed(head.weight, values.longest_row))
+
+    def project(outputs: Outputs, labels: Tensor) -> None:
+        head.weight.copy_(within_ball(head.weight, memory.radius))
+
+    balanced = Stage(
+        "balanced classifier",
+        values.defer_until,
+        plain_loss,
+        class_weights=effective_number(problem.class_counts, values.beta).float(),
+        trains=HEAD,
+        after_step=project,
+        begin=begin,
+        weight_decay=values.head_weight_decay,
+        restarts_schedule=True,
+    )
+    return Plan(head, (Stage("plain", 0.0, plain_loss, weight_decay=values.weight_decay), balanced), memory)
+
+
+WEIGHT_BALANCING = Method(
+    "Weight balancing",
+    "Alshammari et al., 2022",
+    "CE under strong weight decay; then the head alone, ||w_k|| <= radius, weights (1 - beta)/(1 - beta^n)",
+    WeightBalancingValues,
+    weight_balancing,
+    ("class weights", "stages", "trainable", "update"),
+    deferral="defer_until",
+)

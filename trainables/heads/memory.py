@@ -1,0 +1,99 @@
+"""The head that looks features up in a memory of class centroids before it classifies them."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from trainables.heads.base import at_least_float32, without_autocast
+from trainables.heads.cosine import unit_rows
+from trainables.heads.distances import squared_distances
+from trainables.heads.linear import LinearHead
+
+
+class MemoryHead(LinearHead):
+    """A linear head that becomes the meta-embedding and cosine classifier of OLTR once it has a memory c.
+
+    Before `remember` z = Hx. Afterwards
+
+        m = x + tanh(Fx) * sum_k softmax(Hx)_k c_k,  v = (r / min_k ||x - c_k||) m,
+        z_k = scale * ||v|| / (1 + ||v||) * cos(v, w_k).
+
+    As ||v|| / (1 + ||v||) = r ||m|| / (r ||m|| + min_k ||x - c_k||), nothing is divided by the distance, and a
+    feature that equals its centroid (a class of one image) has finite logits and gradients.
+
+    Source: Liu, Miao, Zhan, Wang, Gong and Yu, 2019, dynamic meta-embedding. Lengths are squashed and W drawn as in
+    the released code; H goes on from the first stage's classifier there too.
+
+    Args:
+        feature_dim: number of features d.
+        num_classes: number of classes K.
+        scale: of the cosines.
+        reach: r, the reachability of a feature at distance 1 of its nearest centroid.
+
+    Attributes:
+        weight, bias: H, (K, d) and (K,): classify at first, associate with the memory afterwards.
+        selector: F, (d, d) with bias.
+        directions: rows w_k, (K, d); only their directions count.
+        memory: c, (K, d); does not learn.
+        attends: whether the memory is there.
+
+    >>> head = MemoryHead(3, 2)
+    >>> head.remember(torch.eye(2, 3))
+    >>> head(torch.eye(2, 3)).abs().max() <= 16
+    tensor(True)
+    """
+
+    memory: Tensor
+
+    def __init__(self, feature_dim: int, num_classes: int, scale: float = 16.0, reach: float = 10.0) -> None:
+        super().__init__(feature_dim, num_classes)  # draws first: what an ordinary linear head draws
+        self.scale, self.reach = scale, reach
+        self.selector = nn.Linear(feature_dim, feature_dim)
+        bound = 1 / math.sqrt(feature_dim)
+        self.directions = nn.Parameter(torch.empty(num_classes, feature_dim).uniform_(-bound, bound))
+        self.register_buffer("memory", torch.zeros(num_classes, feature_dim))
+        # a plain attribute: asking a tensor on the device would wait for it in every step
+        self.attends = False
+
+    @torch.no_grad()
+    def remember(self, centroids: Tensor) -> None:
+        """Take centroids (K, d) as the memory and attend to it from now on."""
+        self.memory.copy_(centroids)
+        self.attends = True
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return logits (B, K) of features (B, d)."""
+        association = super().forward(features)
+        if not self.attends:
+            return association
+        with without_autocast(features):
+            features = at_least_float32(features)
+            embedded = self._embedded(features, association)
+            squashed = unit_rows(embedded) * self._squashed_length(features, embedded)
+            return F.linear(squashed, self.scale * unit_rows(self.directions.to(features.dtype)))
+
+    def _embedded(self, features: Tensor, association: Tensor) -> Tensor:
+        remembered = association.softmax(dim=1) @ self.memory.to(features.dtype)
+        weight, bias = (p.to(features.dtype) for p in (self.selector.weight, self.selector.bias))
+        return features + F.linear(features, weight, bias).tanh() * remembered
+
+    def _squashed_length(self, features: Tensor, embedded: Tensor) -> Tensor:
+        memory = self.memory.to(features.dtype)
+        nearest = memory[squared_distances(features.detach(), memory).argmin(dim=1)]
+        # from the difference itself: the expanded square loses the small distances, which count most
+        distance = torch.linalg.vector_norm(features - nearest, dim=1, keepdim=True)
+        length = self.reach * torch.linalg.vector_norm(embedded, dim=1, keepdim=True)
+        squashed: Tensor = length / (length + distance).clamp_min(torch.finfo(features.dtype).tiny)
+        return squashed
+
+    def get_extra_state(self) -> Tensor:
+        """Return whether the memory is there, for checkpoints."""
+        return torch.tensor(self.attends)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Go on from what `get_extra_state` returned."""
+        self.attends = bool(state)

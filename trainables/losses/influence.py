@@ -1,0 +1,70 @@
+"""Influence-balanced loss (IB): examples that move the decision boundary most are held back."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from trainables.errors import BadInput
+from trainables.losses.cross_entropy import cross_entropy, promoted
+
+EPSILON = 1e-3
+"""Keeps the factor finite for examples without influence; the released code's."""
+
+
+def influence_balanced_loss(
+    features: Tensor,
+    logits: Tensor,
+    labels: Tensor,
+    *,
+    alpha: float,
+    gamma: float = 0.0,
+    detach: bool = True,
+    class_weights: Tensor | None = None,
+) -> Tensor:
+    """Return (1 - p_y)^gamma * CE * alpha / (||p - onehot_y||_1 * ||h||_1 + 1e-3), IB or (gamma > 0) IB-focal.
+
+    The divisor is the L1 norm of CE's gradient with respect to the weights of a linear head. Weights 1/n_y
+    multiply outside.
+
+    Args:
+        features: h, shape (B, d).
+        logits: z, shape (B, K).
+        labels: y, int64, shape (B,).
+        alpha: size of the factor, above 0.
+        gamma: focusing exponent of IB-focal, at least 0.
+        detach: count the factor as a constant, a weight. The released code sends gradients through it.
+        class_weights: w, shape (K,): take p_y in the focal term as exp(-w_y CE), as the released code does,
+            where it is no probability; None takes p_y itself.
+
+    Returns:
+        Shape (B,), at least 0, in nats times the factor.
+
+    Raises:
+        BadInput: alpha not above 0, or a negative gamma.
+
+    Source: Park, Lim, Jeon and Choi, 2021, the influence-balanced loss; the authors' released
+    ``IBLoss`` and ``IB_FocalLoss``.
+
+    >>> h, z, y = torch.ones(1, 4), torch.zeros(1, 2), torch.tensor([0])
+    >>> influence_balanced_loss(h, z, y, alpha=4.001)  # CE = log 2, ||p - onehot|| = 1, ||h|| = 4
+    tensor([0.6931])
+    """
+    if not alpha > 0:
+        raise BadInput(f"`alpha` must be > 0, got {alpha}")
+    if not gamma >= 0:
+        raise BadInput(f"`gamma` must be >= 0, got {gamma}")
+    ce = cross_entropy(logits, labels)
+    factor = alpha / (_influence(features, ce) + EPSILON)
+    balanced = ce * (factor.detach() if detach else factor)
+    if gamma == 0:
+        return balanced
+    exponent = ce if class_weights is None else class_weights.to(ce.dtype)[labels] * ce
+    # away from 0 for the same reason as in `focal_loss`
+    missing = (-torch.expm1(-exponent)).clamp(min=torch.finfo(ce.dtype).tiny)
+    return missing**gamma * balanced
+
+
+def _influence(features: Tensor, ce: Tensor) -> Tensor:
+    # ||p - onehot_y||_1 = 2 (1 - p_y): what the target lacks, the wrong classes have
+    return -2 * torch.expm1(-ce) * promoted(features).abs().sum(dim=1)

@@ -1,0 +1,35 @@
+"""Post-hoc logit adjustment: a trained head's logits, less the log of the class prior."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from trainables.heads import Head
+from trainables.network import Outputs
+from trainables.posthoc_changes.candidates import candidates
+
+
+class PriorSubtraction:
+    """z_k - tau * log prior_k, prior_k = n_k / sum n.
+
+    Args:
+        tau: in [0, 2]; None tries 0, 0.1, ... 2.
+        class_counts: n, int64 (K,), each at least 1, on the device that trains.
+
+    Source: Menon, Jayasumana, Rawat, Jain, Veit and Kumar, 2021, eq 9.
+
+    >>> import torch
+    >>> adjusted = PriorSubtraction(tau=1.0, class_counts=torch.tensor([9, 1]))
+    >>> adjusted.logits(None, Outputs(torch.zeros(1, 1), torch.zeros(1, 2)), 1.0, None)
+    tensor([[0.1054, 2.3026]])
+    """
+
+    needs_class_means = False
+
+    def __init__(self, tau: float | None, class_counts: Tensor) -> None:
+        self.values = candidates(tau, 2.0)
+        self._log_prior = (class_counts.double() / class_counts.sum()).log()
+
+    def logits(self, head: Head | None, outputs: Outputs, value: float, class_means: Tensor | None) -> Tensor:
+        """Return logits (B, K) adjusted with tau = value, whatever the head."""
+        return outputs.logits - value * self._log_prior.to(outputs.logits.dtype)

@@ -1,0 +1,115 @@
+"""Where an epoch generates images and from which seeds: all of M2m's draws, on the CPU."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from trainables.batch import EpochOrder
+from trainables.translate import acceptance_probability
+
+
+class Sites(NamedTuple):
+    """The generation sites of an epoch that its draws accept, in the order of its steps.
+
+    Attributes:
+        examples: int64 (S,), places within the batch that a generated image may take.
+        seeds: int64 (S,), places within the batch where its seed stands.
+        targets: int64 (S,), classes of the examples, k.
+        seed_classes: int64 (S,), classes of the seeds, k0.
+        steps: of every step, the slice of the tensors above.
+    """
+
+    examples: Tensor
+    seeds: Tensor
+    targets: Tensor
+    seed_classes: Tensor
+    steps: tuple[slice, ...]
+
+
+def draw_sites(order: EpochOrder, class_counts: Tensor, beta: float) -> Sites:
+    """Draw where an epoch generates.
+
+    An example of class k is a site with probability 1 - n_k / n_max. Its seed is a row of its batch, drawn in
+    proportion to P(accept | k0, k), and the site is kept with that probability. The draw of acceptance does not
+    look at the image, so it comes before the translation, and what it refuses is never computed.
+
+    Args:
+        order: the epoch's labels, batches and generator.
+        class_counts: n, int64, shape (K,), on the CPU.
+        beta: of `acceptance_probability`.
+
+    Source: Kim, Jeong and Shin, 2020, eqs 3 and 5, algorithm 1, and "Practical implementation via re-sampling".
+    """
+    chance = 1 - class_counts.double() / class_counts.max()
+    is_site, picks, accepted = torch.rand(3, len(order.labels), generator=order.generator, dtype=torch.float64)
+    examples, seeds, steps, count = [], [], [], 0
+    for part in order.batches:
+        labels = order.labels[part]
+        at = (is_site[part] < chance[labels]).nonzero().squeeze(1)
+        counts = class_counts[labels]
+        weights = acceptance_probability(counts, counts[at].unsqueeze(1), beta)
+        chosen = pick_in_proportion(weights, picks[part][at])
+        # without a valid seed every weight is 0, and so is the chance to be kept
+        kept = accepted[part][at] < weights.gather(1, chosen.unsqueeze(1)).squeeze(1)
+        examples.append(at[kept])
+        seeds.append(chosen[kept])
+        steps.append(slice(count, count := count + int(kept.sum())))
+    targets, classes = (
+        torch.cat([order.labels[part][places] for part, places in zip(order.batches, found, strict=True)])
+        for found in (examples, seeds)
+    )
+    return Sites(torch.cat(examples), torch.cat(seeds), targets, classes, tuple(steps))
+
+
+def pick_in_proportion(weights: Tensor, uniform: Tensor) -> Tensor:
+    """Return, for every row of weights (S, B) at least 0, a column drawn in proportion from a uniform number (S,).
+
+    A row of zeros gives any column.
+
+    >>> pick_in_proportion(torch.tensor([[1.0, 0.0, 3.0]] * 2), torch.tensor([0.2, 0.25]))
+    tensor([0, 2])
+    """
+    sums = weights.cumsum(1)
+    found = torch.searchsorted(sums, uniform.unsqueeze(1) * sums[:, -1:], right=True)
+    return found.squeeze(1).clamp_max(weights.shape[1] - 1)
+
+
+def draw_other_labels(sites: Sites, num_classes: int, generator: torch.Generator) -> Tensor:
+    """Return a class (S,) for every site, uniform over all but its target and its seed's class (M2m-RS-Rand).
+
+    Args:
+        sites: whose targets and seed classes differ.
+        num_classes: K, at least 3.
+        generator: on the CPU.
+    """
+    found = torch.randint(num_classes - 2, sites.targets.shape, generator=generator)
+    first, second = torch.minimum(sites.targets, sites.seed_classes), torch.maximum(sites.targets, sites.seed_classes)
+    found = found + (found >= first)
+    return found + (found >= second)
+
+
+class SeedPools:
+    """At most so many training images of every class, the only ones that may be seeds: the paper's table 3.
+
+    The same for every training on the same images, and nested: a smaller pool is part of a larger one.
+
+    Args:
+        labels: int64 (N,), of the training images, on the CPU.
+        num_classes: K.
+        size: images per class at most.
+    """
+
+    def __init__(self, labels: Tensor, num_classes: int, size: int) -> None:
+        shuffled = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+        self._rows = shuffled[labels[shuffled].argsort(stable=True)]
+        counts = labels.bincount(minlength=num_classes)
+        self._first = counts.cumsum(0) - counts
+        self._sizes = counts.clamp_max(size)
+
+    def draw(self, classes: Tensor, generator: torch.Generator) -> Tensor:
+        """Return a row (S,) of the training images for every class (S,), uniform over the pool of that class."""
+        uniform = torch.rand(classes.shape, generator=generator, dtype=torch.float64)
+        return self._rows[self._first[classes] + (uniform * self._sizes[classes]).long()]

@@ -1,0 +1,146 @@
+"""Major-to-minor translation: rare examples of a batch give way to translated frequent ones (Kim et al., 2020)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from trainables.batch import Batch, EpochOrder, TransformContext
+from trainables.network import Network
+from trainables.transforms.generation_sites import SeedPools, Sites, draw_other_labels, draw_sites
+from trainables.translate import (
+    Bounds,
+    Confidence,
+    confident,
+    held_constant,
+    translate,
+    translation_objective,
+    unit_images,
+)
+
+
+@dataclass(frozen=True)
+class TranslationSettings:
+    """What a translation is told; see `trainables.families.translation.TranslationValues`."""
+
+    beta: float
+    lam: float
+    gamma: float
+    confidence: Confidence
+    steps: int
+    step_size: float
+    noise: float
+    clean: bool = False
+    random_label: bool = False
+    pool_size: int | None = None
+
+
+class _Draws(NamedTuple):
+    """An epoch's draws on the device, but for what the host needs: slices and the seeds of the noise."""
+
+    examples: Tensor
+    seeds: Tensor
+    targets: Tensor
+    seed_classes: Tensor
+    new_labels: Tensor
+    steps: tuple[slice, ...]
+    noise_seeds: list[int]
+    pool: tuple[Tensor, Tensor, Tensor] | None
+
+
+class Translation:
+    """Replaces examples of rare classes by images of frequent ones, translated until the reference sees the rare class.
+
+    Images are seeded, translated and clamped as pixels in [0, 1], before normalisation; all sites of a step take
+    their gradient steps together, through the reference g and the trained network f in one backward pass. Both are
+    in evaluation mode meanwhile. Everything random but the noise is drawn on the CPU once an epoch, so that the
+    host knows what to compute; whether the reference is confident stays on the device.
+
+    Args:
+        settings: of the method.
+    """
+
+    def __init__(self, settings: TranslationSettings) -> None:
+        self.settings = settings
+
+    def begin_stage(self, context: TransformContext) -> None:
+        """Keep networks and pipeline, have the reference trained, choose the seed pools."""
+        self._network, self._pipeline = context.network, context.pipeline
+        # translations work on pixels in [0, 1]; feature vectors are taken as they are and have no range
+        full_scale = context.pipeline.full_scale
+        self._unit = 1.0 if full_scale is None else float(full_scale)
+        self._bounds: Bounds | None = None if full_scale is None else (0.0, 1.0)
+        self._reference = context.reference()
+        self._device, self._counts = context.class_counts.device, context.class_counts.cpu()
+        self._pools: SeedPools | None = None
+        if self.settings.pool_size is not None:
+            labels = context.pipeline.labels.cpu()
+            self._pools = SeedPools(labels, len(self._counts), self.settings.pool_size)
+
+    def begin_epoch(self, order: EpochOrder) -> None:
+        """Draw sites, seeds, labels and the noise's seeds of an epoch, and move them to the device."""
+        sites, labels = draw_sites(order, self._counts, self.settings.beta), None
+        noise_seeds = torch.randint(2**62, (len(order.batches),), generator=order.generator).tolist()
+        if self.settings.random_label:
+            labels = draw_other_labels(sites, len(self._counts), order.generator)
+        pool = None if self._pools is None else self._draw_from(self._pools, sites, order.generator)
+        new = sites.targets if labels is None else labels
+        together = torch.stack([sites.examples, sites.seeds, sites.targets, sites.seed_classes, new]).to(self._device)
+        examples, seeds, targets, classes, new = together.unbind()
+        self._draws = _Draws(examples, seeds, targets, classes, new, sites.steps, noise_seeds, pool)
+
+    def __call__(self, batch: Batch, step: int) -> Batch:
+        """Return the batch, its pixels float, with generated images in place of some examples."""
+        part = self._draws.steps[step]
+        if part.start == part.stop:
+            return batch
+        examples = self._draws.examples[part]
+        pixels = batch.pixels.to(torch.float32, copy=True)  # in the memory layout of the batch, as indexing keeps it
+        seeds = self._seeds(pixels, part)
+        made, taken = self._generate(seeds / self._unit, part, self._draws.noise_seeds[step])
+        images = seeds if self.settings.clean else made * self._unit
+        replaced = torch.where(taken.view(-1, 1, 1, 1), images, pixels[examples])
+        labels = torch.where(taken, self._draws.new_labels[part], batch.labels[examples])
+        return batch._replace(
+            pixels=pixels.index_copy_(0, examples, replaced), labels=batch.labels.index_copy(0, examples, labels)
+        )
+
+    def _generate(self, seeds: Tensor, part: slice, noise_seed: int) -> tuple[Tensor, Tensor]:
+        """Translate seeds (S, C, H, W) in [0, 1]; return the images, and of which the reference is confident."""
+        targets, seed_classes, settings = self._draws.targets[part], self._draws.seed_classes[part], self.settings
+
+        def objective(images: Tensor) -> Tensor:
+            reference = self._logits(self._reference, images)
+            if settings.lam == 0:
+                return translation_objective(reference, targets)
+            own = self._logits(self._network, images).gather(1, seed_classes.unsqueeze(1)).squeeze(1)
+            return translation_objective(reference, targets, own, lam=settings.lam)
+
+        starts = seeds + settings.noise * self._noise(seeds, noise_seed)
+        with held_constant(self._reference), held_constant(self._network):
+            made = translate(starts, objective, steps=settings.steps, step_size=settings.step_size, bounds=self._bounds)
+            with torch.no_grad():
+                logits = self._logits(self._reference, made)
+        return made, confident(logits, targets, gamma=settings.gamma, measure=settings.confidence)
+
+    def _logits(self, network: Network, images: Tensor) -> Tensor:
+        logits: Tensor = network(self._pipeline.normalise(images * self._unit)).logits
+        return logits
+
+    def _noise(self, like: Tensor, seed: int) -> Tensor:
+        generator = torch.Generator(self._device).manual_seed(seed)
+        return unit_images(torch.rand(like.shape, generator=generator, device=like.device) - 0.5)
+
+    def _seeds(self, pixels: Tensor, part: slice) -> Tensor:
+        if self._draws.pool is None:
+            return pixels[self._draws.seeds[part]]
+        rows, offsets, flips = self._draws.pool
+        return self._pipeline.pixels(rows[part], offsets[part], flips[part]).float()
+
+    def _draw_from(self, pools: SeedPools, sites: Sites, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        rows = pools.draw(sites.seed_classes, generator)
+        draws = self._pipeline.draw(len(rows), generator).to(self._device)
+        return rows.to(self._device), draws.offsets, draws.flips
