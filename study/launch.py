@@ -12,11 +12,10 @@ from typing import Any
 
 from rich.console import Console
 
-from study.book import TrialBook
 from study.cells import Cell, expand
+from study.finished import why_finished
 from study.ledger import Ledger
 from study.leftovers import sweep
-from study.preflight import check_data, check_places, check_resources
 from study.progress import Progress
 from study.spec import StudySpec
 from study.storage import open_storage
@@ -77,6 +76,8 @@ def run(
     Raises:
         BadInput: anything that is wrong with the study, the data or the storage, before Ray starts.
     """
+    from study.preflight import check_data, check_places, check_resources  # imports torch
+
     folder = StudyFolder(storage, spec.name)
     cells = expand(spec)
     check_resources(spec.resources, address)
@@ -114,6 +115,11 @@ def resume(
         BadInput: no such study, a change that would make old and new trials incomparable, changed data.
     """
     folder = StudyFolder(storage, name)
+    # of a stored study as it stands, neither the methods' values nor the data need be looked at: no torch
+    if not overrides and data_dir is None and (why := why_finished(folder)) is not None:
+        return _idle(folder, why, console)
+    from study.preflight import check_data, check_places, check_resources
+
     before, spec = folder.read_spec(), folder.read_spec(overrides)
     _refuse_changes(before, spec)
     spec = spec.with_data_dir(data_dir, everywhere=True)
@@ -121,19 +127,18 @@ def resume(
     with folder.driver_lock():
         ledger = Ledger(spec, cells, open_storage(folder.path, spec.records.ledger))
         if ledger.remaining() == 0:
-            _catch_up(folder, console)
-            return Outcome(
-                folder,
-                ExitCode.DONE,
-                f"study '{name}' is finished: {ledger.why_finished()}",
-                idle=True,
-            )
+            return _idle(folder, ledger.why_finished(), console)
         check_resources(spec.resources, address)
         check_places(spec.records, storage)
         if check_data(spec, cells, console, source=str(folder.spec_path)) != folder.read_data():
             raise BadInput(f"study '{name}': the data changed since it was started; start a new study")
         folder.write_spec(spec)
         return _drive(spec, cells, folder, address, console)
+
+
+def _idle(folder: StudyFolder, why: str, console: Console) -> Outcome:
+    _catch_up(folder, console)
+    return Outcome(folder, ExitCode.DONE, f"study '{folder.name}' is finished: {why}", idle=True)
 
 
 def _catch_up(folder: StudyFolder, console: Console) -> None:
@@ -172,6 +177,7 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
 
 
 def _drive(spec: StudySpec, cells: list[Cell], folder: StudyFolder, address: str | None, console: Console) -> Outcome:
+    from study.book import TrialBook
     from study.records import Recorder
     from study.tuning import fit
 

@@ -13,6 +13,7 @@ import pytest
 from study import cli
 from study.spec import StudySpec
 from study.study_folder import StudyFolder
+from tests.study.records.made_study import MadeStudy, spec_of
 from trainables.methods import METHODS
 
 COMMANDS = "run resume status show methods datasets spaces train ui record export submit doctor".split()  # noqa: SIM905
@@ -92,6 +93,16 @@ def test_every_command_explains_itself(
 
 def test_lists_need_neither_ray_nor_mlflow() -> None:
     assert not _imported("methods", "--json") & {"ray", "mlflow", "optuna"}
+
+
+def test_a_resume_of_a_finished_study_needs_nothing_that_trains(tmp_path: Path) -> None:
+    made = MadeStudy(tmp_path, spec_of(methods=["cce"], search={"trials": 1, "pruner": "none"}))
+    made.complete()
+    imported = _imported("resume", "made", "--storage", str(tmp_path))
+    assert not imported & {"torch", "torchvision", "ray"}
+    said = _run("resume", "made", "--storage", str(tmp_path)).stdout
+    assert said.startswith("study 'made' is finished: ")
+    assert "1 were there already" in _run("record", "made", "--storage", str(tmp_path)).stdout
 
 
 def test_methods_as_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
