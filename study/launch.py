@@ -12,11 +12,11 @@ from typing import Any
 
 from rich.console import Console
 
-from study.book import TrialBook
 from study.cells import Cell, expand
 from study.confirmation import check_confirmation
+from study.finished import why_finished
 from study.ledger import Ledger
-from study.preflight import check_data, check_places, check_resources
+from study.leftovers import sweep
 from study.progress import Progress
 from study.spec import StudySpec
 from study.storage import open_storage
@@ -78,13 +78,15 @@ def run(
     Raises:
         BadInput: anything that is wrong with the study, the data or the storage, before Ray starts.
     """
+    from study.preflight import check_data, check_places, check_resources  # imports torch
+
     folder = StudyFolder(storage, spec.name)
-    folder.refuse_taken()
     cells = expand(spec)
     check_resources(spec.resources, address)
     check_places(spec.records, storage)
     warm_starts = find_warm_starts(spec, cells, storage, source=source)
     data = check_data(spec, cells, console, source=source)
+    folder.refuse_taken()  # after the file's own mistakes, which another name would not mend
     with folder.driver_lock():
         folder.refuse_taken()
         keep_warm_starts(folder, warm_starts)
@@ -116,6 +118,11 @@ def resume(
         BadInput: no such study, a change that would make old and new trials incomparable, changed data.
     """
     folder = StudyFolder(storage, name)
+    # of a stored study as it stands, neither the methods' values nor the data need be looked at: no torch
+    if not overrides and data_dir is None and (why := why_finished(folder)) is not None:
+        return _idle(folder, why, console)
+    from study.preflight import check_data, check_places, check_resources
+
     before, spec = folder.read_spec(), folder.read_spec(overrides)
     _refuse_changes(before, spec)
     spec = spec.with_data_dir(data_dir, everywhere=True)
@@ -123,13 +130,7 @@ def resume(
     with folder.driver_lock():
         ledger = _open_ledger(spec, cells, folder)
         if ledger.remaining() == 0:
-            _catch_up(folder, console)
-            return Outcome(
-                folder,
-                ExitCode.DONE,
-                f"study '{name}' is finished{_and_confirmed(spec)}: {ledger.why_finished()}",
-                idle=True,
-            )
+            return _idle(folder, ledger.why_finished(), console)
         check_resources(spec.resources, address)
         check_places(spec.records, storage)
         if check_data(spec, cells, console, source=str(folder.spec_path)) != folder.read_data():
@@ -143,8 +144,9 @@ def _open_ledger(spec: StudySpec, cells: list[Cell], folder: StudyFolder) -> Led
     return Ledger(spec, cells, open_storage(folder.path, spec.records.ledger), read_warm_starts(folder, spec))
 
 
-def _and_confirmed(spec: StudySpec) -> str:
-    return "" if spec.confirm is None else f" and confirmed with {spec.confirm.seeds} seeds"
+def _idle(folder: StudyFolder, why: str, console: Console) -> Outcome:
+    _catch_up(folder, console)
+    return Outcome(folder, ExitCode.DONE, f"study '{folder.name}' is finished: {why}", idle=True)
 
 
 def _catch_up(folder: StudyFolder, console: Console) -> None:
@@ -184,9 +186,11 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
 
 
 def _drive(spec: StudySpec, ledger: Ledger, folder: StudyFolder, address: str | None, console: Console) -> Outcome:
+    from study.book import TrialBook
     from study.records import Recorder
     from study.tuning import fit
 
+    sweep(folder.path)
     progress = Progress(ledger, console)
     if len(spec.search.metrics) > 1:
         console.print("  several metrics: nothing is pruned, since pruners judge by one", highlight=False)

@@ -135,8 +135,9 @@ def remaining(spec: StudySpec, tallies: Collection[Tally]) -> int:
 def why_finished(spec: StudySpec, tallies: Collection[Tally]) -> str:
     """Say which limits a study without remaining trials has reached, and how to raise them."""
     search = spec.search
+    confirmed = "" if spec.confirm is None else f", confirmed with {spec.confirm.seeds} seeds"
     if all(tally.started >= search.trials for tally in tallies):
-        return f"every cell has its {search.trials} trials. Raise the budget with --set search.trials=N."
+        return f"every cell has its {search.trials} trials{confirmed}. Raise the budget with --set search.trials=N."
     reached = [f"search.trials={search.trials}"]
     if any(tally.left for tally in tallies):
         reached = [f"search.epochs_total={search.epochs_total}"]
@@ -144,4 +145,4 @@ def why_finished(spec: StudySpec, tallies: Collection[Tally]) -> str:
         reached.append(f"search.stop_cell_after={search.stop_cell_after}")
     if search.searcher == "grid":
         reached.append("the end of the grid")
-    return f"it has reached {' or '.join(reached)}. Raise a limit with --set, for example --set search.trials=N."
+    return f"it has reached {' or '.join(reached)}{confirmed}. Raise a limit with --set, for example --set search.trials=N."

@@ -20,6 +20,7 @@ from trainables.config import (
     TrainingConfig,
 )
 from trainables.errors import BadInput, unknown_name
+from trainables.folder_names import folder_named
 
 _RESERVED = ("mlflow.db", "mlartifacts", "shared")
 STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -73,6 +74,13 @@ class DataSpec(Frozen):
     label_noise: float = Field(0.0, ge=0, lt=1)
     subset_seed: int = Field(0, ge=0)
     memory_budget_gb: float = Field(8.0, ge=0, allow_inf_nan=False)
+
+    @field_validator("data_dir")
+    @classmethod
+    def _possible(cls, data_dir: str | None) -> str | None:
+        if data_dir is not None:
+            folder_named(data_dir, "`data_dir`")
+        return data_dir
 
     def configs(self) -> list[DataConfig]:
         """Return one `DataConfig` for every profile."""
@@ -157,8 +165,9 @@ class StudySpec(Frozen):
 
 def _absolute(spec: DataSpec, folder: Path | None, everywhere: bool) -> str | None:
     named = None if everywhere and folder is not None else spec.data_dir
-    place = named or folder
-    return None if place is None else str(Path(place).expanduser().resolve())
+    if named:
+        return str(folder_named(named, "`data_dir`"))
+    return None if folder is None else str(folder_named(folder, "--data-dir"))
 
 
 def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> StudySpec:

@@ -104,7 +104,14 @@ class ModelConfig(Frozen):
     @classmethod
     def _absolute(cls, weights: str | None) -> str | None:
         # a worker has another working directory
-        return None if weights is None else str(Path(weights).expanduser().absolute())
+        if weights is None:
+            return None
+        if "\0" in weights:
+            raise ValueError("must be a file's name, and holds a NUL byte")
+        try:
+            return str(Path(weights).expanduser().absolute())
+        except RuntimeError as error:  # the home of an unknown user
+            raise ValueError(f"must be a file's name: {error}") from None
 
 
 class ScheduleConfig(Frozen):

@@ -63,7 +63,7 @@ def datasets(as_json: AsJson = False, data_dir: DataDir = None) -> None:
 
 
 def spaces(as_json: AsJson = False) -> None:
-    """List what Optuna may vary for every method, with range and scale."""
+    """List what is searched of every method, with range and scale."""
     from study.report.catalogue import space_entries, unsearched_methods
 
     entries: list[dict[str, Any]] = space_entries()

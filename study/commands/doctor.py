@@ -6,7 +6,10 @@ from study.commands.options import DataDir, Storage
 
 
 def doctor(storage: Storage = None, data_dir: DataDir = None) -> None:
-    """Show what this machine has and what would stand in a study's way."""
+    """Check what this machine has.
+
+    Shows packages, devices, memory, storage and data, and what would stand in a study's way.
+    """
     import typer
 
     from study.health import findings

@@ -19,6 +19,10 @@ DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Folder of data sets [default: $STUDY_DATA_DIR]."),
 ]
+MovedDataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Folder of data sets, if they were moved [default: as when the study began]."),
+]
 Address = Annotated[
     str | None,
     typer.Option(help="Address of a running Ray cluster, or auto; without it, Ray starts on this machine."),

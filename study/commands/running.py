@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from study.commands.options import Address, DataDir, Name, Overrides, Storage
+from study.commands.options import Address, DataDir, MovedDataDir, Name, Overrides, Storage
 
 if TYPE_CHECKING:
     from study.launch import Outcome
@@ -18,8 +18,10 @@ SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="Study file (YAML
 
 
 def _environment_data_dir() -> Path | None:
+    from trainables.folder_names import folder_named
+
     folder = os.environ.get("STUDY_DATA_DIR")
-    return Path(folder) if folder else None
+    return folder_named(folder, "STUDY_DATA_DIR") if folder else None
 
 
 def run(
@@ -47,9 +49,13 @@ def resume(
     address: Address = None,
     overrides: Overrides = None,
     storage: Storage = None,
-    data_dir: DataDir = None,
+    data_dir: MovedDataDir = None,
 ) -> None:
-    """Continue a study where it stands, perhaps with a larger budget (--set search.trials=N)."""
+    """Continue a study where it stands.
+
+    A larger budget is spent by --set search.trials=N. Data are looked for where they were when the study began,
+    whatever STUDY_DATA_DIR says now; --data-dir names their new place.
+    """
     from study import launch
     from study.report import tables
     from study.study_folder import storage_root

@@ -24,7 +24,10 @@ def shared(
     as_json: AsJson = False,
     storage: Storage = None,
 ) -> None:
-    """List the trainings that trials of all studies share, or remove them; a later trial trains anew what it needs."""
+    """List or remove the trainings that trials of all studies share.
+
+    A later trial trains anew what it needs and does not find.
+    """
     from study.study_folder import SHARED, storage_root
     from trainables.errors import BadInput
     from trainables.shared_entries import remove_entry, shared_entries

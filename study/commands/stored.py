@@ -12,7 +12,10 @@ from study.commands.options import AsJson, Name, NameOrNone, Storage
 
 
 def status(name: NameOrNone = None, as_json: AsJson = False, storage: Storage = None) -> None:
-    """Show how far a study is, cell by cell; without a name, every stored study."""
+    """Show how far a study is.
+
+    Cell by cell; without a name, a line for every stored study.
+    """
     from study.report import tables
     from study.report.status import overview, print_overview, print_status, status_of
     from study.study_folder import storage_root
@@ -68,7 +71,10 @@ def ui(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 5000,
 ) -> None:
-    """Open the MLflow server on this store; it listens on this machine only unless told otherwise."""
+    """Show the records in MLflow.
+
+    Starts its server, which listens on this machine only unless told otherwise.
+    """
     from study.records.serve import serve
     from study.study_folder import storage_root
 

@@ -53,11 +53,15 @@ def train(
     output: Annotated[Path | None, typer.Option(help="Folder for epochs and checkpoints.")] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Train once and print what every epoch finds; with --output, continue from its checkpoints."""
+    """Train once and print what every epoch finds.
+
+    With --output, epochs and checkpoints are kept, and a later call continues from them.
+    """
     from study.single_training import train_once
+    from trainables.folder_names import folder_named
 
     if data_dir is not None:
-        os.environ["STUDY_DATA_DIR"] = str(data_dir.resolve())
+        os.environ["STUDY_DATA_DIR"] = str(folder_named(data_dir, "--data-dir"))
     config = _config(
         {
             "data": {

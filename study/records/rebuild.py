@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from study.records.projection import project_trial
 from study.records.runs import Runs
-from study.records.store import is_away
+from study.records.store import is_away, is_refusal
 from study.records.summary import project_cell
 from study.spec import StudySpec
 from study.study_folder import StudyFolder
@@ -63,7 +63,7 @@ def record_study(folder: StudyFolder) -> Recorded:
     """Bring MLflow up to date with a stored study: every trial, every cell.
 
     Raises:
-        BadInput: no such study, or a tracking store that cannot be reached.
+        BadInput: no such study, or a tracking store that cannot be reached or written.
     """
     study = open_view(folder)
     projector = Projector(folder, study.spec)
@@ -82,7 +82,8 @@ def record_study(folder: StudyFolder) -> Recorded:
         for cell in study.cells:
             projector.cell(cell, finished=finished)
     except Exception as error:
-        if not is_away(error):
+        if not is_away(error) and not is_refusal(error):
             raise
-        raise BadInput(f"MLflow cannot be reached: {str(error).partition(chr(10))[0]}") from None
+        what = "cannot be reached" if is_away(error) else "cannot write the records"
+        raise BadInput(f"MLflow {what}: {str(error).partition(chr(10))[0]}") from None
     return Recorded(folder.name, uri, written, there, failed)

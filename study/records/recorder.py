@@ -13,6 +13,7 @@ from study.records.store import is_away, tracking_uri
 from study.spec import StudySpec
 from study.study_folder import StudyFolder
 from study.views import cell_view, trial_view
+from trainables.errors import BadInput
 
 if TYPE_CHECKING:
     from study.cell_ledger import Assignment
@@ -154,9 +155,13 @@ class Recorder:
         if key is not None:
             self._left.add(key)
         kind = type(error).__name__
-        if kind not in self._said:
-            self._said.add(kind)
-            self._warn(f"not recorded in MLflow: {key or 'summaries'}: {kind}: {_first_line(error)}")
+        if kind in self._said:
+            return
+        self._said.add(kind)
+        if isinstance(error, BadInput):  # a damaged file: it concerns every trial
+            self._warn(f"records are not written; the study goes on: {error}")
+            return
+        self._warn(f"not recorded in MLflow: {key or 'summaries'}: {kind}: {_first_line(error)}")
 
     def _come_back(self, key: Key | None, error: Exception) -> None:
         if not self._pause:

@@ -19,6 +19,7 @@ from study.records.store import artifact_folder, is_server, open_client, trackin
 from study.spec import StudySpec
 from study.study_folder import StudyFolder
 from study.views import TrialView
+from trainables.errors import BadInput
 from trainables.trial_folder import write_atomically
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Runs:
         """Reach the tracking store and read which runs the study has there.
 
         Raises:
-            BadInput: the store is a folder.
+            BadInput: the store is a folder or a damaged file, or the study's id in it cannot be read.
             MlflowException: the store cannot be reached.
         """
         self.uri = tracking_uri(spec.records.tracking_uri, folder.storage)
@@ -189,9 +190,15 @@ def _user() -> str:
 def _study_id(path: Path) -> str:
     """Return what tells this study's runs from those of another of its name on the same server."""
     place = path / "records.json"
-    if place.exists():
-        stored: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
+    if not place.exists():
+        new = uuid.uuid4().hex
+        write_atomically(place, json.dumps({"id": new}).encode())
+        return new
+    try:
+        stored: dict[str, Any] = json.loads(place.read_bytes())
         return str(stored["id"])
-    new = uuid.uuid4().hex
-    write_atomically(place, json.dumps({"id": new}).encode())
-    return new
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(
+            f"{place}: cannot be read ({type(error).__name__}: {error}); put back a copy of it, or remove it: "
+            f"`study record {path.name}` then writes the study into new runs, beside those it has"
+        ) from None

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
+from study.records.database import check_database, follow_artifacts, newest_experiment
 from study.records.store import artifact_folder, is_server, tracking_uri
 from trainables.errors import BadInput
 
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
     # the server would start processes for jobs on language models, which nothing here has
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
 }
+_SECONDS_TO_STOP = 10
+_LAST_LINES = 15
 
 
 def server_command(storage: Path, *, host: str, port: int, workers: int = 1) -> list[str]:
@@ -28,11 +37,12 @@ def server_command(storage: Path, *, host: str, port: int, workers: int = 1) -> 
     uri = tracking_uri(None, storage)
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
     command += ["--artifacts-destination", artifact_folder(uri, storage).as_uri()]
+    command += ["--uvicorn-opts", "--log-level warning --no-access-log"]
     return [*command, "--host", host, "--port", str(port), "--workers", str(workers)]
 
 
 def serve(storage: Path, *, host: str, port: int, say: Callable[[str], None] = print) -> None:
-    """Become the MLflow server; returns only when the records are on a server already.
+    """Run the MLflow server until it is interrupted; return at once when the records are on a server already.
 
     Args:
         storage: the folder of all studies.
@@ -42,21 +52,61 @@ def serve(storage: Path, *, host: str, port: int, say: Callable[[str], None] = p
         say: shows a line to the user.
 
     Raises:
-        BadInput: nothing is recorded there yet, or the port is taken.
+        BadInput: nothing is recorded there yet, the records are damaged, the port is taken, or the server failed.
     """
     uri = tracking_uri(None, storage)
     if is_server(uri):
         say(f"the records are on the server {uri}")
         return
-    database = Path(uri.removeprefix("sqlite:///"))
-    if uri.startswith("sqlite:///") and not database.exists():
-        raise BadInput(f"no records in {database.parent} yet: `study run` writes them; see also --storage")
+    page = address(host, port)
+    if uri.startswith("sqlite:///"):
+        page += _landing(Path(uri.removeprefix("sqlite:///")), artifact_folder(uri, storage))
     _check_free(host, port)
-    say(f"MLflow starts in some seconds at {address(host, port)}   (Ctrl-C stops it)")
-    say("At the first visit choose 'Model training' at the top left: its pages are made for runs like these.")
+    say(f"MLflow opens in some seconds at {page}   (Ctrl-C stops it)")
     sys.stdout.flush()
-    command = server_command(storage, host=host, port=port)
-    os.execve(command[0], command, {**_SETTINGS, **os.environ})
+    _run(server_command(storage, host=host, port=port))
+
+
+def _landing(database: Path, artifacts: Path) -> str:
+    """Make the database ready and return the page of the newest study in it."""
+    if not database.exists():
+        raise BadInput(f"no records in {database.parent} yet: `study run` writes them; see also --storage")
+    check_database(database)
+    follow_artifacts(database, artifacts)
+    experiment = newest_experiment(database)
+    # without the last part MLflow shows its pages for language models at the first visit
+    return "" if experiment is None else f"/#/experiments/{experiment}/runs?workflowType=machine_learning"
+
+
+def _run(command: list[str]) -> None:
+    """Run the server, silent, until it ends or this process is told to."""
+    with tempfile.TemporaryFile() as log:
+        # a session of its own: MLflow starts the server as a child that it does not always take along
+        server = subprocess.Popen(
+            command, env={**_SETTINGS, **os.environ}, stdout=log, stderr=log, start_new_session=True
+        )
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+        try:
+            code = server.wait()
+        except KeyboardInterrupt:
+            return
+        finally:
+            _stop(server)
+        raise BadInput(f"the MLflow server ended by itself with code {code}:\n{_end_of(log)}")
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            server.wait(_SECONDS_TO_STOP)
+
+
+def _end_of(log: IO[bytes]) -> str:
+    log.seek(0)
+    return "\n".join(log.read().decode(errors="replace").splitlines()[-_LAST_LINES:])
 
 
 def address(host: str, port: int) -> str:

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from study.records.database import check_database, follow_artifacts
 from trainables.errors import BadInput
 
 if TYPE_CHECKING:
@@ -69,13 +70,20 @@ def artifact_folder(uri: str, storage: Path) -> Path:
 
 
 def open_client(uri: str, storage: Path) -> MlflowClient:
-    """Build the client; nothing of MLflow's global state is touched, and nothing is reported to anybody."""
+    """Build the client; nothing of MLflow's global state is touched, and nothing is reported to anybody.
+
+    Raises:
+        BadInput: the SQLite file is none, or only a part of one.
+    """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
     if uri.startswith("sqlite:///"):
-        _create_database(Path(uri.removeprefix("sqlite:///")), artifact_folder(uri, storage))
+        database, artifacts = Path(uri.removeprefix("sqlite:///")), artifact_folder(uri, storage)
+        _create_database(database, artifacts)
+        check_database(database)
+        follow_artifacts(database, artifacts)
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=uri)
@@ -87,13 +95,13 @@ def _create_database(path: Path, artifacts: Path) -> None:
     That takes MLflow seconds and some sixty steps. A process killed meanwhile would leave a file that neither
     MLflow nor anybody else can ever complete.
     """
-    if path.exists():
+    if _begun(path):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.partial")
     with path.with_name(f".{path.name}.lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if path.exists():  # another study was faster
+        if _begun(path):  # another study was faster
             return
         for left in path.parent.glob(f"{scratch.name}*"):  # of a process that was killed: the file and SQLite's journal
             left.unlink()
@@ -102,6 +110,10 @@ def _create_database(path: Path, artifacts: Path) -> None:
         store = SqlAlchemyStore(f"sqlite:///{scratch}", artifacts.as_uri())  # type: ignore[no-untyped-call]
         store.engine.dispose()
         os.replace(scratch, path)
+
+
+def _begun(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0  # an empty file holds no records
 
 
 _OWN_FAULTS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS")
@@ -115,3 +127,11 @@ def is_away(error: Exception) -> bool:
     if isinstance(error, MlflowException):
         return error.error_code not in _OWN_FAULTS
     return isinstance(error, RequestException)
+
+
+def is_refusal(error: Exception) -> bool:
+    """Tell whether the tracking store answered that it cannot do what was asked, or is damaged."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return isinstance(error, (MlflowException, SQLAlchemyError))

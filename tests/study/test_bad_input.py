@@ -167,6 +167,23 @@ def test_a_name_that_exists(command: Command, stored: StudyFolder, study_mapping
     assert "study resume tiny" in message
 
 
+def test_a_name_that_exists_hides_no_mistake_of_the_file(
+    command: Command, stored: StudyFolder, study_mapping: Make
+) -> None:
+    data = [{"dataset": "digits", "profiles": [{"ratio": 1000}]}]
+    message = command.refused("run", command.write(study_mapping(data=data)))
+    assert "ratio 1000 leaves class 7" in message
+    assert "exists already" not in message
+
+
+def test_a_data_folder_that_cannot_be(command: Command, study_mapping: Make) -> None:
+    data = [{"dataset": "digits", "data_dir": "~nosuchuser/data", "profiles": [{"ratio": 10}]}]
+    message = command.refused("run", command.write(study_mapping(data=data)))
+    assert message.startswith(f"error: {command.folder / 'my.yaml'}: data[0]")
+    assert "`data_dir` names '~nosuchuser/data', which cannot be a folder" in message
+    assert "--data-dir names '~nosuchuser'" in command.refused("train", "erm", "--data-dir", "~nosuchuser")
+
+
 @pytest.mark.parametrize(
     "words",
     [["resume"], ["status"], ["show"], ["record"], ["export", "--to", "x.parquet"]],

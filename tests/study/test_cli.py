@@ -13,6 +13,7 @@ import pytest
 from study import cli
 from study.spec import StudySpec
 from study.study_folder import StudyFolder
+from tests.study.records.made_study import MadeStudy, spec_of
 from trainables.methods import METHODS
 
 COMMANDS = "run resume status show report compare methods datasets spaces train ui record export submit doctor".split()  # noqa: SIM905
@@ -62,6 +63,26 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
     assert not _imported("--help") & (HEAVY | {"numpy", "pydantic"})
 
 
+def test_no_command_is_described_in_half_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert _main("--help", monkeypatch=monkeypatch) == 0
+    lines = capsys.readouterr().out.partition("Commands:\n")[2].splitlines()
+    assert len(lines) >= len(COMMANDS)
+    assert [line for line in lines if not line.endswith(".") or line.endswith("..")] == []
+
+
+def test_a_resume_says_that_it_takes_the_stored_folders(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command, named in (("run", True), ("train", True), ("resume", False)):
+        assert _main(command, "--help", monkeypatch=monkeypatch) == 0
+        said = capsys.readouterr().out
+        assert ("[default: $STUDY_DATA_DIR]" in " ".join(said.split())) is named
+        assert ("as when the study began" in " ".join(said.split())) is not named
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -72,6 +93,16 @@ def test_every_command_explains_itself(
 
 def test_lists_need_neither_ray_nor_mlflow() -> None:
     assert not _imported("methods", "--json") & {"ray", "mlflow", "optuna"}
+
+
+def test_a_resume_of_a_finished_study_needs_nothing_that_trains(tmp_path: Path) -> None:
+    made = MadeStudy(tmp_path, spec_of(methods=["cce"], search={"trials": 1, "pruner": "none"}))
+    made.complete()
+    imported = _imported("resume", "made", "--storage", str(tmp_path))
+    assert not imported & {"torch", "torchvision", "ray"}
+    said = _run("resume", "made", "--storage", str(tmp_path)).stdout
+    assert said.startswith("study 'made' is finished: ")
+    assert "1 were there already" in _run("record", "made", "--storage", str(tmp_path)).stdout
 
 
 def test_methods_as_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

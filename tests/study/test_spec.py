@@ -299,3 +299,10 @@ def test_whatever_stands_anywhere_is_taken_or_refused(study_mapping: Make, place
         assert isinstance(checked_spec(mapping, (), source="s"), StudySpec)
     except BadInput as error:
         assert str(error).startswith("s: ")
+
+
+@pytest.mark.parametrize("written", ["~nosuchuser/data", "a\0b"])
+def test_a_data_folder_that_cannot_be_is_named_with_file_and_path(written: str, study_mapping: Make) -> None:
+    data = [{"dataset": "digits", "data_dir": written, "profiles": [{"ratio": 10}]}]
+    said = _refused(study_mapping(data=data))
+    assert said.startswith(f"my.yaml: data[0].data_dir: `data_dir` names {written!r}")

@@ -19,6 +19,7 @@ from trainables.data.resized import Resized
 from trainables.data.source import Source
 from trainables.data.torchvision_sets import TorchvisionSet
 from trainables.errors import BadInput, unknown_name
+from trainables.folder_names import folder_named
 
 FolderKind = Literal["parquet", "lists", "celeba", "folders"]
 FOLDER_KINDS: dict[FolderKind, Callable[[str, Path, int | None], Source]] = {
@@ -62,14 +63,14 @@ def data_dir(config: DataConfig) -> Path | None:
     """Return the data folder named by ``config`` or the environment, None if neither names one.
 
     Raises:
-        BadInput: it does not exist.
+        BadInput: it does not exist, or cannot.
     """
     written = config.data_dir or os.environ.get("STUDY_DATA_DIR")
     if not written:
         return None
-    root = Path(written).expanduser()
+    origin = "`data_dir`" if config.data_dir else "STUDY_DATA_DIR"
+    root = folder_named(written, origin)
     if not root.is_dir():
-        origin = "`data_dir`" if config.data_dir else "STUDY_DATA_DIR"
         raise BadInput(f"{origin} names {root}, which is not a folder; expected a folder of data sets")
     return root
 

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +32,7 @@ def test_the_server_listens_where_it_is_told(tmp_path: Path) -> None:
     assert options == {
         "--backend-store-uri": f"sqlite:///{tmp_path}/mlflow.db",
         "--artifacts-destination": (tmp_path / "mlartifacts").as_uri(),
+        "--uvicorn-opts": "--log-level warning --no-access-log",
         "--host": "127.0.0.1",
         "--port": "5001",
         "--workers": "1",
@@ -56,6 +60,57 @@ def test_records_on_a_server_are_named(tmp_path: Path, monkeypatch: pytest.Monke
     assert said == ["the records are on the server http://mlflow.example.org"]
 
 
+def _commands(monkeypatch: pytest.MonkeyPatch, command: list[str]) -> list[str]:
+    """Serve with another command in the server's place; return what was said."""
+    monkeypatch.setattr("study.records.serve.server_command", lambda *given, **named: command)
+    monkeypatch.setattr("signal.signal", lambda *given: None)
+    return []
+
+
+def test_it_opens_on_the_newest_study(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = _commands(monkeypatch, ["false"])
+    for name in ("first", "second"):
+        made = MadeStudy(storage, spec_of(name))
+        made.complete()
+        record_study(made.folder)
+    with pytest.raises(BadInput, match="ended by itself with code 1"):
+        serve(storage, host="127.0.0.1", port=0, say=said.append)
+    (line,) = said
+    assert "/#/experiments/2/runs?workflowType=machine_learning   (Ctrl-C stops it)" in line
+
+
+def test_a_server_that_fails_shows_its_last_lines(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = _commands(monkeypatch, ["sh", "-c", "echo no such backend; exit 3"])
+    with pytest.raises(BadInput, match=r"ended by itself with code 3:\nno such backend"):
+        serve(storage, host="127.0.0.1", port=0, say=said.append)
+
+
+def _lives(process: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_an_interrupt_ends_the_server_and_what_it_started(
+    storage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "child"
+    _commands(monkeypatch, ["sh", "-c", f"sleep 60 & echo $! > {place}.part; mv {place}.part {place}; wait"])
+
+    def interrupt() -> None:
+        while not place.exists():
+            time.sleep(0.02)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    serve(storage, host="127.0.0.1", port=0, say=lambda line: None)
+    end = time.monotonic() + 20
+    while _lives(int(place.read_text())):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 @pytest.fixture
 def server(storage: Path, tmp_path: Path) -> Iterator[str]:
     """A real server on the storage, in a process of its own."""
@@ -77,9 +132,13 @@ def server(storage: Path, tmp_path: Path) -> Iterator[str]:
                 assert time.monotonic() < end
                 time.sleep(0.3)
         yield url
+        said = (tmp_path / "server.log").read_text()
+        assert re.fullmatch(rf"MLflow opens in some seconds at {url}(/#\S+)?   \(Ctrl-C stops it\)\n", said)
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        assert process.wait(timeout=30) == 0
+    with pytest.raises(URLError):  # nothing that it started lives on
+        urlopen(f"{url}/health", timeout=5)
 
 
 def _picture(url: str, study: str, trial: str) -> bytes:

@@ -1,0 +1,19 @@
+"""Whether a stored study has anything left to do, found out without what trains: torch takes seconds to import."""
+
+from __future__ import annotations
+
+from study import limits
+from study.study_folder import StudyFolder
+from study.views import open_view
+
+
+def why_finished(folder: StudyFolder) -> str | None:
+    """Say which limits a stored study has reached; None while trials are left, or while another process drives it.
+
+    Raises:
+        BadInput: no such study (with the nearest name), or one that cannot be read.
+    """
+    view = open_view(folder)
+    if view.state != "finished":
+        return None
+    return limits.why_finished(view.spec, [limits.tally(view.spec, cell.cell, cell.frozen) for cell in view.cells])

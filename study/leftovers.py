@@ -1,0 +1,38 @@
+"""Files that processes left half written when they were killed."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from contextlib import suppress
+from pathlib import Path
+
+_SCRATCH = re.compile(r"\..+\.[0-9a-f]{32}")
+"""How `write_atomically` calls a file before it is whole."""
+
+_AN_HOUR = 3600.0
+
+
+def sweep(study: Path, *, age: float = _AN_HOUR) -> int:
+    """Remove the scratch files of killed writers from a study's folder and its trials' folders.
+
+    Only the driver may call it. Younger files stay: a worker may outlive its driver and be writing just now.
+
+    Args:
+        study: the study's folder.
+        age: seconds since the last write.
+
+    Returns:
+        The number of files removed.
+    """
+    before, removed = time.time() - age, 0
+    places = [(str(study), (), [entry.name for entry in os.scandir(study)]), *os.walk(study / "cells")]
+    for folder, _, files in places:
+        for name in filter(_SCRATCH.fullmatch, files):
+            path = Path(folder, name)
+            with suppress(OSError):  # a disk that cannot be changed now will be said by those who must write
+                if path.stat().st_mtime < before:
+                    path.unlink()
+                    removed += 1
+    return removed
