@@ -145,4 +145,5 @@ def why_finished(spec: StudySpec, tallies: Collection[Tally]) -> str:
         reached.append(f"search.stop_cell_after={search.stop_cell_after}")
     if search.searcher == "grid":
         reached.append("the end of the grid")
-    return f"it has reached {' or '.join(reached)}{confirmed}. Raise a limit with --set, for example --set search.trials=N."
+    limits = " or ".join(reached)
+    return f"it has reached {limits}{confirmed}. Raise a limit with --set, for example --set search.trials=N."
