@@ -4,8 +4,8 @@ from search_spaces.dimension import Range, Space
 from search_spaces.margin import LDAM
 
 M2M: Space = {
-    "beta": Range(low=0.9, high=0.999, scale="log-complement"),
-    "lam": Range(low=0.01, high=0.5, scale="log"),
-    "gamma": Range(low=0.8, high=0.99),
+    "beta": Range(low=0.9, high=0.999, scale="log-complement", grid=(0.9, 0.99, 0.999)),
+    "lam": Range(low=0.01, high=0.5, scale="log", grid=(0.01, 0.1, 0.5)),
+    "gamma": Range(low=0.8, high=0.99, grid=(0.9, 0.99)),
 }
 M2M_LDAM: Space = {**LDAM, **M2M}

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -178,3 +179,77 @@ def test_a_state_of_another_network_is_refused(make_trial: Any) -> None:
     ldam, erm = (Trainer(make_trial(name), load(make_trial(name).data), CPU) for name in ("ldam", "erm"))
     with pytest.raises(ValueError, match="bias"):
         ldam.adopt(erm.state())
+
+
+def _m2m_trials(make_trial: Any, count: int) -> list[TrialConfig]:
+    """Draw values of M2m's deferred stage, as a search does, on digits of which some are translated."""
+    rng = np.random.default_rng(0)
+    trials = []
+    for _ in range(count):
+        values = {"beta": 1 - 10 ** rng.uniform(-3, -1), "lam": rng.uniform(0.01, 0.5), "gamma": 0.3, "steps": 2}
+        config = make_trial("m2m", epochs=10, batch_size=128)
+        method = config.method.model_copy(update={"hyperparameters": values})
+        trials.append(config.model_copy(update={"method": method}))
+    return trials
+
+
+def test_sixteen_trials_of_m2m_train_a_quarter_of_the_epochs_and_have_the_same_numbers(
+    make_trial: Any, tmp_path: Path
+) -> None:
+    trials = _m2m_trials(make_trial, 16)
+    trained, ends = 0, []
+    for number, config in enumerate(trials):
+        _, records, spent = _with_others(config, tmp_path / "shared", tmp_path / str(number))
+        trained += len(records) - spent["adopted"] + spent["trained"]
+        ends.append(records)
+    assert trained == 8 + 2 + 16 * 2  # the opening and the rest of g once, every trial's own last stage
+    assert trained <= 0.3 * 16 * 10
+    for number in (0, 7, 15):
+        assert ends[number] == _alone(trials[number])[1]
+
+
+_KILLED_WHILE_WRITING = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from trainables import trial_folder
+from trainables.config import TrialConfig
+from trainables.data import load
+from trainables.shared_training import SharedTraining
+replace = os.replace
+def dying(source, target):
+    if Path(target).name.startswith("state-"):
+        os.truncate(source, os.stat(source).st_size // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(source, target)
+os.replace = dying
+torch.set_num_threads(1)
+config = TrialConfig.model_validate_json(sys.argv[2])
+shared = SharedTraining(Path(sys.argv[1]), config, 3, load(config.data), torch.device("cpu"))
+assert shared.acquire()
+while True:
+    shared.run_epoch()
+"""
+
+
+def test_killed_while_writing_the_state_it_is_not_there_and_the_heir_trains_one_epoch(
+    make_trial: Any, tmp_path: Path
+) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        config = make_trial("erm", epochs=3, checkpoint_seconds=0)
+        code = [sys.executable, "-c", _KILLED_WHILE_WRITING, str(tmp_path), config.model_dump_json()]
+        done = subprocess.run(code, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+        assert done.returncode == -9, done.stderr
+        shared = _shared(tmp_path, config, 3)
+        assert shared.path.exists() and shared.state() is None
+        assert shared.acquire()
+        assert shared.run_epoch()["epoch"] == 3
+        shared.release()
+        state, (expected, _) = shared.state(), _alone(config)
+        assert state is not None
+        weights = expected.network.backbone.state_dict()
+        assert all(torch.equal(state["backbone"][key], weights[key]) for key in weights)
+    finally:
+        torch.set_num_threads(threads)
