@@ -20,7 +20,8 @@ from benchmarks.machine import cores, header
 from study.book import TrialBook
 from study.cells import expand
 from study.ledger import Ledger
-from study.spec import SearchSpec, StudySpec
+from study.search_spec import SearchSpec
+from study.spec import StudySpec
 from study.storage import open_storage
 from study.study_folder import StudyFolder
 from trainables.trial_folder import Record

@@ -20,7 +20,8 @@ from benchmarks.machine import cores, header
 from study.cells import expand
 from study.replay.outcome import estimate
 from study.replay.recorded import Landscapes, read_landscapes
-from study.spec import SearchSpec, StudySpec
+from study.search_spec import SearchSpec
+from study.spec import StudySpec
 from study.study_folder import StudyFolder
 from study.views import open_view
 from trainables.errors import BadInput
