@@ -10,5 +10,5 @@ RANGE: Space = {
 }
 LIFTED: Space = {
     "lifted_weight": Range(low=1e-3, high=1, scale="log"),
-    "margin": Range(low=0.1, high=10, scale="log"),
+    "margin": Range(low=0.1, high=2, scale="log"),
 }

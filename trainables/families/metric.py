@@ -8,6 +8,7 @@ from torch import Tensor
 from trainables.class_centers import ClassCenters, follow_features
 from trainables.composition import Hyperparameters, Outputs, Plan, Problem, Stage
 from trainables.families.plain import linear_head
+from trainables.heads.cosine import unit_rows
 from trainables.losses.center import center_loss
 from trainables.losses.cross_entropy import cross_entropy
 from trainables.losses.lifted import lifted_structured_loss
@@ -47,13 +48,15 @@ class LiftedValues(Hyperparameters):
     """Values of the lifted structured loss.
 
     Attributes:
-        lifted_weight: of the loss beside cross entropy; the sum of both has 1, and needs features of length
-            near 1: the loss grows with their square.
+        lifted_weight: of the loss beside cross entropy.
         margin: alpha, the distance that images of other classes should keep.
+        unit_features: compare features scaled to length 1; the paper's are as they come, and the loss grows with
+            their square, until it diverges at learning rates that suit everything else.
     """
 
     lifted_weight: float = Field(0.1, ge=0, allow_inf_nan=False)
     margin: float = Field(1.0, gt=0, allow_inf_nan=False)
+    unit_features: bool = True
 
 
 def center(values: CenterValues, problem: Problem) -> Plan:
@@ -90,7 +93,8 @@ def lifted(values: LiftedValues, problem: Problem) -> Plan:
     """Compose the lifted loss: cross entropy on a linear head, plus the batch's lifted structured loss on features."""
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
-        structured = lifted_structured_loss(outputs.features, labels, margin=values.margin)
+        features = unit_rows(outputs.features) if values.unit_features else outputs.features
+        structured = lifted_structured_loss(features, labels, margin=values.margin)
         return cross_entropy(outputs.logits, labels) + values.lifted_weight * structured
 
     return Plan(linear_head(problem), (Stage("plain", 0.0, loss),))
@@ -123,5 +127,5 @@ LIFTED = Method(
     LiftedValues,
     lifted,
     ("loss",),
-    {"paper": {"lifted_weight": 1.0}},
+    {"paper": {"lifted_weight": 1.0, "unit_features": False}},
 )

@@ -27,8 +27,8 @@ LABELS = torch.tensor([0, 1, 2, 3, 3])
         ("center", "paper", {"center_weight": 0.0015, "center_rate": 0.5}),
         ("range", "recommended", {"intra_weight": 1e-3, "inter_weight": 1e-3, "margin": 100.0, "largest": 2}),
         ("range", "paper", {"intra_weight": 5e-5, "inter_weight": 1e-4, "margin": 2e4, "largest": 2}),
-        ("lifted", "recommended", {"lifted_weight": 0.1, "margin": 1.0}),
-        ("lifted", "paper", {"lifted_weight": 1.0, "margin": 1.0}),
+        ("lifted", "recommended", {"lifted_weight": 0.1, "margin": 1.0, "unit_features": True}),
+        ("lifted", "paper", {"lifted_weight": 1.0, "margin": 1.0, "unit_features": False}),
     ],
 )
 def test_presets(name: str, preset: str, expected: dict[str, float]) -> None:
@@ -58,7 +58,7 @@ def test_the_mean_over_the_batch_is_the_published_sum() -> None:
     losses, plain, f = _loss("range", intra_weight=0.5, inter_weight=0.25, margin=7.0)
     published = range_loss(f, LABELS, margin=7.0, intra_weight=0.5, inter_weight=0.25)[0]
     torch.testing.assert_close(losses.mean(), plain.mean() + published)
-    losses, plain, f = _loss("lifted", lifted_weight=0.5, margin=2.0)
+    losses, plain, f = _loss("lifted", lifted_weight=0.5, margin=2.0, unit_features=False)
     published = 0.5 * lifted_structured_loss(f, LABELS, margin=2.0)[0]
     torch.testing.assert_close(losses.mean(), plain.mean() + published)
 
