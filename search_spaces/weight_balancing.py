@@ -3,7 +3,7 @@
 from search_spaces.dimension import Range, Space
 
 WEIGHT_BALANCING: Space = {
-    "weight_decay": Range(low=1e-4, high=2e-2, scale="log"),
+    "first_weight_decay": Range(low=1e-4, high=2e-2, scale="log"),
     "head_weight_decay": Range(low=1e-3, high=1, scale="log"),
     "longest_row": Range(low=0, high=1),
 }

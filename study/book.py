@@ -102,7 +102,7 @@ class TrialBook:
         history = folder.history()
         cell, number, epochs = self._ledger.of(assignment), assignment.number, assignment.cell.base.training.epochs
         for record in history:
-            if record.get("shared"):  # an epoch taken over: the trial itself was never judged by it
+            if _is_of_another_method(record, assignment):
                 continue
             values = self._values(record)
             stop = cell.report(number, record["epoch"], values[0])
@@ -145,8 +145,17 @@ class TrialBook:
     def _report(self, assignment: Assignment, result: dict[str, Any]) -> bool:
         self.epochs_seen += 1
         cell = self._ledger.of(assignment)
-        cell.note_shared(assignment.number, {name: int(result.get(f"shared/{name}", 0)) for name in SHARED_EPOCHS})
+        shared = {name: int(result.get(f"shared/{name}", 0)) for name in SHARED_EPOCHS}
+        if cell.note_shared(assignment.number, shared):
+            self._report_adopted(assignment)
         return cell.report(assignment.number, int(result["record/epoch"]), self._values(result, "record/")[0])
+
+    def _report_adopted(self, assignment: Assignment) -> None:
+        """Tell the ledger of the epochs that a trial took over, so that it reads like one that shares nothing."""
+        cell = self._ledger.of(assignment)
+        for record in TrialFolder(self.trial_folder(assignment)).history():
+            if record.get("shared") and not _is_of_another_method(record, assignment):
+                cell.report(assignment.number, record["epoch"], self._values(record)[0])
 
     def _values(self, record: dict[str, Any], prefix: str = "") -> list[float]:
         return [float(record[f"{prefix}{name}"]) for name in self._ledger.study.search.metrics]
@@ -206,3 +215,11 @@ class TrialBook:
 def _record(result: dict[str, Any]) -> dict[str, Any]:
     """Return the epoch's record that a flattened result holds."""
     return {name.removeprefix("record/"): value for name, value in result.items() if name.startswith("record/")}
+
+
+def _is_of_another_method(record: dict[str, Any], assignment: Assignment) -> bool:
+    """Tell whether an epoch was taken over that the trial's own method would have judged differently.
+
+    Before the last switch of stages it would not; a post-hoc method takes over epochs of ERM, which it changes.
+    """
+    return bool(record.get("shared")) and int(record["epoch"]) > assignment.cell.first_decision

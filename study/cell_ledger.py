@@ -202,12 +202,14 @@ class CellLedger:
             return False
         return bool(self._study.pruner.prune(self._study, self._trial(number)))
 
-    def note_shared(self, number: int, epochs: dict[str, int]) -> None:
-        """Note once how many epochs a trial took from shared trainings; nothing where it took none."""
+    def note_shared(self, number: int, epochs: dict[str, int]) -> bool:
+        """Note once how many epochs a trial took from shared trainings; tell whether there was anything to note."""
         trial = self._trial(number)
-        if epochs["needed"] and "shared_epochs" not in trial.user_attrs:
-            self._storage.set_trial_user_attr(trial._trial_id, "shared_epochs", epochs)
-            self._tally = None
+        if not epochs["needed"] or "shared_epochs" in trial.user_attrs:
+            return False
+        self._storage.set_trial_user_attr(trial._trial_id, "shared_epochs", epochs)
+        self._tally = None
+        return True
 
     def note_end(self, number: int, record: Mapping[str, Any]) -> None:
         """Note once by how much a trial's last epoch breaks each bound of the study, where samplers look for it."""

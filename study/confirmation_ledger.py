@@ -16,7 +16,6 @@ from study.confirmation import CONFIRM, Setting, same_values, seeds_of, settings
 from study.limits import ENDED
 from study.objectives import directions
 from study.spec import StudySpec
-from trainables.methods import opening_of
 
 
 class CellConfirmation(CellLedger):
@@ -112,6 +111,8 @@ class Confirmation:
 
     def shares_opening(self, trial: Assignment) -> bool:
         """Tell whether another trial that confirms begins with the same training, so that it is trained once."""
+        from trainables.methods import opening_of
+
         opening = opening_of(trial.config)
         wanted = (Assignment(cell.cell, 0, setting.values, seed) for cell, setting, seed in self._wanted())
         same = [one for one in wanted if one.seed == trial.seed and opening_of(one.config) == opening]

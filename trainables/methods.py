@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import annotated_types
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
 from trainables.composition import Hyperparameters, Plan, Problem
 from trainables.config import MethodConfig, TrialConfig
@@ -110,17 +112,34 @@ def hyperparameters(config: MethodConfig) -> Hyperparameters:
     try:
         return method.values(**merged)
     except ValidationError as error:
-        raise BadInput(f"{config.name}: {describe(error)}") from None
+        raise BadInput(f"{config.name}: {describe(error, method.values)}") from None
 
 
-def describe(error: ValidationError) -> str:
-    """Say in one line what pydantic found: field, what was wanted, what was given."""
+def describe(error: ValidationError, values: type[Hyperparameters] | None = None) -> str:
+    """Say in one line what pydantic found: field, what was wanted, what was given, and the range it lies in."""
     parts = []
     for item in error.errors():
         place = ".".join(str(step) for step in item["loc"])
         said = item["msg"].removeprefix("Value error, ")
-        parts.append(f"`{place}` {said}, got {item['input']!r}" if place else said)
+        allowed = _range_of(values.model_fields.get(place)) if values is not None else ""
+        parts.append(f"`{place}` {said}, got {item['input']!r}{allowed}" if place else said)
     return "; ".join(parts).replace("Input should be", "must be")
+
+
+def _range_of(field: FieldInfo | None) -> str:
+    """Return the range of a number with two ends, for a message that names the broken end alone."""
+    ends: dict[str, str] = {}
+    for limit in field.metadata if field is not None else ():
+        match limit:
+            case annotated_types.Gt(gt=bound):
+                ends["low"] = f"({bound}"
+            case annotated_types.Ge(ge=bound):
+                ends["low"] = f"[{bound}"
+            case annotated_types.Lt(lt=bound):
+                ends["high"] = f"{bound})"
+            case annotated_types.Le(le=bound):
+                ends["high"] = f"{bound}]"
+    return f" (allowed: {ends['low']}, {ends['high']})" if len(ends) == 2 else ""
 
 
 def last_switch(config: MethodConfig) -> float:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -43,7 +46,7 @@ def shared_entries(store: Path) -> list[SharedEntry]:
 
 
 def _entry(folder: Path) -> SharedEntry:
-    stats = {path.name: path.stat() for path in folder.iterdir()}
+    stats = dict(_stats(folder))
     pins = sorted(int(match[1]) for name in stats if (match := _PIN.fullmatch(name)))
     latest = max((found.st_mtime for name, found in stats.items() if name != "lock"), default=0.0)
     return SharedEntry(
@@ -53,6 +56,14 @@ def _entry(folder: Path) -> SharedEntry:
         sum(found.st_size for found in stats.values()),
         datetime.fromtimestamp(latest),
     )
+
+
+def _stats(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield the files that are there; whoever trains replaces some at any moment, and may remove the folder."""
+    with suppress(FileNotFoundError):
+        for path in folder.iterdir():
+            with suppress(FileNotFoundError):
+                yield path.name, path.stat()
 
 
 def _config(folder: Path) -> TrialConfig | None:
@@ -66,7 +77,11 @@ def _config(folder: Path) -> TrialConfig | None:
 def remove_entry(store: Path, key: str) -> bool:
     """Remove one shared training; return False, and leave it, while some process trains it."""
     folder = store / key
-    with (folder / "lock").open("ab") as lock:
+    try:
+        lock = (folder / "lock").open("ab")
+    except FileNotFoundError:  # somebody else removed it
+        return True
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

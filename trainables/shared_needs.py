@@ -70,7 +70,7 @@ class SharedNeeds:
             if state is None:
                 return False
             if shared is self._opening:
-                for record in shared.records():
+                for record in state["records"]:
                     self._folder.append_epoch({**record, "shared": True})
                 self._trainer.adopt(state)
             shared.release()

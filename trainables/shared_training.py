@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -52,15 +53,15 @@ class SharedTraining:
         self._saved_at = 0.0
 
     def state(self) -> State | None:
-        """Return the state wanted, or None while it is not there; a damaged one is as good as none."""
+        """Return the state wanted, or None while it is not there; a damaged one is as good as none.
+
+        Beside what `Trainer.state` says it holds ``records``, those of all epochs up to it.
+        """
         state = load_state(self._pin)
         if state is not None:
-            os.utime(self._pin)  # it was used: what nobody uses can be found and removed
+            with suppress(FileNotFoundError):  # removed meanwhile: what was read is whole
+                os.utime(self._pin)  # it was used: what nobody uses can be found and removed
         return state
-
-    def records(self) -> list[Record]:
-        """Return the records of the epochs up to the one wanted."""
-        return [record for record in self._folder.history() if record["epoch"] <= self.until]
 
     @property
     def _pin(self) -> Path:
@@ -99,7 +100,7 @@ class SharedTraining:
         record = trainer.run_epoch()
         self._folder.append_epoch(record)
         if trainer.epoch >= self.until:
-            save_state(self._pin, trainer.state())
+            save_state(self._pin, {**trainer.state(), "records": self._folder.history()})
             remove_checkpoints(self.path)
         elif time.monotonic() - self._saved_at >= self.config.training.checkpoint_seconds:
             save_checkpoint(self.path, trainer.epoch, trainer.state())

@@ -21,7 +21,10 @@ def replay(
     as_json: AsJson = False,
     storage: Storage = None,
 ) -> None:
-    """Run a recorded study again in seconds, from its curves, under another search (--set search.searcher=gp)."""
+    """Run a recorded study again without training.
+
+    Its curves stand for training, so that another search, say --set search.searcher=gp, is tried in seconds.
+    """
     from study.report import tables
     from study.report.replayed import Wishes, print_replay, replay_study
     from study.study_folder import StudyFolder, storage_root

@@ -17,7 +17,7 @@ def report(
     as_json: AsJson = False,
     storage: Storage = None,
 ) -> None:
-    """Show what was confirmed on the test images: means over seeds, and paired tests."""
+    """Show what was confirmed on the test images, with tests."""
     from study.report import tables
     from study.report.confirmed import confirmed_tables
     from study.report.confirmed_text import print_report, report_as_json
@@ -38,7 +38,7 @@ def compare(
     as_json: AsJson = False,
     storage: Storage = None,
 ) -> None:
-    """Show the confirmed, else the best results of several studies side by side."""
+    """Show results of several studies side by side."""
     from study.report import tables
     from study.report.compare import compared, print_comparison
     from study.study_folder import StudyFolder, storage_root

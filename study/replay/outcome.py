@@ -52,6 +52,8 @@ class CellOutcome:
 
 MEASURES = tuple(CellOutcome.__annotations__)
 """Names of all that is measured."""
+_LIMITS = {"reached": (0.0, 1.0), "rank": (1.0,), "trials_until": (1.0,), **dict.fromkeys(("pruned", "failed"), (0.0,))}
+"""The least, and the most where there is one, that a measure can be."""
 SUMMED = ("trials", "pruned", "failed", "epochs_trained", "epochs_saved")
 """Of these the sum over cells is of interest, of the others the mean."""
 
@@ -108,8 +110,8 @@ class Estimate:
     high: float | None
 
 
-def estimate(values: Iterable[float]) -> Estimate:
-    """Estimate a mean; values that are not a number are left out.
+def estimate(values: Iterable[float], least: float = -math.inf, most: float = math.inf) -> Estimate:
+    """Estimate a mean; values that are not a number are left out, and no interval reaches beyond what can be.
 
     >>> estimate([1.0, 2.0, 3.0])
     Estimate(mean=2.0, low=-0.48..., high=4.48...)
@@ -121,18 +123,20 @@ def estimate(values: Iterable[float]) -> Estimate:
     if len(known) == 1:
         return Estimate(mean, None, None)
     half = float(student.ppf(0.975, len(known) - 1) * known.std(ddof=1) / math.sqrt(len(known)))
-    return Estimate(mean, mean - half, mean + half)
+    return Estimate(mean, max(least, mean - half), min(most, mean + half))
 
 
 def over_seeds(replays: Sequence[dict[str, CellOutcome]], cell: str) -> dict[str, Estimate]:
     """Estimate every measure of one cell."""
-    return {name: estimate(getattr(found[cell], name) for found in replays) for name in MEASURES}
+    return {
+        name: estimate((getattr(found[cell], name) for found in replays), *_LIMITS.get(name, ())) for name in MEASURES
+    }
 
 
 def in_all(replays: Sequence[dict[str, CellOutcome]]) -> dict[str, Estimate]:
     """Estimate every measure of the whole study: `SUMMED` over its cells, or averaged over them."""
     whole = [{name: _whole(name, found) for name in MEASURES} for found in replays]
-    return {name: estimate(one[name] for one in whole) for name in MEASURES}
+    return {name: estimate((one[name] for one in whole), *_LIMITS.get(name, ())) for name in MEASURES}
 
 
 def _whole(name: str, cells: dict[str, CellOutcome]) -> float:

@@ -204,7 +204,7 @@ def content(view: StudyView) -> dict[str, Said]:
 
 def timeless(record: Record) -> dict[str, str]:
     """Return a record without its speed, in a form in which NaN equals NaN."""
-    return {name: repr(value) for name, value in record.items() if name != "images_per_second"}
+    return {name: repr(value) for name, value in record.items() if name not in ("images_per_second", "shared")}
 
 
 class Undisturbed:

@@ -95,7 +95,7 @@ def test_a_real_study_searches_without_its_test_images(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In processes of their own: their file is spoilt while the study searches."""
-    monkeypatch.setattr("study.launch.check_data", _then_hide(tmp_path))
+    monkeypatch.setattr("study.preflight.check_data", _then_hide(tmp_path))
     monkeypatch.setenv("STUDY_CACHE_DIR", str(tmp_path / "cache"))
     write_data_set(tmp_path / "sets" / "mine", images=10)
     data = {"dataset": "mine", "data_dir": str(tmp_path / "sets"), "validation_fraction": 0.2}

@@ -122,6 +122,7 @@ def test_no_images_at_all_is_nan_without_a_warning() -> None:
 
 def test_perfect_and_constant_classifiers() -> None:
     perfect = from_confusion(10 * np.eye(4), [900, 90, 9, 1])
+    assert perfect.pop("false_positive_distance") == 0.0
     assert set(perfect.values()) == {1.0}
     constant = from_confusion(np.outer([10] * 4, [1, 0, 0, 0]), [900, 90, 9, 1])
     assert constant["balanced_accuracy"] == constant["accuracy"] == 0.25
@@ -192,10 +193,11 @@ def test_batches_add_up() -> None:
 
 
 def test_the_table_names_all_that_is_computed() -> None:
-    assert set(METRICS) == set(from_confusion([[1]], [1])) | {"loss", "train_loss"}
+    assert set(METRICS) == set(from_confusion([[1]], [1])) | {"loss", "train_loss", "top_3", "top_5"}
     assert {name for name, (_, direction) in METRICS.items() if direction == "minimize"} == {
         "loss",
         "train_loss",
+        "false_positive_distance",
     }
 
 

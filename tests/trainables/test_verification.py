@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainables.config import TrialConfig
@@ -63,6 +63,7 @@ def test_features_are_compared_by_their_euclidean_distance() -> None:
 @given(
     st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0, 1.0 + 2**-52, 2.0, 1e300, 5e-324]), st.booleans()), min_size=1)
 )
+@settings(deadline=None)
 def test_no_threshold_is_better(pairs: list[tuple[float, bool]]) -> None:
     distances, same = np.array([d for d, _ in pairs]), np.array([s for _, s in pairs])
 

@@ -18,7 +18,7 @@ class WeightBalancingValues(Hyperparameters):
     """Values of weight balancing.
 
     Attributes:
-        weight_decay: of the whole network in the first stage.
+        first_weight_decay: of the whole network in the first stage.
         head_weight_decay: of the classifier in the second.
         longest_row: where MaxNorm's radius lies between the shortest row of the first stage's classifier (0) and
             its longest (1).
@@ -26,7 +26,7 @@ class WeightBalancingValues(Hyperparameters):
         defer_until: fraction of the epochs at which the second stage begins (200 of 210).
     """
 
-    weight_decay: float = Field(5e-3, ge=0, le=1, allow_inf_nan=False)
+    first_weight_decay: float = Field(5e-3, ge=0, le=1, allow_inf_nan=False)
     head_weight_decay: float = Field(0.1, ge=0, le=10, allow_inf_nan=False)
     longest_row: float = Field(0.1, ge=0, le=1, allow_inf_nan=False)
     beta: float = Field(0.9999, ge=0, lt=1, allow_inf_nan=False)
@@ -64,7 +64,7 @@ def weight_balancing(values: WeightBalancingValues, problem: Problem) -> Plan:
         weight_decay=values.head_weight_decay,
         restarts_schedule=True,
     )
-    return Plan(head, (Stage("plain", 0.0, plain_loss, weight_decay=values.weight_decay), balanced), memory)
+    return Plan(head, (Stage("plain", 0.0, plain_loss, weight_decay=values.first_weight_decay), balanced), memory)
 
 
 WEIGHT_BALANCING = Method(

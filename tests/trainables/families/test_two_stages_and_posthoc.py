@@ -204,7 +204,7 @@ def test_weight_balancing_has_a_weight_decay_for_either_stage(make_trial: MakeTr
 
 
 def test_without_decay_its_first_stage_is_erm(make_trial: MakeTrial) -> None:
-    balanced = _trainer(make_trial("weight-balancing", epochs=4), defer_until=0.5, weight_decay=2e-4)
+    balanced = _trainer(make_trial("weight-balancing", epochs=4), defer_until=0.5, first_weight_decay=2e-4)
     erm = _trainer(make_trial("erm", epochs=4))
     for _ in range(2):
         assert balanced.run_epoch()["train_loss"] == erm.run_epoch()["train_loss"]
@@ -226,7 +226,13 @@ def test_without_decay_its_first_stage_is_erm(make_trial: MakeTrial) -> None:
         (
             "weight-balancing",
             "paper",
-            {"weight_decay": 5e-3, "head_weight_decay": 0.1, "longest_row": 0.1, "beta": 0.9999, "defer_until": 0.95},
+            {
+                "first_weight_decay": 5e-3,
+                "head_weight_decay": 0.1,
+                "longest_row": 0.1,
+                "beta": 0.9999,
+                "defer_until": 0.95,
+            },
         ),
     ],
 )
