@@ -26,6 +26,7 @@ STUDY: dict[str, Any] = {
     "search": {
         "trials": TRIALS,
         "searcher": "random",
+        "transfer": False,  # what a cell takes over depends on which trials ended first
         "pruner": "none",
         "training": {"lr": {"low": 0.01, "high": 0.2, "scale": "log"}},
     },
