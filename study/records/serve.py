@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import IO
 
 from study.records.database import check_database, follow_artifacts, newest_experiment
@@ -85,8 +86,9 @@ def _run(command: list[str]) -> None:
         server = subprocess.Popen(
             command, env={**_SETTINGS, **os.environ}, stdout=log, stderr=log, start_new_session=True
         )
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+        # SIGINT too: a shell starts what goes on behind it with that one ignored, and nothing would end the server
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _interrupt)
         try:
             code = server.wait()
         except KeyboardInterrupt:
@@ -94,6 +96,10 @@ def _run(command: list[str]) -> None:
         finally:
             _stop(server)
         raise BadInput(f"the MLflow server ended by itself with code {code}:\n{_end_of(log)}")
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
