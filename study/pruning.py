@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from study.book import TrialBook
 
 _REASON_LENGTH = 2000
+_WORKER_START = 60.0
+"""Seconds that a trial waits for a worker of its own before it takes one that comes free."""
 
 
 class LedgerScheduler(FIFOScheduler):
@@ -20,6 +23,23 @@ class LedgerScheduler(FIFOScheduler):
         """Forward to ``book``."""
         super().__init__()  # type: ignore[no-untyped-call]
         self._book = book
+        self._asked: dict[str, float] = {}
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """Return the oldest waiting trial for which no worker is being started, or None.
+
+        Tune's own order gives a worker that comes free to the oldest waiting trial and kills the one being started for
+        it. With trials shorter than a worker's start, one worker would do all the work and the others only start.
+        """
+        now = time.monotonic()
+        for trial in tune_controller.get_trials():
+            if trial.status != Trial.PENDING:
+                continue
+            asked = self._asked.get(trial.trial_id)
+            if asked is None or now - asked > _WORKER_START:
+                self._asked[trial.trial_id] = now
+                return trial
+        return None
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Report the epoch and return CONTINUE or STOP. Tune does not call this for a last result."""

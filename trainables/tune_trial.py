@@ -52,6 +52,7 @@ class ImbalanceTrial(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         """Build the trial and continue from its newest checkpoint, if it has one."""
+        gc.freeze()  # what was imported stays: collecting between trials would look through it every time
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

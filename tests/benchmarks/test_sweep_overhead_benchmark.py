@@ -14,10 +14,25 @@ def test_overhead_is_what_neither_ray_nor_training_took() -> None:
 
 
 def test_both_sweeps_do_their_work(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    smallest = ["--trials", "2", "--stock-trials", "1", "--epochs", "1", "--rounds", "1", "--concurrency", "1"]
+    smallest = [
+        "--trials",
+        "2",
+        "--few-trials",
+        "1",
+        "--stock-trials",
+        "1",
+        "--epochs",
+        "1",
+        "--rounds",
+        "1",
+        "--concurrency",
+        "1",
+    ]
     monkeypatch.setattr(sys, "argv", ["sweep_overhead", *smallest])
     sweep_overhead.main()
     said = capsys.readouterr().out
+    assert "ours     1 trials" in said
     assert "ours     2 trials" in said
+    assert "for a further trial" in said
     assert "stock    1 trials" in said
     assert "stock / ours:" in said

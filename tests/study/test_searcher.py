@@ -9,9 +9,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
+from study import pruning
 from study.book import TrialBook
 from study.ledger import Ledger
 from study.pruning import LedgerScheduler
@@ -55,6 +57,24 @@ def test_the_scheduler_stops_what_the_pruner_gives_up(book: TrialBook) -> None:
     assert scheduler.on_trial_result(None, good, _result(1, 0.9)) == TrialScheduler.CONTINUE  # type: ignore[arg-type]
     searcher.on_trial_complete("good", _result(EPOCHS, 0.9))
     assert scheduler.on_trial_result(None, bad, _result(1, 0.1)) == TrialScheduler.STOP  # type: ignore[arg-type]
+
+
+def test_a_worker_that_comes_free_goes_to_a_trial_that_has_none_starting(
+    book: TrialBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 1.0, 2.0, 3.0, 62.0])
+    monkeypatch.setattr(pruning, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    running = SimpleNamespace(trial_id="running", status=Trial.RUNNING)
+    older, newer = (SimpleNamespace(trial_id=name, status=Trial.PENDING) for name in ("older", "newer"))
+    trials, scheduler = [running, older], LedgerScheduler(book)
+    controller = SimpleNamespace(get_trials=lambda: trials)
+    assert scheduler.choose_trial_to_run(controller) is older
+    assert scheduler.choose_trial_to_run(controller) is None  # its own worker is starting
+    trials.append(newer)
+    assert scheduler.choose_trial_to_run(controller) is newer
+    newer.status = Trial.RUNNING
+    assert scheduler.choose_trial_to_run(controller) is None
+    assert scheduler.choose_trial_to_run(controller) is older  # it waited for a minute: its worker may find no room
 
 
 def test_the_end_of_an_error_file_is_the_reason(book: TrialBook, tmp_path: Path) -> None:
