@@ -7,9 +7,10 @@ import os
 from pathlib import Path
 from typing import IO
 
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from study.bulk_storage import BulkReadStorage
 from trainables.errors import BadInput
 
 
@@ -57,7 +58,7 @@ def open_storage(folder: Path, url: str | None, *, writable: bool = True) -> Bas
     """
     if url is not None:
         try:
-            return RDBStorage(url)
+            return BulkReadStorage(url)
         except Exception as error:  # SQLAlchemy and its drivers raise many kinds
             raise BadInput(f"records.ledger: cannot open {_without_password(url)}: {error}") from None
     journal = folder / "ledger.journal"

@@ -216,7 +216,7 @@ class Undisturbed:
         path.write_text(write_yaml(mapping))
         spec = load_spec(path)
         self.records: dict[str, list[dict[str, str]]] = {}
-        ledger = Ledger(spec, expand(spec), open_storage(folder, None))
+        self.ledger = ledger = Ledger(spec, expand(spec), open_storage(folder, None))
         while (assignment := ledger.next()) is not None:
             self._train(ledger, assignment)
         views = [cell_view(cell.cell, cell.trials(), spec.search.metric, folder) for cell in ledger.cells.values()]
@@ -224,7 +224,7 @@ class Undisturbed:
 
     def _train(self, ledger: Ledger, assignment: Assignment) -> None:
         cell, number = ledger.of(assignment), assignment.number
-        config = assignment.cell.trial(assignment.values, number)
+        config = assignment.config
         trainer = Trainer(config, load(config.data), torch.device("cpu"))
         records = self.records[assignment.key] = []
         while not trainer.finished:

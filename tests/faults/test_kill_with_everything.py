@@ -1,0 +1,152 @@
+"""kill -9 while trials are pruned, share trainings, take over values and are confirmed; one trial at a time.
+
+With one worker the order of ends is the order of starts, so that what is taken over is told by the study file alone.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from study.cells import expand
+from study.ledger import Ledger
+from study.storage import open_storage
+from study.study_folder import SHARED
+from tests.faults.fault_lab import Lab, Undisturbed, timeless, wait_until
+from trainables.shared_entries import shared_entries
+from trainables.trial_folder import TrialFolder
+
+pytestmark = pytest.mark.timeout(900)  # a busy machine takes long to start Ray
+
+EPOCHS, TRIALS, SEEDS = 10, 7, 2
+STUDY: dict[str, Any] = {
+    "name": "everything",
+    "data": [{"dataset": "digits", "validation_fraction": 0.2, "profiles": [{"ratio": [10, 20]}]}],
+    "methods": ["drw", "elm"],
+    "model": "mlp",
+    "training": {"epochs": EPOCHS, "batch_size": 32, "lr": 0.05, "checkpoint_seconds": 0, "precision": "float32"},
+    "search": {
+        "trials": TRIALS,
+        "concurrency": 1,
+        "searcher": "tpe",
+        "transfer": True,
+        "pruner": {"name": "median", "startup_trials": 2},
+    },
+    "confirm": {"seeds": SEEDS},
+}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """The study trained one trial after the other, sharing nothing."""
+    return Undisturbed(STUDY, tmp_path_factory.mktemp("undisturbed") / "study")
+
+
+def _content(ledger: Ledger) -> dict[str, Any]:
+    """Return what a ledger says of every trial, but for times and for what was shared."""
+    return {
+        f"{place}/{trial.number:05d}": (
+            trial.state.name,
+            trial.params,
+            trial.intermediate_values,
+            trial.values,
+            {name: said for name, said in trial.user_attrs.items() if name != "shared_epochs"},
+        )
+        for place, cell in ledger.places.items()
+        for trial in cell.trials()
+    }
+
+
+def _check(lab: Lab, undisturbed: Undisturbed, kills: int) -> None:
+    view = lab.view()
+    ledger = Ledger(view.spec, expand(view.spec), open_storage(lab.path, None))
+    found, expected = _content(ledger), _content(undisturbed.ledger)
+    assert found == expected
+    said = [attributes.get("origin", "") for *_, attributes in found.values()]
+    assert sum(origin.startswith("transfer: ") for origin in said) >= 1
+    assert any(state == "PRUNED" for state, *_ in found.values())
+    confirmed = {key for key in found if "/confirm/" in key}
+    assert len(confirmed) >= 4 * SEEDS
+    _check_files(lab, undisturbed, confirmed)
+    _check_shared(lab, ledger, kills)
+    _check_records(lab, {key: state for key, (state, *_) in found.items()})
+
+
+def _check_files(lab: Lab, undisturbed: Undisturbed, confirmed: set[str]) -> None:
+    """The numbers of an undisturbed study, and test results of the trials that confirm alone."""
+    folders = {path.parent.relative_to(lab.path / "cells").as_posix() for path in lab.path.glob("cells/**/trial.json")}
+    assert folders == undisturbed.records.keys()
+    for key, folder in ((key, TrialFolder(lab.path / "cells" / key)) for key in folders):
+        assert [timeless(record) for record in folder.history()] == undisturbed.records[key], key
+        assert (folder.test() is not None) == (key in confirmed), key
+
+
+def _check_shared(lab: Lab, ledger: Ledger, kills: int) -> None:
+    """Every shared training was trained once, but for the epoch that a kill cut off, and is whole."""
+    entries = shared_entries(lab.storage / SHARED)
+    assert entries
+    opening = max(cell.cell.first_decision for cell in ledger.cells.values())
+    attributes = [trial.user_attrs for cell in ledger.places.values() for trial in cell.trials()]
+    spent = [told["shared_epochs"] for told in attributes if "shared_epochs" in told]
+    assert sum(one["trained"] for one in spent) <= len(entries) * opening + kills
+    assert sum(one["adopted"] for one in spent) >= len(entries) * opening
+
+
+def _check_records(lab: Lab, states: dict[str, str]) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{lab.storage}/mlflow.db")
+    experiment = client.get_experiment_by_name(STUDY["name"])
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    tagged = [(run.data.tags["study.trial"], run.info.status) for run in runs if "study.trial" in run.data.tags]
+    ends = {"COMPLETE": "FINISHED", "PRUNED": "KILLED"}
+    assert sorted(tagged) == sorted((key, ends[state]) for key, state in states.items())
+
+
+def _shared_is_being_trained(lab: Lab) -> bool:
+    return any(not entry.pinned and entry.bytes for entry in shared_entries(lab.storage / SHARED))
+
+
+def _confirming(lab: Lab) -> int:
+    return len(list(lab.path.glob("cells/**/confirm/*/test.json")))
+
+
+def _kill_when(lab: Lab, running: Any, happened: Callable[[], bool], what: str) -> None:
+    wait_until(lambda: happened() or running.process.poll() is not None, what)
+    running.kill_everything()
+
+
+def test_killed_while_sharing_taking_over_and_confirming_a_study_loses_nothing(
+    lab: Lab, undisturbed: Undisturbed
+) -> None:
+    running = lab.run(STUDY)
+    _kill_when(lab, running, lambda: _shared_is_being_trained(lab), "a shared training")
+    running = lab.resume()
+    _kill_when(lab, running, lambda: lab.ended() >= 4 * TRIALS - 5, "cells to take over values")
+    running = lab.resume()
+    _kill_when(lab, running, lambda: _confirming(lab) >= 3, "three test results")
+    lab.finish()
+    _check(lab, undisturbed, kills=3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
+def test_killed_at_random_moments_with_everything_on_a_study_loses_nothing(
+    seed: int, lab: Lab, undisturbed: Undisturbed
+) -> None:
+    moments = random.Random(seed)
+    running, kills = lab.run(STUDY), 0
+    wait_until(lambda: (lab.path / "study.yaml").exists(), "the study to exist")
+    while running.process.poll() is None and kills < 3:
+        end = time.monotonic() + moments.uniform(0, 35)
+        _kill_when(lab, running, lambda: time.monotonic() >= end, "the moment")  # noqa: B023
+        kills += 1
+        running = lab.resume()
+    code = running.wait()
+    assert code == 0, running.output()
+    _check(lab, undisturbed, kills=kills)
