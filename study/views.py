@@ -131,9 +131,13 @@ class StudyView:
 
     def is_spent(self) -> bool:
         """Tell whether the search has reached its limits and every trial of it has ended."""
+        return self.remaining() == 0
+
+    def remaining(self) -> int:
+        """Return how many trials of the search are yet to be started or ended, by the limits as they are."""
         from study.limits import remaining, tally
 
-        return remaining(self.spec, [tally(self.spec, cell.cell, cell.frozen) for cell in self.cells]) == 0
+        return remaining(self.spec, [tally(self.spec, cell.cell, cell.frozen) for cell in self.cells])
 
 
 def cell_view(

@@ -106,7 +106,7 @@ def _overview_of(storage: Path, name: str) -> Status:
     except BadInput as error:
         return {"study": name, "state": "unreadable", "done": None, "trials": None, "question": str(error)}
     done = sum(len(cell.in_state(*ENDED)) for cell in view.cells)
-    trials = view.spec.search.trials * len(view.cells)
+    trials = done + view.remaining()
     confirmed = sum(trial.state in ENDED for cell in view.cells for trial in cell.confirming)
     trials += confirmed + sum(cell.unconfirmed(view.spec) for cell in view.cells)
     done += confirmed

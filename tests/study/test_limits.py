@@ -14,6 +14,7 @@ from study.launch import _refuse_changes
 from study.ledger import Ledger
 from study.limits import stalled
 from study.objectives import Ranking
+from study.report.status import overview
 from study.spec import StudySpec
 from study.study_folder import StudyFolder
 from study.views import open_view
@@ -266,3 +267,5 @@ def test_a_study_at_its_limits_is_finished_for_who_reads_it(
     assert open_view(folder).state == "interrupted"
     finish(ledger)
     assert open_view(folder).state == "finished"
+    (line,) = overview(tmp_path)
+    assert line["done"] == line["trials"] == sum(tally.ended for tally in ledger.tallies())
