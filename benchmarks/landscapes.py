@@ -1,4 +1,4 @@
-"""Record response landscapes without Ray: digits made long-tailed, as a stored study that `study replay` reads.
+"""Record response landscapes without Ray: small images made long-tailed, as a stored study that `study replay` reads.
 
 Trials are drawn evenly over the space (QMC) and none is pruned, so that every curve is whole and bad corners are known
 as well as good ones. The ledger, the book and the trial folders are the study's own; only the training runs in plain
@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,27 @@ from study.storage import open_storage
 from study.study_folder import StudyFolder
 from trainables.trial_folder import Record
 
-RATIOS = (10.0, 20.0, 50.0, 100.0, 125.0)
-"""Digits keep a training image of every class up to a ratio of 126."""
+
+@dataclass(frozen=True)
+class Recipe:
+    """How trials on a data set are trained.
+
+    Attributes:
+        ratios: imbalance ratios.
+        batch_size: images per step.
+        epochs: of a trial.
+    """
+
+    ratios: tuple[float, ...]
+    batch_size: int
+    epochs: int
+
+
+RECIPES = {
+    "digits": Recipe((10.0, 20.0, 50.0, 100.0, 125.0), 64, 12),
+    "mnist": Recipe((10.0, 20.0, 50.0, 100.0, 200.0), 256, 6),
+}
+"""By data set. Digits keep an image of every class up to a ratio of 126; 280 of them validate, of MNIST 5,420."""
 METHODS = ("cce", "affinity", "elm")
 DEFERRED = ("ldam", "ldam-drw", "elm", "elm-drw")
 """With and without deferral, for the question of when to prune."""
@@ -36,13 +56,16 @@ DEFERRED = ("ldam", "ldam-drw", "elm", "elm-drw")
 def landscape_spec(
     name: str,
     *,
+    dataset: str = "digits",
     methods: tuple[str, ...] = METHODS,
-    ratios: tuple[float, ...] = RATIOS,
+    ratios: tuple[float, ...] | None = None,
     trials: int = 40,
-    epochs: int = 12,
+    epochs: int | None = None,
     searcher: str = "qmc",
 ) -> StudySpec:
     """Return the study of landscapes: every method's own space and the learning rate."""
+    recipe = RECIPES[dataset]
+    profile = {"kind": "long_tail", "ratio": list(ratios or recipe.ratios)}
     search: dict[str, Any] = {
         "trials": trials,
         "searcher": searcher,
@@ -55,10 +78,15 @@ def landscape_spec(
         {
             "name": name,
             "question": "Recorded without pruning, to be replayed",
-            "data": [{"dataset": "digits", "profiles": [{"kind": "long_tail", "ratio": list(ratios)}]}],
+            "data": [{"dataset": dataset, "profiles": [profile]}],
             "methods": list(methods),
             "model": "mlp",
-            "training": {"epochs": epochs, "batch_size": 64, "lr": 0.05, "precision": "float32"},
+            "training": {
+                "epochs": epochs or recipe.epochs,
+                "batch_size": recipe.batch_size,
+                "lr": 0.05,
+                "precision": "float32",
+            },
             "search": search,
         }
     )
@@ -150,9 +178,12 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument("--name", default="landscapes", help="the study's name")
     made.add_argument("--methods", nargs="+", help=f"methods ({' '.join(METHODS)})")
     made.add_argument("--deferred", action="store_true", help=f"the methods {' '.join(DEFERRED)}")
-    made.add_argument("--ratios", type=float, nargs="+", default=list(RATIOS), help="imbalance ratios")
+    made.add_argument(
+        "--dataset", default="digits", choices=RECIPES, help="images; MNIST is looked for as by study run"
+    )
+    made.add_argument("--ratios", type=float, nargs="+", help="imbalance ratios (the data set's)")
     made.add_argument("--trials", type=int, default=40, help="trials of a cell")
-    made.add_argument("--epochs", type=int, default=12, help="of a trial")
+    made.add_argument("--epochs", type=int, help="of a trial (the data set's)")
     made.add_argument("--searcher", default="qmc", choices=["qmc", "random"], help="what draws the trials")
     made.add_argument("--jobs", type=int, default=cores(), help="processes")
     return made
@@ -166,8 +197,9 @@ def main() -> None:
     methods = DEFERRED if given.deferred else tuple(given.methods or METHODS)
     spec = landscape_spec(
         given.name,
+        dataset=given.dataset,
         methods=methods,
-        ratios=tuple(given.ratios),
+        ratios=tuple(given.ratios) if given.ratios else None,
         trials=given.trials,
         epochs=given.epochs,
         searcher=given.searcher,
