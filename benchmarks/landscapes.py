@@ -105,7 +105,8 @@ def train_trial(config: dict[str, Any], metric: str) -> tuple[list[tuple[int, fl
     torch.set_num_threads(1)
     trial, folder = TrialConfig.model_validate(config["trial"]), TrialFolder(Path(config["folder"]))
     folder.write_config({"trial": trial.model_dump(mode="json")})
-    trainer, found = Trainer(trial, load(trial.data), torch.device("cpu")), []
+    trainer = Trainer(trial, load(trial.data), torch.device("cpu"))
+    found: list[tuple[int, float]] = []
     while not trainer.finished:
         try:
             record: Record = trainer.run_epoch()
@@ -118,7 +119,7 @@ def train_trial(config: dict[str, Any], metric: str) -> tuple[list[tuple[int, fl
 
 def tell(book: TrialBook, trial: str, metric: str, curve: list[tuple[int, float]], failure: str | None) -> None:
     """Report a trained trial to the book, as Ray Tune would have, epoch by epoch."""
-    results = [{"record/epoch": epoch, f"record/{metric}": value} for epoch, value in curve]
+    results: list[dict[str, Any]] = [{"record/epoch": epoch, f"record/{metric}": value} for epoch, value in curve]
     if failure is not None:
         results.append({"failure": failure})
     for result in results[:-1]:
@@ -150,7 +151,7 @@ def record(spec: StudySpec, storage: Path, jobs: int, say: Callable[[str], None]
             folder.create(spec, data)
         ledger = Ledger(spec, cells, open_storage(folder.path, None))
         book = TrialBook(ledger, folder.path, listener=lambda assignment, ended: None)
-        _train_all(book, spec.search.metric, jobs, ledger, say)
+        _train_all(book, spec.search.metrics[0], jobs, ledger, say)
     return folder
 
 

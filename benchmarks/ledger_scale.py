@@ -14,14 +14,16 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.ledger_filling import ended_trials, fill
 from benchmarks.machine import header
 from benchmarks.private_postgres import private_postgres, server_programs
+from study.cell_ledger import Assignment
 from study.cells import expand
-from study.ledger import Assignment, Ledger
+from study.ledger import Ledger
 from study.report.status import status_of
 from study.spec import StudySpec
 from study.storage import open_storage
@@ -72,8 +74,8 @@ def _ask_and_report(ledger: Ledger, repeats: int) -> Times:
         assert isinstance(assignment, Assignment)
         asks.append(seconds)
         for epoch in range(1, EPOCHS):
-            report = ledger.of(assignment).report
-            reports.append(_timed(lambda e=epoch, r=report, n=assignment.number: r(n, e, 0.05 * e))[0])
+            report = partial(ledger.of(assignment).report, assignment.number, epoch, 0.05 * epoch)
+            reports.append(_timed(report)[0])
     return {"suggest": statistics.median(asks), "report+prune": statistics.median(reports)}
 
 

@@ -112,7 +112,7 @@ class ImageByImage:
             batch = self._over_sampled(self.pixels[rows], labels)
             self.f.train()
             self.optimizer.zero_grad()
-            F.cross_entropy(self.f(self._normal(batch)), torch.tensor(labels, device=batch.device)).backward()
+            F.cross_entropy(self.f(self._normal(batch)), torch.tensor(labels, device=batch.device)).backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
         return (time.perf_counter() - began) / self.images
 

@@ -32,7 +32,8 @@ class LedgerScheduler(FIFOScheduler):
         it. With trials shorter than a worker's start, one worker would do all the work and the others only start.
         """
         now = time.monotonic()
-        for trial in tune_controller.get_trials():
+        trials: list[Trial] = tune_controller.get_trials()
+        for trial in trials:
             if trial.status != Trial.PENDING:
                 continue
             asked = self._asked.get(trial.trial_id)
