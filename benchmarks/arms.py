@@ -15,6 +15,8 @@ from study.replay.simulation import simulate
 from study.spec import StudySpec
 
 Replay = dict[str, CellOutcome]
+WITHIN = 0.005
+"""How near to the best recorded trial is near enough, in the metric's unit."""
 
 
 class BlindCell(Cell):
@@ -48,7 +50,7 @@ def workers(jobs: int) -> Executor:
 
 
 def replay_arms(
-    arms: dict[str, Arm], landscapes: dict[str, Landscapes], *, seeds: int, jobs: int, within: float = 0.005
+    arms: dict[str, Arm], landscapes: dict[str, Landscapes], *, seeds: int, jobs: int, within: float = WITHIN
 ) -> dict[str, list[Replay]]:
     """Replay every arm over the same seeds.
 

@@ -13,9 +13,13 @@ Means over seeds with 95 % confidence intervals; differences are taken seed by s
 from __future__ import annotations
 
 import argparse
+import statistics
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from benchmarks.arms import Arm, Replay, difference, mean_of, replay_arms, said
+from benchmarks.arms import WITHIN, Arm, Replay, difference, mean_of, replay_arms, said
 from benchmarks.machine import cores, header
 from study.cells import expand
 from study.replay.outcome import estimate
@@ -23,21 +27,56 @@ from study.replay.recorded import Landscapes, read_landscapes
 from study.search_spec import SearchSpec
 from study.spec import StudySpec
 from study.study_folder import StudyFolder
-from study.views import open_view
+from study.transfer import neighbours
+from study.views import CellView, StudyView, open_view
 from trainables.errors import BadInput
+from trainables.metrics import METRICS
 
 CAN_TRANSFER = "transfer" in SearchSpec.model_fields
 PRUNERS = ("median", "successive-halving")
 
 
-def recorded(folder: StudyFolder, overrides: tuple[str, ...]) -> tuple[StudySpec, dict[str, Landscapes]]:
-    """Return a stored study with changes, and its landscapes.
+def recorded(folder: StudyFolder, overrides: tuple[str, ...]) -> tuple[StudyView, dict[str, Landscapes]]:
+    """Return a stored study with changes to its file, and its landscapes.
 
     Raises:
         BadInput: no such study, or a change that cannot be.
     """
-    spec = folder.read_spec(overrides)
-    return spec, read_landscapes(open_view(folder), spec)
+    view = replace(open_view(folder), spec=folder.read_spec(overrides))
+    return view, read_landscapes(view, view.spec)
+
+
+def worth(cells: Sequence[CellView], landscapes: dict[str, Landscapes], metric: str) -> dict[str, float]:
+    """Return by how much the best values of each cell's nearest neighbour are short of its own best, without noise.
+
+    No transfer of best values can do better than this, however many trials found them.
+    """
+    sign = 1 if METRICS[metric][1] == "maximize" else -1
+    views = {view.cell.name: view for view in cells}
+
+    def end(cell: str, values: dict[str, Any]) -> float:
+        return sign * float(landscapes[cell][metric].curve(values)[-1])
+
+    found = {}
+    for name, view in views.items():
+        near = neighbours(view.cell, [other.cell for other in cells])
+        if not near:
+            continue
+        settings = [trial.values for trial in views[near[0].name].in_state("COMPLETE")]
+        taken = max(settings, key=lambda values: end(near[0].name, values))
+        found[name] = sign * landscapes[name][metric].best(maximize=sign > 0) - end(name, taken)
+    return found
+
+
+def worth_line(short_by: dict[str, float], within: float = WITHIN) -> str:
+    """Write in how many cells the nearest neighbour's best values are good enough, and by how much they are short."""
+    near = sum(value <= within for value in short_by.values())
+    if not short_by:
+        return "no cell has a neighbour"
+    return (
+        f"the nearest neighbour's best values are near in {near} of {len(short_by)} cells, "
+        f"short by {statistics.median(short_by.values()):.4f} in the median cell"
+    )
 
 
 def transfer_arms(spec: StudySpec) -> dict[str, Arm]:
@@ -122,14 +161,17 @@ def main() -> None:
     changes = (f"search.trials={given.trials}", "search.searcher=tpe", *given.set)
     for title, name in (("transfer", given.name), ("pruning", given.deferred)):
         try:
-            spec, landscapes = recorded(StudyFolder(given.storage.resolve(), name), changes)
+            view, landscapes = recorded(StudyFolder(given.storage.resolve(), name), changes)
         except BadInput as error:
             print(f"{title}: skipped, {error}", flush=True)
             continue
+        spec = view.spec
         arms = transfer_arms(spec) if title == "transfer" else pruning_arms(spec)
         replays = replay_arms(arms, landscapes, seeds=given.seeds, jobs=given.jobs)
         lines = transfer_lines(replays) if title == "transfer" else pruning_lines(spec, replays)
         print(f"{title}, study '{name}', {given.seeds} seeds, {given.trials} trials a cell")
+        if title == "transfer":
+            lines.append(worth_line(worth(view.cells, landscapes, spec.search.metrics[0])))
         print("\n".join(lines), flush=True)
 
 

@@ -49,8 +49,29 @@ def test_landscapes_are_stored_as_a_study_and_replayed(
     text = capsys.readouterr().out
     assert "without  trials until near" in text
     assert "transfer spares" in text or "no search.transfer" in text
+    assert "no cell has a neighbour" in text
     assert "deferred methods" in text and "plain methods" in text
     assert "median, blind" in text
+
+
+def test_what_a_neighbour_is_worth_is_told_without_noise(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    small = ["--storage", str(tmp_path), "--trials", "3", "--epochs", "2", "--jobs", "1", "--methods", "cce"]
+    _arguments(monkeypatch, "landscapes", *small, "--ratios", "10", "20")
+    landscapes.main()
+    view, found = transfer.recorded(StudyFolder(tmp_path, "landscapes"), ())
+    (first, second), short_by = view.cells, transfer.worth(view.cells, found, "balanced_accuracy")
+    assert short_by.keys() == {first.cell.name, second.cell.name}
+    ends = [
+        [float(found[c.cell.name]["balanced_accuracy"].curve(t.values)[-1]) for t in first.trials] for c in view.cells
+    ]
+    best = ends[0].index(max(ends[0]))
+    there = found[second.cell.name]["balanced_accuracy"]
+    assert short_by[second.cell.name] == pytest.approx(there.best(maximize=True) - ends[1][best])
+    assert transfer.worth_line({"a": 0.001, "b": 0.02, "c": 0.03}).endswith(
+        "1 of 3 cells, short by 0.0200 in the median cell"
+    )
 
 
 def test_a_blind_cell_lets_the_pruner_judge_before_the_switch() -> None:
