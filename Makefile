@@ -74,6 +74,7 @@ test-slow: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.training_loop $(BENCH_ARGS)
 	$(BIN)/python -m benchmarks.sweep_overhead $(BENCH_ARGS)
+	$(BIN)/python -m benchmarks.translation $(BENCH_ARGS)
 
 readme: $(STAMP)
 	$(BIN)/python -m study.report.readme README.md

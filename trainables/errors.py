@@ -30,4 +30,4 @@ def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> BadInput:
     names = sorted(allowed)
     near = get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"; did you mean '{near[0]}'?" if near else ";"
-    return BadInput(f"unknown {kind} '{name}'{hint} Allowed: {', '.join(names)}")
+    return BadInput(f"unknown {kind} '{name}'{hint} Allowed: {', '.join(names) or 'none'}")
