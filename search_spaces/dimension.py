@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from trainables.config import Frozen
 
@@ -108,6 +108,15 @@ class Choices(Frozen):
     """A list of values without order."""
 
     choices: tuple[Scalar, ...] = Field(min_length=2)
+
+    @field_validator("choices")
+    @classmethod
+    def _differ(cls, choices: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
+        kinds = [(isinstance(choice, bool), choice) for choice in choices]  # true is not 1
+        twice = [choice for place, (_, choice) in enumerate(kinds) if kinds[place] in kinds[:place]]
+        if twice:
+            raise ValueError(f"must differ from each other, got {twice[0]!r} twice")
+        return choices
 
     @property
     def examples(self) -> tuple[Scalar, ...]:

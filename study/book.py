@@ -101,6 +101,9 @@ class TrialBook:
         folder = TrialFolder(self.trial_folder(assignment))
         history = folder.history()
         cell, number, epochs = self._ledger.of(assignment), assignment.number, assignment.cell.base.training.epochs
+        began = any(not record.get("shared") for record in history)  # all that is shared is there by then
+        if began and (shared := folder.shared_epochs()) is not None:
+            cell.note_shared(number, shared)
         for record in history:
             if _is_of_another_method(record, assignment):
                 continue

@@ -165,12 +165,17 @@ class CmaEsSearcher(BaseSampler):
 
 
 def ranked(trials: Sequence[FrozenTrial], direction: StudyDirection) -> list[FrozenTrial]:
-    """Return trials from best to worst: complete ones by value; stopped ones after them, those that got far first."""
+    """Return trials from best to worst.
+
+    Complete ones by what they break of the study's bounds, then by value; stopped ones after them, those that got
+    far first.
+    """
     sign = -1 if direction == StudyDirection.MAXIMIZE else 1
 
-    def place(trial: FrozenTrial) -> tuple[int, int, float]:
+    def place(trial: FrozenTrial) -> tuple[int, float, float]:
         if trial.state == TrialState.COMPLETE:
-            return 0, 0, sign * (trial.value or 0.0)
+            broken = sum(max(0.0, excess) for excess in trial.constraints.values())
+            return 0, broken, sign * (trial.value or 0.0)
         last = trial.last_step or 0
         return 1, -last, sign * trial.intermediate_values.get(last, 0.0)
 

@@ -13,10 +13,8 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
 
 from search_spaces import Space
+from study.search_spec import LARGEST_GRID
 from trainables.errors import BadInput
-
-LARGEST_GRID = 100_000
-"""Points of a cell beyond which no study would come to an end of its grid."""
 
 
 def same_value(one: Any, other: Any) -> bool:
@@ -30,6 +28,15 @@ def same_value(one: Any, other: Any) -> bool:
     return math.isclose(one, other, rel_tol=1e-9)
 
 
+def _distinct(values: Iterable[Any]) -> tuple[Any, ...]:
+    """Leave out what is one value with the one before it, as points of a very narrow range are."""
+    kept: list[Any] = []
+    for value in values:
+        if not kept or not same_value(value, kept[-1]):
+            kept.append(value)
+    return tuple(kept)
+
+
 class Grid:
     """The points of a space that a grid search tries.
 
@@ -41,7 +48,7 @@ class Grid:
 
     def __init__(self, space: Space, points: int, seed: int = 0) -> None:
         self._axes: dict[str, tuple[Any, ...]] = {
-            dimension.searched_name(name): tuple(dimension.encode(value) for value in dimension.grid_values(points))
+            dimension.searched_name(name): _distinct(dimension.encode(value) for value in dimension.grid_values(points))
             for name, dimension in space.items()
         }
         self._seed = seed

@@ -6,9 +6,10 @@ import hashlib
 import warnings
 
 from optuna import Study
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial
 
 from search_spaces import Space
 from study.cma_es import CmaEsSearcher
@@ -21,12 +22,18 @@ class _NumberedQMC(QMCSampler):
     Optuna's own counts the points it drew in the storage: a trial that a kill cut off would lose its point.
     """
 
-    def __init__(self, seed: int, number: int) -> None:
+    def __init__(self, space: Space, seed: int, number: int) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             # without scrambling the seed would change nothing, and every cell would get the same points
             super().__init__(seed=seed, scramble=True, warn_independent_sampling=False)
+        distributions = {d.searched_name(name): d.distribution() for name, d in space.items()}
+        self._ranges = {n: d for n, d in distributions.items() if not isinstance(d, CategoricalDistribution)}
         self._number = number
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Return every range. Optuna's own is empty, and so repeats one draw, until a trial did not fail."""
+        return self._ranges
 
     def _find_sample_id(self, study: Study, search_space: dict[str, BaseDistribution]) -> int:
         return self._number
@@ -62,7 +69,7 @@ def build_searcher(
         study_seed: the study's seed.
         cell: the cell's name, so that cells differ.
         number: the trial's number in the cell.
-        space: what the cell searches; asked for by ``cmaes`` and ``grid``.
+        space: what the cell searches; asked for by ``qmc``, ``cmaes`` and ``grid``.
         grid_points: of a range that states no grid (grid).
     """
     seed, space = _seed(study_seed, cell, number), space or {}
@@ -72,7 +79,7 @@ def build_searcher(
         case "gp":
             return GPSampler(seed=seed, n_startup_trials=5)
         case "qmc":
-            return _NumberedQMC(_seed(study_seed, cell), number)
+            return _NumberedQMC(space, _seed(study_seed, cell), number)
         case "cmaes":
             return CmaEsSearcher({d.searched_name(n): d.distribution() for n, d in space.items()}, number, seed)
         case "grid":

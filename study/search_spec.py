@@ -15,11 +15,20 @@ SEARCHABLE_TRAINING = ("lr", "weight_decay", "momentum")
 """Fields of `TrainingConfig` that a study may search beside the method's own."""
 
 
+LARGEST_GRID = 100_000
+"""Points of a cell beyond which no study would come to an end of its grid."""
+
+
 def _name_or_names(given: Any) -> Any:
     names = list(given) if isinstance(given, (list, tuple)) else [given]
     if not all(isinstance(name, str) for name in names):
         raise ValueError("must be the name of a metric, or a list of names")
     return given if isinstance(given, str) else tuple(names)
+
+
+def _listed(given: Any) -> Any:
+    """Read a lone name as a list of one."""
+    return (given,) if isinstance(given, str) else given
 
 
 def named(given: Any) -> Any:
@@ -85,9 +94,9 @@ class SearchSpec(Frozen):
     metric: Annotated[Metrics, BeforeValidator(_name_or_names)] = "balanced_accuracy"
     constraints: dict[str, Bounds] = Field(default_factory=dict)
     searcher: Literal["tpe", "gp", "cmaes", "random", "qmc", "grid"] = "tpe"
-    grid_points: int = Field(5, ge=2)
+    grid_points: int = Field(5, ge=2, le=LARGEST_GRID)
     transfer: bool = True
-    warm_start: tuple[str, ...] = ()
+    warm_start: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
     pruner: Annotated[PrunerSpec, BeforeValidator(named)] = PrunerSpec()
     training: dict[str, Dimension] = Field(default_factory=dict)
     epochs_total: int | None = Field(None, ge=1)
@@ -122,6 +131,12 @@ class SearchSpec(Frozen):
                 f"`pruner` must be none, its default, with several metrics, got {self.pruner.name}: "
                 f"Optuna judges a trial that is under way by one metric alone"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _ranked_by_one_metric(self) -> SearchSpec:
+        if len(self.metrics) > 1 and self.searcher == "cmaes":
+            raise ValueError("`searcher` cmaes ranks by one metric; with several allowed: tpe, gp, random, qmc, grid")
         return self
 
     @property

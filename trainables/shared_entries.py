@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from trainables.config import TrialConfig
 from trainables.trial_folder import TrialFolder
 
+_KEY = re.compile(r"[0-9a-f]{32}")
 _PIN = re.compile(r"state-(\d+)\.pt")
 
 
@@ -41,7 +42,7 @@ class SharedEntry:
 
 def shared_entries(store: Path) -> list[SharedEntry]:
     """Return every shared training of a storage, the one that was used last first."""
-    found = [_entry(folder) for folder in store.glob("*/") if (folder / "lock").exists()]
+    found = [_entry(folder) for folder in store.glob("*/") if _KEY.fullmatch(folder.name)]
     return sorted(found, key=lambda entry: entry.used, reverse=True)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from trainables.methods import opening_of, reference_of
 from trainables.network import Network
 from trainables.shared_training import SharedTraining, shared_reference
 from trainables.train import Trainer
-from trainables.trial_folder import TrialFolder, write_atomically
+from trainables.trial_folder import TrialFolder
 
 _POLL = 0.5
 """Seconds that a step waits for what another process trains."""
@@ -49,7 +48,7 @@ class SharedNeeds:
         self._missing = [shared for shared in (self._opening, self._reference) if shared is not None]
         self._needed = sum(shared.until for shared in self._missing)
         self._folder = folder
-        self._trained = self._read_trained()
+        self._trained = (folder.shared_epochs() or {}).get("trained", 0)
 
     def bind(self, trainer: Trainer) -> None:
         """Say whose needs these are; a training that is under way needs no opening any more."""
@@ -75,6 +74,7 @@ class SharedNeeds:
                 self._trainer.adopt(state)
             shared.release()
             self._missing.pop(0)
+            self._folder.write_shared_epochs(self.spent())
         return True
 
     def advance(self) -> int:
@@ -86,7 +86,7 @@ class SharedNeeds:
         if shared.state() is None:  # not finished by another between the look and the lock
             shared.run_epoch()
             self._trained += 1
-            write_atomically(self._place, json.dumps({"trained": self._trained}).encode(), durable=False)
+            self._folder.write_shared_epochs(self.spent())
         return 1
 
     def spent(self) -> dict[str, int]:
@@ -100,13 +100,3 @@ class SharedNeeds:
         """Let other processes have what this one trains."""
         for shared in self._missing:
             shared.release()
-
-    @property
-    def _place(self) -> Path:
-        return self._folder.path / "shared.json"
-
-    def _read_trained(self) -> int:
-        try:
-            return int(json.loads(self._place.read_bytes())["trained"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return 0

@@ -100,7 +100,9 @@ class SharedTraining:
         record = trainer.run_epoch()
         self._folder.append_epoch(record)
         if trainer.epoch >= self.until:
-            save_state(self._pin, {**trainer.state(), "records": self._folder.history()})
+            # of a training that went further before, later epochs are there, too
+            records = [one for one in self._folder.history() if one["epoch"] <= self.until]
+            save_state(self._pin, {**trainer.state(), "records": records})
             remove_checkpoints(self.path)
         elif time.monotonic() - self._saved_at >= self.config.training.checkpoint_seconds:
             save_checkpoint(self.path, trainer.epoch, trainer.state())

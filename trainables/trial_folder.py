@@ -77,6 +77,15 @@ class TrialFolder:
         """Return what `write_evaluation` stored last, or None when no epoch was finished."""
         return _read_json(self.path / "evaluation.json")
 
+    def write_shared_epochs(self, epochs: dict[str, int]) -> None:
+        """Store how many epochs the trial took over from shared trainings, needed of them and trained itself."""
+        write_atomically(self.path / "shared.json", json.dumps(epochs).encode(), durable=False)
+
+    def shared_epochs(self) -> dict[str, int] | None:
+        """Return what `write_shared_epochs` stored, or None where nothing was shared."""
+        stored = _read_json(self.path / "shared.json")
+        return None if stored is None else {name: int(count) for name, count in stored.items()}
+
     def write_test(self, found: Record) -> None:
         """Store what the test images say of the finished trial; it is on the disk when this returns."""
         write_atomically(self.path / "test.json", json.dumps(found).encode())

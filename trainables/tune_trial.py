@@ -28,8 +28,11 @@ _LOST_CAUSES = (NonFiniteLoss, torch.OutOfMemoryError)
 """Errors that the same trial would meet again: it fails alone and is not tried once more."""
 
 
-_MACHINE_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
-"""Errors of a disk: no trial is to blame, and each would meet them."""
+_MACHINE_FAULTS = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO),
+    *(errno.EACCES, errno.EPERM, errno.ENOTDIR),
+}
+"""Errors of a disk or of its folders: no trial is to blame, and each would meet them."""
 
 
 class ImbalanceTrial(tune.Trainable):

@@ -37,6 +37,9 @@ def shared(
     if remove is None and unused_days is None:
         _show(entries, as_json)
         return
+    if remove in (None, "all") and not entries:
+        typer.echo("nothing is shared yet")
+        return
     chosen = entries if remove in (None, "all") else [entry for entry in entries if entry.key.startswith(remove or "")]
     if remove is not None and not chosen:
         raise BadInput(f"--remove {remove}: no shared training in {store} begins with that; `study shared` lists them")

@@ -20,6 +20,7 @@ from study.replay.recorded import Landscapes, watched_metrics
 from study.replay.shared_clock import SharedClock
 from study.replay.unit_cube import Floats
 from study.spec import StudySpec
+from study.warm_start import WarmStarts
 from trainables.config import TrialConfig
 
 _NOWHERE = Path("/nonexistent/replay")
@@ -54,7 +55,12 @@ class Simulated:
 
 
 def simulate(
-    spec: StudySpec, landscapes: dict[str, Landscapes], *, noise: bool = False, cells: Sequence[Cell] | None = None
+    spec: StudySpec,
+    landscapes: dict[str, Landscapes],
+    *,
+    noise: bool = False,
+    cells: Sequence[Cell] | None = None,
+    warm_starts: WarmStarts | None = None,
 ) -> Simulated:
     """Run a study from its first trial to the end of its budget.
 
@@ -65,9 +71,10 @@ def simulate(
         landscapes: cell's name -> its landscapes by metric.
         noise: whether a trial sees what a neighbour had beyond the smooth curve.
         cells: in place of the study's own.
+        warm_starts: what cells try first of earlier studies.
     """
     spec = spec.model_copy(update={"confirm": None})  # of other seeds nothing was recorded
-    ledger = Ledger(spec, list(cells) if cells is not None else expand(spec), InMemoryStorage())
+    ledger = Ledger(spec, list(cells) if cells is not None else expand(spec), InMemoryStorage(), warm_starts)
     return _Simulation(spec, ledger, landscapes, noise=noise).run()
 
 

@@ -14,6 +14,7 @@ from study.report.tables import plain_table
 from study.spec import StudySpec
 from study.study_folder import StudyFolder
 from study.views import CellView, StudyView, open_view
+from study.warm_start import WarmStarts, find_warm_starts, read_warm_starts
 from trainables.errors import BadInput
 
 FIXED = ("search.training", "search.wall_hours")
@@ -57,12 +58,17 @@ def replay_study(folder: StudyFolder, wishes: Wishes) -> dict[str, Any]:
         recorded, how far its landscape can be trusted, and ``replayed``: measure -> mean and interval) and ``all``.
 
     Raises:
-        BadInput: no such study, a change that a replay cannot make, or a cell without a curve.
+        BadInput: no such study, a change that a replay cannot make, a cell without a curve, or warm starts from
+            a study that is not there.
     """
     _refuse(wishes.overrides)
     view, spec = open_view(folder), folder.read_spec(wishes.overrides)
     landscapes = read_landscapes(view, spec)
-    replays = replay_seeds(spec, landscapes, wishes)
+    if spec.search.warm_start == view.spec.search.warm_start:
+        warm_starts = read_warm_starts(folder, spec)
+    else:
+        warm_starts = find_warm_starts(spec, [cell.cell for cell in view.cells], folder.storage, source="--set")
+    replays = replay_seeds(spec, landscapes, wishes, warm_starts)
     return {
         "study": folder.name,
         "settings": _settings(spec),
@@ -74,10 +80,13 @@ def replay_study(folder: StudyFolder, wishes: Wishes) -> dict[str, Any]:
     }
 
 
-def replay_seeds(spec: StudySpec, landscapes: dict[str, Landscapes], wishes: Wishes) -> list[dict[str, CellOutcome]]:
+def replay_seeds(
+    spec: StudySpec, landscapes: dict[str, Landscapes], wishes: Wishes, warm_starts: WarmStarts | None = None
+) -> list[dict[str, CellOutcome]]:
     """Replay a study once for every seed."""
     seeded = (spec.model_copy(update={"seed": spec.seed + number}) for number in range(wishes.seeds))
-    return [outcomes(simulate(one, landscapes, noise=wishes.noise), landscapes, wishes.within) for one in seeded]
+    done = (simulate(one, landscapes, noise=wishes.noise, warm_starts=warm_starts) for one in seeded)
+    return [outcomes(one, landscapes, wishes.within) for one in done]
 
 
 def _refuse(overrides: tuple[str, ...]) -> None:

@@ -88,6 +88,7 @@ def test_choices_keep_their_type() -> None:
         ({"low": 0}, "Field required"),
         ({"choices": []}, "at least 2 items"),
         ({"choices": ["a"]}, "at least 2 items"),
+        ({"choices": [10, 30, 10.0]}, "must differ from each other, got 10.0 twice"),
         ({"choices": ["a", "b"], "low": 1}, "unknown key 'low'"),
     ],
 )

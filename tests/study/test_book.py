@@ -119,6 +119,18 @@ def test_a_trial_that_was_done_but_not_told_is_completed_without_training(desk: 
     assert after.told[0] == ("digits/long_tail-10/erm/00000", True)
 
 
+def test_what_it_shared_is_noted_too_where_its_driver_died_before(desk: Callable[..., Desk]) -> None:
+    config = desk().book.start("1")
+    assert config is not None
+    _write_epochs(config["folder"], [0.1, 0.2, 0.3])
+    spent = {"adopted": 2, "needed": 2, "trained": 1}
+    TrialFolder(Path(config["folder"])).write_shared_epochs(spent)
+    after = desk()
+    after.book.start("a")
+    assert after.trial(0, 0).state.name == "COMPLETE"
+    assert after.trial(0, 0).user_attrs["shared_epochs"] == spent
+
+
 def test_one_that_was_done_without_a_number_fails(desk: Callable[..., Desk]) -> None:
     before = desk()
     config = before.book.start("1")

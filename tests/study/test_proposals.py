@@ -6,6 +6,7 @@ from typing import Any
 import optuna
 import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
 
 from search_spaces import Choices, Range, Space
 from study.proposals import build_searcher
@@ -68,18 +69,30 @@ def test_qmc_takes_the_point_of_the_trials_number_whatever_was_drawn_before() ->
     study.add_trial(
         optuna.trial.create_trial(params={"gamma": 1.0, "prototypes": 5, "scale": 10.0}, distributions=SPACE, value=0.0)
     )
-    study.sampler = build_searcher("qmc", 0, "cell", 4)
+    study.sampler = build_searcher("qmc", 0, "cell", 4, RANGES)
     drawn = study.ask(SPACE).params
-    study.sampler = build_searcher("qmc", 0, "cell", 4)
+    study.sampler = build_searcher("qmc", 0, "cell", 4, RANGES)
     assert study.ask(SPACE).params == drawn == _propose("qmc")[4]
 
 
 def test_qmc_covers_a_range_evenly() -> None:
     study = optuna.create_study()
     space: dict[str, BaseDistribution] = {"x": FloatDistribution(0, 1)}
+    ranges: Space = {"x": Range(low=0, high=1)}
     study.add_trial(optuna.trial.create_trial(params={"x": 0.5}, distributions=space, value=0.0))
     drawn = []
     for number in range(16):
-        study.sampler = build_searcher("qmc", 0, "cell", number)
+        study.sampler = build_searcher("qmc", 0, "cell", number, ranges)
         drawn.append(study.ask(space).params["x"])
     assert sorted(int(x * 16) for x in drawn) == list(range(16))
+
+
+def test_qmc_goes_on_where_every_trial_failed() -> None:
+    study = optuna.create_study()
+    drawn = set()
+    for number in range(8):
+        study.sampler = build_searcher("qmc", 0, "cell", number, RANGES)
+        trial = study.ask(SPACE)
+        drawn.add(tuple(trial.params.values()))
+        study.tell(trial, state=TrialState.FAIL)
+    assert len(drawn) == 8

@@ -17,7 +17,9 @@ Make = Callable[..., dict[str, Any]]
         ({"searcher": "cma"}, ["search.searcher", "'cmaes'", "'grid'", "got 'cma'"]),
         ({"grid_points": 1}, ["search.grid_points", "greater than or equal to 2", "got 1"]),
         ({"transfer": "perhaps"}, ["search.transfer", "got 'perhaps'"]),
-        ({"warm_start": "old"}, ["search.warm_start", "got 'old'"]),
+        ({"warm_start": 3}, ["search.warm_start", "got 3"]),
+        ({"grid_points": 10**9}, ["search.grid_points", "less than or equal to 100000"]),
+        ({"searcher": "cmaes", "metric": ["many", "few"]}, ["`searcher` cmaes", "allowed: tpe, gp, random, qmc, grid"]),
         ({"epochs_total": 0}, ["search.epochs_total", "greater than or equal to 1"]),
         ({"epochs_total": 9}, ["search.epochs_total", "at least the 10 epochs of one trial", "got 9"]),
         ({"stop_cell_after": 0}, ["search.stop_cell_after", "greater than or equal to 1"]),
@@ -35,3 +37,8 @@ def test_what_cannot_be_is_refused(search: dict[str, Any], said: list[str], stud
     assert str(caught.value).startswith("my.yaml: ")
     for part in said:
         assert part in str(caught.value)
+
+
+def test_a_lone_study_to_begin_from_is_a_list_of_one(study_mapping: Make) -> None:
+    spec = checked_spec(study_mapping(search={"warm_start": "old"}), (), source="my.yaml")
+    assert spec.search.warm_start == ("old",)

@@ -21,6 +21,7 @@ def _study(*given: str, storage: Path) -> Any:
 
 def test_it_lists_and_removes(make_trial: Any, tmp_path: Path) -> None:
     assert "nothing is shared yet" in _study(storage=tmp_path).output
+    assert "nothing is shared yet" in _study("--remove", "all", storage=tmp_path).output
     config = make_trial("erm", epochs=1)
     shared = SharedTraining(tmp_path / "shared", config, 1, load(config.data), torch.device("cpu"))
     wait_for(shared)

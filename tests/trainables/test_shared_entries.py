@@ -35,6 +35,14 @@ def test_an_entry_says_what_it_is_and_what_it_takes(shared: SharedTraining, tmp_
     assert entry.bytes == sum(path.stat().st_size for path in shared.path.iterdir())
 
 
+def test_one_whose_lock_is_gone_is_listed_and_removed(shared: SharedTraining, tmp_path: Path) -> None:
+    wait_for(shared)
+    (shared.path / "lock").unlink()
+    (entry,) = shared_entries(tmp_path)
+    assert remove_entry(tmp_path, entry.key)
+    assert shared_entries(tmp_path) == [] and not shared.path.exists()
+
+
 def test_the_one_that_was_used_last_comes_first(make_trial: Any, tmp_path: Path) -> None:
     made = []
     for seed in (0, 1):

@@ -91,6 +91,13 @@ def test_a_later_state_goes_on_from_an_earlier_one(make_trial: Any, tmp_path: Pa
     assert not any(parameter.requires_grad for parameter in found.parameters()) and not found.training
 
 
+def test_an_earlier_state_knows_nothing_of_later_epochs(make_trial: Any, tmp_path: Path) -> None:
+    config = make_trial("erm", epochs=5)
+    wait_for(_shared(tmp_path, config, 5))
+    state = wait_for(_shared(tmp_path, config, 3))
+    assert [record["epoch"] for record in state["records"]] == [1, 2, 3]
+
+
 def test_finding_a_reference_leaves_the_random_numbers_alone(make_trial: Any, tmp_path: Path) -> None:
     torch.manual_seed(1)
     expected = torch.rand(3)

@@ -56,6 +56,18 @@ def test_what_a_replay_cannot_change_is_refused(made: Recorded, override: str, s
         replay_study(made.folder, Wishes((override,)))
 
 
+def test_warm_starts_are_replayed_and_unknown_ones_refused(made: Recorded) -> None:
+    alike, warm = (
+        replay_study(made.folder, Wishes((f"search.warm_start={names}", "search.trials=2")))["cells"][0]["replayed"]
+        for names in ("[]", "[recorded]")
+    )
+    # the second trial has the best values of the recorded study
+    assert warm["best_found"]["mean"] > alike["best_found"]["mean"]
+    assert warm["regret"]["mean"] == pytest.approx(0, abs=0.01)
+    with pytest.raises(BadInput, match=r"--set: search\.warm_start\[0\]: .*'recordde'"):
+        replay_study(made.folder, Wishes(("search.warm_start=[recordde]",)))
+
+
 def test_a_wrong_name_is_told_with_the_nearest(made: Recorded) -> None:
     with pytest.raises(BadInput, match="did you mean 'recorded'"):
         replay_study(StudyFolder(made.folder.storage, "recordde"), Wishes())
