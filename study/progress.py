@@ -72,7 +72,7 @@ class Progress:
 
     def _line(self) -> str:
         done, total = self._counts()
-        lines = [f"{done}/{total} trials{self._at_work()}, {self._time_left()} left"]
+        lines = [f"{done}/{total} trials{self._at_work()}{self._time_left()}"]
         for name, cell in self._ledger.cells.items():
             best = _best(cell)
             if best is not None and best != self._said.get(name):
@@ -99,7 +99,7 @@ class Progress:
                 *([str(self._confirmed(name))] if confirms else []),
             )
         done, total = self._counts()
-        return Group(table, Text(f"{done}/{total} trials{self._at_work()}, {self._time_left()} left"))
+        return Group(table, Text(f"{done}/{total} trials{self._at_work()}{self._time_left()}"))
 
     def _counts(self) -> tuple[int, int]:
         total = self._ledger.total()
@@ -115,16 +115,17 @@ class Progress:
         return f", {book.running} running, {book.epochs_seen} epochs trained" if book and book.running else ""
 
     def _time_left(self) -> str:
+        """Say how long it will take; nothing until the pace is known."""
         seen = self._book.epochs_seen if self._book else 0
         if not self._ledger.remaining():
-            return "0:00:00"
+            return ", 0:00:00 left"
         now = time.monotonic()
         if self._pace_from is None and seen:
             self._pace_from = (now, seen)  # not from the beginning: starting Ray says nothing of the pace
         if self._pace_from is None or seen == self._pace_from[1]:
-            return "an unknown time"
+            return ""
         pace = (now - self._pace_from[0]) / (seen - self._pace_from[1])
-        return f"about {timedelta(seconds=round(self._ledger.remaining_epochs() * pace))}"
+        return f", about {timedelta(seconds=round(self._ledger.remaining_epochs() * pace))} left"
 
 
 def _best(cell: CellLedger) -> float | None:

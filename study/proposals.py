@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import warnings
 
 from optuna import Study
@@ -37,6 +38,11 @@ class _NumberedQMC(QMCSampler):
 
     def _find_sample_id(self, study: Study, search_space: dict[str, BaseDistribution]) -> int:
         return self._number
+
+
+def _is_not_about_greenlet(record: logging.LogRecord) -> bool:
+    """Tell whether a message is not the GP's warning that it lacks a package, which would only make it faster."""
+    return "'greenlet' package is unavailable" not in record.getMessage()
 
 
 def _seed(*parts: object) -> int:
@@ -77,6 +83,7 @@ def build_searcher(
         case "random":
             return RandomSampler(seed=seed)
         case "gp":
+            logging.getLogger("optuna._gp.batched_lbfgsb").addFilter(_is_not_about_greenlet)
             return GPSampler(seed=seed, n_startup_trials=5)
         case "qmc":
             return _NumberedQMC(space, _seed(study_seed, cell), number)

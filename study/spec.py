@@ -20,7 +20,7 @@ from trainables.config import (
     TrainingConfig,
 )
 from trainables.errors import BadInput, unknown_name
-from trainables.folder_names import folder_named
+from trainables.folder_names import data_folder_named, folder_named
 
 _RESERVED = ("mlflow.db", "mlartifacts", "shared")
 STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -152,22 +152,29 @@ class StudySpec(Frozen):
             raise unknown_name("searched metric under confirm.metric:", metric, self.search.metrics)
         return self
 
-    def with_data_dir(self, folder: Path | None, *, everywhere: bool = False) -> StudySpec:
+    def with_data_dir(
+        self, folder: str | Path | None, *, origin: str = "--data-dir", everywhere: bool = False
+    ) -> StudySpec:
         """Return the study with absolute data folders: a worker may have another folder and environment.
 
         Args:
             folder: for data sets that name none; None leaves those to their built-in source.
+            origin: what names the folder, for the message: an option or an environment variable.
             everywhere: put it in place of the folders that are named, too.
+
+        Raises:
+            BadInput: the folder is needed and there is none; or none can be named like one of the file.
         """
-        data = tuple(spec.model_copy(update={"data_dir": _absolute(spec, folder, everywhere)}) for spec in self.data)
+        given = None
+        if folder is not None and (everywhere or not all(spec.data_dir for spec in self.data)):
+            given = str(data_folder_named(folder, origin))
+        data = tuple(spec.model_copy(update={"data_dir": _absolute(spec, given, everywhere)}) for spec in self.data)
         return self.model_copy(update={"data": data})
 
 
-def _absolute(spec: DataSpec, folder: Path | None, everywhere: bool) -> str | None:
-    named = None if everywhere and folder is not None else spec.data_dir
-    if named:
-        return str(folder_named(named, "`data_dir`"))
-    return None if folder is None else str(folder_named(folder, "--data-dir"))
+def _absolute(spec: DataSpec, given: str | None, everywhere: bool) -> str | None:
+    named = None if everywhere and given is not None else spec.data_dir
+    return str(folder_named(named, "`data_dir`")) if named else given
 
 
 def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> StudySpec:

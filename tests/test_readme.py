@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from search_spaces import SPACES, Range
 from study.checks import checked_spec
 from study.report.catalogue import methods_markdown
 from study.report.readme import renewed
-from trainables.config import TrialConfig
+from trainables.config import MethodConfig, TrialConfig
 from trainables.data import load
-from trainables.methods import METHODS
+from trainables.errors import BadInput
+from trainables.methods import METHODS, hyperparameters
 from trainables.train import Trainer
 
 ROOT = Path(__file__).parents[1]
@@ -32,6 +34,11 @@ def _block(language: str) -> str:
 def test_the_table_of_methods_is_the_one_in_the_code() -> None:
     assert methods_markdown() in README, "run `make readme`"
     assert renewed(README) == README
+
+
+def test_every_ready_study_is_listed() -> None:
+    for path in (ROOT / "studies").glob("*.yaml"):
+        assert f"](studies/{path.name})" in README.partition("### Data")[0]
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -74,5 +81,8 @@ def test_the_worked_method_trains(monkeypatch: pytest.MonkeyPatch) -> None:
             "training": {"epochs": 1, "precision": "float32"},
         }
     )
+    for value in (-1.0, math.nan, math.inf):
+        with pytest.raises(BadInput, match="`alpha` must be "):
+            hyperparameters(MethodConfig(name="mine", hyperparameters={"alpha": value}))
     record = Trainer(config, load(config.data), torch.device("cpu")).run_epoch()
     assert record["balanced_accuracy"] > 0.1

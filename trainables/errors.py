@@ -26,8 +26,10 @@ def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> BadInput:
 
     >>> str(unknown_name("method", "focl", ["erm", "focal"]))
     "unknown method 'focl'; did you mean 'focal'? Allowed: erm, focal"
+    >>> str(unknown_name("method", "svm", ["erm", "focal"]))
+    "unknown method 'svm'. Allowed: erm, focal"
     """
     names = sorted(allowed)
     near = get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"; did you mean '{near[0]}'?" if near else ";"
+    hint = f"; did you mean '{near[0]}'?" if near else "."
     return BadInput(f"unknown {kind} '{name}'{hint} Allowed: {', '.join(names) or 'none'}")

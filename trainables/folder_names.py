@@ -29,3 +29,19 @@ def folder_named(written: str | Path, origin: str) -> Path:
     except (OSError, RuntimeError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error).rstrip(".")
         raise BadInput(f"{origin} names {str(written)!r}, which cannot be a folder: {why}") from None
+
+
+def data_folder_named(written: str | Path, origin: str) -> Path:
+    """Return the absolute path of a folder of data sets that a user named.
+
+    Args:
+        written: as it was given, perhaps with ``~`` or ``~user``.
+        origin: what names it, for the message: a key, an option or an environment variable.
+
+    Raises:
+        BadInput: there is no such folder, or none can have this name.
+    """
+    folder = folder_named(written, origin)
+    if not folder.is_dir():
+        raise BadInput(f"{origin} names {folder}, which is not a folder; expected a folder of data sets")
+    return folder

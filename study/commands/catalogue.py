@@ -35,6 +35,8 @@ def methods(as_json: AsJson = False) -> None:
 
 
 def _method_lines(entry: dict[str, Any]) -> list[str]:
+    from study.report.catalogue import title_of
+
     values = (
         f"{name}={default}" + ("*" if name in entry["searched"] else "")
         for name, default in entry["hyperparameters"].items()
@@ -46,7 +48,7 @@ def _method_lines(entry: dict[str, Any]) -> list[str]:
         "values (* searched): ": ", ".join(values) or "none",
         "given in part: ": entry["given_in_part"],
     }
-    head = f"{entry['name']}: {entry['title']} ({entry['paper']})"
+    head = f"{entry['name']}: {title_of(entry)} ({entry['paper']})"
     return [head, *(f"    {name}{text}" for name, text in lines.items() if text)]
 
 

@@ -17,13 +17,6 @@ if TYPE_CHECKING:
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="Study file (YAML).")]
 
 
-def _environment_data_dir() -> Path | None:
-    from trainables.folder_names import folder_named
-
-    folder = os.environ.get("STUDY_DATA_DIR")
-    return folder_named(folder, "STUDY_DATA_DIR") if folder else None
-
-
 def run(
     spec: SpecPath,
     address: Address = None,
@@ -35,7 +28,11 @@ def run(
     from study.spec import load_spec
     from study.study_folder import storage_root
 
-    checked = load_spec(spec, tuple(overrides or ())).with_data_dir(data_dir or _environment_data_dir())
+    checked = load_spec(spec, tuple(overrides or ()))
+    if data_dir is not None:
+        checked = checked.with_data_dir(data_dir, origin="--data-dir")
+    else:
+        checked = checked.with_data_dir(os.environ.get("STUDY_DATA_DIR") or None, origin="STUDY_DATA_DIR")
     from study import launch  # imports Optuna, which a wrong study file need not wait for
     from study.report import tables
 

@@ -56,13 +56,14 @@ def record(name: Name, storage: Storage = None) -> None:
 def export(
     name: Name,
     to: Annotated[Path, typer.Option("--to", help="Parquet file to write.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
     storage: Storage = None,
 ) -> None:
     """Write all trials and epochs of a study to one Parquet file."""
     from study.report.export import export_study
     from study.study_folder import StudyFolder, storage_root
 
-    rows = export_study(StudyFolder(storage_root(storage), name), to)
+    rows = export_study(StudyFolder(storage_root(storage), name), to, force=force)
     typer.echo(f"wrote {rows} rows to {to}")
 
 

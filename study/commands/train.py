@@ -58,10 +58,10 @@ def train(
     With --output, epochs and checkpoints are kept, and a later call continues from them.
     """
     from study.single_training import train_once
-    from trainables.folder_names import folder_named
+    from trainables.folder_names import data_folder_named
 
     if data_dir is not None:
-        os.environ["STUDY_DATA_DIR"] = str(folder_named(data_dir, "--data-dir"))
+        os.environ["STUDY_DATA_DIR"] = str(data_folder_named(data_dir, "--data-dir"))
     config = _config(
         {
             "data": {

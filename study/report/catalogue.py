@@ -12,6 +12,7 @@ from trainables.data.locate import FolderKind, folder_datasets
 from trainables.data.locate import data_dir as data_folder
 from trainables.data.parquet_folder import holds_vectors, schema_of
 from trainables.errors import BadInput
+from trainables.folder_names import data_folder_named
 from trainables.method import Method
 from trainables.methods import METHODS, hyperparameters
 
@@ -77,12 +78,12 @@ def dataset_entries(data_dir: Path | None = None) -> list[dict[str, Any]]:
     """Return every data set: name, title, number of classes, where its images come from.
 
     Args:
-        data_dir: folder of data sets; None means STUDY_DATA_DIR.
+        data_dir: folder of data sets that ``--data-dir`` named; None means STUDY_DATA_DIR.
 
     Raises:
         BadInput: the folder does not exist.
     """
-    root = data_folder(DataConfig(dataset="digits", data_dir=None if data_dir is None else str(data_dir)))
+    root = data_folder(DataConfig(dataset="digits")) if data_dir is None else data_folder_named(data_dir, "--data-dir")
     folders = folder_datasets(root)
     names = list(dict.fromkeys([*DATASETS, *folders]))
     return [
@@ -108,6 +109,11 @@ def _folder_source(folder: Path, kind: FolderKind) -> str:
     return f"{said} in {folder}"
 
 
+def title_of(entry: dict[str, Any]) -> str:
+    """Return the title of a method's entry, marked where the method is given in part."""
+    return str(entry["title"]) + (" (in part)" if entry["given_in_part"] else "")
+
+
 def methods_markdown() -> str:
     """Return the table of methods that the README shows."""
     head = ["| name | method | source | differs from ERM in | searched |", "|---|---|---|---|---|"]
@@ -115,7 +121,6 @@ def methods_markdown() -> str:
 
 
 def _markdown_row(entry: dict[str, Any]) -> str:
-    title = entry["title"] + (" (in part)" if entry["given_in_part"] else "")
     axes = ", ".join(entry["axes"]) or "nothing"
     searched = ", ".join(f"`{name}`" for name in entry["searched"]) or "training only"
-    return f"| `{entry['name']}` | {title} | {entry['paper']} | {axes} | {searched} |"
+    return f"| `{entry['name']}` | {title_of(entry)} | {entry['paper']} | {axes} | {searched} |"

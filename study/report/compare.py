@@ -15,6 +15,16 @@ from trainables.errors import BadInput, unknown_name
 from trainables.metrics import METRICS
 
 Entry = dict[str, Any]
+DECISIVE = {
+    "source": "data set",
+    "image_size": "image size",
+    "protocol": "protocol",
+    "validation_fraction": "validation fraction",
+    "subset_seed": "subset seed",
+    "epochs": "epochs",
+    "model": "model",
+}
+"""What decides on which images a validation result is, and after which training; with the words of messages."""
 
 
 def compared(folders: list[StudyFolder], metric: str) -> list[Entry]:
@@ -25,8 +35,9 @@ def compared(folders: list[StudyFolder], metric: str) -> list[Entry]:
         metric: which is shown.
 
     Returns:
-        ``study``, ``dataset``, ``profile``, ``method``, ``protocol``, ``on`` (``test`` or ``validation``; None of a
-        cell without a complete trial), ``n``, ``mean``, ``std``, ``shown``.
+        ``study``, ``dataset``, ``profile``, ``method``, the names of `DECISIVE` (None of what decides nothing
+        under the protocol), ``on`` (``test`` or ``validation``; None of a cell without a complete trial), ``n``,
+        ``mean``, ``std``, ``shown``.
 
     Raises:
         BadInput: no such study, one named twice, an unknown metric.
@@ -40,12 +51,19 @@ def compared(folders: list[StudyFolder], metric: str) -> list[Entry]:
 
 
 def _entry(view: StudyView, cell: CellView, metric: str) -> Entry:
+    data, training = cell.cell.base.data, cell.cell.base.training
     about = {
         "study": view.spec.name,
         "dataset": cell.cell.dataset,
         "profile": cell.cell.profile,
         "method": cell.cell.method,
-        "protocol": cell.cell.base.data.protocol,
+        "source": data.dataset,
+        "image_size": data.image_size,
+        "protocol": data.protocol,
+        "validation_fraction": data.validation_fraction if data.protocol in ("holdout", "m2m") else None,
+        "subset_seed": data.subset_seed if data.protocol == "holdout" else None,
+        "epochs": training.epochs,
+        "model": cell.cell.base.model.name,
     }
     row = next((row for row in rows_of(view, cell) if row.setting == "best" and row.n), None)
     if row is not None:
@@ -75,9 +93,45 @@ def print_comparison(entries: list[Entry], metric: str, console: Console) -> Non
     if "test" in kinds:
         console.print("n=...: test images, mean and standard deviation over n seeds", highlight=False)
     if "validation" in kinds:
-        console.print("val: one trial on validation images, chosen on them; not to be set beside the others")
-    if len({entry["protocol"] for entry in entries}) > 1:
+        mixed = "; not to be set beside the others" if "test" in kinds else ""
+        console.print(f"val: one trial on validation images, chosen on them{mixed}", highlight=False)
+    apart = differences([entry for entry in entries if entry["on"] == "validation"])
+    if apart:
+        said = "; ".join(f"{DECISIVE[name]} ({_by_study(values)})" for name, values in apart.items())
+        console.print(f"val of these studies cannot be compared, since they differ in: {said}", highlight=False)
+    if "protocol" not in apart and len({entry["protocol"] for entry in entries}) > 1:
         console.print("The studies follow different protocols: their images are not the same.", highlight=False)
+
+
+def differences(entries: list[Entry]) -> dict[str, dict[str, list[Any]]]:
+    """Return in what of `DECISIVE` studies differ where they share a data set and profile.
+
+    Args:
+        entries: as `compared` returns them.
+
+    Returns:
+        Name -> study -> its values at the places where studies differ.
+    """
+    apart: dict[str, dict[str, list[Any]]] = {}
+    places = sorted({(entry["dataset"], entry["profile"]) for entry in entries})
+    for name in DECISIVE:
+        for place in places:
+            here = [entry for entry in entries if (entry["dataset"], entry["profile"]) == place]
+            # what decides nothing under a study's protocol is no difference; the protocol is
+            found = {e["study"]: e[name] for e in here if e[name] is not None or name == "image_size"}
+            if len(set(found.values())) > 1:
+                for study, value in found.items():
+                    values = apart.setdefault(name, {}).setdefault(study, [])
+                    values += [value] if value not in values else []
+    return apart
+
+
+def _by_study(values: dict[str, list[Any]]) -> str:
+    return ", ".join(f"{study}: {' and '.join(map(_said, found))}" for study, found in values.items())
+
+
+def _said(value: Any) -> str:
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _line(entry: Entry) -> tuple[str, str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ _TYPES = {
 }
 
 
-def export_study(folder: StudyFolder, to: Path) -> int:
+def export_study(folder: StudyFolder, to: Path, *, force: bool = False) -> int:
     """Write one row per trial and epoch; a trial that finished no epoch has one row without metrics.
 
     Columns: study, cell, dataset, profile, ratio, method, phase (``search`` or ``confirm``), trial, state, origin,
@@ -32,16 +33,19 @@ def export_study(folder: StudyFolder, to: Path) -> int:
 
     Args:
         folder: the stored study.
-        to: the Parquet file; replaced whole.
+        to: the Parquet file.
+        force: replace a file that is there, as a whole.
 
     Returns:
         The number of rows.
 
     Raises:
-        BadInput: no such study, or the file cannot be written.
+        BadInput: no such study, the file exists and is not to be replaced, or it cannot be written.
     """
     if to.suffix != ".parquet":
         raise BadInput(f"--to {to}: must end in .parquet, the one format that is written")
+    if not force and os.path.lexists(to):
+        raise BadInput(f"--to {to}: exists already; --force replaces it")
     view = open_view(folder)
     trials = [trial for cell in view.cells for trial in (*cell.trials, *cell.confirming)]
     rows = [row for trial in trials for row in _rows(folder.name, trial)]

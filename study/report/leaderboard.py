@@ -84,11 +84,13 @@ def _trials(view: StudyView, cell: CellView) -> Table:
     said = "" if len(cell.metrics) == 1 else " (*: no other is at least as good in every metric)"
     table = _table(f"{cell.cell.name}{said}", view, ("trial", "from", "state", "epochs"), ("values",))
     front = {trial.number for trial in cell.front()} if len(cell.metrics) > 1 else set()
+    # without a driver nothing runs: what was cut off waits for a resume
+    said_of = {} if view.folder.is_driven() else {"RUNNING": "cut off"}
     for trial in cell.ranked():
         table.add_row(
             f"{trial.number}*" if trial.number in front else str(trial.number),
             trial.origin,
-            trial.state,
+            said_of.get(trial.state, trial.state),
             str(trial.epochs),
             *_metrics(view, trial),
             _values(trial.values) if trial.reason is None else f"{_values(trial.values)}; {_short(trial.reason)}",

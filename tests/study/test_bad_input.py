@@ -28,7 +28,7 @@ class Command:
         (self.folder / "my.yaml").write_text(write_yaml(mapping))
         return self.folder / "my.yaml"
 
-    def refused(self, *words: str | Path, storage: Path | None = None) -> str:
+    def refused(self, *words: str | Path, storage: Path | None = None, data_dir: Path | None = None) -> str:
         """Run it, check how it ended and what it left, and return its message."""
         before = self._files()
         environment = {
@@ -39,6 +39,8 @@ class Command:
             "PYTHONPROFILEIMPORTTIME": "1",
         }
         environment.pop("STUDY_DATA_DIR", None)
+        if data_dir is not None:
+            environment["STUDY_DATA_DIR"] = str(data_dir)
         done = subprocess.run(
             [sys.executable, "-m", "study.cli", *map(str, words)],
             env=environment,
@@ -182,6 +184,39 @@ def test_a_data_folder_that_cannot_be(command: Command, study_mapping: Make) -> 
     assert message.startswith(f"error: {command.folder / 'my.yaml'}: data[0]")
     assert "`data_dir` names '~nosuchuser/data', which cannot be a folder" in message
     assert "--data-dir names '~nosuchuser'" in command.refused("train", "erm", "--data-dir", "~nosuchuser")
+
+
+@pytest.mark.parametrize("words", [["run"], ["train"], ["datasets"]], ids=" ".join)
+def test_a_data_folder_that_is_not_there_is_blamed_on_what_names_it(
+    words: list[str], command: Command, study_mapping: Make
+) -> None:
+    given = {"run": [command.write(study_mapping())], "train": ["erm"], "datasets": []}[words[0]]
+    none = command.folder / "none"
+    message = command.refused(*words, *given, "--data-dir", none)
+    assert message.startswith(f"error: --data-dir names {none}, which is not a folder")
+    message = command.refused(*words, *given, data_dir=none)
+    assert message.startswith(f"error: STUDY_DATA_DIR names {none}, which is not a folder")
+
+
+def test_the_folder_of_a_file_that_names_its_own_is_the_only_one_that_counts(
+    command: Command, study_mapping: Make
+) -> None:
+    data = [{"dataset": "pets", "data_dir": str(command.folder), "profiles": [{"ratio": 10}]}]
+    message = command.refused("run", command.write(study_mapping(data=data)), data_dir=command.folder / "none")
+    assert "data[0]: unknown data set 'pets'. Allowed: " in message
+    assert message.rstrip().endswith(f"Searched the data folder {command.folder}")
+
+
+def test_a_resume_with_a_data_folder_that_is_not_there(command: Command, stored: StudyFolder) -> None:
+    message = command.refused("resume", "tiny", "--data-dir", command.folder / "none")
+    assert message.startswith(f"error: --data-dir names {command.folder / 'none'}, which is not a folder")
+
+
+def test_an_export_replaces_no_file_unasked(command: Command, stored: StudyFolder) -> None:
+    file = command.folder / "all.parquet"
+    file.write_text("mine")
+    message = command.refused("export", "tiny", "--to", file)
+    assert message == f"error: --to {file}: exists already; --force replaces it"
 
 
 @pytest.mark.parametrize(

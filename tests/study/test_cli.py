@@ -112,6 +112,14 @@ def test_methods_as_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     assert all({"name", "paper", "stages", "hyperparameters", "searched"} <= entry.keys() for entry in entries)
 
 
+def test_a_method_given_in_part_is_marked(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main("methods", monkeypatch=monkeypatch) == 0
+    heads = {line.partition(":")[0]: line for line in capsys.readouterr().out.splitlines() if line[:1] != " "}
+    assert {name for name, line in heads.items() if " (in part) (" in line} == {
+        name for name, method in METHODS.items() if method.given_in_part
+    }
+
+
 @pytest.mark.parametrize("command", ["methods", "datasets", "spaces"])
 def test_lists_are_tables_too(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -321,7 +321,7 @@ def test_equal_openings_are_shared(
         ({"seeds": 0}, "confirm.seeds: must be greater than or equal to 1, got 0"),
         ({"seeds": True}, "confirm: `seeds` must not be true or false"),
         ({"seed": 3}, "confirm: unknown key 'seed'; did you mean 'seeds'?"),
-        ({"metric": "few"}, "unknown searched metric under confirm.metric: 'few'; Allowed: balanced_accuracy"),
+        ({"metric": "few"}, "unknown searched metric under confirm.metric: 'few'. Allowed: balanced_accuracy"),
         (5, "confirm: must be a valid dictionary"),
     ],
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from typing import Any
 
 import optuna
@@ -96,3 +97,14 @@ def test_qmc_goes_on_where_every_trial_failed() -> None:
         drawn.add(tuple(trial.params.values()))
         study.tell(trial, state=TrialState.FAIL)
     assert len(drawn) == 8
+
+
+def test_gp_does_not_complain_of_a_package_that_it_does_without() -> None:
+    name = "optuna._gp.batched_lbfgsb"
+    build_searcher("gp", 0, "cell", 0)
+    build_searcher("gp", 0, "cell", 1)
+    logger = logging.getLogger(name)
+    said = "The 'greenlet' package is unavailable, falling back to sequential L-BFGS-B optimization. "
+    assert not logger.filter(logging.makeLogRecord({"name": name, "msg": said}))
+    assert logger.filter(logging.makeLogRecord({"name": name, "msg": "another warning"}))
+    assert len(logger.filters) == 1

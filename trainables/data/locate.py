@@ -19,7 +19,7 @@ from trainables.data.resized import Resized
 from trainables.data.source import Source
 from trainables.data.torchvision_sets import TorchvisionSet
 from trainables.errors import BadInput, unknown_name
-from trainables.folder_names import folder_named
+from trainables.folder_names import data_folder_named
 
 FolderKind = Literal["parquet", "lists", "celeba", "folders"]
 FOLDER_KINDS: dict[FolderKind, Callable[[str, Path, int | None], Source]] = {
@@ -56,7 +56,8 @@ def find_source(config: DataConfig) -> Source:
             f"{folder} holds no data set: expected train.parquet with test.parquet, train.txt or NAME_train.txt, "
             f"{ATTRIBUTES}, or a folder train of class folders (docs/data.md)"
         )
-    raise unknown_name("data set", config.dataset, {*DATASETS, *folder_datasets(root)})
+    unknown = unknown_name("data set", config.dataset, {*DATASETS, *folder_datasets(root)})
+    raise BadInput(f"{unknown}. {_searched(root)}")
 
 
 def data_dir(config: DataConfig) -> Path | None:
@@ -69,10 +70,7 @@ def data_dir(config: DataConfig) -> Path | None:
     if not written:
         return None
     origin = "`data_dir`" if config.data_dir else "STUDY_DATA_DIR"
-    root = folder_named(written, origin)
-    if not root.is_dir():
-        raise BadInput(f"{origin} names {root}, which is not a folder; expected a folder of data sets")
-    return root
+    return data_folder_named(written, origin)
 
 
 def folder_datasets(root: Path | None) -> dict[str, FolderKind]:
@@ -111,6 +109,12 @@ def _folder(root: Path, dataset: str) -> Path | None:
     if dataset in ("", ".", "..") or Path(dataset).name != dataset:
         return None  # a name, never a path out of the data folder
     return root / dataset if (root / dataset).is_dir() else None
+
+
+def _searched(root: Path | None) -> str:
+    if root is None:
+        return "No data folder was searched, since none is given: name it with --data-dir DIR or STUDY_DATA_DIR"
+    return f"Searched the data folder {root}"
 
 
 def _torchvision_set(dataset: str, root: Path | None) -> TorchvisionSet:

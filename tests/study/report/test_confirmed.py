@@ -169,10 +169,54 @@ def test_studies_side_by_side(study: MadeStudy, tmp_path: Path) -> None:
     printed = _print(print_comparison, entries, "balanced_accuracy")
     assert "0.6167 +-0.0208 (n=3)" in printed and "0.9000 val" in printed
     assert "not to be set beside the others" in printed
+    assert "cannot be compared" not in printed  # one alone is of validation images
     with pytest.raises(BadInput, match="named twice"):
         compared([study.folder, study.folder], "balanced_accuracy")
     with pytest.raises(BadInput, match="no study 'mode'"):
         compared([StudyFolder(tmp_path, "mode")], "balanced_accuracy")
+
+
+def _compared(*studies: MadeStudy) -> str:
+    entries = compared([made.folder for made in studies], "balanced_accuracy")
+    return _print(print_comparison, entries, "balanced_accuracy")
+
+
+def test_validation_results_of_like_studies_stand_side_by_side(tmp_path: Path) -> None:
+    printed = _compared(*(_study(tmp_path, name, confirm=None) for name in ("one", "two")))
+    assert "val: one trial on validation images" in printed
+    assert "not to be set beside the others" not in printed
+    assert "cannot be compared" not in printed
+
+
+def _data(profile: int = 10, **changes: Any) -> list[dict[str, Any]]:
+    return [{"dataset": "digits", "profiles": [{"kind": "long_tail", "ratio": profile}], **changes}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"data": _data(validation_fraction=0.2)}, "validation fraction (one: 0.1, two: 0.2)"),
+        ({"data": _data(protocol="test-select")}, "protocol (one: holdout, two: test-select)"),
+        ({"data": _data(subset_seed=3)}, "subset seed (one: 0, two: 3)"),
+        ({"data": _data(image_size=12)}, "image size (one: none, two: 12)"),
+        (
+            {"training": {"epochs": 50}, "model": "conv-tiny"},
+            "epochs (one: 5, two: 50); model (one: mlp, two: conv-tiny)",
+        ),
+    ],
+    ids=["fraction", "protocol", "seed", "size", "training"],
+)
+def test_validation_results_that_cannot_be_compared_are_called_so(
+    changes: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    printed = _compared(_study(tmp_path, "one", confirm=None), _study(tmp_path, "two", confirm=None, **changes))
+    assert f"val of these studies cannot be compared, since they differ in: {said}\n" in printed
+    assert "different protocols" not in printed
+
+
+def test_studies_without_a_profile_in_common_need_no_like_images(tmp_path: Path) -> None:
+    other = _study(tmp_path, "two", confirm=None, data=_data(20, validation_fraction=0.2))
+    assert "cannot be compared" not in _compared(_study(tmp_path, "one", confirm=None), other)
 
 
 def test_test_select_is_called_optimistic(tmp_path: Path) -> None:

@@ -64,12 +64,15 @@ def test_a_study_without_trials_has_columns_and_no_rows(made: MadeStudy, tmp_pat
     assert "cell" in pq.read_schema(tmp_path / "all.parquet").names
 
 
-def test_the_file_is_replaced_whole_and_nothing_else_is_left(made: MadeStudy, tmp_path: Path) -> None:
+def test_the_file_is_replaced_when_asked_and_whole_and_nothing_else_is_left(made: MadeStudy, tmp_path: Path) -> None:
     path = tmp_path / "out" / "all.parquet"
     made.complete()
     export_study(made.folder, path)
     made.complete()
-    export_study(made.folder, path)
+    with pytest.raises(BadInput, match=r"all\.parquet: exists already; --force replaces it"):
+        export_study(made.folder, path)
+    assert pq.read_table(path).num_rows == EPOCHS
+    export_study(made.folder, path, force=True)
     assert pq.read_table(path).num_rows == 2 * EPOCHS
     assert [item.name for item in path.parent.iterdir()] == ["all.parquet"]
 

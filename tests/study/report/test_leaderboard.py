@@ -50,7 +50,8 @@ def test_every_trial_is_shown_with_its_end(made: MadeStudy) -> None:
     made.prune(epochs=2)
     made.fail("[the trial's process died]")
     made.train(made.start(), range(1, 4))
-    text = printed(made.folder, every_trial=True)
+    with made.folder.driver_lock():
+        text = printed(made.folder, every_trial=True)
     cce = text[text.rindex("digits/long_tail-10/cce") :]
     trials = [line.split() for line in rows(cce, *"01234")]
     assert [(t[0], t[2], t[3]) for t in trials] == [
@@ -62,6 +63,17 @@ def test_every_trial_is_shown_with_its_end(made: MadeStudy) -> None:
     ]
     assert "recommended" in trials[1]
     assert "[the trial's process died]" in cce
+
+
+def test_what_nobody_drives_is_cut_off_and_does_not_run(made: MadeStudy) -> None:
+    made.train(made.start(), range(1, 4))
+    text = printed(made.folder, every_trial=True)
+    assert "cut off" in text
+    assert "RUNNING" not in text
+    with made.folder.driver_lock():
+        text = printed(made.folder, every_trial=True)
+    assert "RUNNING" in text
+    assert "cut off" not in text
 
 
 def test_another_metric_has_its_column_and_decides(tmp_path: Path) -> None:

@@ -41,6 +41,23 @@ def test_an_unknown_name_gets_the_nearest(shapes: Configure) -> None:
         prepare(DataConfig(dataset="cifar-10"))
 
 
+def test_an_unknown_name_is_told_with_the_folder_that_was_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("STUDY_DATA_DIR", raising=False)
+    with pytest.raises(
+        BadInput, match=r"^unknown data set 'pets'\. Allowed: cifar10.*--data-dir DIR or STUDY_DATA_DIR$"
+    ):
+        prepare(DataConfig(dataset="pets"))
+    with pytest.raises(
+        BadInput, match=rf"^unknown data set 'pets'\. Allowed: .*\. Searched the data folder {tmp_path}$"
+    ):
+        prepare(DataConfig(dataset="pets", data_dir=str(tmp_path)))
+    monkeypatch.setenv("STUDY_DATA_DIR", str(tmp_path))
+    with pytest.raises(BadInput, match=rf"Searched the data folder {tmp_path}$"):
+        prepare(DataConfig(dataset="pets"))
+
+
 @pytest.mark.parametrize("name", ["../data/shapes", "", ".", "/etc", "a/b"])
 def test_a_name_is_never_a_path(shapes: Configure, name: str) -> None:
     with pytest.raises(BadInput, match="unknown data set"):
