@@ -106,9 +106,23 @@ def transfer_lines(replays: dict[str, list[Replay]]) -> list[str]:
     )
     saved = difference(*([sum(seed) / len(seed) for seed in zip(*arm, strict=True)] for arm in (without, with_it)))
     lines.append(f"transfer spares {said(saved)} trials a cell")
+    lines.append(_receivers_line(replays["without"], replays["with"]))
     for cell, a, b in zip(replays["with"][0], without, with_it, strict=True):
         lines.append(f"  {cell:<32} {said(estimate(a))} -> {said(estimate(b))}")
     return lines
+
+
+def _receivers_line(without: list[Replay], with_it: list[Replay]) -> str:
+    """Write what transfer changes in the cells that were given anything; in an order by ratio the first give only."""
+    cells = [cell for cell in without[0] if any(a[cell] != b[cell] for a, b in zip(without, with_it, strict=True))]
+    if not cells:
+        return "no cell was given anything"
+    before, after = ([mean_of(one, "trials_until", cells.__contains__) for one in arm] for arm in (without, with_it))
+    share = estimate(b / a for a, b in zip(before, after, strict=True))
+    return (
+        f"{len(cells)} cells that were given values: trials until near {said(estimate(before))} -> "
+        f"{said(estimate(after))}, {said(share)} of them"
+    )
 
 
 def pruning_arms(spec: StudySpec) -> dict[str, Arm]:

@@ -49,7 +49,7 @@ def test_landscapes_are_stored_as_a_study_and_replayed(
     text = capsys.readouterr().out
     assert "without  trials until near" in text
     assert "transfer spares" in text or "no search.transfer" in text
-    assert "no cell has a neighbour" in text
+    assert "no cell has a neighbour" in text and "no cell was given anything" in text
     assert "deferred methods" in text and "plain methods" in text
     assert "median, blind" in text
 
