@@ -38,7 +38,7 @@ class LedgerScheduler(FIFOScheduler):
                 continue
             asked = self._asked.get(trial.trial_id)
             if asked is None or now - asked > _WORKER_START:
-                self._asked[trial.trial_id] = now
+                self._asked.setdefault(trial.trial_id, now)
                 return trial
         return None
 
