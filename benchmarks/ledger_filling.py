@@ -20,7 +20,7 @@ from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import insert, select
 
-from search_spaces import Space
+from search_spaces import Space, distributions_of
 
 PRUNED_SHARE = 0.4
 
@@ -34,7 +34,7 @@ def ended_trials(space: Space, epochs: int, count: int, rng: random.Random) -> I
         count: how many.
         rng: draws values, heights of curves and which are pruned.
     """
-    searched = {d.searched_name(name): d.distribution() for name, d in space.items()}
+    searched = distributions_of(space)
     for _ in range(count):
         reached = rng.randint(1, epochs - 1) if rng.random() < PRUNED_SHARE else epochs
         height = rng.random()

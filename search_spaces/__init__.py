@@ -3,7 +3,7 @@
 from search_spaces.adjusted import LAS, LMSCE, LOGIT_ADJUSTMENT, VS
 from search_spaces.affinity import AFFINITY
 from search_spaces.angular import FSLWF, GCL, MM_LDAM
-from search_spaces.dimension import Choices, Dimension, Range, Space
+from search_spaces.dimension import Choices, Dimension, Range, Space, distributions_of
 from search_spaces.influence import EQUALIZATION_V2, IB, IB_FOCAL
 from search_spaces.interpolation import SMOTE
 from search_spaces.margin import ELM, ELM_DRW, LDAM, LDAM_DRW
@@ -68,4 +68,4 @@ SPACES: dict[str, Space] = {
     "sam-drw": SAM_DRW,
 }
 
-__all__ = ["SPACES", "Choices", "Dimension", "Range", "Space"]
+__all__ = ["SPACES", "Choices", "Dimension", "Range", "Space", "distributions_of"]

@@ -154,3 +154,8 @@ def _kind(given: Any) -> str:
 Dimension = Annotated[Annotated[Range, Tag("range")] | Annotated[Choices, Tag("choices")], Discriminator(_kind)]
 Space = dict[str, Dimension]
 """Field of a method's hyperparameters -> where it is searched."""
+
+
+def distributions_of(space: Space) -> dict[str, BaseDistribution]:
+    """Return what Optuna samples from, by the names under which the ledger holds the values."""
+    return {dimension.searched_name(name): dimension.distribution() for name, dimension in space.items()}

@@ -41,7 +41,6 @@ class BulkReadStorage(RDBStorage):
         Raises:
             KeyError: no such study.
         """
-        self.get_study_name_from_id(study_id)
         trial = _TRIALS.c
         chosen: list[ColumnElement[bool]] = [trial.study_id == study_id]
         if states is not None:
@@ -52,7 +51,10 @@ class BulkReadStorage(RDBStorage):
             newer = trial.trial_id > trial_id_greater_than
             chosen.append(or_(newer, trial.trial_id.in_(named)) if named else newer)
         with self.engine.connect() as connection:
-            return list(_trials(connection, chosen))
+            found = list(_trials(connection, chosen))
+        if not found:
+            self.get_study_name_from_id(study_id)  # asked only here: a study that has trials is there
+        return found
 
 
 def _trials(connection: Connection, chosen: list[ColumnElement[bool]]) -> Iterator[FrozenTrial]:

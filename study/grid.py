@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
 
-from search_spaces import Space
+from search_spaces import Space, distributions_of
 from study.search_spec import LARGEST_GRID
 from trainables.errors import BadInput
 
@@ -103,7 +103,7 @@ class GridSearcher(BaseSampler):
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the whole space: a point is drawn at once."""
-        return {dimension.searched_name(name): dimension.distribution() for name, dimension in self._space.items()}
+        return distributions_of(self._space)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]

@@ -12,7 +12,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
 
-from search_spaces import Space
+from search_spaces import Space, distributions_of
 from study.cma_es import CmaEsSearcher
 from study.grid import Grid, GridSearcher
 
@@ -23,12 +23,11 @@ class _NumberedQMC(QMCSampler):
     Optuna's own counts the points it drew in the storage: a trial that a kill cut off would lose its point.
     """
 
-    def __init__(self, space: Space, seed: int, number: int) -> None:
+    def __init__(self, distributions: dict[str, BaseDistribution], seed: int, number: int) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             # without scrambling the seed would change nothing, and every cell would get the same points
             super().__init__(seed=seed, scramble=True, warn_independent_sampling=False)
-        distributions = {d.searched_name(name): d.distribution() for name, d in space.items()}
         self._ranges = {n: d for n, d in distributions.items() if not isinstance(d, CategoricalDistribution)}
         self._number = number
 
@@ -86,9 +85,9 @@ def build_searcher(
             logging.getLogger("optuna._gp.batched_lbfgsb").addFilter(_is_not_about_greenlet)
             return GPSampler(seed=seed, n_startup_trials=5)
         case "qmc":
-            return _NumberedQMC(space, _seed(study_seed, cell), number)
+            return _NumberedQMC(distributions_of(space), _seed(study_seed, cell), number)
         case "cmaes":
-            return CmaEsSearcher({d.searched_name(n): d.distribution() for n, d in space.items()}, number, seed)
+            return CmaEsSearcher(distributions_of(space), number, seed)
         case "grid":
             return GridSearcher(space, cell_grid(study_seed, cell, space, grid_points), number, seed)
         case _:
