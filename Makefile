@@ -74,10 +74,10 @@ test-slow: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.training_loop $(BENCH_ARGS)
 	$(BIN)/python -m benchmarks.sweep_overhead $(BENCH_ARGS)
-	$(BIN)/python -m benchmarks.translation $(BENCH_ARGS)
+	$(BIN)/python -m benchmarks.m2m_translation $(BENCH_ARGS)
 
 readme: $(STAMP)
-	$(BIN)/python -m study.report.readme README.md
+	$(BIN)/python -m study.report.readme_table README.md
 
 # No index address and no path of this machine may end up in the file.
 lock: $(STAMP)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 
-from study.cells import Cell, expand
-from study.replay.outcome import CellOutcome, Estimate, estimate, outcomes
-from study.replay.recorded import Landscapes
-from study.replay.simulation import simulate
-from study.spec import StudySpec
+from study.replay.recorded_curves import Landscapes
+from study.replay.replay_outcome import CellOutcome, Estimate, estimate, outcomes
+from study.replay.simulator import simulate
+from study.spec.cell import Cell, expand
+from study.spec.study_spec import StudySpec
 
 Replay = dict[str, CellOutcome]
 WITHIN = 0.005

@@ -18,14 +18,14 @@ from typing import Any
 
 from benchmarks.arms import workers
 from benchmarks.machine import cores, header
-from study.book import TrialBook
-from study.cells import expand
-from study.ledger import Ledger
-from study.search_spec import SearchSpec
-from study.spec import StudySpec
-from study.storage import open_storage
-from study.study_folder import StudyFolder
-from trainables.trial_folder import Record
+from study.driver.trial_manager import TrialBook
+from study.ledger.storage import open_storage
+from study.ledger.study_ledger import Ledger
+from study.spec.cell import expand
+from study.spec.search_spec import SearchSpec
+from study.spec.study_spec import StudySpec
+from study.store.study_folder import StudyFolder
+from trainables.core.trial_folder import Record
 
 
 @dataclass(frozen=True)
@@ -96,11 +96,11 @@ def train_trial(config: dict[str, Any], metric: str) -> tuple[list[tuple[int, fl
     """Train one trial whole and write its folder; return the metric of every epoch and why it failed, or None."""
     import torch
 
-    from trainables.config import TrialConfig
+    from trainables.core.config import TrialConfig
+    from trainables.core.trial_folder import TrialFolder
     from trainables.data import load
-    from trainables.finite import NonFiniteLoss
-    from trainables.train import Trainer
-    from trainables.trial_folder import TrialFolder
+    from trainables.training.finite_watch import NonFiniteLoss
+    from trainables.training.trainer import Trainer
 
     torch.set_num_threads(1)
     trial, folder = TrialConfig.model_validate(config["trial"]), TrialFolder(Path(config["folder"]))

@@ -21,13 +21,13 @@ from typing import Any
 from benchmarks.ledger_filling import ended_trials, fill
 from benchmarks.machine import header
 from benchmarks.private_postgres import private_postgres, server_programs
-from study.cell_ledger import Assignment
-from study.cells import expand
-from study.ledger import Ledger
+from study.ledger.cell_ledger import Assignment
+from study.ledger.storage import open_storage
+from study.ledger.study_ledger import Ledger
 from study.report.status import status_of
-from study.spec import StudySpec
-from study.storage import open_storage
-from study.study_folder import StudyFolder
+from study.spec.cell import expand
+from study.spec.study_spec import StudySpec
+from study.store.study_folder import StudyFolder
 
 SIZES = (100, 1_000, 10_000)
 EPOCHS = 10

@@ -23,11 +23,11 @@ from torch.nn import functional as F
 
 from benchmarks.machine import Neighbours, header
 from benchmarks.training_loop import load_images
-from trainables.config import TrialConfig
+from trainables.components.network import Network
+from trainables.core.config import TrialConfig
+from trainables.core.device import device_name
 from trainables.data import Split, StudyData
-from trainables.device import device_name
-from trainables.network import Network
-from trainables.train import Trainer
+from trainables.training.trainer import Trainer
 
 _LR = 0.01
 _BETA, _LAM, _GAMMA, _STEPS, _ETA, _NOISE = 0.9, 0.5, 0.9, 10, 0.1, 0.08
@@ -202,7 +202,7 @@ def main() -> None:
     parser.add_argument("--reference-epochs", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=5, help="timed epochs of every loop")
     given = parser.parse_args()
-    print(header("benchmarks.translation", "torch"))
+    print(header("benchmarks.m2m_translation", "torch"))
     data, name = load_images(given.dataset)
     data = long_tailed(data, given.images, given.ratio)
     shape, counts = "x".join(map(str, data.train.images.shape[1:])), data.class_counts.tolist()

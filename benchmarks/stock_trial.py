@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from ray import tune
 
-from trainables.config import TrialConfig
+from trainables.core.config import TrialConfig
 from trainables.data import load
-from trainables.train import Trainer
+from trainables.training.trainer import Trainer
 
 
 class StockTrial(tune.Trainable):

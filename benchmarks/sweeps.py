@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from study.cells import expand
-from study.spec import StudySpec
+from study.spec.cell import expand
+from study.spec.study_spec import StudySpec
 
 _LOW, _HIGH = 0.005, 0.5
 _METRIC = "balanced_accuracy"
@@ -105,16 +105,17 @@ def ours(trials: int, concurrency: int, epochs: int, folder: Path) -> SweepTimes
     import ray
     from rich.console import Console
 
-    from study import launch, records, tuning
+    from study import tracking
+    from study.driver import driver, ray_tune
+    from trainables.core.trial_folder import TrialFolder
     from trainables.data import prepare
-    from trainables.trial_folder import TrialFolder
 
-    assert {records, tuning}  # imported before the clock
+    assert {tracking, ray_tune}  # imported before the clock
     spec, uri, clock = sweep_spec(trials, concurrency, epochs), _empty_store(folder), _Stopwatch()
     images = sum(prepare(expand(spec)[0].base.data).class_counts)
     ray.init, ray.shutdown = clock.around(ray.init), clock.around(ray.shutdown)
     began = time.perf_counter()
-    outcome = launch.run(spec, folder, address=None, console=Console(file=io.StringIO()))
+    outcome = driver.run(spec, folder, address=None, console=Console(file=io.StringIO()))
     wall = time.perf_counter() - began
     folders = [TrialFolder(path.parent) for path in folder.glob("overhead/cells/**/trial.json")]
     trained = [record for trial in folders for record in trial.history()]

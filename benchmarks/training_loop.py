@@ -21,11 +21,11 @@ from torch.nn import functional as F
 
 from benchmarks.conventional import ConventionalLoop
 from benchmarks.machine import Neighbours, header
-from trainables.config import DataConfig, TrialConfig
+from trainables.core.config import DataConfig, TrialConfig
+from trainables.core.device import device_name
+from trainables.core.errors import BadInput
 from trainables.data import Augmentation, Split, StudyData, load
-from trainables.device import device_name
-from trainables.errors import BadInput
-from trainables.train import Trainer
+from trainables.training.trainer import Trainer
 
 _VALIDATION_IMAGES = 32
 _LR = 0.01

@@ -21,16 +21,16 @@ from typing import Any
 
 from benchmarks.arms import WITHIN, Arm, Replay, difference, mean_of, replay_arms, said
 from benchmarks.machine import cores, header
-from study.cells import expand
-from study.replay.outcome import estimate
-from study.replay.recorded import Landscapes, read_landscapes
-from study.search_spec import SearchSpec
-from study.spec import StudySpec
-from study.study_folder import StudyFolder
-from study.transfer import neighbours
-from study.views import CellView, StudyView, open_view
-from trainables.errors import BadInput
-from trainables.metrics import METRICS
+from study.replay.recorded_curves import Landscapes, read_landscapes
+from study.replay.replay_outcome import estimate
+from study.search.transfer import neighbours
+from study.spec.cell import expand
+from study.spec.search_spec import SearchSpec
+from study.spec.study_spec import StudySpec
+from study.store.study_folder import StudyFolder
+from study.store.study_view import CellView, StudyView, open_view
+from trainables.core.errors import BadInput
+from trainables.core.metrics import METRICS
 
 CAN_TRANSFER = "transfer" in SearchSpec.model_fields
 PRUNERS = ("median", "successive-halving")
@@ -171,7 +171,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=cores(), help="processes")
     parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="a change of every setting")
     given = parser.parse_args()
-    print(header("benchmarks.transfer", "optuna", "scikit-learn"), flush=True)
+    print(header("benchmarks.transfer_gain", "optuna", "scikit-learn"), flush=True)
     changes = (f"search.trials={given.trials}", "search.searcher=tpe", *given.set)
     for title, name in (("transfer", given.name), ("pruning", given.deferred)):
         try:

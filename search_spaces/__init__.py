@@ -1,21 +1,22 @@
-"""What Optuna may vary: for every method of `trainables.methods.METHODS`, the space of its values."""
+"""What Optuna may vary: for every method of `trainables.methods.registry.METHODS`, the space of its values."""
 
-from search_spaces.adjusted import LAS, LMSCE, LOGIT_ADJUSTMENT, VS
 from search_spaces.affinity import AFFINITY
-from search_spaces.angular import FSLWF, GCL, MM_LDAM
-from search_spaces.dimension import Choices, Dimension, Range, Space, distributions_of
+from search_spaces.baselines import NOTHING
+from search_spaces.complement_training import COT
+from search_spaces.cosine_margin import FSLWF, GCL, MM_LDAM
+from search_spaces.dimension import Choices, Dimension, Range, Space
+from search_spaces.encoding import distributions_of
 from search_spaces.influence import EQUALIZATION_V2, IB, IB_FOCAL
-from search_spaces.interpolation import SMOTE
-from search_spaces.margin import ELM, ELM_DRW, LDAM, LDAM_DRW
-from search_spaces.metric import CENTER, LIFTED, RANGE
-from search_spaces.mixing import MIXUP, MIXUP_DRW, REMIX
-from search_spaces.objectives import COT
+from search_spaces.ldam import ELM, ELM_DRW, LDAM, LDAM_DRW
+from search_spaces.logit_adjustment import LAS, LMSCE, LOGIT_ADJUSTMENT, VS
+from search_spaces.loss_shaping import CCE, FOCAL
+from search_spaces.m2m import M2M, M2M_LDAM
+from search_spaces.metric_learning import CENTER, LIFTED, RANGE
+from search_spaces.mixup import MIXUP, MIXUP_DRW, REMIX
 from search_spaces.offset import OFFSET
-from search_spaces.plain import NOTHING
-from search_spaces.reshaped import CCE, FOCAL
-from search_spaces.reweighted import CB_RW
-from search_spaces.sharpness import SAM, SAM_DRW
-from search_spaces.translation import M2M, M2M_LDAM
+from search_spaces.reweighting import CB_RW
+from search_spaces.sam import SAM, SAM_DRW
+from search_spaces.smote import SMOTE
 from search_spaces.weight_balancing import WEIGHT_BALANCING
 
 SPACES: dict[str, Space] = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from trainables.config import Frozen
+from trainables.core.config import Frozen
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -154,8 +154,3 @@ def _kind(given: Any) -> str:
 Dimension = Annotated[Annotated[Range, Tag("range")] | Annotated[Choices, Tag("choices")], Discriminator(_kind)]
 Space = dict[str, Dimension]
 """Field of a method's hyperparameters -> where it is searched."""
-
-
-def distributions_of(space: Space) -> dict[str, BaseDistribution]:
-    """Return what Optuna samples from, by the names under which the ledger holds the values."""
-    return {dimension.searched_name(name): dimension.distribution() for name, dimension in space.items()}

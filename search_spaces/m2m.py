@@ -1,7 +1,7 @@
 """Space of major-to-minor translation."""
 
 from search_spaces.dimension import Range, Space
-from search_spaces.margin import LDAM
+from search_spaces.ldam import LDAM
 
 M2M: Space = {
     "beta": Range(low=0.9, high=0.999, scale="log-complement", grid=(0.9, 0.99, 0.999)),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from trainables.config import TrialConfig
+from trainables.core.config import TrialConfig
 
 torch.set_num_threads(1)
 

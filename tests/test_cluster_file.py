@@ -15,7 +15,7 @@ import pytest
 import ray.autoscaler
 import yaml
 
-from study.submit import CLUSTER_PLACES
+from study.driver.submit import CLUSTER_PLACES
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "cluster.yaml").read_text()

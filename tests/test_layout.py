@@ -1,4 +1,4 @@
-"""The shape of the code: imports point one way, files stay small, the command starts fast."""
+"""The shape of the code: imports point one way, the command starts fast."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("study", "search_spaces", "trainables")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-LONGEST = 300
 DUMPING_GROUNDS = {"utils", "util", "helpers", "helper", "common", "misc"}
 
 # package -> ours it must not import
@@ -53,14 +52,14 @@ def test_imports_point_one_way(package: str) -> None:
         assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
 
 
-def test_ray_is_imported_in_study_and_tune_trial_alone() -> None:
+def test_ray_is_imported_in_study_and_ray_trainable_alone() -> None:
     outside = {name for name in _importers("ray") if not name.startswith("study/")}
-    assert outside == {"trainables/tune_trial.py"}
+    assert outside == {"trainables/entry_points/ray_trainable.py"}
 
 
-def test_mlflow_is_imported_in_records_alone() -> None:
+def test_mlflow_is_imported_in_tracking_alone() -> None:
     importers = _importers("mlflow")
-    assert importers and all(name.startswith("study/records/") for name in importers)
+    assert importers and all(name.startswith("study/tracking/") for name in importers)
 
 
 def test_a_training_knows_nothing_of_optuna() -> None:
@@ -68,27 +67,21 @@ def test_a_training_knows_nothing_of_optuna() -> None:
     assert importers and not [name for name in importers if name.startswith("trainables/")]
 
 
-def test_files_stay_small() -> None:
-    lengths = {path: len(path.read_text().splitlines()) for path in FILES}
-    long = {path.relative_to(ROOT).as_posix(): length for path, length in lengths.items() if length > LONGEST}
-    assert not long
-
-
 def test_no_file_is_a_dumping_ground() -> None:
     assert not [path for path in FILES if path.stem in DUMPING_GROUNDS or path.parent.name in DUMPING_GROUNDS]
 
 
 def test_the_command_imports_nothing_heavy_before_it_is_needed() -> None:
-    code = f"import sys, study.cli; print(*sorted({set(HEAVY)!r} & set(sys.modules)))"
+    code = f"import sys, study.cli.app; print(*sorted({set(HEAVY)!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 
 
 def test_help_needs_nothing_heavy() -> None:
     code = (
-        "import sys, study.cli\n"
+        "import sys, study.cli.app\n"
         "sys.argv = ['study', '--help']\n"
-        "try: study.cli.main()\n"
+        "try: study.cli.app.main()\n"
         f"finally: print('heavy:', *sorted({set(HEAVY)!r} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

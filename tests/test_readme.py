@@ -12,14 +12,14 @@ import torch
 import yaml
 
 from search_spaces import SPACES, Range
-from study.checks import checked_spec
-from study.report.catalogue import methods_markdown
-from study.report.readme import renewed
-from trainables.config import MethodConfig, TrialConfig
+from study.report.catalog_tables import methods_markdown
+from study.report.readme_table import renewed
+from study.spec.validation import checked_spec
+from trainables.core.config import MethodConfig, TrialConfig
+from trainables.core.errors import BadInput
 from trainables.data import load
-from trainables.errors import BadInput
-from trainables.methods import METHODS, hyperparameters
-from trainables.train import Trainer
+from trainables.methods.registry import METHODS, hyperparameters
+from trainables.training.trainer import Trainer
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Training one trial: methods, networks, data and the training loop. Knows neither Optuna nor MLflow."""

@@ -1,1 +1,1 @@
-"""The functions behind the command ``study``, one file per kind of work."""
+"""The command `study`: options and printing. May import every other room; nothing imports it."""

@@ -7,8 +7,17 @@ import sys
 import typer
 from rich.console import Console
 
-from study.commands import catalogue, doctor, replaying, reports, running, shared, stored, train
-from trainables.errors import BadInput
+from study.cli import (
+    doctor_command,
+    inspect_commands,
+    list_commands,
+    replay_command,
+    report_commands,
+    run_commands,
+    shared_commands,
+    train_command,
+)
+from trainables.core.errors import BadInput
 
 app = typer.Typer(
     name="study",
@@ -18,23 +27,23 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command(name="run")(running.run)
-app.command(name="resume")(running.resume)
-app.command(name="submit")(running.submit)
-app.command(name="status")(stored.status)
-app.command(name="show")(stored.show)
-app.command(name="report")(reports.report)
-app.command(name="compare")(reports.compare)
-app.command(name="record")(stored.record)
-app.command(name="export")(stored.export)
-app.command(name="replay")(replaying.replay)
-app.command(name="ui")(stored.ui)
-app.command(name="shared")(shared.shared)
-app.command(name="train")(train.train)
-app.command(name="methods")(catalogue.methods)
-app.command(name="datasets")(catalogue.datasets)
-app.command(name="spaces")(catalogue.spaces)
-app.command(name="doctor")(doctor.doctor)
+app.command(name="run")(run_commands.run)
+app.command(name="resume")(run_commands.resume)
+app.command(name="submit")(run_commands.submit)
+app.command(name="status")(inspect_commands.status)
+app.command(name="show")(inspect_commands.show)
+app.command(name="report")(report_commands.report)
+app.command(name="compare")(report_commands.compare)
+app.command(name="record")(inspect_commands.record)
+app.command(name="export")(inspect_commands.export)
+app.command(name="replay")(replay_command.replay)
+app.command(name="ui")(inspect_commands.ui)
+app.command(name="shared")(shared_commands.shared)
+app.command(name="train")(train_command.train)
+app.command(name="methods")(list_commands.methods)
+app.command(name="datasets")(list_commands.datasets)
+app.command(name="spaces")(list_commands.spaces)
+app.command(name="doctor")(doctor_command.doctor)
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
-from trainables.data.locate import folder_datasets
+from trainables.data.sources.locate import folder_datasets
 
 _PACKAGES = ("ray", "torch", "torchvision", "optuna", "mlflow", "pyarrow")
 _ROOM_NEEDED = 2 * 2**30
@@ -43,7 +43,7 @@ def _packages() -> Iterator[Finding]:
 def _devices() -> Iterator[Finding]:
     import torch
 
-    from trainables.device import multiplies_bfloat16, pick_device
+    from trainables.core.device import multiplies_bfloat16, pick_device
 
     device = pick_device()
     bfloat16 = "native" if multiplies_bfloat16(device) else "emulated: precision auto means float32"

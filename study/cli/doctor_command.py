@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from study.commands.options import DataDir, Storage
+from study.cli.options import DataDir, Storage
 
 
 def doctor(storage: Storage = None, data_dir: DataDir = None) -> None:
@@ -12,11 +12,11 @@ def doctor(storage: Storage = None, data_dir: DataDir = None) -> None:
     """
     import typer
 
-    from study.health import findings
-    from study.report import tables
-    from study.study_folder import storage_root
+    from study import terminal
+    from study.cli.diagnostics import findings
+    from study.store.study_folder import storage_root
 
-    console = tables.console()
+    console = terminal.console()
     bad = 0
     for finding in findings(storage_root(storage), data_dir):
         mark = "[green]ok[/green]  " if finding.good else "[red]bad[/red] "

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from study.commands.options import AsJson, Name, NameOrNone, Storage
+from study.cli.options import AsJson, Name, NameOrNone, Storage
 
 
 def status(name: NameOrNone = None, as_json: AsJson = False, storage: Storage = None) -> None:
@@ -16,9 +16,9 @@ def status(name: NameOrNone = None, as_json: AsJson = False, storage: Storage = 
 
     Cell by cell; without a name, a line for every stored study.
     """
-    from study.report import tables
+    from study import terminal
     from study.report.status import overview, print_overview, print_status, status_of
-    from study.study_folder import storage_root
+    from study.store.study_folder import storage_root
 
     root = storage_root(storage)
     if name is None:
@@ -26,28 +26,28 @@ def status(name: NameOrNone = None, as_json: AsJson = False, storage: Storage = 
         if as_json:
             typer.echo(json.dumps(studies, indent=1))
         else:
-            print_overview(studies, tables.console(), root)
+            print_overview(studies, terminal.console(), root)
         return
     found = status_of(root, name)
     if as_json:
         typer.echo(json.dumps(found, indent=1))
     else:
-        print_status(found, tables.console())
+        print_status(found, terminal.console())
 
 
 def show(name: Name, storage: Storage = None) -> None:
     """Show the leaderboard of every cell."""
-    from study.report import tables
+    from study import terminal
     from study.report.leaderboard import print_leaderboard
-    from study.study_folder import StudyFolder, storage_root
+    from study.store.study_folder import StudyFolder, storage_root
 
-    print_leaderboard(StudyFolder(storage_root(storage), name), tables.console(), every_trial=True)
+    print_leaderboard(StudyFolder(storage_root(storage), name), terminal.console(), every_trial=True)
 
 
 def record(name: Name, storage: Storage = None) -> None:
     """Bring MLflow up to date with the study, whatever was missed."""
-    from study.records import record_study
-    from study.study_folder import StudyFolder, storage_root
+    from study.store.study_folder import StudyFolder, storage_root
+    from study.tracking import record_study
 
     summary = record_study(StudyFolder(storage_root(storage), name))
     typer.echo(str(summary))
@@ -61,7 +61,7 @@ def export(
 ) -> None:
     """Write all trials and epochs of a study to one Parquet file."""
     from study.report.export import export_study
-    from study.study_folder import StudyFolder, storage_root
+    from study.store.study_folder import StudyFolder, storage_root
 
     rows = export_study(StudyFolder(storage_root(storage), name), to, force=force)
     typer.echo(f"wrote {rows} rows to {to}")
@@ -76,7 +76,7 @@ def ui(
 
     Starts its server, which listens on this machine only unless told otherwise.
     """
-    from study.records.serve import serve
-    from study.study_folder import storage_root
+    from study.store.study_folder import storage_root
+    from study.tracking.server import serve
 
     serve(storage_root(storage), host=host, port=port)

@@ -8,11 +8,11 @@ from typing import Any
 
 import typer
 
-from study.commands.options import AsJson, DataDir
+from study.cli.options import AsJson, DataDir
 
 
 def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    from study.report.tables import console, plain_table
+    from study.terminal import console, plain_table
 
     table = plain_table()
     for index, column in enumerate(columns):
@@ -24,7 +24,7 @@ def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> N
 
 def methods(as_json: AsJson = False) -> None:
     """List every method: paper, equation, axes, presets, values."""
-    from study.report.catalogue import method_entries
+    from study.report.catalog_tables import method_entries
 
     entries = method_entries()
     if as_json:
@@ -35,7 +35,7 @@ def methods(as_json: AsJson = False) -> None:
 
 
 def _method_lines(entry: dict[str, Any]) -> list[str]:
-    from study.report.catalogue import title_of
+    from study.report.catalog_tables import title_of
 
     values = (
         f"{name}={default}" + ("*" if name in entry["searched"] else "")
@@ -54,7 +54,7 @@ def _method_lines(entry: dict[str, Any]) -> list[str]:
 
 def datasets(as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """List every data set and where its images come from."""
-    from study.report.catalogue import dataset_entries
+    from study.report.catalog_tables import dataset_entries
 
     entries = dataset_entries(data_dir)
     if as_json:
@@ -66,7 +66,7 @@ def datasets(as_json: AsJson = False, data_dir: DataDir = None) -> None:
 
 def spaces(as_json: AsJson = False) -> None:
     """List what is searched of every method, with range and scale."""
-    from study.report.catalogue import space_entries, unsearched_methods
+    from study.report.catalog_tables import space_entries, unsearched_methods
 
     entries: list[dict[str, Any]] = space_entries()
     if as_json:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from study.commands.options import AsJson, Name, Overrides, Storage
+from study.cli.options import AsJson, Name, Overrides, Storage
 
 
 def replay(
@@ -25,13 +25,13 @@ def replay(
 
     Its curves stand for training, so that another search, say --set search.searcher=gp, is tried in seconds.
     """
-    from study.report import tables
-    from study.report.replayed import Wishes, print_replay, replay_study
-    from study.study_folder import StudyFolder, storage_root
+    from study import terminal
+    from study.replay.study_replay import Wishes, print_replay, replay_study
+    from study.store.study_folder import StudyFolder, storage_root
 
     wishes = Wishes(tuple(overrides or ()), seeds, noise, within)
     found = replay_study(StudyFolder(storage_root(storage), name), wishes)
     if as_json:
         typer.echo(json.dumps(found, indent=1))
     else:
-        print_replay(found, tables.console())
+        print_replay(found, terminal.console())

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from study.commands.options import AsJson, Name, Storage
+from study.cli.options import AsJson, Name, Storage
 
 
 def report(
@@ -18,18 +18,18 @@ def report(
     storage: Storage = None,
 ) -> None:
     """Show what was confirmed on the test images, with tests."""
-    from study.report import tables
-    from study.report.confirmed import confirmed_tables
-    from study.report.confirmed_text import print_report, report_as_json
-    from study.study_folder import StudyFolder, storage_root
-    from study.views import open_view
+    from study import terminal
+    from study.report.confirmed_results import confirmed_tables
+    from study.report.confirmed_tables import print_report, report_as_json
+    from study.store.study_folder import StudyFolder, storage_root
+    from study.store.study_view import open_view
 
     view = open_view(StudyFolder(storage_root(storage), name))
     found = confirmed_tables(view, metric=metric, baseline=baseline)
     if as_json:
         typer.echo(json.dumps(report_as_json(found), indent=1))
     else:
-        print_report(found, tables.console())
+        print_report(found, terminal.console())
 
 
 def compare(
@@ -39,12 +39,12 @@ def compare(
     storage: Storage = None,
 ) -> None:
     """Show results of several studies side by side."""
-    from study.report import tables
-    from study.report.compare import compared, print_comparison
-    from study.study_folder import StudyFolder, storage_root
+    from study import terminal
+    from study.report.comparison import compared, print_comparison
+    from study.store.study_folder import StudyFolder, storage_root
 
     entries = compared([StudyFolder(storage_root(storage), name) for name in names], metric)
     if as_json:
         typer.echo(json.dumps(entries, indent=1))
     else:
-        print_comparison(entries, metric, tables.console())
+        print_comparison(entries, metric, terminal.console())

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from study.commands.options import Address, DataDir, MovedDataDir, Name, Overrides, Storage
+from study.cli.options import Address, DataDir, MovedDataDir, Name, Overrides, Storage
 
 if TYPE_CHECKING:
-    from study.launch import Outcome
+    from study.driver.driver import Outcome
 
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="Study file (YAML).")]
 
@@ -25,19 +25,19 @@ def run(
     data_dir: DataDir = None,
 ) -> None:
     """Run a new study from its file."""
-    from study.spec import load_spec
-    from study.study_folder import storage_root
+    from study.spec.validation import load_spec
+    from study.store.study_folder import storage_root
 
     checked = load_spec(spec, tuple(overrides or ()))
     if data_dir is not None:
         checked = checked.with_data_dir(data_dir, origin="--data-dir")
     else:
         checked = checked.with_data_dir(os.environ.get("STUDY_DATA_DIR") or None, origin="STUDY_DATA_DIR")
-    from study import launch  # imports Optuna, which a wrong study file need not wait for
-    from study.report import tables
+    from study import terminal
+    from study.driver import driver  # imports Optuna, which a wrong study file need not wait for
 
-    console = tables.console()
-    outcome = launch.run(checked, storage_root(storage), address=address, console=console, source=str(spec))
+    console = terminal.console()
+    outcome = driver.run(checked, storage_root(storage), address=address, console=console, source=str(spec))
     _end(outcome, storage)
 
 
@@ -53,22 +53,22 @@ def resume(
     A larger budget is spent by --set search.trials=N. Data are looked for where they were when the study began,
     whatever STUDY_DATA_DIR says now; --data-dir names their new place.
     """
-    from study import launch
-    from study.report import tables
-    from study.study_folder import storage_root
+    from study import terminal
+    from study.driver import driver
+    from study.store.study_folder import storage_root
 
     changes = tuple(overrides or ())
-    outcome = launch.resume(
-        name, storage_root(storage), changes, address=address, console=tables.console(), data_dir=data_dir
+    outcome = driver.resume(
+        name, storage_root(storage), changes, address=address, console=terminal.console(), data_dir=data_dir
     )
     _end(outcome, storage)
 
 
 def _end(outcome: Outcome, storage: Path | None) -> None:
-    from study.report import tables
+    from study import terminal
     from study.report.leaderboard import print_leaderboard
 
-    console = tables.console()
+    console = terminal.console()
     if not outcome.idle:
         print_leaderboard(outcome.folder, console)
     where = f" --storage {shlex.quote(str(storage))}" if storage else ""
@@ -85,7 +85,7 @@ def submit(
     follow: Annotated[bool, typer.Option(help="Show the job's output until it ends.")] = False,
 ) -> None:
     """Send a study to a Ray cluster as a job."""
-    from study import submit as jobs
+    from study.driver import submit as jobs
 
     job = jobs.submit(spec, address=address, overrides=tuple(overrides or ()), resume=resume)
     typer.echo(f"submitted as {job}")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from study.commands.options import AsJson, Storage
+from study.cli.options import AsJson, Storage
 
 if TYPE_CHECKING:
-    from trainables.shared_entries import SharedEntry
+    from trainables.shared.shared_entries import SharedEntry
 
 
 def shared(
@@ -28,9 +28,9 @@ def shared(
 
     A later trial trains anew what it needs and does not find.
     """
-    from study.study_folder import SHARED, storage_root
-    from trainables.errors import BadInput
-    from trainables.shared_entries import remove_entry, shared_entries
+    from study.store.study_folder import SHARED, storage_root
+    from trainables.core.errors import BadInput
+    from trainables.shared.shared_entries import remove_entry, shared_entries
 
     store = storage_root(storage) / SHARED
     entries = shared_entries(store)
@@ -56,7 +56,7 @@ def _show(entries: list[SharedEntry], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps([_row(entry) for entry in entries], indent=1))
         return
-    from study.report.tables import console, plain_table
+    from study.terminal import console, plain_table
 
     columns = ("key", "method", "data", "model", "seed", "epochs kept", "MB", "used")
     table = plain_table()

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from study.commands.options import DataDir
+from study.cli.options import DataDir
 
 if TYPE_CHECKING:
-    from study.single_training import Extra
-    from trainables.config import TrialConfig
+    from trainables.core.config import TrialConfig
+    from trainables.entry_points.standalone import Extra
 
 MethodValues = Annotated[
     list[str] | None,
@@ -57,8 +57,8 @@ def train(
 
     With --output, epochs and checkpoints are kept, and a later call continues from them.
     """
-    from study.single_training import train_once
-    from trainables.folder_names import data_folder_named
+    from trainables.core.paths import data_folder_named
+    from trainables.entry_points.standalone import train_once
 
     if data_dir is not None:
         os.environ["STUDY_DATA_DIR"] = str(data_folder_named(data_dir, "--data-dir"))
@@ -90,24 +90,24 @@ def train(
 
 
 def _extras(verify: str | None, verify_on: str | None, plot: Path | None, *, of_test: bool) -> list[Extra]:
-    from trainables.errors import BadInput
+    from trainables.core.errors import BadInput
 
     extras: list[Extra] = []
     if verify is not None:
-        from study.verifying import verification
+        from trainables.entry_points.verify import verification
 
         extras.append(verification(verify, verify_on))
     elif verify_on is not None:
         raise BadInput("--verify-on says on which images; --verify PAIRS.txt or --verify NUMBER says which pairs")
     if plot is not None:
-        from study.feature_plot import feature_plot
+        from trainables.entry_points.feature_plot import feature_plot
 
         extras.append(feature_plot(plot, of_test=of_test))
     return extras
 
 
 def _values(given: list[str] | None) -> dict[str, Any]:
-    from study.yaml_file import with_overrides
+    from study.spec.yaml_io import with_overrides
 
     return with_overrides({}, tuple(given or ()))
 
@@ -115,11 +115,11 @@ def _values(given: list[str] | None) -> dict[str, Any]:
 def _config(given: dict[str, Any]) -> TrialConfig:
     from pydantic import ValidationError
 
-    from study.checks import error_lines
-    from trainables.config import TrialConfig
-    from trainables.errors import BadInput
-    from trainables.methods import hyperparameters
-    from trainables.models import check_backbone
+    from study.spec.validation import error_lines
+    from trainables.backbones import check_backbone
+    from trainables.core.config import TrialConfig
+    from trainables.core.errors import BadInput
+    from trainables.methods.registry import hyperparameters
 
     try:
         config = TrialConfig.model_validate(given)

@@ -12,17 +12,17 @@ from typing import Any
 
 from rich.console import Console
 
-from study.cells import Cell, expand
-from study.confirmation import check_confirmation
-from study.finished import why_finished
-from study.ledger import Ledger
-from study.leftovers import sweep
-from study.progress import Progress
-from study.spec import StudySpec
-from study.storage import open_storage
-from study.study_folder import StudyFolder
-from study.warm_start import find_warm_starts, keep_warm_starts, read_warm_starts
-from trainables.errors import BadInput
+from study.driver.progress import Progress
+from study.ledger.storage import open_storage
+from study.ledger.study_ledger import Ledger
+from study.spec.cell import Cell, expand
+from study.spec.confirmation import check_confirmation
+from study.spec.study_spec import StudySpec
+from study.store.completion import why_finished
+from study.store.scratch_files import sweep
+from study.store.study_folder import StudyFolder
+from study.store.warm_start import find_warm_starts, keep_warm_starts, read_warm_starts
+from trainables.core.errors import BadInput
 
 _log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def run(
     Raises:
         BadInput: anything that is wrong with the study, the data or the storage, before Ray starts.
     """
-    from study.preflight import check_data, check_places, check_resources  # imports torch
+    from study.driver.preflight import check_data, check_places, check_resources  # imports torch
 
     folder = StudyFolder(storage, spec.name)
     cells = expand(spec)
@@ -121,7 +121,7 @@ def resume(
     # of a stored study as it stands, neither the methods' values nor the data need be looked at: no torch
     if not overrides and data_dir is None and (why := why_finished(folder)) is not None:
         return _idle(folder, why, console)
-    from study.preflight import check_data, check_places, check_resources
+    from study.driver.preflight import check_data, check_places, check_resources
 
     before, spec = folder.read_spec(), folder.read_spec(overrides)
     _refuse_changes(before, spec)
@@ -151,7 +151,7 @@ def _idle(folder: StudyFolder, why: str, console: Console) -> Outcome:
 
 def _catch_up(folder: StudyFolder, console: Console) -> None:
     """Complete the records: the driver may have died after the last trial's end but before it was recorded."""
-    from study.records import record_study
+    from study.tracking import record_study
 
     try:
         record_study(folder)
@@ -186,9 +186,9 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
 
 
 def _drive(spec: StudySpec, ledger: Ledger, folder: StudyFolder, address: str | None, console: Console) -> Outcome:
-    from study.book import TrialBook
-    from study.records import Recorder
-    from study.tuning import fit
+    from study.driver.ray_tune import fit
+    from study.driver.trial_manager import TrialBook
+    from study.tracking import Recorder
 
     sweep(folder.path)
     progress = Progress(ledger, console)

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from study.cells import Cell
-from study.records.store import tracking_uri
-from study.spec import RecordsSpec, ResourcesSpec, StudySpec
-from study.storage import open_storage
+from study.ledger.storage import open_storage
+from study.spec.cell import Cell
+from study.spec.study_spec import RecordsSpec, ResourcesSpec, StudySpec
+from study.tracking.client import tracking_uri
+from trainables.backbones import check_image_shape
+from trainables.backbones.pretrained_weights import check_weights
+from trainables.core.errors import BadInput
+from trainables.core.metrics import from_confusion
 from trainables.data import DataSummary, prepare, resolve_augmentation
-from trainables.errors import BadInput
-from trainables.metrics import from_confusion
-from trainables.models import check_image_shape
-from trainables.models.weights import check_weights
 
 
 def check_data(spec: StudySpec, cells: list[Cell], console: Console, *, source: str) -> dict[str, str]:

@@ -11,13 +11,13 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from study.cell_ledger import CellLedger
-from study.confirmation import CONFIRM
-from study.ledger import Ledger
-from study.report.tables import plain_table
+from study.ledger.cell_ledger import CellLedger
+from study.ledger.study_ledger import Ledger
+from study.spec.confirmation import CONFIRM
+from study.terminal import plain_table
 
 if TYPE_CHECKING:
-    from study.book import TrialBook
+    from study.driver.trial_manager import TrialBook
 
 _LINE_EVERY = 10.0
 _TABLE_EVERY = 1.0

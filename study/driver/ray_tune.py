@@ -11,15 +11,15 @@ import time
 import ray
 from ray import tune
 
-from study.book import TrialBook
-from study.ledger import Ledger
-from study.progress import Progress
-from study.progress_callback import ProgressCallback
-from study.pruning import LedgerScheduler
-from study.searcher import LedgerSearcher
-from study.spec import StudySpec
-from study.study_folder import StudyFolder
-from trainables.tune_trial import ImbalanceTrial
+from study.driver.progress import Progress
+from study.driver.trial_manager import TrialBook
+from study.driver.tune_callback import ProgressCallback
+from study.driver.tune_scheduler import LedgerScheduler
+from study.driver.tune_searcher import LedgerSearcher
+from study.ledger.study_ledger import Ledger
+from study.spec.study_spec import StudySpec
+from study.store.study_folder import StudyFolder
+from trainables.entry_points.ray_trainable import ImbalanceTrial
 
 _ON_DEMAND = 8
 """Trials at a time where there is no machine yet and the study says nothing."""

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
-from study.spec import StudySpec, load_spec
-from trainables.errors import BadInput
+from study.spec.study_spec import StudySpec
+from study.spec.validation import load_spec
+from trainables.core.errors import BadInput
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from study.cell_ledger import SHARED_EPOCHS, Assignment
-from study.ledger import Ledger
-from study.study_folder import SHARED
-from trainables.methods import opening_of
-from trainables.trial_folder import TrialFolder
+from study.ledger.cell_ledger import SHARED_EPOCHS, Assignment
+from study.ledger.study_ledger import Ledger
+from study.store.study_folder import SHARED
+from trainables.core.trial_folder import TrialFolder
+from trainables.methods.registry import opening_of
 
 Listener = Callable[[Assignment, bool], None]
 """Told of every change of a trial: the trial, and whether it has ended."""

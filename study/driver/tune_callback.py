@@ -6,7 +6,7 @@ from typing import Any
 
 from ray.tune import Callback
 
-from study.progress import Progress
+from study.driver.progress import Progress
 
 
 class ProgressCallback(Callback):

@@ -9,7 +9,7 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from study.book import TrialBook
+from study.driver.trial_manager import TrialBook
 
 _REASON_LENGTH = 2000
 _WORKER_START = 60.0

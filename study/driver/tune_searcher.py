@@ -6,7 +6,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from study.book import TrialBook
+from study.driver.trial_manager import TrialBook
 
 
 class LedgerSearcher(Searcher):

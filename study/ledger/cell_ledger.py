@@ -13,16 +13,16 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from search_spaces import Space
-from study.cells import Cell
-from study.confirmation import CONFIRM
-from study.limits import ENDED, Tally, ranking_of, tally
-from study.objectives import directions, excesses, not_numbers
-from study.proposals import build_searcher
-from study.pruners import build_pruner
-from study.spec import StudySpec
-from study.suggestions import Suggestion, moved_names
-from trainables.config import TrialConfig
+from search_spaces.encoding import decode
+from study.search.budget import ENDED, Tally, ranking_of, tally
+from study.search.pruners import build_pruner
+from study.search.sampler_factory import build_searcher
+from study.search.suggestion import Suggestion, moved_names
+from study.spec.cell import Cell
+from study.spec.confirmation import CONFIRM
+from study.spec.objectives import directions, excesses, not_numbers
+from study.spec.study_spec import StudySpec
+from trainables.core.config import TrialConfig
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -63,15 +63,6 @@ class Assignment:
         """What the trial is trained with."""
         trial = self.cell.trial(self.values, self.number)
         return trial if self.seed is None else trial.model_copy(update={"seed": self.seed})
-
-
-def decode(space: Space, params: dict[str, Any]) -> dict[str, Any]:
-    """Translate what the ledger holds under Optuna's names into values of hyperparameters."""
-    return {
-        name: dimension.decode(params[dimension.searched_name(name)])
-        for name, dimension in space.items()
-        if dimension.searched_name(name) in params
-    }
 
 
 def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:

@@ -10,12 +10,13 @@ from optuna.pruners import NopPruner
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from study.cell_ledger import Assignment, CellLedger, decode
-from study.cells import Cell
-from study.confirmation import CONFIRM, Setting, same_values, seeds_of, settings_at_most, settings_of
-from study.limits import ENDED
-from study.objectives import directions
-from study.spec import StudySpec
+from search_spaces.encoding import decode
+from study.ledger.cell_ledger import Assignment, CellLedger
+from study.search.budget import ENDED
+from study.spec.cell import Cell
+from study.spec.confirmation import CONFIRM, Setting, same_values, seeds_of, settings_at_most, settings_of
+from study.spec.objectives import directions
+from study.spec.study_spec import StudySpec
 
 
 class CellConfirmation(CellLedger):
@@ -111,7 +112,7 @@ class Confirmation:
 
     def shares_opening(self, trial: Assignment) -> bool:
         """Tell whether another trial that confirms begins with the same training, so that it is trained once."""
-        from trainables.methods import opening_of
+        from trainables.methods.registry import opening_of
 
         opening = opening_of(trial.config)
         wanted = (Assignment(cell.cell, 0, setting.values, seed) for cell, setting, seed in self._wanted())

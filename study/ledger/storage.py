@@ -10,8 +10,8 @@ from typing import IO
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from study.bulk_storage import BulkReadStorage
-from trainables.errors import BadInput
+from study.ledger.rdb_storage import BulkReadStorage
+from trainables.core.errors import BadInput
 
 
 class _FlockLock:

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
-from study.cell_ledger import Assignment, CellLedger
-from study.cells import Cell
-from study.confirmation_ledger import Confirmation
-from study.limits import Tally, remaining, why_finished
-from study.spec import StudySpec
-from study.suggestions import Suggestion, is_new
-from study.transfer import neighbours, next_transfer
-from study.turns import next_cell
+from study.ledger.cell_ledger import Assignment, CellLedger
+from study.ledger.confirmation_ledger import Confirmation
+from study.search.budget import Tally, remaining, why_finished
+from study.search.cell_order import next_cell
+from study.search.suggestion import Suggestion, is_new
+from study.search.transfer import neighbours, next_transfer
+from study.spec.cell import Cell
+from study.spec.study_spec import StudySpec
 
 
 class Ledger:

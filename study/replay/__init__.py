@@ -1,1 +1,1 @@
-"""A recorded study run again without training: curves of its trials, the ledger's own code, a made clock."""
+"""Recorded studies run again without training, under other search settings. Imports driver and ledger, no Ray."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from study.replay.landscape import Curve, Landscape
-from study.spec import StudySpec
-from study.views import CellView, StudyView, TrialView
-from trainables.errors import BadInput
-from trainables.trial_folder import TrialFolder
+from study.replay.surrogate import Curve, Landscape
+from study.spec.study_spec import StudySpec
+from study.store.study_view import CellView, StudyView, TrialView
+from trainables.core.errors import BadInput
+from trainables.core.trial_folder import TrialFolder
 
 Landscapes = dict[str, Landscape]
 """Metric -> landscape of one cell."""

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import t as student
 
-from study.replay.recorded import Landscapes
-from study.replay.simulation import Simulated
-from study.views import cell_view
-from trainables.metrics import METRICS
+from study.replay.recorded_curves import Landscapes
+from study.replay.simulator import Simulated
+from study.store.study_view import cell_view
+from trainables.core.metrics import METRICS
 
 if TYPE_CHECKING:
-    from study.views import CellView, TrialView
+    from study.store.study_view import CellView, TrialView
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from trainables.config import TrialConfig
-from trainables.methods import opening_of, reference_of
+from trainables.core.config import TrialConfig
+from trainables.methods.registry import opening_of, reference_of
 
 
 class SharedClock:
-    """Shared trainings as `trainables.shared_needs` has them done, on a clock that counts epochs."""
+    """Shared trainings as `trainables.shared.shared_needs` has them done, on a clock that counts epochs."""
 
     def __init__(self) -> None:
         """Nothing is trained yet."""

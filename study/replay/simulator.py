@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 from optuna.storages import InMemoryStorage
 
-from study.book import TrialBook
-from study.cell_ledger import Assignment
-from study.cells import Cell, expand
-from study.ledger import Ledger
-from study.replay.recorded import Landscapes, watched_metrics
+from study.driver.trial_manager import TrialBook
+from study.ledger.cell_ledger import Assignment
+from study.ledger.study_ledger import Ledger
+from study.replay.recorded_curves import Landscapes, watched_metrics
 from study.replay.shared_clock import SharedClock
 from study.replay.unit_cube import Floats
-from study.spec import StudySpec
-from study.warm_start import WarmStarts
-from trainables.config import TrialConfig
+from study.spec.cell import Cell, expand
+from study.spec.study_spec import StudySpec
+from study.store.warm_start import WarmStarts
+from trainables.core.config import TrialConfig
 
 _NOWHERE = Path("/nonexistent/replay")
 """The study's folder: a replayed trial has no files."""

@@ -7,15 +7,15 @@ from typing import Any
 
 from rich.console import Console
 
-from study.replay.outcome import CellOutcome, Estimate, in_all, outcomes, over_seeds
-from study.replay.recorded import Landscapes, read_landscapes
-from study.replay.simulation import simulate
-from study.report.tables import plain_table
-from study.spec import StudySpec
-from study.study_folder import StudyFolder
-from study.views import CellView, StudyView, open_view
-from study.warm_start import WarmStarts, find_warm_starts, read_warm_starts
-from trainables.errors import BadInput
+from study.replay.recorded_curves import Landscapes, read_landscapes
+from study.replay.replay_outcome import CellOutcome, Estimate, in_all, outcomes, over_seeds
+from study.replay.simulator import simulate
+from study.spec.study_spec import StudySpec
+from study.store.study_folder import StudyFolder
+from study.store.study_view import CellView, StudyView, open_view
+from study.store.warm_start import WarmStarts, find_warm_starts, read_warm_starts
+from study.terminal import plain_table
+from trainables.core.errors import BadInput
 
 FIXED = ("search.training", "search.wall_hours")
 """What a replay cannot change of the search: curves are known over the recorded space alone, and no hour passes."""

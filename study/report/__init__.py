@@ -1,1 +1,1 @@
-"""What people read of a study: leaderboards, status, exports, catalogues."""
+"""Read-only answers from stored studies: status, leaderboard, confirmed results, comparison, export."""

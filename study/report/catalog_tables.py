@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces import SPACES, Choices, Dimension
-from trainables.config import DataConfig, MethodConfig
+from trainables.core.config import DataConfig, MethodConfig
+from trainables.core.errors import BadInput
+from trainables.core.paths import data_folder_named
 from trainables.data import DATASETS
-from trainables.data.locate import FolderKind, folder_datasets
-from trainables.data.locate import data_dir as data_folder
-from trainables.data.parquet_folder import holds_vectors, schema_of
-from trainables.errors import BadInput
-from trainables.folder_names import data_folder_named
-from trainables.method import Method
-from trainables.methods import METHODS, hyperparameters
+from trainables.data.sources.locate import FolderKind, folder_datasets
+from trainables.data.sources.locate import data_dir as data_folder
+from trainables.data.sources.parquet_folder import holds_vectors, schema_of
+from trainables.methods.method import Method
+from trainables.methods.registry import METHODS, hyperparameters
 
 _BUILT_IN = {"scikit-learn": "built in", "torchvision": "downloaded when first used"}
 _FOLDERS: dict[FolderKind, str] = {

@@ -6,13 +6,13 @@ from typing import Any
 
 from rich.console import Console
 
-from study.report.confirmed import rows_of
-from study.report.confirmed_text import number, spread
-from study.report.tables import plain_table
-from study.study_folder import StudyFolder
-from study.views import CellView, StudyView, open_view
-from trainables.errors import BadInput, unknown_name
-from trainables.metrics import METRICS
+from study.report.confirmed_results import rows_of
+from study.report.confirmed_tables import number, spread
+from study.store.study_folder import StudyFolder
+from study.store.study_view import CellView, StudyView, open_view
+from study.terminal import plain_table
+from trainables.core.errors import BadInput, unknown_name
+from trainables.core.metrics import METRICS
 
 Entry = dict[str, Any]
 DECISIVE = {

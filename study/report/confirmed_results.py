@@ -10,9 +10,9 @@ from itertools import groupby
 from typing import Any
 
 from study.report.significance import Paired, holm, paired
-from study.views import CellView, StudyView
-from trainables.errors import BadInput, unknown_name
-from trainables.metrics import METRICS
+from study.store.study_view import CellView, StudyView
+from trainables.core.errors import BadInput, unknown_name
+from trainables.core.metrics import METRICS
 
 TEST_METRICS = ("balanced_accuracy", "geometric_mean", "many", "medium", "few")
 """Metrics of the test images that every table shows."""

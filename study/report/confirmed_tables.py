@@ -8,9 +8,9 @@ from typing import Any
 
 from rich.console import Console
 
-from study.report.confirmed import TEST_METRICS, Comparison, Row, Table
+from study.report.confirmed_results import TEST_METRICS, Comparison, Row, Table
 from study.report.significance import WILCOXON_FROM
-from study.report.tables import plain_table
+from study.terminal import plain_table
 
 SHORT = {"balanced_accuracy": "bal acc", "geometric_mean": "g-mean"}
 

@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from study.study_folder import StudyFolder
-from study.views import TrialView, open_view
-from trainables.errors import BadInput
-from trainables.trial_folder import TrialFolder, write_atomically
+from study.store.study_folder import StudyFolder
+from study.store.study_view import TrialView, open_view
+from trainables.core.errors import BadInput
+from trainables.core.trial_folder import TrialFolder, write_atomically
 
 _VALUE = "value."
 _TEXTS = ("study", "cell", "dataset", "profile", "method", "phase", "state", "origin", "reason", "values", "stage")

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from study.report.tables import plain_table
-from study.study_folder import StudyFolder
-from study.views import CellView, StudyView, TrialView, open_view
+from study.store.study_folder import StudyFolder
+from study.store.study_view import CellView, StudyView, TrialView, open_view
+from study.terminal import plain_table
 
 HEADINGS = {"balanced_accuracy": "bal acc", "geometric_mean": "g-mean", "worst_recall": "worst"}
 """Metrics of the last epoch that every table shows, with their headings."""

@@ -1,4 +1,4 @@
-"""Renew the README's table of methods: python -m study.report.readme README.md."""
+"""Renew the README's table of methods: python -m study.report.readme_table README.md."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-from study.report.catalogue import methods_markdown
+from study.report.catalog_tables import methods_markdown
 
 _TABLE = re.compile(r"(<!-- methods -->\n).*?(\n<!-- /methods -->)", flags=re.S)
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from rich.console import Console
 
-from study.report.tables import plain_table
-from study.spec import StudySpec
-from study.study_folder import StudyFolder, stored_names
-from study.views import STATES, CellView, TrialView, open_view
-from trainables.errors import BadInput
+from study.spec.study_spec import StudySpec
+from study.store.study_folder import StudyFolder, stored_names
+from study.store.study_view import STATES, CellView, TrialView, open_view
+from study.terminal import plain_table
+from trainables.core.errors import BadInput
 
 Status = dict[str, Any]
 ENDED = ("COMPLETE", "PRUNED", "FAIL")

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial, TrialState
 
-from study.cells import Cell
-from study.objectives import Ranking
-from study.proposals import cell_grid
-from study.spec import StudySpec
+from study.search.sampler_factory import cell_grid
+from study.spec.cell import Cell
+from study.spec.objectives import Ranking
+from study.spec.study_spec import StudySpec
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from study.cells import Cell
-from study.limits import Tally, room
-from study.spec import StudySpec
+from study.search.budget import Tally, room
+from study.spec.cell import Cell
+from study.spec.study_spec import StudySpec
 
 Turn = tuple[Cell, Tally]
 

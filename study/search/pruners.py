@@ -13,7 +13,7 @@ from optuna.pruners import BasePruner, NopPruner, PatientPruner, PercentilePrune
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from study.search_spec import PrunerSpec
+from study.spec.search_spec import PrunerSpec
 
 
 class _AfterSwitch(BasePruner):

@@ -13,8 +13,9 @@ from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, T
 from optuna.trial import FrozenTrial
 
 from search_spaces import Space, distributions_of
-from study.cma_es import CmaEsSearcher
-from study.grid import Grid, GridSearcher
+from search_spaces.grid import Grid
+from study.search.cma_es import CmaEsSearcher
+from study.search.grid_searcher import GridSearcher
 
 
 class _NumberedQMC(QMCSampler):

@@ -9,7 +9,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from search_spaces import Space
-from study.grid import same_value
+from search_spaces.grid import same_value
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from optuna.trial import FrozenTrial
 
-from study.cells import Cell
-from study.limits import Tally
-from study.suggestions import Suggestion, is_new, origin_of
+from study.search.budget import Tally
+from study.search.suggestion import Suggestion, is_new, origin_of
+from study.spec.cell import Cell
 
 MOST_TRANSFERS = 3
 """Trials of a cell whose values come from its neighbours, at most one from each."""
@@ -74,7 +74,7 @@ def suggestion_of(cell: Cell, other: Cell, best: FrozenTrial | None, kind: str) 
     """
     if best is None:
         return None
-    from study.cell_ledger import decode
+    from search_spaces.encoding import decode
 
     config = other.trial(decode(other.space, best.params), best.number)
     return Suggestion(cell.values_of(config), f"{kind}{other.name}/{best.number:05d}")

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from search_spaces import SPACES, Space
-from study.spec import DataSpec, MethodSpec, StudySpec
-from trainables.config import DataConfig, MethodConfig, TrialConfig
-from trainables.errors import BadInput
-from trainables.lr_schedule import stage_start
+from study.spec.study_spec import DataSpec, MethodSpec, StudySpec
+from trainables.components.lr_schedule import stage_start
+from trainables.core.config import DataConfig, MethodConfig, TrialConfig
+from trainables.core.errors import BadInput
 
 _TRAINING = "training."
 
@@ -40,7 +40,7 @@ class Cell:
     @property
     def first_decision(self) -> int:
         """Epochs before the last stage has begun in every trial: what is searched cannot be judged before it."""
-        from trainables.methods import last_switch, method_named
+        from trainables.methods.registry import last_switch, method_named
 
         searched = self.space.get(method_named(self.base.method.name).deferral or "")
         begin = max(map(float, searched.examples)) if searched else last_switch(self.base.method)
@@ -52,7 +52,7 @@ class Cell:
 
     def values_of(self, config: TrialConfig) -> dict[str, Any]:
         """Return the value of every searched name in a configuration of the same method."""
-        from trainables.methods import hyperparameters
+        from trainables.methods.registry import hyperparameters
 
         values = hyperparameters(config.method)
         return {

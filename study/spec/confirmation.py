@@ -4,34 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pydantic import Field
-
-from trainables.config import Frozen
-from trainables.errors import BadInput
-
-if TYPE_CHECKING:
-    from study.cells import Cell
-    from study.spec import StudySpec
+from study.spec.cell import Cell
+from study.spec.study_spec import StudySpec
+from trainables.core.errors import BadInput
 
 CONFIRM = "confirm"
 """Phase of the trials that confirm; the other is ``search``. Also the name of their folder below the cell's."""
 
 _FIRST_SEED = 10_000
 """Added to the study's seed: no trial of a search has one of these, so that no luck of a seed is confirmed."""
-
-
-class ConfirmSpec(Frozen):
-    """How the search's outcome is confirmed.
-
-    Attributes:
-        seeds: how often each setting is trained, with so many seeds, the same for every method and cell.
-        metric: whose best trial is confirmed where several metrics are searched; None is the first of them.
-    """
-
-    seeds: int = Field(5, ge=1)
-    metric: str | None = None
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Generic, TypeVar
 
 from pydantic import Field, model_validator
 
-from trainables.config import Frozen
-from trainables.errors import unknown_name
-from trainables.metrics import METRICS, Direction
+from trainables.core.config import Frozen
+from trainables.core.errors import unknown_name
+from trainables.core.metrics import METRICS, Direction
 
 Metrics = str | tuple[str, ...]
 """What ``search.metric`` may hold: a name, or several."""

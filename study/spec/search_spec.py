@@ -7,16 +7,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from search_spaces import Dimension
-from study.objectives import Bounds, Metrics, check_known, checked_metrics, names_of
-from trainables.config import Frozen
-from trainables.errors import unknown_name
+from search_spaces.grid import LARGEST_GRID
+from study.spec.objectives import Bounds, Metrics, check_known, checked_metrics, names_of
+from trainables.core.config import Frozen
+from trainables.core.errors import unknown_name
 
 SEARCHABLE_TRAINING = ("lr", "weight_decay", "momentum")
 """Fields of `TrainingConfig` that a study may search beside the method's own."""
-
-
-LARGEST_GRID = 100_000
-"""Points of a cell beyond which no study would come to an end of its grid."""
 
 
 def _name_or_names(given: Any) -> Any:

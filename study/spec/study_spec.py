@@ -8,19 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from search_spaces import Dimension
-from study.confirmation import ConfirmSpec
-from study.search_spec import PrunerSpec, SearchSpec, named
-from study.yaml_file import read_yaml
-from trainables.config import (
-    DataConfig,
-    Frozen,
-    MethodConfig,
-    ModelConfig,
-    ProfileConfig,
-    TrainingConfig,
-)
-from trainables.errors import BadInput, unknown_name
-from trainables.folder_names import data_folder_named, folder_named
+from study.spec.confirm_spec import ConfirmSpec
+from study.spec.search_spec import PrunerSpec, SearchSpec, named
+from trainables.core.config import DataConfig, Frozen, MethodConfig, ModelConfig, ProfileConfig, TrainingConfig
+from trainables.core.errors import BadInput, unknown_name
+from trainables.core.paths import data_folder_named, folder_named
 
 _RESERVED = ("mlflow.db", "mlartifacts", "shared")
 STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -177,19 +169,4 @@ def _absolute(spec: DataSpec, given: str | None, everywhere: bool) -> str | None
     return str(folder_named(named, "`data_dir`")) if named else given
 
 
-def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> StudySpec:
-    """Read and check a study file.
-
-    Args:
-        path: the YAML file.
-        overrides: ``path=value`` pairs that replace parts of it, values in YAML.
-
-    Raises:
-        BadInput: no such file, not YAML, or a value that cannot be; names file, path and value.
-    """
-    from study.checks import checked_spec
-
-    return checked_spec(read_yaml(path), overrides, source=str(path))
-
-
-__all__ = ["BadInput", "DataSpec", "MethodSpec", "PrunerSpec", "SearchSpec", "StudySpec", "load_spec"]
+__all__ = ["BadInput", "DataSpec", "MethodSpec", "PrunerSpec", "SearchSpec", "StudySpec"]

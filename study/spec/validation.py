@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from search_spaces import SPACES, Dimension
-from study.cells import searched_space
-from study.grid import check_grid
-from study.spec import MethodSpec, StudySpec
-from study.yaml_file import with_overrides
-from trainables.config import MethodConfig, TrainingConfig
-from trainables.errors import BadInput, unknown_name
+from search_spaces.grid import check_grid
+from study.spec.cell import searched_space
+from study.spec.study_spec import MethodSpec, StudySpec
+from study.spec.yaml_io import read_yaml, with_overrides
+from trainables.core.config import MethodConfig, TrainingConfig
+from trainables.core.errors import BadInput, unknown_name
 
 _TAGS = {"range", "choices"}
 
@@ -42,6 +43,19 @@ def checked_spec(given: dict[str, Any], overrides: tuple[str, ...], *, source: s
         _check_training(spec, name, dimension, source)
     _check_search(spec, source)
     return spec
+
+
+def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> StudySpec:
+    """Read and check a study file.
+
+    Args:
+        path: the YAML file.
+        overrides: ``path=value`` pairs that replace parts of it, values in YAML.
+
+    Raises:
+        BadInput: no such file, not YAML, or a value that cannot be; names file, path and value.
+    """
+    return checked_spec(read_yaml(path), overrides, source=str(path))
 
 
 def error_lines(error: ValidationError) -> list[str]:
@@ -76,7 +90,7 @@ def check_method(method: MethodSpec) -> None:
     Raises:
         BadInput: the first fault; the method's own bounds say what is allowed.
     """
-    from trainables.methods import hyperparameters, method_named
+    from trainables.methods.registry import hyperparameters, method_named
 
     fields = method_named(method.name).values.model_fields
     hyperparameters(method.config())
@@ -91,7 +105,7 @@ def check_method(method: MethodSpec) -> None:
 
 
 def _check_value(method: MethodSpec, name: str, value: Any) -> None:
-    from trainables.methods import hyperparameters
+    from trainables.methods.registry import hyperparameters
 
     values = {**method.values, name: value}
     try:
@@ -101,7 +115,7 @@ def _check_value(method: MethodSpec, name: str, value: Any) -> None:
 
 
 def _check_training(spec: StudySpec, name: str, dimension: Dimension, source: str) -> None:
-    from trainables.methods import describe
+    from trainables.methods.registry import describe
 
     for value in dimension.examples:
         try:
@@ -125,7 +139,7 @@ def _check_search(spec: StudySpec, source: str) -> None:
 
 
 def _check_model(spec: StudySpec, source: str) -> None:
-    from trainables.models import MODELS
+    from trainables.backbones import MODELS
 
     if spec.model.name not in MODELS:
         raise BadInput(f"{source}: model: {unknown_name('model', spec.model.name, MODELS)}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from trainables.errors import BadInput
+from trainables.core.errors import BadInput
 
 
 class _StrictLoader(yaml.SafeLoader):

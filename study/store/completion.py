@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from study import limits
-from study.study_folder import StudyFolder
-from study.views import open_view
+from study.search import budget
+from study.store.study_folder import StudyFolder
+from study.store.study_view import open_view
 
 
 def why_finished(folder: StudyFolder) -> str | None:
@@ -16,4 +16,4 @@ def why_finished(folder: StudyFolder) -> str | None:
     view = open_view(folder)
     if view.state != "finished":
         return None
-    return limits.why_finished(view.spec, [limits.tally(view.spec, cell.cell, cell.frozen) for cell in view.cells])
+    return budget.why_finished(view.spec, [budget.tally(view.spec, cell.cell, cell.frozen) for cell in view.cells])

@@ -12,11 +12,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import IO, Any
 
-from study.checks import checked_spec
-from study.spec import STUDY_NAME, StudySpec
-from study.yaml_file import read_yaml, write_yaml
-from trainables.errors import BadInput
-from trainables.trial_folder import write_atomically
+from study.spec.study_spec import STUDY_NAME, StudySpec
+from study.spec.validation import checked_spec
+from study.spec.yaml_io import read_yaml, write_yaml
+from trainables.core.errors import BadInput
+from trainables.core.trial_folder import write_atomically
 
 DEFAULT_STORAGE = "runs"
 SHARED = "shared"

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from study.confirmation import CONFIRM, Setting, same_values, seeds_of, settings_of
-from study.objectives import Metrics, Ranking, names_of
-from study.spec import StudySpec
-from study.study_folder import StudyFolder
-from study.trial_view import STATES, TrialView, trial_view
-from study.yaml_file import read_yaml
-from trainables.errors import BadInput
-from trainables.metrics import METRICS
+from study.spec.confirmation import CONFIRM, Setting, same_values, seeds_of, settings_of
+from study.spec.objectives import Metrics, Ranking, names_of
+from study.spec.study_spec import StudySpec
+from study.spec.yaml_io import read_yaml
+from study.store.study_folder import StudyFolder
+from study.store.trial_view import STATES, TrialView, trial_view
+from trainables.core.errors import BadInput
+from trainables.core.metrics import METRICS
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-    from study.cells import Cell
+    from study.spec.cell import Cell
 
 __all__ = ["STATES", "CellView", "StudyView", "TrialView", "cell_view", "open_view", "trial_view"]
 
@@ -135,7 +135,7 @@ class StudyView:
 
     def remaining(self) -> int:
         """Return how many trials of the search are yet to be started or ended, by the limits as they are."""
-        from study.limits import remaining, tally
+        from study.search.budget import remaining, tally
 
         return remaining(self.spec, [tally(self.spec, cell.cell, cell.frozen) for cell in self.cells])
 
@@ -161,9 +161,9 @@ def open_view(folder: StudyFolder) -> StudyView:
     """
     from pydantic import ValidationError
 
-    from study.cells import expand
-    from study.checks import error_lines
-    from study.storage import open_storage
+    from study.ledger.storage import open_storage
+    from study.spec.cell import expand
+    from study.spec.validation import error_lines
 
     if not folder.spec_path.exists():
         folder.read_spec()  # raises, with the nearest name

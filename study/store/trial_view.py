@@ -7,15 +7,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from study.confirmation import CONFIRM
-from trainables.trial_folder import TrialFolder, whole_lines
+from study.spec.confirmation import CONFIRM
+from trainables.core.trial_folder import TrialFolder, whole_lines
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-    from study.cells import Cell
-    from trainables.config import TrialConfig
-    from trainables.trial_folder import Record
+    from study.spec.cell import Cell
+    from trainables.core.config import TrialConfig
+    from trainables.core.trial_folder import Record
 
 STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING")
 """Every state of a trial that was started, as tables show them."""
@@ -118,7 +118,7 @@ def trial_view(cell: Cell, trial: FrozenTrial, study_path: Path) -> TrialView:
         trial: Optuna's trial.
         study_path: the study's folder.
     """
-    from study.cell_ledger import decode
+    from search_spaces.encoding import decode
 
     seen, said = trial.intermediate_values, trial.user_attrs
     last = seen[max(seen)] if seen else None

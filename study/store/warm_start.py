@@ -6,14 +6,14 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from study.cells import Cell
-from study.spec import StudySpec
-from study.study_folder import StudyFolder
-from study.suggestions import Suggestion
-from study.transfer import nearness, suggestion_of
-from study.views import StudyView, open_view
-from trainables.errors import BadInput
-from trainables.trial_folder import write_atomically
+from study.search.suggestion import Suggestion
+from study.search.transfer import nearness, suggestion_of
+from study.spec.cell import Cell
+from study.spec.study_spec import StudySpec
+from study.store.study_folder import StudyFolder
+from study.store.study_view import StudyView, open_view
+from trainables.core.errors import BadInput
+from trainables.core.trial_folder import write_atomically
 
 MOST_WARM_STARTS = 3
 """Trials of a cell whose values come from earlier studies, at most one from each of their cells."""

@@ -1,6 +1,6 @@
-"""MLflow: runs, metrics, tables and pictures, made from the ledger and the trial folders, at any time anew."""
+"""MLflow: runs, metrics, tables and plots, rebuilt at will from stored studies. The one room that imports MLflow."""
 
-from study.records.rebuild import Recorded, record_study
-from study.records.recorder import Recorder
+from study.tracking.recorder import Recorder
+from study.tracking.study_sync import Recorded, record_study
 
 __all__ = ["Recorded", "Recorder", "record_study"]

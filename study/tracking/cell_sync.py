@@ -8,13 +8,13 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from study.limits import tally
-from study.records.fields import metrics, milliseconds, plain, shown
-from study.records.responses import response_picture
-from study.records.runs import Runs
-from study.spec import StudySpec
-from study.views import CellView, TrialView
-from study.yaml_file import write_yaml
+from study.search.budget import tally
+from study.spec.study_spec import StudySpec
+from study.spec.yaml_io import write_yaml
+from study.store.study_view import CellView, TrialView
+from study.tracking.plots.response_plots import response_picture
+from study.tracking.run_fields import metrics, milliseconds, plain, shown
+from study.tracking.run_index import Runs
 
 _ENOUGH = 8
 """Importance of fewer complete trials would be read out of noise."""

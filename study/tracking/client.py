@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from study.records.database import check_database, follow_artifacts
-from trainables.errors import BadInput
+from study.tracking.sqlite import check_database, follow_artifacts
+from trainables.core.errors import BadInput
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

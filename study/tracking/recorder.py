@@ -8,16 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from study.records.rebuild import Projector
-from study.records.store import is_away, tracking_uri
-from study.spec import StudySpec
-from study.study_folder import StudyFolder
-from study.views import cell_view, trial_view
-from trainables.errors import BadInput
+from study.spec.study_spec import StudySpec
+from study.store.study_folder import StudyFolder
+from study.store.study_view import cell_view, trial_view
+from study.tracking.client import is_away, tracking_uri
+from study.tracking.study_sync import Projector
+from trainables.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from study.cell_ledger import Assignment
-    from study.ledger import Ledger
+    from study.ledger.cell_ledger import Assignment
+    from study.ledger.study_ledger import Ledger
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
 

@@ -9,16 +9,16 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from study.objectives import Metrics, names_of
-from study.records.artifacts import CLASS_TABLE
-from study.views import TrialView
-from trainables.config import TrialConfig
-from trainables.trial_folder import Record
+from study.spec.objectives import Metrics, names_of
+from study.store.study_view import TrialView
+from study.tracking.trial_artifacts import CLASS_TABLE
+from trainables.core.config import TrialConfig
+from trainables.core.trial_folder import Record
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
 
-    from study.cells import Cell
+    from study.spec.cell import Cell
 
 EPOCH_METRICS = (
     "balanced_accuracy",

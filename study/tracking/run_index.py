@@ -13,20 +13,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from study.confirmation import CONFIRM
-from study.records.fields import cell_tags, milliseconds
-from study.records.store import artifact_folder, is_server, open_client, tracking_uri
-from study.spec import StudySpec
-from study.study_folder import StudyFolder
-from study.views import TrialView
-from trainables.errors import BadInput
-from trainables.trial_folder import write_atomically
+from study.spec.confirmation import CONFIRM
+from study.spec.study_spec import StudySpec
+from study.store.study_folder import StudyFolder
+from study.store.study_view import TrialView
+from study.tracking.client import artifact_folder, is_server, open_client, tracking_uri
+from study.tracking.run_fields import cell_tags, milliseconds
+from trainables.core.errors import BadInput
+from trainables.core.trial_folder import write_atomically
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Run
 
-    from study.cells import Cell
+    from study.spec.cell import Cell
 
 _PAGE = 1000
 _TRIAL, _CELL = "study.trial", "study.summary"

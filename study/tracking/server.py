@@ -14,9 +14,9 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from study.records.database import check_database, follow_artifacts, newest_experiment
-from study.records.store import artifact_folder, is_server, tracking_uri
-from trainables.errors import BadInput
+from study.tracking.client import artifact_folder, is_server, tracking_uri
+from study.tracking.sqlite import check_database, follow_artifacts, newest_experiment
+from trainables.core.errors import BadInput
 
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",

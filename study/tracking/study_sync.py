@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from study.records.projection import project_trial
-from study.records.runs import Runs
-from study.records.store import is_away, is_refusal
-from study.records.summary import project_cell
-from study.spec import StudySpec
-from study.study_folder import StudyFolder
-from study.views import CellView, TrialView, open_view
-from trainables.errors import BadInput
+from study.spec.study_spec import StudySpec
+from study.store.study_folder import StudyFolder
+from study.store.study_view import CellView, TrialView, open_view
+from study.tracking.cell_sync import project_cell
+from study.tracking.client import is_away, is_refusal
+from study.tracking.run_index import Runs
+from study.tracking.trial_sync import project_trial
+from trainables.core.errors import BadInput
 
 
 class Projector:

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from study.records.pictures import confusion_picture, false_positives_picture
-from trainables.metrics import cumulative_false_positives, recall_per_class
-from trainables.trial_folder import Record
+from study.tracking.plots.trial_plots import confusion_picture, false_positives_picture
+from trainables.core.metrics import cumulative_false_positives, recall_per_class
+from trainables.core.trial_folder import Record
 
 CLASS_TABLE = "classes.json"
 """MLflow shows this file as a table; ``classes.parquet`` is the same."""

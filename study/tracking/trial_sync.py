@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from study.objectives import Metrics
-from study.records.artifacts import write_artifacts
-from study.records.fields import (
+from study.spec.objectives import Metrics
+from study.store.study_view import TrialView
+from study.tracking.run_fields import (
     ALWAYS_THERE,
     TABLE_TAG,
     epoch_metrics,
@@ -20,10 +20,10 @@ from study.records.fields import (
     trial_parameters,
     trial_tags,
 )
-from study.records.runs import KnownRun, Runs
-from study.views import TrialView
-from trainables.config import TrialConfig
-from trainables.trial_folder import Record, TrialFolder
+from study.tracking.run_index import KnownRun, Runs
+from study.tracking.trial_artifacts import write_artifacts
+from trainables.core.config import TrialConfig
+from trainables.core.trial_folder import Record, TrialFolder
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric

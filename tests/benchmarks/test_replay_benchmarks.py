@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import landscapes, ledger_scale, transfer
+from benchmarks import landscapes, ledger_scale, transfer_gain
 from benchmarks.arms import Arm, BlindCell, difference, replay_arm, said
 from benchmarks.private_postgres import private_postgres, server_programs
-from study.cells import expand
-from study.replay.outcome import Estimate
-from study.storage import open_storage
-from study.study_folder import StudyFolder
-from study.views import open_view
+from study.ledger.storage import open_storage
+from study.replay.replay_outcome import Estimate
+from study.spec.cell import expand
+from study.store.study_folder import StudyFolder
+from study.store.study_view import open_view
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ def test_landscapes_are_stored_as_a_study_and_replayed(
     _arguments(monkeypatch, "landscapes", *small, "--name", "deferred", "--methods", "cce", "ldam-drw")
     landscapes.main()
     _arguments(monkeypatch, "transfer", *place, "--trials", "2", "--seeds", "2", "--jobs", "1")
-    transfer.main()
+    transfer_gain.main()
     text = capsys.readouterr().out
     assert "without  trials until near" in text
     assert "transfer spares" in text or "no search.transfer" in text
@@ -60,8 +60,8 @@ def test_what_a_neighbour_is_worth_is_told_without_noise(
     small = ["--storage", str(tmp_path), "--trials", "3", "--epochs", "2", "--jobs", "1", "--methods", "cce"]
     _arguments(monkeypatch, "landscapes", *small, "--ratios", "10", "20")
     landscapes.main()
-    view, found = transfer.recorded(StudyFolder(tmp_path, "landscapes"), ())
-    (first, second), short_by = view.cells, transfer.worth(view.cells, found, "balanced_accuracy")
+    view, found = transfer_gain.recorded(StudyFolder(tmp_path, "landscapes"), ())
+    (first, second), short_by = view.cells, transfer_gain.worth(view.cells, found, "balanced_accuracy")
     assert short_by.keys() == {first.cell.name, second.cell.name}
     ends = [
         [float(found[c.cell.name]["balanced_accuracy"].curve(t.values)[-1]) for t in first.trials] for c in view.cells
@@ -69,7 +69,7 @@ def test_what_a_neighbour_is_worth_is_told_without_noise(
     best = ends[0].index(max(ends[0]))
     there = found[second.cell.name]["balanced_accuracy"]
     assert short_by[second.cell.name] == pytest.approx(there.best(maximize=True) - ends[1][best])
-    assert transfer.worth_line({"a": 0.001, "b": 0.02, "c": 0.03}).endswith(
+    assert transfer_gain.worth_line({"a": 0.001, "b": 0.02, "c": 0.03}).endswith(
         "1 of 3 cells, short by 0.0200 in the median cell"
     )
 

@@ -8,10 +8,10 @@ import torch
 from benchmarks import training_loop
 from benchmarks.conventional import transform_for
 from benchmarks.training_loop import CASES, GPU_CASES, Case, first_images, load_images, report
-from trainables.config import DataConfig
+from trainables.core.config import DataConfig
+from trainables.core.errors import BadInput
 from trainables.data import StudyData
-from trainables.data.augment import BatchPipeline
-from trainables.errors import BadInput
+from trainables.data.pipeline.augment import BatchPipeline
 
 
 @pytest.fixture(scope="module")

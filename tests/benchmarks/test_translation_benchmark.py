@@ -8,16 +8,16 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import translation
+from benchmarks import m2m_translation
+from benchmarks.m2m_translation import ImageByImage, long_tailed, report
 from benchmarks.training_loop import load_images
-from benchmarks.translation import ImageByImage, long_tailed, report
 
 
 def test_every_loop_trains_and_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     small = ["--dataset", "digits", "--images", "100", "--ratio", "10", "--batch-size", "32"]
     rest = ["--direct-images", "8", "--reference-epochs", "1", "--rounds", "1"]
     monkeypatch.setattr(sys, "argv", ["translation", *small, *rest])
-    translation.main()
+    m2m_translation.main()
     said = capsys.readouterr().out
     assert "conv-tiny, digits 1x8x8, batches of 32" in said
     assert re.search(r"M2m / ERM: \d+\.\d", said) and re.search(r"image by image / M2m: \d+\.\d", said)

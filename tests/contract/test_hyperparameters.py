@@ -16,11 +16,11 @@ from pydantic.fields import FieldInfo
 
 from search_spaces import SPACES
 from tests.contract.settings import UNDER
-from trainables.config import MethodConfig
+from trainables.core.config import MethodConfig
+from trainables.core.errors import BadInput
 from trainables.data import load
-from trainables.errors import BadInput
-from trainables.methods import METHODS, hyperparameters
-from trainables.train import Trainer
+from trainables.methods.registry import METHODS, hyperparameters
+from trainables.training.trainer import Trainer
 
 FIELDS = [(name, field) for name, method in METHODS.items() for field in method.values.model_fields]
 

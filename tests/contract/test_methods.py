@@ -9,18 +9,18 @@ import torch
 from torch import Tensor
 
 from search_spaces import SPACES
-from study.cells import Cell
-from study.spec import StudySpec
+from study.spec.cell import Cell
+from study.spec.study_spec import StudySpec
 from tests.contract.settings import STOPS_GRADIENT, WITHOUT_OPENING
-from trainables.composition import EVERYTHING, Outputs, Plan, Problem
-from trainables.config import MethodConfig, TrialConfig
+from trainables.components.heads import LinearHead
+from trainables.components.losses.cross_entropy import plain_loss
+from trainables.components.updates import Update
+from trainables.core.config import MethodConfig, TrialConfig
+from trainables.core.errors import BadInput
 from trainables.data import load
-from trainables.errors import BadInput
-from trainables.heads import LinearHead
-from trainables.losses.cross_entropy import plain_loss
-from trainables.methods import METHODS, build_plan, hyperparameters, last_switch, opening_of
-from trainables.train import Trainer
-from trainables.updates import Update
+from trainables.methods.plan import EVERYTHING, Outputs, Plan, Problem
+from trainables.methods.registry import METHODS, build_plan, hyperparameters, last_switch, opening_of
+from trainables.training.trainer import Trainer
 
 pytestmark = pytest.mark.parametrize("name", METHODS)
 COUNTS = torch.tensor([90, 40, 9, 1])
@@ -239,7 +239,7 @@ def test_the_first_trial_is_the_preset_itself(name: str) -> None:
             "model": "mlp",
         }
     )
-    from study.cells import expand
+    from study.spec.cell import expand
 
     cell: Cell = expand(study)[0]
     encoded = {field: d.encode(cell.paper_values()[field]) for field, d in cell.space.items()}

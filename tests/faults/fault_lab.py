@@ -15,18 +15,18 @@ from typing import Any, NamedTuple
 import psutil
 import torch
 
-from study.cell_ledger import Assignment
-from study.cells import expand
-from study.ledger import Ledger
-from study.spec import load_spec
-from study.storage import open_storage
-from study.study_folder import StudyFolder
-from study.views import StudyView, cell_view, open_view
-from study.yaml_file import write_yaml
+from study.ledger.cell_ledger import Assignment
+from study.ledger.storage import open_storage
+from study.ledger.study_ledger import Ledger
+from study.spec.cell import expand
+from study.spec.validation import load_spec
+from study.spec.yaml_io import write_yaml
+from study.store.study_folder import StudyFolder
+from study.store.study_view import StudyView, cell_view, open_view
+from trainables.core.trial_folder import Record, TrialFolder
 from trainables.data import load
-from trainables.finite import NonFiniteLoss
-from trainables.train import Trainer
-from trainables.trial_folder import Record, TrialFolder
+from trainables.training.finite_watch import NonFiniteLoss
+from trainables.training.trainer import Trainer
 
 DEADLINE = 240.0
 
@@ -112,7 +112,7 @@ class Lab:
         log = self._folder / f"output-{len(self._started)}.txt"
         with log.open("w") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "study.cli", *words, "--storage", str(self.storage)],
+                [sys.executable, "-m", "study.cli.app", *words, "--storage", str(self.storage)],
                 cwd=Path(__file__).parents[2],
                 env=environment,
                 stdout=file,

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from study.cells import expand
-from study.ledger import Ledger
-from study.storage import open_storage
-from study.study_folder import SHARED
+from study.ledger.storage import open_storage
+from study.ledger.study_ledger import Ledger
+from study.spec.cell import expand
+from study.store.study_folder import SHARED
 from tests.faults.fault_lab import Lab, Undisturbed, timeless, wait_until
-from trainables.shared_entries import shared_entries
-from trainables.trial_folder import TrialFolder
+from trainables.core.trial_folder import TrialFolder
+from trainables.shared.shared_entries import shared_entries
 
 pytestmark = pytest.mark.timeout(900)  # a busy machine takes long to start Ray
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from search_spaces import SPACES, Choices
-from trainables.config import MethodConfig
-from trainables.methods import METHODS, hyperparameters
+from trainables.core.config import MethodConfig
+from trainables.methods.registry import METHODS, hyperparameters
 
 
 def test_spaces_and_methods_have_the_same_names_in_the_same_order() -> None:

@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from study.cells import expand
-from study.checks import checked_spec
-from study.ledger import Ledger
-from study.spec import StudySpec
-from study.storage import open_storage
+from study.ledger.storage import open_storage
+from study.ledger.study_ledger import Ledger
+from study.spec.cell import expand
+from study.spec.study_spec import StudySpec
+from study.spec.validation import checked_spec
 
 Mapping = dict[str, Any]
 

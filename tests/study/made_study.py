@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from study.cell_ledger import Assignment
-from study.cells import expand
-from study.ledger import Ledger
-from study.spec import StudySpec
-from study.storage import open_storage
-from study.study_folder import StudyFolder
-from trainables.metrics import METRICS, from_confusion, recall_per_class
-from trainables.trial_folder import TrialFolder
+from study.ledger.cell_ledger import Assignment
+from study.ledger.storage import open_storage
+from study.ledger.study_ledger import Ledger
+from study.spec.cell import expand
+from study.spec.study_spec import StudySpec
+from study.store.study_folder import StudyFolder
+from trainables.core.metrics import METRICS, from_confusion, recall_per_class
+from trainables.core.trial_folder import TrialFolder
 
 EPOCHS = 5
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from study.cell_ledger import Assignment
-from study.cells import expand
-from study.ledger import Ledger
-from study.spec import StudySpec
-from study.storage import open_storage
+from study.ledger.cell_ledger import Assignment
+from study.ledger.storage import open_storage
+from study.ledger.study_ledger import Ledger
+from study.spec.cell import expand
+from study.spec.study_spec import StudySpec
 
 EPOCHS = 4
 Curve = Callable[[Assignment], float]

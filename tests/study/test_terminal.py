@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from study.report.tables import console, plain_table
+from study.terminal import console, plain_table
 
 LONG = "a-folder-of-photographs/long_tail-100/" + "a-method-with-a-long-label-" * 5
 

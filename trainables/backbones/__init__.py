@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trainables.errors import BadInput, unknown_name
-from trainables.models.names import MODELS, PERCEPTRONS, SMALL_NETWORKS
+from trainables.backbones.backbone_names import MODELS, PERCEPTRONS, SMALL_NETWORKS
+from trainables.core.errors import BadInput, unknown_name
 
 if TYPE_CHECKING:
-    from trainables.models.backbone import Backbone
+    from trainables.backbones.backbone import Backbone
 
 __all__ = ["MIN_IMAGE_SIZE", "MODELS", "build_backbone", "check_image_shape"]
 
@@ -39,7 +39,7 @@ def build_backbone(name: str, in_channels: int, image_size: int) -> Backbone:
     64
     """
     check_backbone(name, in_channels, image_size)
-    from trainables.models.builders import BUILDERS  # imports torch and torchvision, which takes seconds
+    from trainables.backbones.builders import BUILDERS  # imports torch and torchvision, which takes seconds
 
     return BUILDERS[name](in_channels, image_size)
 
@@ -50,7 +50,7 @@ def check_backbone(name: str, in_channels: int, image_size: int) -> None:
     >>> check_backbone("resnet-32", 3, 32)
     Traceback (most recent call last):
         ...
-    trainables.errors.BadInput: unknown model 'resnet-32'; did you mean 'resnet32'? ...
+    trainables.core.errors.BadInput: unknown model 'resnet-32'; did you mean 'resnet32'? ...
     """
     if name not in MODELS:
         raise unknown_name("model", name, MODELS)
@@ -72,7 +72,7 @@ def check_image_shape(name: str, image_shape: tuple[int, int, int]) -> None:
     >>> check_image_shape("mlp", (3, 218, 178))
     Traceback (most recent call last):
         ...
-    trainables.errors.BadInput: mlp needs square images, got 218 x 178 pixels (height x width); ...
+    trainables.core.errors.BadInput: mlp needs square images, got 218 x 178 pixels (height x width); ...
     """
     channels, height, width = image_shape
     if name in SMALL_NETWORKS and height != width:

@@ -8,12 +8,12 @@ from functools import partial
 from torchvision import models as zoo
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from trainables.models.backbone import Backbone
-from trainables.models.preact_resnet import preact_resnet18
-from trainables.models.resnet_cifar import cifar_resnet
-from trainables.models.se_resnet import SEBottleneck
-from trainables.models.small_networks import affinity_conv, conv_tiny, mlp
-from trainables.models.torchvision_families import densenet, efficientnet, resnet, squeezenet
+from trainables.backbones.backbone import Backbone
+from trainables.backbones.preact_resnet import preact_resnet18
+from trainables.backbones.resnet_cifar import cifar_resnet
+from trainables.backbones.se_resnet import SEBottleneck
+from trainables.backbones.small_networks import affinity_conv, conv_tiny, mlp
+from trainables.backbones.torchvision_families import densenet, efficientnet, resnet, squeezenet
 
 BUILDERS: dict[str, Callable[[int, int], Backbone]] = {
     "resnet20": partial(cifar_resnet, 3),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainables.models.backbone import SMALL_IMAGE_SIZE, Backbone, init_for_relu
+from trainables.backbones.backbone import SMALL_IMAGE_SIZE, Backbone, init_for_relu
 
 
 class PreactBlock(nn.Module):

@@ -2,46 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainables.errors import BadInput
+from trainables.core.errors import BadInput
+from trainables.core.files import unreadable
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from trainables.models.backbone import Backbone
+    from trainables.backbones.backbone import Backbone
 
 _CLASSIFIERS = ("fc.", "classifier.", "linear.", "head.")
 """Beginnings of names that belong to a classifier: the head is the method's."""
 
 _PREFIXES = ("module.", "backbone.", "network.")
 _WRAPPERS = ("state_dict", "backbone", "model")
-
-
-def content_of(path: Path) -> str:
-    """Return the sha256 of a file of weights, as hexadecimal digits; read again only after it changed.
-
-    Raises:
-        BadInput: there is no such file.
-    """
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    return _hashed(path, found.st_mtime_ns, found.st_size)
-
-
-@cache
-def _hashed(path: Path, changed: int, size: int) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise _unreadable(path, error) from None
 
 
 def load_weights(backbone: Backbone, path: Path) -> None:
@@ -72,7 +49,7 @@ def check_weights(name: str, in_channels: int, image_size: int, path: Path) -> N
     """Raise `BadInput` where `load_weights` would for the network of these images, without drawing its weights."""
     import torch
 
-    from trainables.models import build_backbone
+    from trainables.backbones import build_backbone
 
     with torch.device("meta"):
         wanted = build_backbone(name, in_channels, image_size).network.state_dict()
@@ -87,7 +64,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """
     import torch
 
-    from trainables.models.safetensors_file import read_safetensors
+    from trainables.backbones.safetensors_file import read_safetensors
 
     try:
         if path.suffix == ".safetensors":
@@ -95,7 +72,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         else:
             found = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     except Exception as error:  # torch raises many kinds for what it did not write
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadInput(
@@ -144,7 +121,3 @@ def _bare(name: str) -> str:
 def _some(names: list[str]) -> str:
     rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + rest
-
-
-def _unreadable(path: Path, error: OSError) -> BadInput:
-    return BadInput(f"weights {path}: cannot be read ({error.strerror or error}); expected a file of a state dict")

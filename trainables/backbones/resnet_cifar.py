@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainables.models.backbone import Backbone, init_for_relu
+from trainables.backbones.backbone import Backbone, init_for_relu
 
 
 class BasicBlock(nn.Module):

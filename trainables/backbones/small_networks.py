@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from trainables.models.backbone import Backbone
+from trainables.backbones.backbone import Backbone
 
 
 def affinity_conv(feature_dim: int, in_channels: int, image_size: int) -> Backbone:

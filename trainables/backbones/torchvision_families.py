@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import nn
 
-from trainables.models.backbone import SMALL_IMAGE_SIZE, Backbone
+from trainables.backbones.backbone import SMALL_IMAGE_SIZE, Backbone
 
 Make = Callable[..., Any]
 """A constructor of torchvision, which has no type hints: the network's parts are untyped too."""

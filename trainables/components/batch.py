@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from trainables.data.augment import BatchPipeline
-    from trainables.network import Network
+    from trainables.components.network import Network
+    from trainables.data.pipeline.augment import BatchPipeline
 
 
 class Batch(NamedTuple):

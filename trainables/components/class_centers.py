@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from trainables.losses.cross_entropy import target_mask
+from trainables.components.losses.cross_entropy import target_mask
 
 
 class ClassCenters(nn.Module):

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from trainables.errors import BadInput, unknown_name
+from trainables.core.errors import BadInput, unknown_name
 
 Divisor = Literal["weights", "examples"]
 

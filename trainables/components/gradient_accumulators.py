@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from trainables.losses.equalization import SidedWeights
+from trainables.components.losses.equalization_loss import SidedWeights
 
 AT_THE_START = 100.0
 """Ratio before the first step: high, so that nothing is weighted yet."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from trainables.config import ScheduleConfig
+from trainables.core.config import ScheduleConfig
 
 
 def milestone_epoch(fraction: float, epochs: int) -> int:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from trainables.heads import Head
-from trainables.models.backbone import Backbone
+from trainables.backbones.backbone import Backbone
+from trainables.components.heads import Head
 
 
 class Outputs(NamedTuple):

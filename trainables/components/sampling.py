@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from trainables.errors import unknown_name
+from trainables.core.errors import unknown_name
 
 Sampler = Literal["instance", "class-balanced"]
 

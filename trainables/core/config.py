@@ -9,8 +9,8 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from trainables.errors import unknown_name
-from trainables.models.weights import content_of
+from trainables.core.errors import unknown_name
+from trainables.core.files import content_of
 
 
 def _takes_bool(annotation: Any) -> bool:
@@ -169,7 +169,7 @@ class TrainingConfig(Frozen):
 
 
 class MethodConfig(Frozen):
-    """A method of `trainables.methods.METHODS` and the values that differ from its preset's."""
+    """A method of `trainables.methods.registry.METHODS` and the values that differ from its preset's."""
 
     name: str
     preset: str = "recommended"

@@ -25,7 +25,7 @@ def _version(package: str) -> str | None:
 def code_fingerprint() -> str:
     """Return a sha256 over the sources that determine a training, as 16 hexadecimal digits."""
     digest = hashlib.sha256()
-    root = Path(__file__).parent
+    root = Path(__file__).parents[1]  # the whole package, whatever room this file is in
     for source in sorted(root.rglob("*.py")):
         digest.update(source.relative_to(root).as_posix().encode())
         digest.update(source.read_bytes())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trainables.errors import BadInput
+from trainables.core.errors import BadInput
 
 
 def folder_named(written: str | Path, origin: str) -> Path:

@@ -1,7 +1,7 @@
 """Images for studies: sources, cache, imbalance profiles, splits and the batched device pipeline.
 
 Importing this package loads numpy, and neither torch nor torchvision, scikit-learn or pyarrow: they wait
-until a function needs them. `trainables.data.augment` does import torch, so it is imported by its own name.
+until a function needs them. `trainables.data.pipeline.augment` does import torch, so it is imported by its own name.
 """
 
 from __future__ import annotations

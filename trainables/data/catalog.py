@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from trainables.errors import BadInput
+from trainables.core.errors import BadInput
 
 Augmentation = Literal["none", "crop", "crop-flip", "resized-crop-flip"]
 

@@ -10,14 +10,14 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from trainables.config import DataConfig
-from trainables.data.cache import CachedImages, open_images
-from trainables.data.locate import find_source
+from trainables.core.config import DataConfig
+from trainables.core.errors import BadInput
 from trainables.data.pixel_statistics import feature_statistics, pixel_statistics
 from trainables.data.selection import TrainSelection, check_every_class, select_training, split_test
-from trainables.data.source import Source, SplitName
+from trainables.data.sources.cache import CachedImages, open_images
+from trainables.data.sources.locate import find_source
+from trainables.data.sources.source import Source, SplitName
 from trainables.data.study_data import DataSummary, Split, StudyData
-from trainables.errors import BadInput
 
 Ints = npt.NDArray[np.int64]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trainables.config import ProfileConfig
-from trainables.errors import BadInput
+from trainables.core.config import ProfileConfig
+from trainables.core.errors import BadInput
 
 # 49 * 49 ** -1 and its like come out a hair under the whole number they stand for.
 _ROUNDING = 1e-9

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from trainables.config import DataConfig
+from trainables.core.config import DataConfig
+from trainables.core.errors import BadInput
 from trainables.data.profiles import profile_counts
-from trainables.errors import BadInput
 
 Ints = npt.NDArray[np.int64]
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.errors import BadInput
+from trainables.core.errors import BadInput
 
 FOLDS = 10
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from trainables.errors import BadInput
-from trainables.heads import PrototypeHead
-from trainables.trial_folder import Record
+from trainables.components.heads import PrototypeHead
+from trainables.core.errors import BadInput
+from trainables.core.trial_folder import Record
 
 if TYPE_CHECKING:
-    from trainables.train import Trainer
+    from trainables.training.trainer import Trainer
 
 _KINDS = (".png", ".pdf", ".svg")
 _MOST_NAMES = 20

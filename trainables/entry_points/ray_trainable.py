@@ -11,18 +11,18 @@ from typing import Any
 import torch
 from ray import tune
 
-from trainables.checkpoints import newest_checkpoint, save_checkpoint
-from trainables.config import TrialConfig
+from trainables.core.config import TrialConfig
+from trainables.core.device import device_name, pick_device
+from trainables.core.environment import describe_environment
+from trainables.core.files import content_of
+from trainables.core.metrics import recall_per_class
+from trainables.core.trial_folder import Record, TrialFolder
 from trainables.data import load
-from trainables.device import device_name, pick_device
-from trainables.environment import describe_environment
-from trainables.evaluation import Evaluation
-from trainables.finite import NonFiniteLoss
-from trainables.metrics import recall_per_class
-from trainables.models.weights import content_of
-from trainables.shared_needs import SharedNeeds
-from trainables.train import Trainer
-from trainables.trial_folder import Record, TrialFolder
+from trainables.shared.shared_needs import SharedNeeds
+from trainables.training.checkpoints import newest_checkpoint, save_checkpoint
+from trainables.training.evaluation import Evaluation
+from trainables.training.finite_watch import NonFiniteLoss
+from trainables.training.trainer import Trainer
 
 _LOST_CAUSES = (NonFiniteLoss, torch.OutOfMemoryError)
 """Errors that the same trial would meet again: it fails alone and is not tried once more."""

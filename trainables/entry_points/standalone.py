@@ -8,17 +8,17 @@ from pathlib import Path
 
 import torch
 
-from trainables.checkpoints import newest_checkpoint, save_checkpoint
-from trainables.config import TrialConfig
+from trainables.components.network import Network
+from trainables.core.config import TrialConfig
+from trainables.core.device import pick_device
+from trainables.core.errors import BadInput
+from trainables.core.trial_folder import Record, TrialFolder
 from trainables.data import StudyData, load, prepare
-from trainables.device import pick_device
-from trainables.errors import BadInput
-from trainables.finite import NonFiniteLoss
-from trainables.methods import reference_of
-from trainables.network import Network
-from trainables.shared_training import SharedTraining, shared_reference
-from trainables.train import Trainer
-from trainables.trial_folder import Record, TrialFolder
+from trainables.methods.registry import reference_of
+from trainables.shared.shared_training import SharedTraining, shared_reference
+from trainables.training.checkpoints import newest_checkpoint, save_checkpoint
+from trainables.training.finite_watch import NonFiniteLoss
+from trainables.training.trainer import Trainer
 
 Say = Callable[[str], None]
 Extra = Callable[[Trainer], Callable[[Say], Record]]
@@ -37,7 +37,7 @@ def train_once(
         output: folder of epochs and checkpoints, to continue from; None keeps nothing.
         with_test: evaluate on the test images at the end.
         say: prints a line.
-        extras: what else is done at the end; see `study.verifying` and `study.feature_plot`.
+        extras: what else is done at the end, as `verify` and `feature_plot` of this room offer.
 
     Returns:
         The last epoch's record, with ``test_...`` metrics and what the extras found beside it.

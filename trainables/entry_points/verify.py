@@ -6,15 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trainables.core.errors import BadInput
+from trainables.core.randomness import epoch_generator
+from trainables.core.trial_folder import Record
 from trainables.data import Split, whole_test
-from trainables.errors import BadInput
-from trainables.pairs import Pairs, draw_pairs, read_pairs
-from trainables.randomness import epoch_generator
-from trainables.trial_folder import Record
-from trainables.verification import verify
+from trainables.data.verification_pairs import Pairs, draw_pairs, read_pairs
+from trainables.training.verification import verify
 
 if TYPE_CHECKING:
-    from trainables.train import Trainer
+    from trainables.training.trainer import Trainer
 
 
 def verification(asked: str, dataset: str | None) -> Callable[[Trainer], Callable[[Callable[[str], None]], Record]]:

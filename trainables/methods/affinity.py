@@ -7,10 +7,10 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor
 
-from trainables.composition import Hyperparameters, Outputs, Plan, Problem, Stage
-from trainables.heads import PrototypeHead
-from trainables.losses.affinity import affinity_margin_loss
-from trainables.method import Method
+from trainables.components.heads import PrototypeHead
+from trainables.components.losses.affinity_hinge import affinity_margin_loss
+from trainables.methods.method import Method
+from trainables.methods.plan import Hyperparameters, Outputs, Plan, Problem, Stage
 
 
 class AffinityValues(Hyperparameters):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from trainables.composition import Hyperparameters, Plan, Problem, Stage
-from trainables.heads import LinearHead
-from trainables.losses.cross_entropy import plain_loss
-from trainables.method import Method
+from trainables.components.heads import LinearHead
+from trainables.components.losses.cross_entropy import plain_loss
+from trainables.methods.method import Method
+from trainables.methods.plan import Hyperparameters, Plan, Problem, Stage
 
 
 class NoHyperparameters(Hyperparameters):

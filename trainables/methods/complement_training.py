@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from trainables.composition import Hyperparameters, Plan, Problem, Stage
-from trainables.families.plain import linear_head
-from trainables.losses.complement import Variant
-from trainables.losses.cross_entropy import plain_loss
-from trainables.method import Method
-from trainables.updates.complement import ComplementUpdate
+from trainables.components.losses.complement_entropy import Variant
+from trainables.components.losses.cross_entropy import plain_loss
+from trainables.components.updates.complement_step import ComplementUpdate
+from trainables.methods.baselines import linear_head
+from trainables.methods.method import Method
+from trainables.methods.plan import Hyperparameters, Plan, Problem, Stage
 
 
 class ComplementObjectiveValues(Hyperparameters):

@@ -8,13 +8,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from trainables.composition import Hyperparameters, Outputs, Plan, Problem, Stage
-from trainables.heads import CosineHead, ScaledCosineHead
-from trainables.losses.clouded import cloud_noise, cloud_sizes, gaussian_clouded_loss
-from trainables.losses.cross_entropy import plain_loss
-from trainables.losses.margin import class_margins
-from trainables.losses.maximum_margin import maximum_margin_loss
-from trainables.method import Method
+from trainables.components.heads import CosineHead, ScaledCosineHead
+from trainables.components.losses.clouded_logits import cloud_noise, cloud_sizes, gaussian_clouded_loss
+from trainables.components.losses.cross_entropy import plain_loss
+from trainables.components.losses.label_aware_margin import class_margins
+from trainables.components.losses.maximum_margin import maximum_margin_loss
+from trainables.methods.method import Method
+from trainables.methods.plan import Hyperparameters, Outputs, Plan, Problem, Stage
 
 
 class MaximumMarginValues(Hyperparameters):

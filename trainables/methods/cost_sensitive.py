@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from trainables.composition import Outputs, Plan, Problem, Stage
-from trainables.families.plain import NoHyperparameters, linear_head
-from trainables.losses.cost_scaled import cost_scaled_loss, frequency_costs
-from trainables.method import Method
+from trainables.components.losses.cost_scaled_softmax import cost_scaled_loss, frequency_costs
+from trainables.methods.baselines import NoHyperparameters, linear_head
+from trainables.methods.method import Method
+from trainables.methods.plan import Outputs, Plan, Problem, Stage
 
 
 def cost_sensitive(values: NoHyperparameters, problem: Problem) -> Plan:

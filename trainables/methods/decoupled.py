@@ -6,12 +6,12 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from trainables.composition import HEAD, Hyperparameters, Plan, Problem, Stage, StageStart
-from trainables.config import MethodConfig
-from trainables.families.plain import linear_head
-from trainables.heads import LinearHead, ScaledHead
-from trainables.losses.cross_entropy import plain_loss
-from trainables.method import Method
+from trainables.components.heads import LinearHead, ScaledHead
+from trainables.components.losses.cross_entropy import plain_loss
+from trainables.core.config import MethodConfig
+from trainables.methods.baselines import linear_head
+from trainables.methods.method import Method
+from trainables.methods.plan import HEAD, Hyperparameters, Plan, Problem, Stage, StageStart
 
 
 class CrtValues(Hyperparameters):

@@ -5,15 +5,20 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from trainables.class_weights import inverse_frequency
-from trainables.composition import Hyperparameters, Outputs, Plan, Problem, Stage
-from trainables.families.plain import linear_head
-from trainables.families.reweighted import erm_opening
-from trainables.gradient_accumulators import GradientAccumulators
-from trainables.losses.cross_entropy import plain_loss
-from trainables.losses.equalization import SidedWeights, equalization_loss, equalization_weights, sided_gradients
-from trainables.losses.influence import influence_balanced_loss
-from trainables.method import Method
+from trainables.components.class_weights import inverse_frequency
+from trainables.components.gradient_accumulators import GradientAccumulators
+from trainables.components.losses.cross_entropy import plain_loss
+from trainables.components.losses.equalization_loss import (
+    SidedWeights,
+    equalization_loss,
+    equalization_weights,
+    sided_gradients,
+)
+from trainables.components.losses.influence_balanced import influence_balanced_loss
+from trainables.methods.baselines import linear_head
+from trainables.methods.method import Method
+from trainables.methods.plan import Hyperparameters, Outputs, Plan, Problem, Stage
+from trainables.methods.reweighting import erm_opening
 
 
 class EqualizationValues(Hyperparameters):

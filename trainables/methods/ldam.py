@@ -5,12 +5,12 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from trainables.class_weights import effective_number
-from trainables.composition import Hyperparameters, Loss, Outputs, Plan, Problem, Stage
-from trainables.config import MethodConfig
-from trainables.heads import CosineHead
-from trainables.losses.margin import class_margins, enlarged_margin_loss, ldam_loss
-from trainables.method import Method
+from trainables.components.class_weights import effective_number
+from trainables.components.heads import CosineHead
+from trainables.components.losses.label_aware_margin import class_margins, enlarged_margin_loss, ldam_loss
+from trainables.core.config import MethodConfig
+from trainables.methods.method import Method
+from trainables.methods.plan import Hyperparameters, Loss, Outputs, Plan, Problem, Stage
 
 
 class LdamValues(Hyperparameters):

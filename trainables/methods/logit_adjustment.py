@@ -7,12 +7,12 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor
 
-from trainables.composition import Hyperparameters, Loss, Outputs, Plan, Problem, Stage
-from trainables.families.plain import linear_head
-from trainables.losses.label_smoothing import class_smoothing, label_aware_smoothing_loss
-from trainables.losses.large_margin import large_margin_cross_entropy
-from trainables.losses.vector_scaling import logit_adjusted_loss, vector_scaling_loss
-from trainables.method import Method
+from trainables.components.losses.label_aware_smoothing import class_smoothing, label_aware_smoothing_loss
+from trainables.components.losses.large_margin_softmax import large_margin_cross_entropy
+from trainables.components.losses.vector_scaling import logit_adjusted_loss, vector_scaling_loss
+from trainables.methods.baselines import linear_head
+from trainables.methods.method import Method
+from trainables.methods.plan import Hyperparameters, Loss, Outputs, Plan, Problem, Stage
 
 
 class LargeMarginValues(Hyperparameters):

@@ -7,12 +7,12 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor
 
-from trainables.composition import Hyperparameters, Loss, Outputs, Plan, Problem, Stage
-from trainables.families.plain import NoHyperparameters, linear_head
-from trainables.losses.balanced_softmax import balanced_softmax_loss
-from trainables.losses.complement import complement_cross_entropy
-from trainables.losses.focal import focal_loss
-from trainables.method import Method
+from trainables.components.losses.balanced_softmax import balanced_softmax_loss
+from trainables.components.losses.complement_entropy import complement_cross_entropy
+from trainables.components.losses.focal_loss import focal_loss
+from trainables.methods.baselines import NoHyperparameters, linear_head
+from trainables.methods.method import Method
+from trainables.methods.plan import Hyperparameters, Loss, Outputs, Plan, Problem, Stage
 
 
 class ComplementValues(Hyperparameters):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from trainables.composition import Hyperparameters, Loss, Plan, Problem, Stage
-from trainables.config import MethodConfig
-from trainables.errors import BadInput
-from trainables.families.margin import LdamValues, ldam
-from trainables.families.plain import linear_head
-from trainables.heads import Head
-from trainables.losses.cross_entropy import plain_loss
-from trainables.method import Method, Presets
-from trainables.transforms.translation import Translation, TranslationSettings
-from trainables.translate import Confidence
+from trainables.components.heads import Head
+from trainables.components.losses.cross_entropy import plain_loss
+from trainables.components.transforms.gradient_translation import Confidence
+from trainables.components.transforms.major_to_minor import Translation, TranslationSettings
+from trainables.core.config import MethodConfig
+from trainables.core.errors import BadInput
+from trainables.methods.baselines import linear_head
+from trainables.methods.ldam import LdamValues, ldam
+from trainables.methods.method import Method, Presets
+from trainables.methods.plan import Hyperparameters, Loss, Plan, Problem, Stage
 
 
 class TranslationValues(Hyperparameters):

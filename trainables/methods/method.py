@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from trainables.composition import Hyperparameters, Plan, Problem
-from trainables.config import MethodConfig
+from trainables.core.config import MethodConfig
+from trainables.methods.plan import Hyperparameters, Plan, Problem
 
 Axis = Literal[
     "loss", "head", "sampler", "batch transform", "class weights", "stages", "trainable", "update", "post-hoc"

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from trainables.class_centers import ClassCenters, follow_features
-from trainables.composition import Hyperparameters, Outputs, Plan, Problem, Stage
-from trainables.families.plain import linear_head
-from trainables.heads.cosine import unit_rows
-from trainables.losses.center import center_loss
-from trainables.losses.cross_entropy import cross_entropy
-from trainables.losses.lifted import lifted_structured_loss
-from trainables.losses.range_loss import range_loss
-from trainables.method import Method
+from trainables.components.class_centers import ClassCenters, follow_features
+from trainables.components.heads.cosine_head import unit_rows
+from trainables.components.losses.center_loss import center_loss
+from trainables.components.losses.cross_entropy import cross_entropy
+from trainables.components.losses.lifted_structured import lifted_structured_loss
+from trainables.components.losses.range_loss import range_loss
+from trainables.methods.baselines import linear_head
+from trainables.methods.method import Method
+from trainables.methods.plan import Hyperparameters, Outputs, Plan, Problem, Stage
 
 
 class CenterValues(Hyperparameters):

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from trainables.class_centers import follow_features
-from trainables.composition import Hyperparameters, Outputs, Plan, Problem, Stage, StageStart
-from trainables.config import MethodConfig
-from trainables.families.plain import NoHyperparameters, linear_head
-from trainables.heads.offset import OffsetHead
-from trainables.losses.center import center_loss
-from trainables.losses.cross_entropy import cross_entropy, plain_loss
-from trainables.method import Method
-from trainables.posthoc_changes.empirical_offset import EmpiricalOffset
+from trainables.components.class_centers import follow_features
+from trainables.components.heads.offset_head import OffsetHead
+from trainables.components.losses.center_loss import center_loss
+from trainables.components.losses.cross_entropy import cross_entropy, plain_loss
+from trainables.components.posthoc.empirical_offset import EmpiricalOffset
+from trainables.core.config import MethodConfig
+from trainables.methods.baselines import NoHyperparameters, linear_head
+from trainables.methods.method import Method
+from trainables.methods.plan import Hyperparameters, Outputs, Plan, Problem, Stage, StageStart
 
 
 class OffsetValues(Hyperparameters):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from trainables.composition import Hyperparameters, Plan, Problem, Stage, StageStart
-from trainables.config import MethodConfig
-from trainables.heads import MemoryHead
-from trainables.losses.cross_entropy import plain_loss
-from trainables.method import Method
+from trainables.components.heads import MemoryHead
+from trainables.components.losses.cross_entropy import plain_loss
+from trainables.core.config import MethodConfig
+from trainables.methods.method import Method
+from trainables.methods.plan import Hyperparameters, Plan, Problem, Stage, StageStart
 
 
 class OltrValues(Hyperparameters):

@@ -9,13 +9,13 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from trainables.batch import BatchTransform
-from trainables.config import Frozen
-from trainables.heads import Head
-from trainables.lr_schedule import stage_start
-from trainables.network import Outputs
-from trainables.posthoc import PostHoc
-from trainables.updates import Update
+from trainables.components.batch import BatchTransform
+from trainables.components.heads import Head
+from trainables.components.lr_schedule import stage_start
+from trainables.components.network import Outputs
+from trainables.components.posthoc.posthoc_change import PostHoc
+from trainables.components.updates import Update
+from trainables.core.config import Frozen
 
 SamplerName = Literal["instance", "class-balanced"]
 EVERYTHING = ("backbone.", "head.")

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from trainables.composition import Hyperparameters, Outputs, Plan, Problem, Stage
-from trainables.config import MethodConfig
-from trainables.families.plain import linear_head
-from trainables.heads.cosine import unit_rows
-from trainables.losses.cross_entropy import plain_loss
-from trainables.method import Method
-from trainables.posthoc_changes.frequency_rescaling import FrequencyRescaling
-from trainables.posthoc_changes.prior_subtraction import PriorSubtraction
-from trainables.posthoc_changes.tau_norm import TauNormalisation
+from trainables.components.heads.cosine_head import unit_rows
+from trainables.components.losses.cross_entropy import plain_loss
+from trainables.components.posthoc.frequency_rescaling import FrequencyRescaling
+from trainables.components.posthoc.prior_subtraction import PriorSubtraction
+from trainables.components.posthoc.tau_normalisation import TauNormalisation
+from trainables.core.config import MethodConfig
+from trainables.methods.baselines import linear_head
+from trainables.methods.method import Method
+from trainables.methods.plan import Hyperparameters, Outputs, Plan, Problem, Stage
 
 
 class TauNormValues(Hyperparameters):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from trainables.class_weights import Divisor, effective_number, inverse_frequency
-from trainables.composition import Hyperparameters, Plan, Problem, Stage
-from trainables.config import MethodConfig
-from trainables.families.plain import linear_head
-from trainables.losses.cross_entropy import plain_loss
-from trainables.method import Method
+from trainables.components.class_weights import Divisor, effective_number, inverse_frequency
+from trainables.components.losses.cross_entropy import plain_loss
+from trainables.core.config import MethodConfig
+from trainables.methods.baselines import linear_head
+from trainables.methods.method import Method
+from trainables.methods.plan import Hyperparameters, Plan, Problem, Stage
 
 
 class WeightedValues(Hyperparameters):

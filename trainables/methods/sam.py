@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from trainables.class_weights import effective_number
-from trainables.composition import Hyperparameters, Plan, Problem, Stage
-from trainables.config import MethodConfig
-from trainables.families.plain import linear_head
-from trainables.losses.cross_entropy import plain_loss
-from trainables.method import Method
-from trainables.updates.sharpness import SharpnessAwareUpdate
+from trainables.components.class_weights import effective_number
+from trainables.components.losses.cross_entropy import plain_loss
+from trainables.components.updates.sharpness_step import SharpnessAwareUpdate
+from trainables.core.config import MethodConfig
+from trainables.methods.baselines import linear_head
+from trainables.methods.method import Method
+from trainables.methods.plan import Hyperparameters, Plan, Problem, Stage
 
 
 class SamValues(Hyperparameters):

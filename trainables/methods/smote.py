@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from trainables.composition import Hyperparameters, Plan, Problem, Stage
-from trainables.families.plain import linear_head
-from trainables.losses.cross_entropy import plain_loss
-from trainables.method import Method
-from trainables.transforms.interpolation import Smote
+from trainables.components.losses.cross_entropy import plain_loss
+from trainables.components.transforms.smote_interpolation import Smote
+from trainables.methods.baselines import linear_head
+from trainables.methods.method import Method
+from trainables.methods.plan import Hyperparameters, Plan, Problem, Stage
 
 
 class SmoteValues(Hyperparameters):

@@ -6,12 +6,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from trainables.class_weights import effective_number
-from trainables.composition import HEAD, Hyperparameters, Outputs, Plan, Problem, Stage, StageStart
-from trainables.families.plain import linear_head
-from trainables.losses.cross_entropy import plain_loss
-from trainables.method import Method
-from trainables.projections import longest_allowed, within_ball
+from trainables.components.class_weights import effective_number
+from trainables.components.losses.cross_entropy import plain_loss
+from trainables.components.row_projections import longest_allowed, within_ball
+from trainables.methods.baselines import linear_head
+from trainables.methods.method import Method
+from trainables.methods.plan import HEAD, Hyperparameters, Outputs, Plan, Problem, Stage, StageStart
 
 
 class WeightBalancingValues(Hyperparameters):

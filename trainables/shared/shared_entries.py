@@ -14,8 +14,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from trainables.config import TrialConfig
-from trainables.trial_folder import TrialFolder
+from trainables.core.config import TrialConfig
+from trainables.core.trial_folder import TrialFolder
 
 _KEY = re.compile(r"[0-9a-f]{32}")
 _PIN = re.compile(r"state-(\d+)\.pt")

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 
-from trainables.config import TrialConfig
+from trainables.components.network import Network
+from trainables.core.config import TrialConfig
+from trainables.core.trial_folder import TrialFolder
 from trainables.data import StudyData
-from trainables.methods import opening_of, reference_of
-from trainables.network import Network
-from trainables.shared_training import SharedTraining, shared_reference
-from trainables.train import Trainer
-from trainables.trial_folder import TrialFolder
+from trainables.methods.registry import opening_of, reference_of
+from trainables.shared.shared_training import SharedTraining, shared_reference
+from trainables.training.trainer import Trainer
 
 _POLL = 0.5
 """Seconds that a step waits for what another process trains."""

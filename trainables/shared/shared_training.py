@@ -18,15 +18,21 @@ from typing import IO, Any
 
 import torch
 
-from trainables.checkpoints import load_state, newest_checkpoint, remove_checkpoints, save_checkpoint, save_state
-from trainables.config import TrialConfig
+from trainables.components.network import Network
+from trainables.core.config import TrialConfig
+from trainables.core.device import autocast_dtype, device_name
+from trainables.core.environment import code_fingerprint
+from trainables.core.trial_folder import Record, TrialFolder
 from trainables.data import StudyData
-from trainables.device import autocast_dtype, device_name
-from trainables.environment import code_fingerprint
-from trainables.network import Network
-from trainables.train import Trainer
-from trainables.training_state import State
-from trainables.trial_folder import Record, TrialFolder
+from trainables.training.checkpoints import (
+    load_state,
+    newest_checkpoint,
+    remove_checkpoints,
+    save_checkpoint,
+    save_state,
+)
+from trainables.training.trainer import Trainer
+from trainables.training.training_state import State
 
 _POLL = 0.2
 """Seconds between two looks for what another process trains."""

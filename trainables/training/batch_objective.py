@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from trainables.batch import Batch
-from trainables.class_weights import weighted_mean
-from trainables.composition import Stage
-from trainables.heads import Head
-from trainables.network import Outputs
+from trainables.components.batch import Batch
+from trainables.components.class_weights import weighted_mean
+from trainables.components.heads import Head
+from trainables.components.network import Outputs
+from trainables.methods.plan import Stage
 
 
 def batch_objective(stage: Stage, head: Head, batch: Batch, outputs: Outputs) -> Tensor:

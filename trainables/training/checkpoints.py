@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from trainables.trial_folder import write_atomically
+from trainables.core.trial_folder import write_atomically
 
 KEPT = 2
 _NAME = re.compile(r"checkpoint-(\d+)\.pt")

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from trainables.composition import Loss
-from trainables.data.augment import BatchPipeline
-from trainables.metrics import TOP_K, top_k
-from trainables.network import Network, Outputs
-from trainables.posthoc import PostHoc, pick
+from trainables.components.network import Network, Outputs
+from trainables.components.posthoc.posthoc_change import PostHoc, pick
+from trainables.core.metrics import TOP_K, top_k
+from trainables.data.pipeline.augment import BatchPipeline
+from trainables.methods.plan import Loss
 
 _BATCH = 512
 

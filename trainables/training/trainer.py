@@ -12,26 +12,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainables.batch import Batch, EpochOrder, TransformContext
-from trainables.composition import Problem, Stage, StageStart
-from trainables.config import MethodConfig, TrialConfig
+from trainables.backbones import build_backbone, check_image_shape
+from trainables.backbones.pretrained_weights import load_weights
+from trainables.components.batch import Batch, EpochOrder, TransformContext
+from trainables.components.lr_schedule import learning_rate
+from trainables.components.network import Network
+from trainables.components.sampling import batches_of, epoch_indices
+from trainables.components.updates import Step
+from trainables.core.config import MethodConfig, TrialConfig
+from trainables.core.device import autocast_dtype, keep_freed_memory, pick_device
+from trainables.core.metrics import from_confusion
+from trainables.core.randomness import derive_seed, epoch_generator
 from trainables.data import Augmentation, Split, StudyData, resolve_augmentation
-from trainables.data.augment import BatchPipeline
-from trainables.data.streaming import open_pipeline
-from trainables.device import autocast_dtype, keep_freed_memory, pick_device
-from trainables.evaluation import Evaluation, class_means, evaluate, features_of
-from trainables.finite import FiniteWatch, NonFiniteLoss
-from trainables.lr_schedule import learning_rate
-from trainables.methods import build_plan, method_named
-from trainables.metrics import from_confusion
-from trainables.models import build_backbone, check_image_shape
-from trainables.models.weights import load_weights
-from trainables.network import Network
-from trainables.objective import batch_objective
-from trainables.randomness import derive_seed, epoch_generator
-from trainables.sampling import batches_of, epoch_indices
-from trainables.training_state import State, captured, restore, take_over
-from trainables.updates import Step
+from trainables.data.pipeline.augment import BatchPipeline
+from trainables.data.pipeline.streaming import open_pipeline
+from trainables.methods.plan import Problem, Stage, StageStart
+from trainables.methods.registry import build_plan, method_named
+from trainables.training.batch_objective import batch_objective
+from trainables.training.evaluation import Evaluation, class_means, evaluate, features_of
+from trainables.training.finite_watch import FiniteWatch, NonFiniteLoss
+from trainables.training.training_state import State, captured, restore, take_over
 
 
 def train_reference(config: TrialConfig, data: StudyData, device: torch.device) -> Network:
@@ -53,7 +53,7 @@ class Trainer:
         data: what it names.
         device: where to; None picks one.
         reference: returns the frozen network that `Method.reference` asks for; None trains it for this training
-            alone. `trainables.shared_training` has one that is found again.
+            alone. `trainables.shared.shared_training` has one that is found again.
     """
 
     def __init__(

@@ -9,8 +9,8 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from trainables.composition import Stage
-from trainables.network import Network
+from trainables.components.network import Network
+from trainables.methods.plan import Stage
 
 State = dict[str, Any]
 

@@ -8,9 +8,9 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from search_spaces import Choices, Dimension, Range
-from study.records.drawing import BLUE, GREY, INK, LINE, ORANGE, PAPER, font, png, round_ticks, short
-from study.records.fields import plain
-from study.views import CellView, TrialView
+from study.store.study_view import CellView, TrialView
+from study.tracking.plots.drawing import BLUE, GREY, INK, LINE, ORANGE, PAPER, font, png, round_ticks, short
+from study.tracking.run_fields import plain
 
 _SCALE = 2
 """Drawn so many times larger, then reduced: smooth shapes."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw
 
-from study.records.drawing import BLUE, GREY, INK, LINE, PAPER, font, png, round_ticks, short, upright
+from study.tracking.plots.drawing import BLUE, GREY, INK, LINE, PAPER, font, png, round_ticks, short, upright
 
 _SHADES = np.array([(255, 255, 255), (198, 219, 239), (107, 174, 214), (33, 113, 181), (8, 48, 107)])
 _NAMED_CLASSES = 20

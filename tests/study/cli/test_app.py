@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from study import cli
-from study.spec import StudySpec
-from study.study_folder import StudyFolder
-from tests.study.records.made_study import MadeStudy, spec_of
-from trainables.methods import METHODS
+from study.cli import app
+from study.spec.study_spec import StudySpec
+from study.store.study_folder import StudyFolder
+from tests.study.made_study import MadeStudy, spec_of
+from trainables.methods.registry import METHODS
 
 COMMANDS = "run resume status show report compare methods datasets spaces train ui record export submit doctor".split()  # noqa: SIM905
 HEAVY = {"torch", "torchvision", "ray", "mlflow", "optuna", "sklearn", "scipy", "pandas", "pyarrow"}
@@ -22,8 +22,8 @@ HEAVY = {"torch", "torchvision", "ray", "mlflow", "optuna", "sklearn", "scipy", 
 
 def _run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "study.cli", *words],
-        cwd=Path(__file__).parents[2],
+        [sys.executable, "-m", "study.cli.app", *words],
+        cwd=Path(__file__).parents[3],
         env={**os.environ, "COLUMNS": "200", **environment},
         capture_output=True,
         text=True,
@@ -49,7 +49,7 @@ def _main(*words: str, monkeypatch: pytest.MonkeyPatch) -> int:
     """Run the command in this process and return its exit code."""
     monkeypatch.setattr(sys, "argv", ["study", *words])
     with pytest.raises(SystemExit) as caught:
-        cli.main()
+        app.main()
     return int(caught.value.code or 0)
 
 
@@ -154,7 +154,7 @@ def test_an_interrupt_is_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*given: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("study.spec.load_spec", interrupted)
+    monkeypatch.setattr("study.spec.validation.load_spec", interrupted)
     assert _main("run", "x.yaml", monkeypatch=monkeypatch) == 130
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from study.spec import StudySpec
-from study.study_folder import StudyFolder
-from study.yaml_file import write_yaml
+from study.spec.study_spec import StudySpec
+from study.spec.yaml_io import write_yaml
+from study.store.study_folder import StudyFolder
 
 Make = Callable[..., dict[str, Any]]
 
@@ -42,9 +42,9 @@ class Command:
         if data_dir is not None:
             environment["STUDY_DATA_DIR"] = str(data_dir)
         done = subprocess.run(
-            [sys.executable, "-m", "study.cli", *map(str, words)],
+            [sys.executable, "-m", "study.cli.app", *map(str, words)],
             env=environment,
-            cwd=Path(__file__).parents[2],
+            cwd=Path(__file__).parents[3],
             capture_output=True,
             text=True,
             timeout=120,
@@ -244,8 +244,8 @@ def test_a_resume_on_other_data(command: Command, stored: StudyFolder) -> None:
     before = stored.spec_path.read_bytes()
     # the ledger is opened to see what is left, so it may appear; the stored study may not change
     done = subprocess.run(
-        [sys.executable, "-m", "study.cli", "resume", "tiny", "--storage", str(command.storage)],
-        cwd=Path(__file__).parents[2],
+        [sys.executable, "-m", "study.cli.app", "resume", "tiny", "--storage", str(command.storage)],
+        cwd=Path(__file__).parents[3],
         capture_output=True,
         text=True,
         timeout=120,

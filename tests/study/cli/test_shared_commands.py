@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from typer.testing import CliRunner
 
-from study.cli import app
+from study.cli.app import app
+from trainables.core.errors import BadInput
 from trainables.data import load
-from trainables.errors import BadInput
-from trainables.shared_training import SharedTraining, wait_for
+from trainables.shared.shared_training import SharedTraining, wait_for
 
 
 def _study(*given: str, storage: Path) -> Any:

@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from study.cli import main
-from study.feature_plot import draw_features
-from trainables.errors import BadInput
-from trainables.models import build_backbone
+from study.cli.app import main
+from trainables.backbones import build_backbone
+from trainables.core.errors import BadInput
+from trainables.entry_points.feature_plot import draw_features
 
 Run = Callable[..., tuple[int, str, str]]
 PLANE = ("--model", "affinity-conv-2d")

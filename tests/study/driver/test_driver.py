@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from study.launch import RAISABLE, ExitCode, _flat, _outcome, _refuse_changes
-from study.ledger import Ledger
-from study.spec import StudySpec
-from study.study_folder import StudyFolder
-from trainables.errors import BadInput
+from study.driver.driver import RAISABLE, ExitCode, _flat, _outcome, _refuse_changes
+from study.ledger.study_ledger import Ledger
+from study.spec.study_spec import StudySpec
+from study.store.study_folder import StudyFolder
+from trainables.core.errors import BadInput
 
 MakeSpec = Callable[..., StudySpec]
 LR = {"lr": {"low": 0.01, "high": 0.1}}

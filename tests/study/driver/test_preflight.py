@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from study.cells import expand
-from study.preflight import check_data, check_places, check_resources
-from study.spec import RecordsSpec, ResourcesSpec, StudySpec
+from study.driver.preflight import check_data, check_places, check_resources
+from study.spec.cell import expand
+from study.spec.study_spec import RecordsSpec, ResourcesSpec, StudySpec
 from tests.trainables.data.written_sets import write_celeba, write_vector_folder
+from trainables.core.errors import BadInput
 from trainables.data import load
-from trainables.errors import BadInput
 
 MakeSpec = Callable[..., StudySpec]
 

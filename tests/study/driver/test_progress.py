@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from study import progress
-from study.ledger import Ledger
-from study.progress import Progress
+from study.driver import progress
+from study.driver.progress import Progress
+from study.ledger.study_ledger import Ledger
 
 
 class Watched:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from study.ledger import Ledger
-from study.spec import StudySpec
-from study.tuning import _concurrency
+from study.driver.ray_tune import _concurrency
+from study.ledger.study_ledger import Ledger
+from study.spec.study_spec import StudySpec
 
 MakeSpec = Callable[..., StudySpec]
 

@@ -21,9 +21,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from study.spec import load_spec
-from study.submit import checked_address, entrypoint, follow, submit, token
-from trainables.errors import BadInput
+from study.driver.submit import checked_address, entrypoint, follow, submit, token
+from study.spec.validation import load_spec
+from trainables.core.errors import BadInput
 
 SPEC = """\
 name: sent-study

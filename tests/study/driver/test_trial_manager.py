@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from optuna.trial import FrozenTrial
 
-from study.book import TrialBook
-from study.cell_ledger import Assignment
-from study.ledger import Ledger
-from study.spec import StudySpec
-from trainables.config import TrialConfig
-from trainables.trial_folder import TrialFolder
+from study.driver.trial_manager import TrialBook
+from study.ledger.cell_ledger import Assignment
+from study.ledger.study_ledger import Ledger
+from study.spec.study_spec import StudySpec
+from trainables.core.config import TrialConfig
+from trainables.core.trial_folder import TrialFolder
 
 EPOCHS = 3
 PRUNER = {"name": "median", "startup_trials": 1}

@@ -13,12 +13,12 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from study import pruning
-from study.book import TrialBook
-from study.ledger import Ledger
-from study.pruning import LedgerScheduler
-from study.searcher import LedgerSearcher
-from study.spec import StudySpec
+from study.driver import tune_scheduler
+from study.driver.trial_manager import TrialBook
+from study.driver.tune_scheduler import LedgerScheduler
+from study.driver.tune_searcher import LedgerSearcher
+from study.ledger.study_ledger import Ledger
+from study.spec.study_spec import StudySpec
 
 EPOCHS = 3
 
@@ -63,7 +63,7 @@ def test_a_worker_that_comes_free_goes_to_a_trial_that_has_none_starting(
     book: TrialBook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([0.0, 1.0, 2.0, 3.0, 62.0, 63.0])
-    monkeypatch.setattr(pruning, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(tune_scheduler, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     running = SimpleNamespace(trial_id="running", status=Trial.RUNNING)
     older, newer = (SimpleNamespace(trial_id=name, status=Trial.PENDING) for name in ("older", "newer"))
     trials, scheduler = [running, older], LedgerScheduler(book)

@@ -10,21 +10,21 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from study import launch
-from study.book import TrialBook
-from study.cell_ledger import Assignment
-from study.checks import checked_spec
-from study.confirmation_ledger import Confirmation
-from study.ledger import Ledger
-from study.preflight import check_data
-from study.report.confirmed import confirmed_tables
-from study.spec import StudySpec
-from study.study_folder import StudyFolder
-from study.views import open_view
+from study.driver import driver
+from study.driver.preflight import check_data
+from study.driver.trial_manager import TrialBook
+from study.ledger.cell_ledger import Assignment
+from study.ledger.confirmation_ledger import Confirmation
+from study.ledger.study_ledger import Ledger
+from study.report.confirmed_results import confirmed_tables
+from study.spec.study_spec import StudySpec
+from study.spec.validation import checked_spec
+from study.store.study_folder import StudyFolder
+from study.store.study_view import open_view
+from trainables.core.errors import BadInput
+from trainables.core.trial_folder import TrialFolder
 from trainables.data import load
-from trainables.errors import BadInput
-from trainables.trial_folder import TrialFolder
-from trainables.tune_trial import ImbalanceTrial
+from trainables.entry_points.ray_trainable import ImbalanceTrial
 
 SEARCH = {"trials": 2, "pruner": "none", "training": {"lr": {"low": 0.01, "high": 0.2}}, "concurrency": 1}
 
@@ -95,7 +95,7 @@ def test_a_real_study_searches_without_its_test_images(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In processes of their own: their file is spoilt while the study searches."""
-    monkeypatch.setattr("study.preflight.check_data", _then_hide(tmp_path))
+    monkeypatch.setattr("study.driver.preflight.check_data", _then_hide(tmp_path))
     monkeypatch.setenv("STUDY_CACHE_DIR", str(tmp_path / "cache"))
     write_data_set(tmp_path / "sets" / "mine", images=10)
     data = {"dataset": "mine", "data_dir": str(tmp_path / "sets"), "validation_fraction": 0.2}
@@ -117,8 +117,8 @@ def test_a_real_study_searches_without_its_test_images(
         return _hand_out(confirmation)
 
     monkeypatch.setattr(Confirmation, "next", hand_out)
-    outcome = launch.run(checked_spec(given, (), source="x"), storage, address=None, console=Console(quiet=True))
-    assert outcome.code == launch.ExitCode.DONE, outcome.message
+    outcome = driver.run(checked_spec(given, (), source="x"), storage, address=None, console=Console(quiet=True))
+    assert outcome.code == driver.ExitCode.DONE, outcome.message
     assert outcome.message.endswith("what was confirmed: study report tiny")
     assert at == [{"COMPLETE": 2, "PRUNED": 0, "FAIL": 0, "RUNNING": 0}]
     view = open_view(StudyFolder(storage, "tiny"))

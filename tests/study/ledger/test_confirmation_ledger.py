@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from study.book import TrialBook
-from study.cell_ledger import Assignment
-from study.cells import expand
-from study.confirmation import CONFIRM, check_confirmation, same_values, seeds_of, settings_of
-from study.launch import _refuse_changes
-from study.ledger import Ledger
-from study.spec import StudySpec
-from trainables.config import TrialConfig
-from trainables.errors import BadInput
-from trainables.trial_folder import TrialFolder
+from study.driver.driver import _refuse_changes
+from study.driver.trial_manager import TrialBook
+from study.ledger.cell_ledger import Assignment
+from study.ledger.study_ledger import Ledger
+from study.spec.cell import expand
+from study.spec.confirmation import CONFIRM, check_confirmation, same_values, seeds_of, settings_of
+from study.spec.study_spec import StudySpec
+from trainables.core.config import TrialConfig
+from trainables.core.errors import BadInput
+from trainables.core.trial_folder import TrialFolder
 
 MakeSpec = Callable[..., StudySpec]
 OpenLedger = Callable[..., Ledger]

@@ -11,7 +11,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
-from study.bulk_storage import BulkReadStorage
+from study.ledger.rdb_storage import BulkReadStorage
 
 SPACE = {
     "sigma": FloatDistribution(0.1, 10.0, log=True),

@@ -13,8 +13,8 @@ import pytest
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
-from study.storage import open_storage
-from trainables.errors import BadInput
+from study.ledger.storage import open_storage
+from trainables.core.errors import BadInput
 
 
 def _study(storage: BaseStorage) -> optuna.Study:
@@ -77,7 +77,7 @@ def test_locking_leaves_nothing_that_could_block(tmp_path: Path) -> None:
 _HOLD = """
 import sys, time
 from pathlib import Path
-from study.storage import _FlockLock
+from study.ledger.storage import _FlockLock
 _FlockLock(Path(sys.argv[1]) / "ledger.lock").acquire()
 print("held", flush=True)
 time.sleep(600)
@@ -98,7 +98,7 @@ def test_a_killed_holder_of_the_lock_holds_nobody_up(tmp_path: Path) -> None:
 _WRITE = """
 import sys
 from pathlib import Path
-from study.storage import open_storage
+from study.ledger.storage import open_storage
 import optuna
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 study = optuna.load_study(study_name="s", storage=open_storage(Path(sys.argv[1]), None, writable=False))

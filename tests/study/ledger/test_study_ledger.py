@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from study.cell_ledger import Assignment
-from study.ledger import Ledger
-from study.spec import StudySpec
+from study.ledger.cell_ledger import Assignment
+from study.ledger.study_ledger import Ledger
+from study.spec.study_spec import StudySpec
 
 MakeSpec = Callable[..., StudySpec]
 OpenLedger = Callable[..., Ledger]

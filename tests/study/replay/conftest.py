@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from study.cells import expand
-from study.ledger import Assignment, Ledger
-from study.spec import StudySpec
-from study.storage import open_storage
-from study.study_folder import StudyFolder
-from trainables.trial_folder import TrialFolder
+from study.ledger.storage import open_storage
+from study.ledger.study_ledger import Assignment, Ledger
+from study.spec.cell import expand
+from study.spec.study_spec import StudySpec
+from study.store.study_folder import StudyFolder
+from trainables.core.trial_folder import TrialFolder
 
 EPOCHS = 6
 Response = Callable[[dict[str, Any], int], float]

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from study.replay.outcome import CellOutcome, estimate, in_all, outcomes, over_seeds
-from study.replay.recorded import read_landscapes
-from study.replay.simulation import simulate
-from study.views import open_view
+from study.replay.recorded_curves import read_landscapes
+from study.replay.replay_outcome import CellOutcome, estimate, in_all, outcomes, over_seeds
+from study.replay.simulator import simulate
+from study.store.study_view import open_view
 from tests.study.replay.conftest import EPOCHS, Recorded
 
 ONE = CellOutcome(10, 4, 0, 30, 20, 0.8, 0.02, 2, 7, 1)

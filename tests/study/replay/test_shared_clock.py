@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from study.replay.shared_clock import SharedClock
-from trainables.config import TrialConfig
+from trainables.core.config import TrialConfig
 
 
 def _trial(method: str, **hyperparameters: Any) -> TrialConfig:

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from study.replay.recorded import Landscapes, read_landscapes
-from study.replay.simulation import Simulated, simulate
-from study.spec import StudySpec
-from study.views import open_view
+from study.replay.recorded_curves import Landscapes, read_landscapes
+from study.replay.simulator import Simulated, simulate
+from study.spec.study_spec import StudySpec
+from study.store.study_view import open_view
 from tests.study.replay.conftest import EPOCHS, Recorded, height
-from trainables.errors import BadInput
+from trainables.core.errors import BadInput
 
 Record = Callable[..., Recorded]
 
@@ -59,7 +59,7 @@ def test_the_budget_may_be_larger_than_what_was_recorded(recorded: Record) -> No
 
 
 def _values(done: Simulated, key: str) -> dict[str, Any]:
-    from study.cell_ledger import decode
+    from search_spaces.encoding import decode
 
     (cell,) = done.ledger.cells.values()
     return decode(cell.cell.space, cell.trials()[int(key.rpartition("/")[2])].params)

@@ -9,11 +9,11 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from study.cli import app
-from study.report.replayed import Wishes, print_replay, replay_study
-from study.study_folder import StudyFolder
+from study.cli.app import app
+from study.replay.study_replay import Wishes, print_replay, replay_study
+from study.store.study_folder import StudyFolder
 from tests.study.replay.conftest import EPOCHS, Recorded, height
-from trainables.errors import BadInput
+from trainables.core.errors import BadInput
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from search_spaces import Range, Space
-from study.replay.landscape import Curve, Landscape
+from study.replay.surrogate import Curve, Landscape
 
 EPOCHS = 8
 SPACE: Space = {"x": Range(low=0, high=1), "y": Range(low=0, high=1)}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.study.records.made_study import MadeStudy
+from tests.study.made_study import MadeStudy
 
 
 @pytest.fixture

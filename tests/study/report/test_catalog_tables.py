@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from study.health import findings
-from study.report.catalogue import dataset_entries
+from study.cli.diagnostics import findings
+from study.report.catalog_tables import dataset_entries
 from tests.trainables.data.made_images import write_folder
 from tests.trainables.data.written_sets import write_celeba, write_class_folders, write_lists, write_vector_folder
 

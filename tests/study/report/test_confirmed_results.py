@@ -9,17 +9,17 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from study.cell_ledger import Assignment
-from study.report.compare import compared, print_comparison
-from study.report.confirmed import confirmed_tables
-from study.report.confirmed_text import print_report, report_as_json
+from study.ledger.cell_ledger import Assignment
+from study.report.comparison import compared, print_comparison
+from study.report.confirmed_results import confirmed_tables
+from study.report.confirmed_tables import print_report, report_as_json
 from study.report.export import export_study
 from study.report.leaderboard import print_leaderboard
 from study.report.status import overview, status_of
-from study.study_folder import StudyFolder
-from study.views import open_view
-from tests.study.records.made_study import MadeStudy, spec_of
-from trainables.errors import BadInput
+from study.store.study_folder import StudyFolder
+from study.store.study_view import open_view
+from tests.study.made_study import MadeStudy, spec_of
+from trainables.core.errors import BadInput
 
 SEEDS = 3
 

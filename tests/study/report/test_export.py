@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from study.report.export import export_study
-from tests.study.records.made_study import EPOCHS, MadeStudy, spec_of
-from trainables.errors import BadInput
+from tests.study.made_study import EPOCHS, MadeStudy, spec_of
+from trainables.core.errors import BadInput
 
 
 def test_every_epoch_of_every_trial_is_a_row(made: MadeStudy, tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ import pytest
 from rich.console import Console
 
 from study.report.leaderboard import print_leaderboard
-from study.study_folder import StudyFolder
-from tests.study.records.made_study import MadeStudy, spec_of
-from trainables.errors import BadInput
+from study.store.study_folder import StudyFolder
+from tests.study.made_study import MadeStudy, spec_of
+from trainables.core.errors import BadInput
 
 
 def printed(folder: StudyFolder, *, every_trial: bool = False) -> str:

@@ -8,12 +8,12 @@ from typing import Any
 
 from rich.console import Console
 
-from study.records.summary import cell_summary
 from study.report.export import export_study
 from study.report.leaderboard import print_leaderboard
 from study.report.status import print_status, status_of
-from study.views import open_view
-from tests.study.records.made_study import MadeStudy, spec_of
+from study.store.study_view import open_view
+from study.tracking.cell_sync import cell_summary
+from tests.study.made_study import MadeStudy, spec_of
 
 
 def _made(tmp_path: Path, **search: Any) -> MadeStudy:

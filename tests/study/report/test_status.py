@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from study.report.status import print_status, status_of
-from tests.study.records.made_study import MadeStudy, spec_of
-from trainables.errors import BadInput
+from tests.study.made_study import MadeStudy, spec_of
+from trainables.core.errors import BadInput
 
 
 def test_the_status_is_what_the_design_says(made: MadeStudy) -> None:

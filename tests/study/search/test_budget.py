@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from study.cell_ledger import Assignment
-from study.launch import _refuse_changes
-from study.ledger import Ledger
-from study.limits import stalled
-from study.objectives import Ranking
+from study.driver.driver import _refuse_changes
+from study.ledger.cell_ledger import Assignment
+from study.ledger.study_ledger import Ledger
 from study.report.status import overview
-from study.spec import StudySpec
-from study.study_folder import StudyFolder
-from study.views import open_view
+from study.search.budget import stalled
+from study.spec.objectives import Ranking
+from study.spec.study_spec import StudySpec
+from study.store.study_folder import StudyFolder
+from study.store.study_view import open_view
 from tests.study.simulated import EPOCHS, ends_the_same_killed_after_any_write, finish, train
-from trainables.errors import BadInput
+from trainables.core.errors import BadInput
 
 MakeSpec = Callable[..., StudySpec]
 OpenLedger = Callable[..., Ledger]

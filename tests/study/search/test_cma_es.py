@@ -8,8 +8,8 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from search_spaces import Choices, Range, Space
-from study.cma_es import Evolution, from_unit, ranked, to_unit
-from study.proposals import build_searcher
+from study.search.cma_es import Evolution, from_unit, ranked, to_unit
+from study.search.sampler_factory import build_searcher
 
 SPACE: Space = {
     "gamma": Range(low=-50, high=-0.1, scale="log"),

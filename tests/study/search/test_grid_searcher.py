@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from search_spaces import SPACES, Choices, Range, Space
-from study.grid import Grid
-from study.ledger import Ledger
-from study.spec import StudySpec
+from search_spaces.grid import Grid
+from study.ledger.study_ledger import Ledger
+from study.spec.study_spec import StudySpec
 from tests.study.simulated import EPOCHS, finish
-from trainables.errors import BadInput
+from trainables.core.errors import BadInput
 
 MakeSpec = Callable[..., StudySpec]
 OpenLedger = Callable[..., Ledger]

@@ -6,8 +6,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from study.pruners import _Hyperband, build_pruner
-from study.search_spec import PrunerSpec
+from study.search.pruners import _Hyperband, build_pruner
+from study.spec.search_spec import PrunerSpec
 
 EPOCHS = 40
 DIRECTIONS = {"maximize": 1, "minimize": -1}

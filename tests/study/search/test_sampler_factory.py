@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import TrialState
 
 from search_spaces import Choices, Range, Space
-from study.proposals import build_searcher
+from study.search.sampler_factory import build_searcher
 
 SPACE: dict[str, BaseDistribution] = {
     "gamma": FloatDistribution(0.1, 50, log=True),

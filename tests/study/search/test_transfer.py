@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from study.cells import Cell, expand
-from study.ledger import Ledger
-from study.spec import StudySpec
-from study.transfer import MOST_TRANSFERS, STARTED_UP, neighbours
+from study.ledger.study_ledger import Ledger
+from study.search.transfer import MOST_TRANSFERS, STARTED_UP, neighbours
+from study.spec.cell import Cell, expand
+from study.spec.study_spec import StudySpec
 from tests.study.simulated import EPOCHS, ends_the_same_killed_after_any_write, finish, origins, train
 
 MakeSpec = Callable[..., StudySpec]

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from search_spaces import SPACES, Range
-from study.cells import expand, profile_name
-from study.spec import StudySpec
-from trainables.config import DataConfig, ProfileConfig
-from trainables.errors import BadInput
-from trainables.methods import METHODS, hyperparameters
+from study.spec.cell import expand, profile_name
+from study.spec.study_spec import StudySpec
+from trainables.core.config import DataConfig, ProfileConfig
+from trainables.core.errors import BadInput
+from trainables.methods.registry import METHODS, hyperparameters
 
 MakeSpec = Callable[..., StudySpec]
 LR = {"lr": {"low": 0.01, "high": 0.5, "scale": "log"}}

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from study.ledger import Ledger
-from study.objectives import Bounds, Ranking, excesses
-from study.spec import StudySpec
-from trainables.errors import BadInput
+from study.ledger.study_ledger import Ledger
+from study.spec.objectives import Bounds, Ranking, excesses
+from study.spec.study_spec import StudySpec
+from trainables.core.errors import BadInput
 
 MakeSpec = Callable[..., StudySpec]
 OpenLedger = Callable[..., Ledger]

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from study.checks import checked_spec
-from trainables.errors import BadInput
+from study.spec.validation import checked_spec
+from trainables.core.errors import BadInput
 
 Make = Callable[..., dict[str, Any]]
 

@@ -9,14 +9,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from search_spaces import Choices, Range
-from study.checks import checked_spec
-from study.spec import ProfileSpec, StudySpec, load_spec
-from study.yaml_file import write_yaml
-from trainables.config import TrainingConfig
-from trainables.errors import BadInput
+from study.spec.study_spec import ProfileSpec, StudySpec
+from study.spec.validation import checked_spec, load_spec
+from study.spec.yaml_io import write_yaml
+from trainables.core.config import TrainingConfig
+from trainables.core.errors import BadInput
 
 Make = Callable[..., dict[str, Any]]
-STUDIES = Path(__file__).parents[2] / "studies"
+STUDIES = Path(__file__).parents[3] / "studies"
 
 
 def _refused(mapping: dict[str, Any], *overrides: str) -> str:
@@ -239,7 +239,7 @@ def test_overrides_leave_the_mapping_alone(study_mapping: Make) -> None:
 
 
 def test_the_ends_of_every_builtin_space_are_allowed(study_mapping: Make) -> None:
-    from trainables.methods import METHODS
+    from trainables.methods.registry import METHODS
 
     checked_spec(study_mapping(methods=list(METHODS)), (), source="s")
 
@@ -257,7 +257,7 @@ def test_load_spec_names_a_missing_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", sorted(STUDIES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_ready_studies_are_right(file: Path) -> None:
-    from study.cells import expand
+    from study.spec.cell import expand
 
     assert len(expand(load_spec(file))) >= 2
 

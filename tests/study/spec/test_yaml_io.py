@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.yaml_file import read_yaml, with_overrides, write_yaml
-from trainables.errors import BadInput
+from study.spec.yaml_io import read_yaml, with_overrides, write_yaml
+from trainables.core.errors import BadInput
 
 
 def _refused(path: Path) -> str:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from study.leftovers import sweep
-from trainables.trial_folder import write_atomically
+from study.store.scratch_files import sweep
+from trainables.core.trial_folder import write_atomically
 
 
 def _killed_while_writing(path: Path, monkeypatch: pytest.MonkeyPatch, *, hours_ago: float) -> Path:

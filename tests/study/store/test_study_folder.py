@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from study.spec import StudySpec
-from study.study_folder import StudyFolder, storage_root
-from trainables.errors import BadInput
+from study.spec.study_spec import StudySpec
+from study.store.study_folder import StudyFolder, storage_root
+from trainables.core.errors import BadInput
 
 MakeSpec = Callable[..., StudySpec]
 
@@ -116,7 +116,7 @@ def test_a_storage_without_write_access_is_bad_input(place: str, tmp_path: Path,
 _DRIVE = """
 import sys, time
 from pathlib import Path
-from study.study_folder import StudyFolder
+from study.store.study_folder import StudyFolder
 with StudyFolder(Path(sys.argv[1]), "tiny").driver_lock():
     print("driving", flush=True)
     time.sleep(600)

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from study.cells import expand
-from study.launch import run
-from study.ledger import Ledger
-from study.spec import StudySpec
-from study.storage import open_storage
-from study.study_folder import StudyFolder
-from study.warm_start import MOST_WARM_STARTS, find_warm_starts, keep_warm_starts, read_warm_starts
+from study.driver.driver import run
+from study.ledger.storage import open_storage
+from study.ledger.study_ledger import Ledger
+from study.spec.cell import expand
+from study.spec.study_spec import StudySpec
+from study.store.study_folder import StudyFolder
+from study.store.warm_start import MOST_WARM_STARTS, find_warm_starts, keep_warm_starts, read_warm_starts
 from tests.study.simulated import EPOCHS, content, ends_the_same_killed_after_any_write, finish, origins, train
-from trainables.errors import BadInput
+from trainables.core.errors import BadInput
 
 MakeSpec = Callable[..., StudySpec]
 SEARCHED = {"gamma": {"low": -50, "high": -0.1, "scale": "log"}}

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from study.records.store import open_client
-from tests.study.records.made_study import MadeStudy
+from study.tracking.client import open_client
+from tests.study.made_study import MadeStudy
 
 Dump = dict[str, dict[str, Any]]
 

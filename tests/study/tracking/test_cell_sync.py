@@ -12,11 +12,11 @@ from mlflow import MlflowClient
 from optuna.trial import create_trial
 from PIL import Image
 
-from study.records import record_study
-from study.records.responses import response_picture
-from study.records.summary import cell_summary, importance
-from study.views import CellView, cell_view, open_view
-from tests.study.records.made_study import MadeStudy, spec_of
+from study.store.study_view import CellView, cell_view, open_view
+from study.tracking import record_study
+from study.tracking.cell_sync import cell_summary, importance
+from study.tracking.plots.response_plots import response_picture
+from tests.study.made_study import MadeStudy, spec_of
 
 Dumper = Callable[[], dict[str, dict[str, Any]]]
 

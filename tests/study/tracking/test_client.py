@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from study.records.store import artifact_folder, open_client, tracking_uri
-from trainables.errors import BadInput
+from study.tracking.client import artifact_folder, open_client, tracking_uri
+from trainables.core.errors import BadInput
 
 
 def test_without_a_word_records_are_in_the_storage(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_folder_is_refused(tmp_path: Path, form: str) -> None:
 _OPEN = """
 import sys
 from pathlib import Path
-from study.records.store import open_client
+from study.tracking.client import open_client
 path = Path(sys.argv[1])
 print("ready", flush=True)
 open_client(f"sqlite:///{path}", path.parent)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from study.records import Recorder, record_study
-from tests.study.records.conftest import Dump
-from tests.study.records.made_study import MadeStudy, spec_of
+from study.tracking import Recorder, record_study
+from tests.study.made_study import MadeStudy, spec_of
+from tests.study.tracking.conftest import Dump
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from study.records import Recorder, record_study
-from study.records.database import check_database
-from study.records.serve import serve
-from study.records.store import open_client
-from tests.study.records.made_study import MadeStudy
-from trainables.errors import BadInput
+from study.tracking import Recorder, record_study
+from study.tracking.client import open_client
+from study.tracking.server import serve
+from study.tracking.sqlite import check_database
+from tests.study.made_study import MadeStudy
+from trainables.core.errors import BadInput
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "not a database": lambda whole: b"rubbish " * 1000,

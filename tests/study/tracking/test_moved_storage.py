@@ -9,12 +9,12 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
-from study.ledger import Assignment
-from study.records import record_study
-from study.records.database import follow_artifacts, newest_experiment
-from study.records.store import open_client
-from study.study_folder import StudyFolder
-from tests.study.records.made_study import MadeStudy, spec_of
+from study.ledger.study_ledger import Assignment
+from study.store.study_folder import StudyFolder
+from study.tracking import record_study
+from study.tracking.client import open_client
+from study.tracking.sqlite import follow_artifacts, newest_experiment
+from tests.study.made_study import MadeStudy, spec_of
 
 
 def _move(old: Path, new: Path) -> None:

@@ -11,9 +11,9 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from study.records import Recorder, record_study
-from study.spec import StudySpec
-from tests.study.records.made_study import EPOCHS, MadeStudy, spec_of
+from study.spec.study_spec import StudySpec
+from study.tracking import Recorder, record_study
+from tests.study.made_study import EPOCHS, MadeStudy, spec_of
 
 Dumper = Callable[[], dict[str, dict[str, Any]]]
 

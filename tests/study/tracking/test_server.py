@@ -16,12 +16,12 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from study.records import record_study
-from study.records.serve import serve, server_command
-from tests.study.records.made_study import EPOCHS, MadeStudy, spec_of
-from trainables.errors import BadInput
+from study.tracking import record_study
+from study.tracking.server import serve, server_command
+from tests.study.made_study import EPOCHS, MadeStudy, spec_of
+from trainables.core.errors import BadInput
 
-_SERVE = "import sys; from pathlib import Path; from study.records.serve import serve; "
+_SERVE = "import sys; from pathlib import Path; from study.tracking.server import serve; "
 _SERVE += "serve(Path(sys.argv[1]), host='127.0.0.1', port=int(sys.argv[2]))"
 
 
@@ -62,7 +62,7 @@ def test_records_on_a_server_are_named(tmp_path: Path, monkeypatch: pytest.Monke
 
 def _commands(monkeypatch: pytest.MonkeyPatch, command: list[str]) -> list[str]:
     """Serve with another command in the server's place; return what was said."""
-    monkeypatch.setattr("study.records.serve.server_command", lambda *given, **named: command)
+    monkeypatch.setattr("study.tracking.server.server_command", lambda *given, **named: command)
     monkeypatch.setattr("signal.signal", lambda *given: None)
     return []
 

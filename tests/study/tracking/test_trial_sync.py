@@ -13,13 +13,13 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
-from study.records import record_study
-from study.records.fields import EPOCH_METRICS
-from study.records.rebuild import Projector
-from study.records.runs import Runs
-from study.study_folder import StudyFolder
-from study.views import TrialView, open_view
-from tests.study.records.made_study import EPOCHS, MadeStudy, spec_of
+from study.store.study_folder import StudyFolder
+from study.store.study_view import TrialView, open_view
+from study.tracking import record_study
+from study.tracking.run_fields import EPOCH_METRICS
+from study.tracking.run_index import Runs
+from study.tracking.study_sync import Projector
+from tests.study.made_study import EPOCHS, MadeStudy, spec_of
 
 ARTIFACTS = ["classes.json", "classes.parquet", "confusion.json", "confusion.png", "false_positives.png"]
 Dumper = Callable[[], dict[str, dict[str, Any]]]
@@ -293,7 +293,7 @@ def test_two_processes_at_once_make_one_run(made: MadeStudy, dump: Dumper) -> No
     start = threading.Barrier(2)
 
     def work(runs: Runs) -> None:
-        from study.records.projection import project_trial
+        from study.tracking.trial_sync import project_trial
 
         start.wait()
         try:

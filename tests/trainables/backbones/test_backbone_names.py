@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from trainables.errors import BadInput
-from trainables.models import MIN_IMAGE_SIZE, MODELS, build_backbone, check_backbone
-from trainables.models.builders import BUILDERS
+from trainables.backbones import MIN_IMAGE_SIZE, MODELS, build_backbone, check_backbone
+from trainables.backbones.builders import BUILDERS
+from trainables.core.errors import BadInput
 
 
 def test_every_name_has_a_builder_and_the_other_way_round() -> None:
@@ -19,7 +19,7 @@ def test_every_name_has_a_builder_and_the_other_way_round() -> None:
 
 def test_names_are_checked_without_importing_torch() -> None:
     program = (
-        "import sys; from trainables.models import MODELS, check_backbone; check_backbone('resnet32', 3, 32);"
+        "import sys; from trainables.backbones import MODELS, check_backbone; check_backbone('resnet32', 3, 32);"
         "print('torch' in sys.modules or 'torchvision' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torchvision import models as zoo
 
-from trainables.models import MIN_IMAGE_SIZE, MODELS, build_backbone
-from trainables.models.backbone import SMALL_IMAGE_SIZE
-from trainables.models.names import (
+from trainables.backbones import MIN_IMAGE_SIZE, MODELS, build_backbone
+from trainables.backbones.backbone import SMALL_IMAGE_SIZE
+from trainables.backbones.backbone_names import (
     CIFAR_RESNETS,
     DENSENETS,
     EFFICIENTNETS,
@@ -179,7 +179,7 @@ def test_networks_that_torchvision_lacks_have_the_papers_size(name: str, publish
 
 
 def test_excitation_weighs_the_channels_of_the_residual_alone() -> None:
-    from trainables.models.se_resnet import SEBottleneck
+    from trainables.backbones.se_resnet import SEBottleneck
 
     torch.manual_seed(0)
     block = SEBottleneck(64, 16).double().eval()
@@ -200,7 +200,7 @@ def test_excitation_weighs_the_channels_of_the_residual_alone() -> None:
 
 
 def test_shortcuts_have_no_parameters_and_pad_on_both_sides() -> None:
-    from trainables.models.resnet_cifar import BasicBlock
+    from trainables.backbones.resnet_cifar import BasicBlock
 
     block = BasicBlock(2, 4, stride=2)
     maps = torch.arange(2 * 5 * 5.0).reshape(1, 2, 5, 5)

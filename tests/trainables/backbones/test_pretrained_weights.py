@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 from torchvision import models as zoo
 
-from trainables.checkpoints import save_checkpoint
-from trainables.config import ModelConfig, TrialConfig
+from trainables.backbones import build_backbone
+from trainables.backbones.pretrained_weights import check_weights, content_of, load_weights, read_state
+from trainables.core.config import ModelConfig, TrialConfig
+from trainables.core.errors import BadInput
 from trainables.data import load
-from trainables.errors import BadInput
-from trainables.models import build_backbone
-from trainables.models.weights import check_weights, content_of, load_weights, read_state
-from trainables.train import Trainer
+from trainables.training.checkpoints import save_checkpoint
+from trainables.training.trainer import Trainer
 
 MakeTrial = Callable[..., TrialConfig]
 CPU = torch.device("cpu")

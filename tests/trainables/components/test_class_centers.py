@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainables.class_centers import ClassCenters, follow_features
+from trainables.components.class_centers import ClassCenters, follow_features
 
 
 def _papers_update(c: np.ndarray, f: np.ndarray, y: np.ndarray, alpha: float) -> np.ndarray:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.class_weights import effective_number, inverse_frequency, weighted_mean
-from trainables.errors import BadInput
+from trainables.components.class_weights import effective_number, inverse_frequency, weighted_mean
+from trainables.core.errors import BadInput
 
 COUNTS = torch.tensor([5000, 2997, 1796, 387, 50, 1])
 

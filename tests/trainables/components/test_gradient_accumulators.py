@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import torch
 
-from trainables.gradient_accumulators import GradientAccumulators
-from trainables.losses.equalization import SidedWeights
+from trainables.components.gradient_accumulators import GradientAccumulators
+from trainables.components.losses.equalization_loss import SidedWeights
 
 
 def test_sums_grow_over_steps_and_the_ratio_follows() -> None:

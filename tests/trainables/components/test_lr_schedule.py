@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainables.config import ScheduleConfig
-from trainables.lr_schedule import learning_rate, milestone_epoch
+from trainables.components.lr_schedule import learning_rate, milestone_epoch
+from trainables.core.config import ScheduleConfig
 
 LDAM = ScheduleConfig(kind="step", milestones=(0.8, 0.9), factor=0.01, warmup=0.025)
 CCE = ScheduleConfig(kind="step", milestones=(0.3, 0.6, 0.8), factor=0.5, warmup=0.025)

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainables.heads import LinearHead
-from trainables.models import build_backbone
-from trainables.network import Network
+from trainables.backbones import build_backbone
+from trainables.components.heads import LinearHead
+from trainables.components.network import Network
 
 IMAGES = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 

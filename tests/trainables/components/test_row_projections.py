@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.projections import longest_allowed, within_ball
+from trainables.components.row_projections import longest_allowed, within_ball
 
 
 def _rows() -> torch.Tensor:

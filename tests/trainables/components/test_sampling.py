@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from trainables.errors import BadInput
-from trainables.randomness import epoch_generator
-from trainables.sampling import epoch_indices
+from trainables.components.sampling import epoch_indices
+from trainables.core.errors import BadInput
+from trainables.core.randomness import epoch_generator
 
 COUNTS = torch.tensor([700, 200, 80, 20])
 LABELS = torch.arange(4).repeat_interleave(COUNTS)[torch.randperm(1000, generator=epoch_generator(0, 0, "mix"))]

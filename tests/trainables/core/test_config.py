@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from trainables.config import DataConfig, MethodConfig, ProfileConfig, ScheduleConfig, TrainingConfig, TrialConfig
+from trainables.core.config import DataConfig, MethodConfig, ProfileConfig, ScheduleConfig, TrainingConfig, TrialConfig
 
 MakeTrial = Callable[..., TrialConfig]
 
@@ -108,7 +108,7 @@ def test_the_fingerprint_does_not_follow_the_order_of_hyperparameters(make_trial
 
 def test_the_fingerprint_is_the_same_in_every_process(make_trial: MakeTrial) -> None:
     code = (
-        "import sys; from trainables.config import TrialConfig;"
+        "import sys; from trainables.core.config import TrialConfig;"
         "print(TrialConfig.model_validate_json(sys.argv[1]).fingerprint(), 'torch' in sys.modules)"
     )
     trial = make_trial()

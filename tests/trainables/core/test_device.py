@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from trainables.device import autocast_dtype, device_name, keep_freed_memory, multiplies_bfloat16, pick_device
+from trainables.core.device import autocast_dtype, device_name, keep_freed_memory, multiplies_bfloat16, pick_device
 
 CPU = torch.device("cpu")
 
@@ -21,7 +21,7 @@ def test_without_cuda_it_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("native", [True, False])
 def test_automatic_precision_follows_the_processor(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainables.device.multiplies_bfloat16", lambda device: native)
+    monkeypatch.setattr("trainables.core.device.multiplies_bfloat16", lambda device: native)
     assert autocast_dtype("auto", CPU) == (torch.bfloat16 if native else None)
     assert autocast_dtype("bfloat16", CPU) == torch.bfloat16
     assert autocast_dtype("float32", CPU) is None

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from trainables import environment
-from trainables.environment import code_fingerprint, describe_environment, git_commit
+from trainables.core import environment
+from trainables.core.environment import code_fingerprint, describe_environment, git_commit
 
 
 @pytest.fixture(autouse=True)

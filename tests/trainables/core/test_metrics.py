@@ -11,7 +11,7 @@ from scipy.stats import gmean
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_score, top_k_accuracy_score
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 
-from trainables.metrics import (
+from trainables.core.metrics import (
     METRICS,
     confusion_matrix,
     cumulative_false_positives,
@@ -202,5 +202,5 @@ def test_the_table_names_all_that_is_computed() -> None:
 
 
 def test_import_needs_no_torch() -> None:
-    code = "import sys, trainables.metrics; assert 'torch' not in sys.modules"
+    code = "import sys, trainables.core.metrics; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

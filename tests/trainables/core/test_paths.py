@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from trainables.config import DataConfig, ModelConfig, ProfileConfig
-from trainables.data.locate import find_source
-from trainables.errors import BadInput
-from trainables.folder_names import folder_named
+from trainables.core.config import DataConfig, ModelConfig, ProfileConfig
+from trainables.core.errors import BadInput
+from trainables.core.paths import folder_named
+from trainables.data.sources.locate import find_source
 
 IMPOSSIBLE = [("~nosuchuser/data", "home directory"), ("a\0b", "it holds a NUL byte"), ("x" * 300, "too long")]
 

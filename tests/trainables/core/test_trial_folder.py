@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from trainables.trial_folder import TrialFolder, write_atomically
+from trainables.core.trial_folder import TrialFolder, write_atomically
 
 
 def _epochs(folder: Path, *epochs: int, **more: float) -> TrialFolder:
@@ -112,7 +112,7 @@ def test_an_atomic_write_replaces_all_and_leaves_nothing_beside(tmp_path: Path) 
 _WRITE_ON = """
 import sys
 from pathlib import Path
-from trainables.trial_folder import TrialFolder
+from trainables.core.trial_folder import TrialFolder
 folder = TrialFolder(Path(sys.argv[1]))
 folder.write_config({})
 epoch = 0

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.trainables.data.made_images import write_folder
-from trainables.config import DataConfig
+from trainables.core.config import DataConfig
 
 REAL_DATA = os.environ.get("STUDY_DATA_DIR")
 

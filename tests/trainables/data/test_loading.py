@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.config import DataConfig
+from trainables.core.config import DataConfig
+from trainables.core.errors import BadInput
 from trainables.data import Split, load, loading, prepare, summarize
-from trainables.data.cache import CachedImages, open_images
-from trainables.data.locate import find_source
 from trainables.data.pixel_statistics import pixel_statistics
-from trainables.errors import BadInput
+from trainables.data.sources.cache import CachedImages, open_images
+from trainables.data.sources.locate import find_source
 
 Configure = Callable[..., DataConfig]
 LONG_TAIL = {"kind": "long_tail", "ratio": 5}

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from trainables.config import ProfileConfig
+from trainables.core.config import ProfileConfig
+from trainables.core.errors import BadInput
 from trainables.data.profiles import largest_ratio, profile_counts
-from trainables.errors import BadInput
 
 
 def counts(kind: str, ratio: float, sizes: list[int], minority: str = "last") -> tuple[int, ...]:

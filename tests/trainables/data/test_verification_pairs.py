@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.errors import BadInput
-from trainables.pairs import draw_pairs, read_pairs
+from trainables.core.errors import BadInput
+from trainables.data.verification_pairs import draw_pairs, read_pairs
 
 LABELS = torch.tensor([1, 0, 2, 1, 0, 1, 2, 2, 1])
 NAMES = ("Ann", "Bob", "Carol de Vries")

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-from trainables.checkpoints import save_checkpoint
-from trainables.config import TrialConfig
+from trainables.core.config import TrialConfig
+from trainables.core.trial_folder import TrialFolder
 from trainables.data import load
-from trainables.train import Trainer
-from trainables.trial_folder import TrialFolder
-from trainables.tune_trial import ImbalanceTrial
+from trainables.entry_points.ray_trainable import ImbalanceTrial
+from trainables.training.checkpoints import save_checkpoint
+from trainables.training.trainer import Trainer
 
 MakeTrial = Callable[..., TrialConfig]
 
@@ -142,7 +142,7 @@ def test_checkpoints_come_as_often_as_asked_for(
         seen.append(epoch)
         save_checkpoint(folder, epoch, state)
 
-    monkeypatch.setattr("trainables.tune_trial.save_checkpoint", noting)
+    monkeypatch.setattr("trainables.entry_points.ray_trainable.save_checkpoint", noting)
     _steps(ImbalanceTrial(_given(make_trial(epochs=4, checkpoint_seconds=seconds), tmp_path)))
     assert seen == written
 

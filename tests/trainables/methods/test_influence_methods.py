@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from trainables.composition import Outputs, Plan, Problem
-from trainables.config import MethodConfig
+from trainables.components.gradient_accumulators import GradientAccumulators
+from trainables.components.losses.cross_entropy import plain_loss
+from trainables.components.losses.influence_balanced import influence_balanced_loss
+from trainables.core.config import MethodConfig
 from trainables.data import load
-from trainables.gradient_accumulators import GradientAccumulators
-from trainables.losses.cross_entropy import plain_loss
-from trainables.losses.influence import influence_balanced_loss
-from trainables.methods import build_plan, hyperparameters
-from trainables.train import Trainer
+from trainables.methods.plan import Outputs, Plan, Problem
+from trainables.methods.registry import build_plan, hyperparameters
+from trainables.training.trainer import Trainer
 
 COUNTS = torch.tensor([90, 40, 9, 1])
 LABELS = torch.tensor([0, 1, 2, 3, 3])

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from trainables.composition import Outputs, Problem
-from trainables.config import MethodConfig
-from trainables.losses.cross_entropy import cross_entropy
-from trainables.methods import build_plan, hyperparameters
+from trainables.components.losses.cross_entropy import cross_entropy
+from trainables.core.config import MethodConfig
+from trainables.methods.plan import Outputs, Problem
+from trainables.methods.registry import build_plan, hyperparameters
 
 COUNTS = torch.tensor([90, 40, 9, 1])
 LABELS = torch.tensor([0, 1, 2, 3, 3])

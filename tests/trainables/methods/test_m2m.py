@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 import torch
 
-from trainables.composition import Problem
-from trainables.config import MethodConfig
+from trainables.components.heads import CosineHead, LinearHead
+from trainables.components.network import Network
+from trainables.core.config import MethodConfig
+from trainables.core.errors import BadInput
 from trainables.data import load
-from trainables.errors import BadInput
-from trainables.heads import CosineHead, LinearHead
-from trainables.methods import METHODS, build_plan, hyperparameters, last_switch, opening_of, reference_of
-from trainables.network import Network
-from trainables.train import Trainer
+from trainables.methods.plan import Problem
+from trainables.methods.registry import METHODS, build_plan, hyperparameters, last_switch, opening_of, reference_of
+from trainables.training.trainer import Trainer
 
 COUNTS = torch.tensor([90, 40, 9, 1])
 pytestmark = pytest.mark.parametrize("name", ["m2m", "m2m-ldam"])

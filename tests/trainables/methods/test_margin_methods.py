@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.class_weights import effective_number
-from trainables.composition import Outputs, Plan, Problem
-from trainables.config import MethodConfig
-from trainables.heads import CosineHead, LinearHead, ScaledCosineHead
-from trainables.losses.clouded import cloud_noise, cloud_sizes, gaussian_clouded_loss
-from trainables.losses.cost_scaled import cost_scaled_loss, frequency_costs
-from trainables.losses.margin import class_margins, enlarged_margin_loss, ldam_loss
-from trainables.losses.maximum_margin import maximum_margin_loss
-from trainables.methods import METHODS, build_plan, hyperparameters
+from trainables.components.class_weights import effective_number
+from trainables.components.heads import CosineHead, LinearHead, ScaledCosineHead
+from trainables.components.losses.clouded_logits import cloud_noise, cloud_sizes, gaussian_clouded_loss
+from trainables.components.losses.cost_scaled_softmax import cost_scaled_loss, frequency_costs
+from trainables.components.losses.label_aware_margin import class_margins, enlarged_margin_loss, ldam_loss
+from trainables.components.losses.maximum_margin import maximum_margin_loss
+from trainables.core.config import MethodConfig
+from trainables.methods.plan import Outputs, Plan, Problem
+from trainables.methods.registry import METHODS, build_plan, hyperparameters
 
 COUNTS = torch.tensor([90, 40, 9, 1])
 Z = 2 * torch.rand(12, 4, generator=torch.Generator().manual_seed(0)) - 1

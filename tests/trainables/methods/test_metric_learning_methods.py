@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from trainables.composition import Outputs, Problem
-from trainables.config import MethodConfig
+from trainables.components.losses.cross_entropy import cross_entropy
+from trainables.components.losses.lifted_structured import lifted_structured_loss
+from trainables.components.losses.range_loss import range_loss
+from trainables.core.config import MethodConfig
 from trainables.data import load
-from trainables.losses.cross_entropy import cross_entropy
-from trainables.losses.lifted import lifted_structured_loss
-from trainables.losses.range_loss import range_loss
-from trainables.methods import build_plan, hyperparameters
-from trainables.train import Trainer
+from trainables.methods.plan import Outputs, Problem
+from trainables.methods.registry import build_plan, hyperparameters
+from trainables.training.trainer import Trainer
 
 PROBLEM = Problem(torch.tensor([90, 40, 9, 1]), 6)
 LABELS = torch.tensor([0, 1, 2, 3, 3])

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from search_spaces import SPACES
-from trainables.class_weights import effective_number
-from trainables.composition import Problem
-from trainables.config import MethodConfig
-from trainables.methods import METHODS, build_plan, hyperparameters
+from trainables.components.class_weights import effective_number
+from trainables.core.config import MethodConfig
+from trainables.methods.plan import Problem
+from trainables.methods.registry import METHODS, build_plan, hyperparameters
 
 COUNTS = torch.tensor([90, 40, 9, 1])
 

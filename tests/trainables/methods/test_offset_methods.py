@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from search_spaces import SPACES
-from trainables.composition import Outputs, Problem
-from trainables.config import MethodConfig
+from trainables.components.heads import LinearHead, OffsetHead
+from trainables.components.losses.cross_entropy import cross_entropy
+from trainables.components.lr_schedule import stage_start
+from trainables.core.config import MethodConfig
 from trainables.data import load
-from trainables.heads import LinearHead, OffsetHead
-from trainables.losses.cross_entropy import cross_entropy
-from trainables.lr_schedule import stage_start
-from trainables.methods import METHODS, build_plan, hyperparameters, last_switch
-from trainables.train import Trainer
+from trainables.methods.plan import Outputs, Problem
+from trainables.methods.registry import METHODS, build_plan, hyperparameters, last_switch
+from trainables.training.trainer import Trainer
 
 PROBLEM = Problem(torch.tensor([90, 40, 9, 1]), 6)
 

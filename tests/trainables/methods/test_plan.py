@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from trainables.composition import Outputs, Plan, Stage, stage_start
-from trainables.heads import LinearHead
+from trainables.components.heads import LinearHead
+from trainables.methods.plan import Outputs, Plan, Stage, stage_start
 
 
 def _loss(outputs: Outputs, labels: Tensor) -> Tensor:

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from trainables.composition import Problem
-from trainables.config import MethodConfig
-from trainables.errors import BadInput
-from trainables.heads import CosineHead, LinearHead, PrototypeHead
-from trainables.methods import METHODS, build_plan, hyperparameters, last_switch, method_named
+from trainables.components.heads import CosineHead, LinearHead, PrototypeHead
+from trainables.core.config import MethodConfig
+from trainables.core.errors import BadInput
+from trainables.methods.plan import Problem
+from trainables.methods.registry import METHODS, build_plan, hyperparameters, last_switch, method_named
 
 COUNTS = torch.tensor([90, 40, 9, 1])
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from trainables.composition import Plan, Problem
-from trainables.config import MethodConfig
+from trainables.components.losses.cross_entropy import plain_loss
+from trainables.core.config import MethodConfig
 from trainables.data import load
-from trainables.losses.cross_entropy import plain_loss
-from trainables.methods import build_plan, hyperparameters
-from trainables.train import Trainer
+from trainables.methods.plan import Plan, Problem
+from trainables.methods.registry import build_plan, hyperparameters
+from trainables.training.trainer import Trainer
 
 COUNTS = torch.tensor([90, 40, 9, 1])
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.composition import Problem
-from trainables.config import MethodConfig, ModelConfig, TrialConfig
+from trainables.components.heads import LinearHead, MemoryHead, ScaledHead
+from trainables.core.config import MethodConfig, ModelConfig, TrialConfig
 from trainables.data import load
-from trainables.evaluation import class_means
-from trainables.families.weight_balancing import Radius
-from trainables.heads import LinearHead, MemoryHead, ScaledHead
-from trainables.methods import build_plan, hyperparameters, method_named, opening_of
-from trainables.train import Trainer
+from trainables.methods.plan import Problem
+from trainables.methods.registry import build_plan, hyperparameters, method_named, opening_of
+from trainables.methods.weight_balancing import Radius
+from trainables.training.evaluation import class_means
+from trainables.training.trainer import Trainer
 
 MakeTrial = Callable[..., TrialConfig]
 COUNTS = torch.tensor([90, 40, 9, 1])

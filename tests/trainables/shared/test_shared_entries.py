@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from trainables.data import load
-from trainables.shared_entries import remove_entry, shared_entries
-from trainables.shared_training import SharedTraining, wait_for
+from trainables.shared.shared_entries import remove_entry, shared_entries
+from trainables.shared.shared_training import SharedTraining, wait_for
 
 CPU = torch.device("cpu")
 

@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.config import TrialConfig
+from trainables.core.config import TrialConfig
+from trainables.core.trial_folder import TrialFolder
 from trainables.data import load
-from trainables.methods import opening_of
-from trainables.shared_needs import SharedNeeds
-from trainables.shared_training import SharedTraining, shared_reference, wait_for
-from trainables.train import Trainer
-from trainables.trial_folder import TrialFolder
+from trainables.methods.registry import opening_of
+from trainables.shared.shared_needs import SharedNeeds
+from trainables.shared.shared_training import SharedTraining, shared_reference, wait_for
+from trainables.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 
@@ -171,7 +171,7 @@ def test_what_determines_a_training_names_its_folder(
     assert _shared(tmp_path, make_trial("erm", checkpoint_seconds=9), 2).path == base
     assert _shared(tmp_path, make_trial("erm", seed=3), 2).path != base
     assert _shared(tmp_path, make_trial("erm", lr=0.3), 2).path != base
-    monkeypatch.setattr("trainables.shared_training.code_fingerprint", lambda: "other code")
+    monkeypatch.setattr("trainables.shared.shared_training.code_fingerprint", lambda: "other code")
     assert _shared(tmp_path, config, 2).path != base
 
 
@@ -220,9 +220,9 @@ import os, signal, sys
 from pathlib import Path
 import torch
 from trainables import trial_folder
-from trainables.config import TrialConfig
+from trainables.core.config import TrialConfig
 from trainables.data import load
-from trainables.shared_training import SharedTraining
+from trainables.shared.shared_training import SharedTraining
 replace = os.replace
 def dying(source, target):
     if Path(target).name.startswith("state-"):
@@ -247,7 +247,7 @@ def test_killed_while_writing_the_state_it_is_not_there_and_the_heir_trains_one_
     try:
         config = make_trial("erm", epochs=3, checkpoint_seconds=0)
         code = [sys.executable, "-c", _KILLED_WHILE_WRITING, str(tmp_path), config.model_dump_json()]
-        done = subprocess.run(code, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+        done = subprocess.run(code, capture_output=True, text=True, cwd=Path(__file__).parents[3])
         assert done.returncode == -9, done.stderr
         shared = _shared(tmp_path, config, 3)
         assert shared.path.exists() and shared.state() is None

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from trainables.checkpoints import KEPT, newest_checkpoint, remove_checkpoints, save_checkpoint
-from trainables.config import TrialConfig
+from trainables.core.config import TrialConfig
 from trainables.data import load
-from trainables.train import Trainer
+from trainables.training.checkpoints import KEPT, newest_checkpoint, remove_checkpoints, save_checkpoint
+from trainables.training.trainer import Trainer
 
 MakeTrial = Callable[..., TrialConfig]
 

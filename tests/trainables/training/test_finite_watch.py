@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from trainables.finite import FiniteWatch, NonFiniteLoss
+from trainables.training.finite_watch import FiniteWatch, NonFiniteLoss
 
 
 def _watched(*losses: float, examples: int = 2) -> FiniteWatch:
@@ -88,7 +88,7 @@ def test_watching_waits_for_no_device() -> None:
 
 def test_a_step_of_training_waits_for_no_device(make_trial, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     from trainables.data import load
-    from trainables.train import Trainer
+    from trainables.training.trainer import Trainer
 
     config = make_trial("ldam-drw")
     trainer = Trainer(config, load(config.data), torch.device("cpu"))

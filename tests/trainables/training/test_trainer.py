@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.composition import Outputs
-from trainables.config import DataConfig, ModelConfig, TrialConfig
+from trainables.core.config import DataConfig, ModelConfig, TrialConfig
+from trainables.core.metrics import METRICS, from_confusion
 from trainables.data import StudyData, load
-from trainables.finite import NonFiniteLoss
-from trainables.metrics import METRICS, from_confusion
-from trainables.train import Trainer
+from trainables.methods.plan import Outputs
+from trainables.training.finite_watch import NonFiniteLoss
+from trainables.training.trainer import Trainer
 
 MakeTrial = Callable[..., TrialConfig]
 CPU = torch.device("cpu")

@@ -11,11 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainables.config import TrialConfig
+from trainables.core.config import TrialConfig
 from trainables.data import load
-from trainables.pairs import Pairs, draw_pairs
-from trainables.train import Trainer
-from trainables.verification import best_threshold, over_folds, verify
+from trainables.data.verification_pairs import Pairs, draw_pairs
+from trainables.training.trainer import Trainer
+from trainables.training.verification import best_threshold, over_folds, verify
 
 MakeTrial = Callable[..., TrialConfig]
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from trainables.heads.base import Head
-from trainables.heads.cosine import CosineHead
-from trainables.heads.linear import LinearHead
-from trainables.heads.memory import MemoryHead
-from trainables.heads.offset import OffsetHead
-from trainables.heads.prototypes import PrototypeHead
-from trainables.heads.scaled import ScaledHead
-from trainables.heads.scaled_cosine import ScaledCosineHead
+from trainables.components.heads.cosine_head import CosineHead
+from trainables.components.heads.head import Head
+from trainables.components.heads.linear_head import LinearHead
+from trainables.components.heads.memory_head import MemoryHead
+from trainables.components.heads.offset_head import OffsetHead
+from trainables.components.heads.prototype_head import PrototypeHead
+from trainables.components.heads.scaled_cosine_head import ScaledCosineHead
+from trainables.components.heads.scaled_head import ScaledHead
 
 __all__ = [
     "CosineHead",

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainables.heads.base import at_least_float32, without_autocast
-from trainables.heads.cosine import unit_rows
-from trainables.heads.distances import squared_distances
-from trainables.heads.linear import LinearHead
+from trainables.components.heads.cosine_head import unit_rows
+from trainables.components.heads.distances import squared_distances
+from trainables.components.heads.head import at_least_float32, without_autocast
+from trainables.components.heads.linear_head import LinearHead
 
 
 class MemoryHead(LinearHead):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainables.heads.base import Head, at_least_float32, without_autocast
+from trainables.components.heads.head import Head, at_least_float32, without_autocast
 
 
 class OffsetHead(Head):

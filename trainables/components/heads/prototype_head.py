@@ -8,9 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from trainables.errors import BadInput, unknown_name
-from trainables.heads.base import Head, at_least_float32, without_autocast
-from trainables.heads.distances import manhattan_distances, squared_distances
+from trainables.components.heads.distances import manhattan_distances, squared_distances
+from trainables.components.heads.head import Head, at_least_float32, without_autocast
+from trainables.core.errors import BadInput, unknown_name
 
 DISTANCES = {"l2_squared": squared_distances, "l1": manhattan_distances}
 SIMILARITIES = ("gaussian", "inverse")

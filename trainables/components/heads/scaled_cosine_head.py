@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from trainables.errors import BadInput
-from trainables.heads.cosine import CosineHead
+from trainables.components.heads.cosine_head import CosineHead
+from trainables.core.errors import BadInput
 
 
 class ScaledCosineHead(CosineHead):

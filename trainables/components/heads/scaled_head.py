@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from trainables.heads.linear import LinearHead
+from trainables.components.heads.linear_head import LinearHead
 
 
 class ScaledHead(LinearHead):

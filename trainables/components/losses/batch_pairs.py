@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from trainables.heads.distances import squared_distances
+from trainables.components.heads.distances import squared_distances
 
 
 def same_class(labels: Tensor) -> Tensor:

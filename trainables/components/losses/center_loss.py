@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from trainables.losses.cross_entropy import promoted
+from trainables.components.losses.cross_entropy import promoted
 
 
 def center_loss(features: Tensor, labels: Tensor, *, centers: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
-    from trainables.network import Outputs
+    from trainables.components.network import Outputs
 
 
 def promoted(logits: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from trainables.losses.cross_entropy import promoted, target_mask
+from trainables.components.losses.cross_entropy import promoted, target_mask
 
 
 class SidedWeights(NamedTuple):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from trainables.errors import BadInput
-from trainables.losses.cross_entropy import cross_entropy
+from trainables.components.losses.cross_entropy import cross_entropy
+from trainables.core.errors import BadInput
 
 
 def focal_loss(logits: Tensor, labels: Tensor, *, gamma: float) -> Tensor:

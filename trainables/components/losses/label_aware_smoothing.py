@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from trainables.errors import BadInput, unknown_name
-from trainables.losses.cross_entropy import cross_entropy, promoted
+from trainables.components.losses.cross_entropy import cross_entropy, promoted
+from trainables.core.errors import BadInput, unknown_name
 
 Shape = Literal["concave", "linear", "convex"]
 Spread = Literal["wrong", "all"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from trainables.errors import BadInput
-from trainables.losses.complement import wrong_log_softmax
-from trainables.losses.cross_entropy import cross_entropy
+from trainables.components.losses.complement_entropy import wrong_log_softmax
+from trainables.components.losses.cross_entropy import cross_entropy
+from trainables.core.errors import BadInput
 
 
 def large_margin_cross_entropy(logits: Tensor, labels: Tensor, *, lam: float) -> Tensor:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from trainables.losses.cross_entropy import promoted
-from trainables.losses.pairs import each_once, pairwise_distances, same_class
+from trainables.components.losses.batch_pairs import each_once, pairwise_distances, same_class
+from trainables.components.losses.cross_entropy import promoted
 
 
 def lifted_structured_loss(features: Tensor, labels: Tensor, *, margin: float) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from trainables.losses.cross_entropy import cross_entropy, promoted, target_mask
+from trainables.components.losses.cross_entropy import cross_entropy, promoted, target_mask
 
 
 def maximum_margins(cosines: Tensor, labels: Tensor, *, limits: Tensor, gamma: float) -> Tensor:

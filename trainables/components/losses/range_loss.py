@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from trainables.heads.distances import squared_distances
-from trainables.losses.cross_entropy import promoted
-from trainables.losses.pairs import each_once, pairwise_squares, same_class
+from trainables.components.heads.distances import squared_distances
+from trainables.components.losses.batch_pairs import each_once, pairwise_squares, same_class
+from trainables.components.losses.cross_entropy import promoted
 
 _NARROWEST = 1e-12
 """Ranges below this count as this: the harmonic mean divides by them."""

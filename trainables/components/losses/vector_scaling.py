@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from trainables.losses.cross_entropy import cross_entropy, promoted
+from trainables.components.losses.cross_entropy import cross_entropy, promoted
 
 
 def logit_adjusted_loss(logits: Tensor, labels: Tensor, *, class_counts: Tensor, tau: float) -> Tensor:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from trainables.heads import Head
-from trainables.heads.offset import half_products
-from trainables.network import Outputs
+from trainables.components.heads import Head
+from trainables.components.heads.offset_head import half_products
+from trainables.components.network import Outputs
 
 
 class EmpiricalOffset:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from trainables.heads import Head
-from trainables.network import Outputs
-from trainables.posthoc_changes.candidates import candidates
-from trainables.posthoc_changes.rescaling import linear, rescaled_rows
+from trainables.components.heads import Head
+from trainables.components.network import Outputs
+from trainables.components.posthoc.candidates import candidates
+from trainables.components.posthoc.row_rescaling import linear, rescaled_rows
 
 
 class FrequencyRescaling:

@@ -6,9 +6,9 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-from trainables.heads import Head
-from trainables.metrics import confusion_matrix, from_confusion
-from trainables.network import Outputs
+from trainables.components.heads import Head
+from trainables.components.network import Outputs
+from trainables.core.metrics import confusion_matrix, from_confusion
 
 
 class PostHoc(Protocol):

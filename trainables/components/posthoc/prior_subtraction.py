@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from trainables.heads import Head
-from trainables.network import Outputs
-from trainables.posthoc_changes.candidates import candidates
+from trainables.components.heads import Head
+from trainables.components.network import Outputs
+from trainables.components.posthoc.candidates import candidates
 
 
 class PriorSubtraction:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from trainables.heads import Head, LinearHead
+from trainables.components.heads import Head, LinearHead
 
 
 def linear(head: Head) -> LinearHead:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from trainables.heads import Head
-from trainables.heads.cosine import NO_DIRECTION
-from trainables.network import Outputs
-from trainables.posthoc_changes.candidates import candidates
-from trainables.posthoc_changes.rescaling import linear, rescaled_rows
+from trainables.components.heads import Head
+from trainables.components.heads.cosine_head import NO_DIRECTION
+from trainables.components.network import Outputs
+from trainables.components.posthoc.candidates import candidates
+from trainables.components.posthoc.row_rescaling import linear, rescaled_rows
 
 
 class TauNormalisation:

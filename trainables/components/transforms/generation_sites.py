@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from trainables.batch import EpochOrder
-from trainables.translate import acceptance_probability
+from trainables.components.batch import EpochOrder
+from trainables.components.transforms.gradient_translation import acceptance_probability
 
 
 class Sites(NamedTuple):

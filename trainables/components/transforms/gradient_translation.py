@@ -9,8 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from trainables.errors import BadInput, unknown_name
-from trainables.losses.cross_entropy import cross_entropy, promoted
+from trainables.components.losses.cross_entropy import cross_entropy, promoted
+from trainables.core.errors import BadInput, unknown_name
 
 Confidence = Literal["probability", "loss"]
 Bounds = tuple[float, float]

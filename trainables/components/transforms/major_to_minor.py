@@ -8,10 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from trainables.batch import Batch, EpochOrder, TransformContext
-from trainables.network import Network
-from trainables.transforms.generation_sites import SeedPools, Sites, draw_other_labels, draw_sites
-from trainables.translate import (
+from trainables.components.batch import Batch, EpochOrder, TransformContext
+from trainables.components.network import Network
+from trainables.components.transforms.generation_sites import SeedPools, Sites, draw_other_labels, draw_sites
+from trainables.components.transforms.gradient_translation import (
     Bounds,
     Confidence,
     confident,
@@ -24,7 +24,7 @@ from trainables.translate import (
 
 @dataclass(frozen=True)
 class TranslationSettings:
-    """What a translation is told; see `trainables.families.translation.TranslationValues`."""
+    """What a translation is told; see `trainables.methods.m2m.TranslationValues`."""
 
     beta: float
     lam: float

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.batch import Batch, EpochOrder, TransformContext
+from trainables.components.batch import Batch, EpochOrder, TransformContext
 
 
 class Mixup:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from trainables.batch import Batch, EpochOrder, TransformContext
-from trainables.transforms.neighbours import nearest_neighbours
+from trainables.components.batch import Batch, EpochOrder, TransformContext
+from trainables.components.transforms.class_neighbours import nearest_neighbours
 
 
 class Smote:

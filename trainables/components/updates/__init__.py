@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from trainables.updates.plain import Step, Update
+from trainables.components.updates.gradient_step import Step, Update
 
 __all__ = ["Step", "Update"]

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainables.config import TrainingConfig
-from trainables.losses.complement import Variant, complement_entropy
-from trainables.network import Outputs
-from trainables.updates.plain import Step, Update
+from trainables.components.losses.complement_entropy import Variant, complement_entropy
+from trainables.components.network import Outputs
+from trainables.components.updates.gradient_step import Step, Update
+from trainables.core.config import TrainingConfig
 
 
 class ComplementUpdate(Update):

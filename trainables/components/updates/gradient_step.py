@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from trainables.config import TrainingConfig
-from trainables.network import Outputs
+from trainables.components.network import Outputs
+from trainables.core.config import TrainingConfig
 
 
 @dataclass(frozen=True)

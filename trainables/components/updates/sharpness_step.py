@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 
-from trainables.network import Outputs
-from trainables.updates.plain import Step, Update
+from trainables.components.network import Outputs
+from trainables.components.updates.gradient_step import Step, Update
 
 
 class SharpnessAwareUpdate(Update):

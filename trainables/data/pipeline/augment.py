@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from trainables.data.catalog import Augmentation
-from trainables.data.resized_crop import draw_boxes, resized_crops
+from trainables.data.pipeline.resized_crop import draw_boxes, resized_crops
 
 if TYPE_CHECKING:
     from trainables.data.study_data import Split

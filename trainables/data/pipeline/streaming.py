@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from trainables.data.augment import BatchPipeline
+from trainables.data.pipeline.augment import BatchPipeline
 from trainables.data.study_data import Split
 
 Ints = npt.NDArray[np.int64]

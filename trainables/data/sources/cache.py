@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trainables.data.source import LabelledImages, Source, SplitName
-from trainables.errors import BadInput
+from trainables.core.errors import BadInput
+from trainables.data.sources.source import LabelledImages, Source, SplitName
 
 _FORMAT = 1  # part of every file's name: raise it when the layout or the decoding changes
 _log = logging.getLogger(__name__)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainables.data.image_files import ImageFiles, lines_of
-from trainables.data.source import LabelledImages, SplitName
-from trainables.errors import BadInput
+from trainables.core.errors import BadInput
+from trainables.data.sources.image_files import ImageFiles, lines_of
+from trainables.data.sources.source import LabelledImages, SplitName
 
 ATTRIBUTES = "list_attr_celeba.txt"
 _PARTITION = "list_eval_partition.txt"

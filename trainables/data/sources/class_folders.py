@@ -7,9 +7,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainables.data.image_files import SUFFIXES, ImageFiles, lines_of
-from trainables.data.source import LabelledImages, SplitName
-from trainables.errors import BadInput, unknown_name
+from trainables.core.errors import BadInput, unknown_name
+from trainables.data.sources.image_files import SUFFIXES, ImageFiles, lines_of
+from trainables.data.sources.source import LabelledImages, SplitName
 
 _OTHER_IMAGES = (".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 _ANNOTATIONS = "val_annotations.txt"

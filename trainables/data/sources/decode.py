@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trainables.data.cache import cache_dir, not_writable
-from trainables.errors import BadInput
+from trainables.core.errors import BadInput
+from trainables.data.sources.cache import cache_dir, not_writable
 
 Pixels = npt.NDArray[np.uint8]
 Encoded = bytes | Path

@@ -9,7 +9,7 @@ from importlib.metadata import version
 import numpy as np
 
 from trainables.data.catalog import DATASETS
-from trainables.data.source import LabelledImages, SplitName
+from trainables.data.sources.source import LabelledImages, SplitName
 
 _TEST_EVERY = 5
 

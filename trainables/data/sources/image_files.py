@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from trainables.data.decode import decode_images
-from trainables.data.source import LabelledImages
-from trainables.errors import BadInput
+from trainables.core.errors import BadInput
+from trainables.data.sources.decode import decode_images
+from trainables.data.sources.source import LabelledImages
 
 SUFFIXES = (".jpeg", ".jpg", ".png")
 _FILES_AT_A_TIME = 2048

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from trainables.data.image_files import ImageFiles, lines_of
-from trainables.data.source import LabelledImages, SplitName
-from trainables.errors import BadInput
+from trainables.core.errors import BadInput
+from trainables.data.sources.image_files import ImageFiles, lines_of
+from trainables.data.sources.source import LabelledImages, SplitName
 
 _CLASSES = "classes.txt"
 _Entries = list[tuple[int, str, int]]  # number of the line, path, label

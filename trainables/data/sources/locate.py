@@ -7,19 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from trainables.config import DataConfig
-from trainables.data.cache import cache_dir
+from trainables.core.config import DataConfig
+from trainables.core.errors import BadInput, unknown_name
+from trainables.core.paths import data_folder_named
 from trainables.data.catalog import DATASETS
-from trainables.data.celeba import ATTRIBUTES, CelebA5
-from trainables.data.class_folders import ClassFolders
-from trainables.data.digits import Digits
-from trainables.data.list_files import ListFiles, list_prefixes
-from trainables.data.parquet_folder import ParquetFolder
-from trainables.data.resized import Resized
-from trainables.data.source import Source
-from trainables.data.torchvision_sets import TorchvisionSet
-from trainables.errors import BadInput, unknown_name
-from trainables.folder_names import data_folder_named
+from trainables.data.sources.cache import cache_dir
+from trainables.data.sources.celeba import ATTRIBUTES, CelebA5
+from trainables.data.sources.class_folders import ClassFolders
+from trainables.data.sources.digits import Digits
+from trainables.data.sources.list_files import ListFiles, list_prefixes
+from trainables.data.sources.parquet_folder import ParquetFolder
+from trainables.data.sources.resized import Resized
+from trainables.data.sources.source import Source
+from trainables.data.sources.torchvision_sets import TorchvisionSet
 
 FolderKind = Literal["parquet", "lists", "celeba", "folders"]
 FOLDER_KINDS: dict[FolderKind, Callable[[str, Path, int | None], Source]] = {

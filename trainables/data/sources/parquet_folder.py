@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trainables.data import vectors
-from trainables.data.decode import decode_images
-from trainables.data.source import LabelledImages, SplitName
-from trainables.errors import BadInput
+from trainables.core.errors import BadInput
+from trainables.data.sources import vectors
+from trainables.data.sources.decode import decode_images
+from trainables.data.sources.source import LabelledImages, SplitName
 
 _ROWS_AT_A_TIME = 2048
 _TAIL = 8  # a Parquet file ends with the footer's length (4 bytes, little-endian) and the letters PAR1

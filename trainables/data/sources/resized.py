@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainables.data.decode import fit
-from trainables.data.source import LabelledImages, Source, SplitName
+from trainables.data.sources.decode import fit
+from trainables.data.sources.source import LabelledImages, Source, SplitName
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from trainables.core.errors import BadInput
 from trainables.data.catalog import DATASETS
-from trainables.data.source import LabelledImages, SplitName
-from trainables.errors import BadInput
+from trainables.data.sources.source import LabelledImages, SplitName
 
 # name -> torchvision's class, and where it keeps its files under a root
 _CLASSES = {

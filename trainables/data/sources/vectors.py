@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trainables.errors import BadInput
+from trainables.core.errors import BadInput
 
 COLUMN = "features"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from study.records.pictures import confusion_picture, false_positives_picture
+from study.tracking.plots.trial_plots import confusion_picture, false_positives_picture
 
 
 def open_png(content: bytes) -> Image.Image:

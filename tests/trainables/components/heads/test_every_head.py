@@ -9,7 +9,15 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from trainables.heads import CosineHead, Head, LinearHead, OffsetHead, PrototypeHead, ScaledCosineHead, ScaledHead
+from trainables.components.heads import (
+    CosineHead,
+    Head,
+    LinearHead,
+    OffsetHead,
+    PrototypeHead,
+    ScaledCosineHead,
+    ScaledHead,
+)
 
 FEATURES, CLASSES = 6, 4
 

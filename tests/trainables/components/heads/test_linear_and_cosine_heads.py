@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.heads import CosineHead, LinearHead
-from trainables.heads.cosine import NO_DIRECTION, unit_rows
+from trainables.components.heads import CosineHead, LinearHead
+from trainables.components.heads.cosine_head import NO_DIRECTION, unit_rows
 
 
 @pytest.mark.parametrize("bias", [True, False])

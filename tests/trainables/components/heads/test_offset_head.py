@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainables.heads import LinearHead, OffsetHead
-from trainables.heads.offset import uniform_constraint
+from trainables.components.heads import LinearHead, OffsetHead
+from trainables.components.heads.offset_head import uniform_constraint
 
 
 def _head(classes: int = 4, **given: float) -> OffsetHead:

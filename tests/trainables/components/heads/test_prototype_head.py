@@ -11,10 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainables.errors import BadInput
-from trainables.heads import PrototypeHead
-from trainables.heads.distances import manhattan_distances, squared_distances
-from trainables.heads.prototypes import diversity_regulariser
+from trainables.components.heads import PrototypeHead
+from trainables.components.heads.distances import manhattan_distances, squared_distances
+from trainables.components.heads.prototype_head import diversity_regulariser
+from trainables.core.errors import BadInput
 
 
 def absolute(*sizes: int, **settings: Any) -> PrototypeHead:

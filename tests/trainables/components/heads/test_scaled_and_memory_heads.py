@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.heads import LinearHead, MemoryHead, ScaledHead
+from trainables.components.heads import LinearHead, MemoryHead, ScaledHead
 
 
 def _features(images: int = 4, dim: int = 5) -> torch.Tensor:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.errors import BadInput
-from trainables.heads import CosineHead, ScaledCosineHead
+from trainables.components.heads import CosineHead, ScaledCosineHead
+from trainables.core.errors import BadInput
 
 
 def test_it_is_a_scale_times_the_cosine() -> None:

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from trainables.errors import BadInput
-from trainables.losses.affinity import affinity_margin_loss
+from trainables.components.losses.affinity_hinge import affinity_margin_loss
+from trainables.core.errors import BadInput
 
 D = np.array([[1.0, 0.5, 0.1, 0.3], [0.9, 0.05, 0.6, 0.2], [0.2, 0.2, 0.2, 0.2], [1e-30, 0.7, 1.0, 1e-5]])
 Y = np.array([0, 2, 1, 0])

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from trainables.losses.balanced_softmax import balanced_softmax_loss
-from trainables.losses.cross_entropy import cross_entropy
+from trainables.components.losses.balanced_softmax import balanced_softmax_loss
+from trainables.components.losses.cross_entropy import cross_entropy
 
 Z = np.array([[2.0, -1.0, 0.5], [0.0, 3.0, -2.0], [-4.0, 1.5, 1.5]])
 Y = np.array([0, 2, 1])

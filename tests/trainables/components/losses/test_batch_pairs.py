@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from trainables.losses.pairs import each_once, pairwise_distances, pairwise_squares, same_class
+from trainables.components.losses.batch_pairs import each_once, pairwise_distances, pairwise_squares, same_class
 
 
 def test_distances_are_those_of_a_loop() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from trainables.losses.center import center_loss
+from trainables.components.losses.center_loss import center_loss
 
 F = np.array([[1.0, -2.0, 0.5], [0.0, 3.0, -2.0], [4.0, 1.5, 1.5]])
 C = np.array([[0.0, 0.0, 0.0], [1.0, 2.0, 3.0]])

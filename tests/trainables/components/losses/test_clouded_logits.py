@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.errors import BadInput
-from trainables.losses.clouded import cloud_noise, cloud_sizes, gaussian_clouded_loss
-from trainables.losses.cross_entropy import cross_entropy
+from trainables.components.losses.clouded_logits import cloud_noise, cloud_sizes, gaussian_clouded_loss
+from trainables.components.losses.cross_entropy import cross_entropy
+from trainables.core.errors import BadInput
 
 COUNTS = np.array([5000, 300, 50, 7])
 Z = np.array([[0.9, -0.2, 0.4, 0.1], [0.3, 0.8, -0.9, 0.7], [-0.5, 0.2, 0.6, 0.65]])

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.errors import BadInput
-from trainables.losses.complement import complement_cross_entropy, complement_entropy
-from trainables.losses.cross_entropy import cross_entropy
+from trainables.components.losses.complement_entropy import complement_cross_entropy, complement_entropy
+from trainables.components.losses.cross_entropy import cross_entropy
+from trainables.core.errors import BadInput
 
 Z = np.array([[2.0, -1.0, 0.5, 0.0], [0.0, 3.0, -2.0, 1.0], [-4.0, 1.5, 1.5, 1.5]])
 Y = np.array([0, 3, 1])

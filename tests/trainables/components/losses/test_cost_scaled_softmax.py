@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.errors import BadInput
-from trainables.losses.balanced_softmax import balanced_softmax_loss
-from trainables.losses.cost_scaled import cost_scaled_loss, frequency_costs
-from trainables.losses.cross_entropy import cross_entropy
+from trainables.components.losses.balanced_softmax import balanced_softmax_loss
+from trainables.components.losses.cost_scaled_softmax import cost_scaled_loss, frequency_costs
+from trainables.components.losses.cross_entropy import cross_entropy
+from trainables.core.errors import BadInput
 
 COUNTS = np.array([60, 25, 10, 5])
 Z = np.array([[2.0, -1.0, 0.5, 0.0], [0.3, 4.0, -0.9, 1.7], [-5.0, 0.2, 6.0, 0.65], [1.0, 2.0, 3.0, -4.0]])

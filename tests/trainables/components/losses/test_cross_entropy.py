@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from trainables.losses.cross_entropy import cross_entropy, promoted, target_mask
+from trainables.components.losses.cross_entropy import cross_entropy, promoted, target_mask
 
 Z = np.array([[2.0, -1.0, 0.5], [0.0, 3.0, -2.0], [-4.0, 1.5, 1.5]])
 Y = np.array([0, 2, 1])

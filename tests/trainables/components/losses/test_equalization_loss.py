@@ -3,7 +3,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from trainables.losses.equalization import SidedWeights, equalization_loss, equalization_weights, sided_gradients
+from trainables.components.losses.equalization_loss import (
+    SidedWeights,
+    equalization_loss,
+    equalization_weights,
+    sided_gradients,
+)
 
 Z = np.array([[2.0, -1.0, 0.5], [0.0, 3.0, -2.0], [-4.0, 1.5, 1.5], [0.3, 0.2, 0.1]])
 Y = np.array([0, 2, 1, 0])

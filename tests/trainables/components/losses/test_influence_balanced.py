@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.errors import BadInput
-from trainables.losses.focal import focal_loss
-from trainables.losses.influence import influence_balanced_loss
+from trainables.components.losses.focal_loss import focal_loss
+from trainables.components.losses.influence_balanced import influence_balanced_loss
+from trainables.core.errors import BadInput
 
 Z = np.array([[2.0, -1.0, 0.5], [0.0, 3.0, -2.0], [-4.0, 1.5, 1.5]])
 H = np.array([[0.5, -2.0], [0.0, 1.0], [3.0, 4.0]])

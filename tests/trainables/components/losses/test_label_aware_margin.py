@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.errors import BadInput
-from trainables.losses.cross_entropy import cross_entropy
-from trainables.losses.margin import class_margins, enlarged_margin_loss, ldam_loss
+from trainables.components.losses.cross_entropy import cross_entropy
+from trainables.components.losses.label_aware_margin import class_margins, enlarged_margin_loss, ldam_loss
+from trainables.core.errors import BadInput
 
 COUNTS = np.array([5000, 300, 50, 7])
 Z = np.array([[0.9, -0.2, 0.4, 0.1], [0.3, 0.8, -0.9, 0.7], [-0.5, 0.2, 0.6, 0.65], [0.1, -0.1, 0.05, -1.0]])

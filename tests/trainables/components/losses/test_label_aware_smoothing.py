@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.errors import BadInput
-from trainables.losses.cross_entropy import cross_entropy
-from trainables.losses.label_smoothing import Shape, class_smoothing, label_aware_smoothing_loss
+from trainables.components.losses.cross_entropy import cross_entropy
+from trainables.components.losses.label_aware_smoothing import Shape, class_smoothing, label_aware_smoothing_loss
+from trainables.core.errors import BadInput
 
 Z = np.array([[2.0, -1.0, 0.5], [0.0, 3.0, -2.0], [-4.0, 1.5, 1.5]])
 Y = np.array([0, 2, 1])

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.errors import BadInput
-from trainables.losses.cross_entropy import cross_entropy
-from trainables.losses.large_margin import large_margin_cross_entropy
+from trainables.components.losses.cross_entropy import cross_entropy
+from trainables.components.losses.large_margin_softmax import large_margin_cross_entropy
+from trainables.core.errors import BadInput
 
 Z = np.array([[2.0, -1.0, 0.5, 0.0], [0.0, 3.0, -2.0, 1.0], [-4.0, 1.5, 1.5, 7.0]])
 Y = np.array([0, 2, 1])

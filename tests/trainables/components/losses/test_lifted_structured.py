@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainables.losses.lifted import lifted_structured_loss
+from trainables.components.losses.lifted_structured import lifted_structured_loss
 
 
 def _papers_loss(f: np.ndarray, y: np.ndarray, alpha: float) -> float:

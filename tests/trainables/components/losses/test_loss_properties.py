@@ -12,20 +12,20 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import Tensor
 
-from trainables.losses.affinity import affinity_margin_loss
-from trainables.losses.balanced_softmax import balanced_softmax_loss
-from trainables.losses.clouded import cloud_sizes, gaussian_clouded_loss
-from trainables.losses.complement import complement_cross_entropy, complement_entropy
-from trainables.losses.cost_scaled import cost_scaled_loss, frequency_costs
-from trainables.losses.cross_entropy import cross_entropy
-from trainables.losses.equalization import equalization_loss, equalization_weights
-from trainables.losses.focal import focal_loss
-from trainables.losses.influence import influence_balanced_loss
-from trainables.losses.label_smoothing import Spread, class_smoothing, label_aware_smoothing_loss
-from trainables.losses.large_margin import large_margin_cross_entropy
-from trainables.losses.margin import class_margins, enlarged_margin_loss, ldam_loss
-from trainables.losses.maximum_margin import maximum_margin_loss
-from trainables.losses.vector_scaling import logit_adjusted_loss, vector_scaling_loss
+from trainables.components.losses.affinity_hinge import affinity_margin_loss
+from trainables.components.losses.balanced_softmax import balanced_softmax_loss
+from trainables.components.losses.clouded_logits import cloud_sizes, gaussian_clouded_loss
+from trainables.components.losses.complement_entropy import complement_cross_entropy, complement_entropy
+from trainables.components.losses.cost_scaled_softmax import cost_scaled_loss, frequency_costs
+from trainables.components.losses.cross_entropy import cross_entropy
+from trainables.components.losses.equalization_loss import equalization_loss, equalization_weights
+from trainables.components.losses.focal_loss import focal_loss
+from trainables.components.losses.influence_balanced import influence_balanced_loss
+from trainables.components.losses.label_aware_margin import class_margins, enlarged_margin_loss, ldam_loss
+from trainables.components.losses.label_aware_smoothing import Spread, class_smoothing, label_aware_smoothing_loss
+from trainables.components.losses.large_margin_softmax import large_margin_cross_entropy
+from trainables.components.losses.maximum_margin import maximum_margin_loss
+from trainables.components.losses.vector_scaling import logit_adjusted_loss, vector_scaling_loss
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]  # logits, labels, class counts
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.losses.cross_entropy import cross_entropy
-from trainables.losses.margin import class_margins
-from trainables.losses.maximum_margin import maximum_margin_loss, maximum_margins
+from trainables.components.losses.cross_entropy import cross_entropy
+from trainables.components.losses.label_aware_margin import class_margins
+from trainables.components.losses.maximum_margin import maximum_margin_loss, maximum_margins
 
 COUNTS = np.array([5000, 300, 50, 7])
 # gaps: right, wrong, right with negative rivals alone, wrong by a lot, level

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainables.losses.range_loss import inter_class_hinge, intra_class_ranges, range_loss
+from trainables.components.losses.range_loss import inter_class_hinge, intra_class_ranges, range_loss
 
 
 def _papers_intra(f: np.ndarray, y: np.ndarray, k: int) -> float:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.losses.balanced_softmax import balanced_softmax_loss
-from trainables.losses.cross_entropy import cross_entropy
-from trainables.losses.vector_scaling import logit_adjusted_loss, vector_scaling_loss
+from trainables.components.losses.balanced_softmax import balanced_softmax_loss
+from trainables.components.losses.cross_entropy import cross_entropy
+from trainables.components.losses.vector_scaling import logit_adjusted_loss, vector_scaling_loss
 
 Z = np.array([[2.0, -1.0, 0.5], [0.0, 3.0, -2.0], [-4.0, 1.5, 1.5]])
 Y = np.array([0, 2, 1])

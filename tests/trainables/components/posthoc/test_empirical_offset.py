@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from trainables.components.heads import Head, LinearHead
+from trainables.components.network import Outputs
+from trainables.components.posthoc.empirical_offset import EmpiricalOffset
 from trainables.data import load
-from trainables.heads import Head, LinearHead
-from trainables.network import Outputs
-from trainables.posthoc_changes.empirical_offset import EmpiricalOffset
-from trainables.train import Trainer
+from trainables.training.trainer import Trainer
 
 
 def test_is_half_of_mean_times_weight_off_every_logit() -> None:

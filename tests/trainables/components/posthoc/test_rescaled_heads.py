@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.heads import CosineHead, LinearHead
-from trainables.network import Outputs
-from trainables.posthoc import PostHoc, pick
-from trainables.posthoc_changes.candidates import candidates
-from trainables.posthoc_changes.frequency_rescaling import FrequencyRescaling
-from trainables.posthoc_changes.prior_subtraction import PriorSubtraction
-from trainables.posthoc_changes.tau_norm import TauNormalisation
+from trainables.components.heads import CosineHead, LinearHead
+from trainables.components.network import Outputs
+from trainables.components.posthoc.candidates import candidates
+from trainables.components.posthoc.frequency_rescaling import FrequencyRescaling
+from trainables.components.posthoc.posthoc_change import PostHoc, pick
+from trainables.components.posthoc.prior_subtraction import PriorSubtraction
+from trainables.components.posthoc.tau_normalisation import TauNormalisation
 
 COUNTS = torch.tensor([50, 500, 7, 1])
 CHANGES: list[PostHoc] = [

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.batch import Batch, BatchTransform, EpochOrder, TransformContext
+from trainables.components.batch import Batch, BatchTransform, EpochOrder, TransformContext
+from trainables.components.sampling import batches_of, epoch_indices
 from trainables.data import Split
-from trainables.data.augment import BatchPipeline
-from trainables.sampling import batches_of, epoch_indices
+from trainables.data.pipeline.augment import BatchPipeline
 
 Run = Callable[..., tuple[list[Batch], list[Batch], Tensor]]
 

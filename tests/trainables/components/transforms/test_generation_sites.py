@@ -5,9 +5,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.batch import EpochOrder
-from trainables.sampling import batches_of
-from trainables.transforms.generation_sites import SeedPools, Sites, draw_other_labels, draw_sites, pick_in_proportion
+from trainables.components.batch import EpochOrder
+from trainables.components.sampling import batches_of
+from trainables.components.transforms.generation_sites import (
+    SeedPools,
+    Sites,
+    draw_other_labels,
+    draw_sites,
+    pick_in_proportion,
+)
 
 COUNTS = torch.tensor([30, 100, 10, 100, 99])  # the largest classes stand anywhere
 

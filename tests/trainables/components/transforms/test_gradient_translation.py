@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainables.errors import BadInput
-from trainables.translate import (
+from trainables.components.transforms.gradient_translation import (
     acceptance_probability,
     confident,
     held_constant,
@@ -16,6 +15,7 @@ from trainables.translate import (
     translation_objective,
     unit_images,
 )
+from trainables.core.errors import BadInput
 
 RNG = np.random.default_rng(0)
 G, F = RNG.normal(size=(4, 6)), RNG.normal(size=(4, 6))  # two linear classifiers of 6 pixels and 4 classes

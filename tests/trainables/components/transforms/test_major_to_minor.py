@@ -9,16 +9,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainables.batch import Batch, EpochOrder, TransformContext
-from trainables.config import MethodConfig
+from trainables.backbones.backbone import Backbone
+from trainables.components.batch import Batch, EpochOrder, TransformContext
+from trainables.components.heads import LinearHead
+from trainables.components.network import Network
+from trainables.components.sampling import batches_of
+from trainables.components.transforms.major_to_minor import Translation, TranslationSettings
+from trainables.core.config import MethodConfig
 from trainables.data import Split, load
-from trainables.data.augment import BatchPipeline
-from trainables.heads import LinearHead
-from trainables.models.backbone import Backbone
-from trainables.network import Network
-from trainables.sampling import batches_of
-from trainables.train import Trainer
-from trainables.transforms.translation import Translation, TranslationSettings
+from trainables.data.pipeline.augment import BatchPipeline
+from trainables.training.trainer import Trainer
 
 K, SIZE = 4, 6
 COUNTS = torch.tensor([8, 60, 2, 30])

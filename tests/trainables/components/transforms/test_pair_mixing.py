@@ -8,17 +8,17 @@ import pytest
 import torch
 from scipy import stats
 
-from tests.trainables.transforms.conftest import Run
-from trainables.batch import Batch
-from trainables.composition import Outputs, Problem, Stage
-from trainables.config import MethodConfig, TrialConfig
+from tests.trainables.components.transforms.conftest import Run
+from trainables.components.batch import Batch
+from trainables.components.heads import LinearHead
+from trainables.components.losses.cross_entropy import plain_loss
+from trainables.components.transforms.pair_mixing import Mixup, Remix, beta_draws, remix_shares
+from trainables.core.config import MethodConfig, TrialConfig
 from trainables.data import load
-from trainables.heads import LinearHead
-from trainables.losses.cross_entropy import plain_loss
-from trainables.methods import build_plan
-from trainables.objective import batch_objective
-from trainables.train import Trainer
-from trainables.transforms.mixing import Mixup, Remix, beta_draws, remix_shares
+from trainables.methods.plan import Outputs, Problem, Stage
+from trainables.methods.registry import build_plan
+from trainables.training.batch_objective import batch_objective
+from trainables.training.trainer import Trainer
 
 
 def test_every_image_is_mixed_with_one_of_its_batch_and_so_is_its_label(run: Run) -> None:
@@ -50,7 +50,9 @@ def test_the_objective_is_that_of_the_paper() -> None:
 
 
 def test_a_share_of_one_is_erm(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainables.transforms.mixing.beta_draws", lambda alpha, n, generator: torch.ones(n))
+    monkeypatch.setattr(
+        "trainables.components.transforms.pair_mixing.beta_draws", lambda alpha, n, generator: torch.ones(n)
+    )
     stage, head = Stage("s", 0.0, plain_loss), LinearHead(90, 5).double()
     for transform in (Mixup(1.0), Remix(1.0, 3.0, 0.0)):
         for mixed, plain in zip(*run(transform)[:2], strict=True):
@@ -64,7 +66,9 @@ def test_a_share_of_one_is_erm(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_training_with_a_share_of_one_is_erms(
     make_trial: Callable[..., TrialConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainables.transforms.mixing.beta_draws", lambda alpha, n, generator: torch.ones(n))
+    monkeypatch.setattr(
+        "trainables.components.transforms.pair_mixing.beta_draws", lambda alpha, n, generator: torch.ones(n)
+    )
     losses = []
     for name in ("mixup", "erm"):
         config = make_trial(name)

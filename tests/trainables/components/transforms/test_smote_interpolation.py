@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.trainables.transforms.conftest import Run
-from trainables.batch import Batch
+from tests.trainables.components.transforms.conftest import Run
+from trainables.components.batch import Batch
+from trainables.components.transforms.class_neighbours import nearest_neighbours
+from trainables.components.transforms.smote_interpolation import Smote
 from trainables.data import Split
-from trainables.transforms.interpolation import Smote
-from trainables.transforms.neighbours import nearest_neighbours
 
 Pixels = np.ndarray
 
@@ -43,7 +43,7 @@ def test_neighbours_are_the_nearest(n: int, k: int) -> None:
 def test_chunks_change_no_neighbour(monkeypatch: pytest.MonkeyPatch) -> None:
     images = torch.randint(4, (50, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))  # many ties
     whole = nearest_neighbours(images, 7)
-    monkeypatch.setattr("trainables.transforms.neighbours._ROWS", 8)
+    monkeypatch.setattr("trainables.components.transforms.class_neighbours._ROWS", 8)
     assert torch.equal(nearest_neighbours(images, 7), whole)
     assert whole.tolist() == _by_loops(images.numpy(), 7)
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainables.config import TrainingConfig
-from trainables.losses.cross_entropy import cross_entropy
-from trainables.network import Outputs
-from trainables.updates import Step, Update
+from trainables.components.losses.cross_entropy import cross_entropy
+from trainables.components.network import Outputs
+from trainables.components.updates import Step, Update
+from trainables.core.config import TrainingConfig
 
 Array = np.ndarray
 TRAINING = TrainingConfig(lr=0.3, momentum=0.9, weight_decay=0.05)

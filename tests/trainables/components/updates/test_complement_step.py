@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from tests.trainables.updates.conftest import Lab
-from trainables.config import MethodConfig, TrialConfig
+from tests.trainables.components.updates.conftest import Lab
+from trainables.components.losses.complement_entropy import complement_entropy
+from trainables.components.updates import Update
+from trainables.components.updates.complement_step import ComplementUpdate
+from trainables.core.config import MethodConfig, TrialConfig
 from trainables.data import load
-from trainables.losses.complement import complement_entropy
-from trainables.train import Trainer
-from trainables.updates import Update
-from trainables.updates.complement import ComplementUpdate
+from trainables.training.trainer import Trainer
 
 MakeLab = Callable[..., Lab]
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.trainables.updates.conftest import Lab
-from trainables.config import ModelConfig, TrialConfig
+from tests.trainables.components.updates.conftest import Lab
+from trainables.components.network import Outputs
+from trainables.components.updates import Step, Update
+from trainables.components.updates.sharpness_step import SharpnessAwareUpdate
+from trainables.core.config import ModelConfig, TrialConfig
 from trainables.data import load
-from trainables.network import Outputs
-from trainables.train import Trainer
-from trainables.updates import Step, Update
-from trainables.updates.sharpness import SharpnessAwareUpdate
+from trainables.training.trainer import Trainer
 
 MakeLab = Callable[..., Lab]
 

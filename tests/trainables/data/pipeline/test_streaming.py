@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 
 from tests.trainables.data.made_images import write_folder
-from trainables.config import DataConfig, ModelConfig, TrialConfig
-from trainables.data import Split, load, streaming
-from trainables.data.augment import BatchPipeline
+from trainables.components.sampling import batches_of
+from trainables.core.config import DataConfig, ModelConfig, TrialConfig
+from trainables.data import Split, load
 from trainables.data.catalog import Augmentation
-from trainables.data.streaming import StreamingPipeline, open_pipeline
-from trainables.sampling import batches_of
-from trainables.train import Trainer
+from trainables.data.pipeline import streaming
+from trainables.data.pipeline.augment import BatchPipeline
+from trainables.data.pipeline.streaming import StreamingPipeline, open_pipeline
+from trainables.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from tests.trainables.data.written_sets import write_celeba
-from trainables.config import DataConfig
+from trainables.core.config import DataConfig
+from trainables.core.errors import BadInput
 from trainables.data import load, prepare
-from trainables.data.celeba import CelebA5
-from trainables.errors import BadInput
+from trainables.data.sources.celeba import CelebA5
 
 
 @pytest.fixture

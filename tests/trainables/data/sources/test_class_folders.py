@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from tests.trainables.data.written_sets import write_class_folders, write_image, write_tiny_imagenet
-from trainables.config import DataConfig
+from trainables.core.config import DataConfig
+from trainables.core.errors import BadInput
 from trainables.data import load, prepare
-from trainables.data.class_folders import ClassFolders
-from trainables.errors import BadInput
+from trainables.data.sources.class_folders import ClassFolders
 
 
 @pytest.fixture

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from trainables.config import DataConfig
-from trainables.data import cache, load, prepare
-from trainables.data.cache import open_images
-from trainables.data.locate import find_source
-from trainables.data.parquet_folder import ParquetFolder
-from trainables.errors import BadInput
+from trainables.core.config import DataConfig
+from trainables.core.errors import BadInput
+from trainables.data import load, prepare
+from trainables.data.sources import cache
+from trainables.data.sources.cache import open_images
+from trainables.data.sources.locate import find_source
+from trainables.data.sources.parquet_folder import ParquetFolder
 
 Configure = Callable[..., DataConfig]
 
@@ -107,13 +108,13 @@ def child(code: str, config: DataConfig) -> subprocess.Popen[str]:
     """Start a process that prepares ``config`` after ``code``, and reports decoding on stderr."""
     program = f"""
 import logging, os, signal
-from trainables.config import DataConfig
+from trainables.core.config import DataConfig
 from trainables.data import cache, prepare
 logging.basicConfig(level=logging.INFO)
 {code}
 print(prepare(DataConfig.model_validate_json({config.model_dump_json()!r})).fingerprint)
 """
-    root = Path(__file__).resolve().parents[3]
+    root = Path(__file__).resolve().parents[4]
     environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment

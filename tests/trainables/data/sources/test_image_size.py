@@ -17,13 +17,14 @@ from pydantic import ValidationError
 from torchvision.transforms import functional as reference
 
 from tests.trainables.data.made_images import encode, write_folder, write_split
-from trainables.config import DataConfig
-from trainables.data import decode, load, prepare
-from trainables.data.decode import decode_image
-from trainables.data.locate import find_source
-from trainables.data.parquet_folder import ParquetFolder
-from trainables.data.resized import Resized
-from trainables.errors import BadInput
+from trainables.core.config import DataConfig
+from trainables.core.errors import BadInput
+from trainables.data import load, prepare
+from trainables.data.sources import decode
+from trainables.data.sources.decode import decode_image
+from trainables.data.sources.locate import find_source
+from trainables.data.sources.parquet_folder import ParquetFolder
+from trainables.data.sources.resized import Resized
 
 NATURAL = {"kind": "natural"}
 
@@ -89,7 +90,7 @@ def test_colour_images_that_come_decoded(tmp_path: Path) -> None:
             return "ab"
 
         def read(self, split: object) -> object:
-            from trainables.data.source import LabelledImages
+            from trainables.data.sources.source import LabelledImages
 
             images = random_image(12, 10, 3).transpose(2, 0, 1)[None]
             return LabelledImages(np.ascontiguousarray(images), np.array([0]), ("a",))

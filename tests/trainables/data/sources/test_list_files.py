@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tests.trainables.data.written_sets import write_lists
-from trainables.config import DataConfig
+from trainables.core.config import DataConfig
+from trainables.core.errors import BadInput
 from trainables.data import load, prepare
-from trainables.data.list_files import ListFiles
-from trainables.errors import BadInput
+from trainables.data.sources.list_files import ListFiles
 
 
 @pytest.fixture

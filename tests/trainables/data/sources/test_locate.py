@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.trainables.data.made_images import write_folder
-from trainables.config import DataConfig
+from trainables.core.config import DataConfig
+from trainables.core.errors import BadInput
 from trainables.data import DATASETS, default_augmentation, prepare
-from trainables.data.digits import Digits
-from trainables.data.locate import find_source, folder_datasets
-from trainables.data.parquet_folder import ParquetFolder
-from trainables.data.torchvision_sets import TorchvisionSet
-from trainables.errors import BadInput
+from trainables.data.sources.digits import Digits
+from trainables.data.sources.locate import find_source, folder_datasets
+from trainables.data.sources.parquet_folder import ParquetFolder
+from trainables.data.sources.torchvision_sets import TorchvisionSet
 
 Configure = Callable[..., DataConfig]
 
@@ -88,11 +88,11 @@ def test_neither_import_nor_prepare_loads_the_heavy_packages(shapes: Configure) 
     program = f"""
 import sys
 heavy = {{"torch", "torchvision", "sklearn", "scipy", "pyarrow", "PIL"}}
-from trainables.config import DataConfig
+from trainables.core.config import DataConfig
 from trainables.data import DATASETS, default_augmentation, load, prepare, summarize
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 prepare(DataConfig.model_validate_json({shapes().model_dump_json()!r}))
 assert not {{"torch", "torchvision", "sklearn"}} & set(sys.modules)
 """
-    root = Path(__file__).resolve().parents[3]
+    root = Path(__file__).resolve().parents[4]
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120, cwd=root)

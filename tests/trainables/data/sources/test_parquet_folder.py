@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.trainables.data.made_images import encode, write_folder, write_split
-from trainables.config import DataConfig
+from trainables.core.config import DataConfig
+from trainables.core.errors import BadInput
 from trainables.data import prepare
-from trainables.data.parquet_folder import ParquetFolder
-from trainables.errors import BadInput
+from trainables.data.sources.parquet_folder import ParquetFolder
 
 GREY = np.arange(30, dtype=np.uint8).reshape(6, 5)
 COLOUR = np.arange(90, dtype=np.uint8).reshape(6, 5, 3)

@@ -14,10 +14,10 @@ import pytest
 import torchvision
 
 from tests.trainables.data.made_images import write_folder
-from trainables.config import DataConfig
+from trainables.core.config import DataConfig
+from trainables.core.errors import BadInput
 from trainables.data import DATASETS, load, prepare
-from trainables.data.torchvision_sets import TorchvisionSet
-from trainables.errors import BadInput
+from trainables.data.sources.torchvision_sets import TorchvisionSet
 
 NATURAL: Any = {"kind": "natural"}
 

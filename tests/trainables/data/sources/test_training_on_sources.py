@@ -16,11 +16,11 @@ from tests.trainables.data.written_sets import (
     write_tiny_imagenet,
     write_vector_folder,
 )
-from trainables.config import TrialConfig
+from trainables.backbones import MODELS
+from trainables.core.config import TrialConfig
+from trainables.core.errors import BadInput
 from trainables.data import load
-from trainables.errors import BadInput
-from trainables.models import MODELS
-from trainables.train import Trainer
+from trainables.training.trainer import Trainer
 
 
 def trainer(folder: Path, model: str, augmentation: str = "auto", **data: Any) -> Trainer:

@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from tests.trainables.data.written_sets import write_vector_folder, write_vectors
-from trainables.config import DataConfig
+from trainables.core.config import DataConfig
+from trainables.core.errors import BadInput
 from trainables.data import Split, load, prepare, resolve_augmentation
-from trainables.data.augment import BatchPipeline
-from trainables.data.parquet_folder import ParquetFolder
+from trainables.data.pipeline.augment import BatchPipeline
 from trainables.data.pixel_statistics import feature_statistics
-from trainables.errors import BadInput
+from trainables.data.sources.parquet_folder import ParquetFolder
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Plots of one trial or one cell. Knows numbers and names, not MLflow."""

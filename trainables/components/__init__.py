@@ -1,0 +1,1 @@
+"""Parts that methods are composed of: network, losses, heads, updates, transforms. Knows no method."""

@@ -1,0 +1,1 @@
+"""Configuration, errors, files, randomness, devices, metrics and the trial folder. Imports no other room."""

@@ -1,0 +1,1 @@
+"""Trainings that several trials have in common: trained once, stored by fingerprint, found again."""
