@@ -25,7 +25,7 @@ class CellConfirmation(CellLedger):
     def __init__(self, study: StudySpec, cell: Cell, storage: BaseStorage) -> None:
         """Open the Optuna study ``<study>/<cell>/confirm``, or create it empty."""
         self.cell = cell
-        self._spec, self._storage, self._tally = study, storage, None
+        self._spec, self._storage, self._counts = study, storage, None
         self._study = optuna.create_study(
             study_name=f"{study.name}/{cell.name}/{CONFIRM}",
             storage=storage,
@@ -110,11 +110,11 @@ class Confirmation:
         ended = sum(len(cell.trials(*ENDED)) for cell in self.cells.values())
         return ended + self.remaining(known=True)
 
-    def shares_opening(self, trial: Assignment) -> bool:
+    def shares_prefix(self, trial: Assignment) -> bool:
         """Tell whether another trial that confirms begins with the same training, so that it is trained once."""
-        from trainables.methods.registry import opening_of
+        from trainables.methods.registry import shared_prefix_of
 
-        opening = opening_of(trial.config)
+        shared_prefix = shared_prefix_of(trial.config)
         wanted = (Assignment(cell.cell, 0, setting.values, seed) for cell, setting, seed in self._wanted())
-        same = [one for one in wanted if one.seed == trial.seed and opening_of(one.config) == opening]
-        return opening is not None and len(same) > 1
+        same = [one for one in wanted if one.seed == trial.seed and shared_prefix_of(one.config) == shared_prefix]
+        return shared_prefix is not None and len(same) > 1

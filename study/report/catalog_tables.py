@@ -32,7 +32,7 @@ def method_entries() -> list[dict[str, Any]]:
 
 def _method_entry(name: str, method: Method) -> dict[str, Any]:
     defaults = hyperparameters(MethodConfig(name=name)).model_dump(mode="json")
-    switch = 0.0 if method.deferral is None else defaults[method.deferral]  # 0 where a second stage is an option
+    switch = 0.0 if method.defer_field is None else defaults[method.defer_field]  # 0 where a second stage is an option
     return {
         "name": name,
         "title": method.title,

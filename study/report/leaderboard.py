@@ -77,7 +77,7 @@ def _rank(cell: CellView) -> tuple[float, ...]:
 
 def _broken(trial: TrialView) -> str:
     """Name the bounds that a trial breaks, and by how much."""
-    return ", ".join(f"{name} by {value:.4f}" for name, value in trial.excess.items() if value > 0)
+    return ", ".join(f"{name} by {value:.4f}" for name, value in trial.constraint_violation.items() if value > 0)
 
 
 def _trials(view: StudyView, cell: CellView) -> Table:

@@ -38,15 +38,15 @@ class Cell:
         return self.base.data.profile.ratio
 
     @property
-    def first_decision(self) -> int:
+    def pruning_start_epoch(self) -> int:
         """Epochs before the last stage has begun in every trial: what is searched cannot be judged before it."""
-        from trainables.methods.registry import last_switch, method_named
+        from trainables.methods.registry import last_stage_start, method_named
 
-        searched = self.space.get(method_named(self.base.method.name).deferral or "")
-        begin = max(map(float, searched.examples)) if searched else last_switch(self.base.method)
+        searched = self.space.get(method_named(self.base.method.name).defer_field or "")
+        begin = max(map(float, searched.examples)) if searched else last_stage_start(self.base.method)
         return stage_start(begin, self.base.training.epochs)
 
-    def paper_values(self) -> dict[str, Any]:
+    def preset_params(self) -> dict[str, Any]:
         """Return the value of every searched name in the base configuration."""
         return self.values_of(self.base)
 

@@ -38,7 +38,7 @@ def settings_of(cell: Cell, best: dict[str, Any] | None) -> list[Setting]:
         cell: the cell.
         best: values of its best trial; None where no trial of it is complete.
     """
-    preset = cell.paper_values()
+    preset = cell.preset_params()
     if best is None:
         return [Setting(("preset",), preset)]
     if same_values(best, preset):

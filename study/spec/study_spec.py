@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from search_spaces import Dimension
 from study.spec.confirm_spec import ConfirmSpec
 from study.spec.search_spec import PrunerSpec, SearchSpec, named
-from trainables.core.config import DataConfig, Frozen, MethodConfig, ModelConfig, ProfileConfig, TrainingConfig
+from trainables.core.config import DataConfig, MethodConfig, ModelConfig, ProfileConfig, StrictModel, TrainingConfig
 from trainables.core.errors import BadInput, unknown_name
 from trainables.core.paths import data_folder_named, folder_named
 
@@ -28,7 +28,7 @@ def _not_reserved(name: str) -> str:
     return name
 
 
-class ProfileSpec(Frozen):
+class ProfileSpec(StrictModel):
     """Imbalance profiles of one kind; a list of ratios stands for one profile each."""
 
     kind: Literal["long_tail", "step", "fraction", "natural"] = "long_tail"
@@ -53,7 +53,7 @@ class ProfileSpec(Frozen):
         return [ProfileConfig(kind=self.kind, ratio=r, minority=self.minority) for r in self.ratio]
 
 
-class DataSpec(Frozen):
+class DataSpec(StrictModel):
     """A data set and the profiles it is studied under; the other fields as in `DataConfig`."""
 
     dataset: str
@@ -80,7 +80,7 @@ class DataSpec(Frozen):
         return [DataConfig(profile=p, **shared) for spec in self.profiles for p in spec.profiles()]
 
 
-class MethodSpec(Frozen):
+class MethodSpec(StrictModel):
     """A method of the study: a preset, values set by hand, and changes to what is searched.
 
     Attributes:
@@ -102,7 +102,7 @@ class MethodSpec(Frozen):
         return MethodConfig(name=self.name, preset=self.preset, hyperparameters=self.values)
 
 
-class ResourcesSpec(Frozen):
+class ResourcesSpec(StrictModel):
     """What one trial takes, and how often it is tried again after its machine failed."""
 
     cpus: int = Field(1, ge=1)
@@ -110,7 +110,7 @@ class ResourcesSpec(Frozen):
     retries: int = Field(2, ge=0)
 
 
-class RecordsSpec(Frozen):
+class RecordsSpec(StrictModel):
     """Where records and ledger live; None is inside the storage folder.
 
     Attributes:
@@ -122,7 +122,7 @@ class RecordsSpec(Frozen):
     ledger: str | None = None
 
 
-class StudySpec(Frozen):
+class StudySpec(StrictModel):
     """A whole study file."""
 
     name: Annotated[str, AfterValidator(_not_reserved)] = Field(pattern=STUDY_NAME)

@@ -92,7 +92,7 @@ class CellView:
         return left
 
     def _ranking(self, first: str | None = None) -> Ranking[TrialView]:
-        return Ranking(self.metrics, lambda trial: trial.scores, lambda trial: trial.excess, first)
+        return Ranking(self.metrics, lambda trial: trial.scores, lambda trial: trial.constraint_violation, first)
 
     def epochs_trained(self) -> int:
         """Return how many epochs the trials that ended were trained."""
@@ -135,9 +135,9 @@ class StudyView:
 
     def remaining(self) -> int:
         """Return how many trials of the search are yet to be started or ended, by the limits as they are."""
-        from study.search.budget import remaining, tally
+        from study.search.budget import count_trials, remaining
 
-        return remaining(self.spec, [tally(self.spec, cell.cell, cell.frozen) for cell in self.cells])
+        return remaining(self.spec, [count_trials(self.spec, cell.cell, cell.frozen) for cell in self.cells])
 
 
 def cell_view(

@@ -41,7 +41,7 @@ class TrialView:
         started: when it was handed out first, in local time.
         ended: when it ended, or None.
         scores: all metrics of the study at the end of a complete trial, else None.
-        excess: by how much it breaks each bound of the study, at most 0 where it keeps it.
+        constraint_violation: by how much it breaks each bound of the study, at most 0 where it keeps it.
         confirms: the seed of a trial that confirms; None for those of the search.
     """
 
@@ -58,7 +58,7 @@ class TrialView:
     started: datetime | None
     ended: datetime | None
     scores: tuple[float, ...] | None
-    excess: dict[str, float]
+    constraint_violation: dict[str, float]
     confirms: int | None
 
     @property
@@ -69,7 +69,7 @@ class TrialView:
     @property
     def feasible(self) -> bool:
         """Whether it breaks none of the study's bounds, as far as it is known."""
-        return all(value <= 0 for value in self.excess.values())
+        return all(value <= 0 for value in self.constraint_violation.values())
 
     @property
     def key(self) -> str:
@@ -139,6 +139,6 @@ def trial_view(cell: Cell, trial: FrozenTrial, study_path: Path) -> TrialView:
         started=trial.datetime_start,
         ended=trial.datetime_complete,
         scores=tuple(trial.values) if complete else None,
-        excess=dict(trial.constraints),
+        constraint_violation=dict(trial.constraints),
         confirms=confirms,
     )

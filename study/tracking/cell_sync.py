@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from study.search.budget import tally
+from study.search.budget import count_trials
 from study.spec.study_spec import StudySpec
 from study.spec.yaml_io import write_yaml
 from study.store.study_view import CellView, TrialView
@@ -89,7 +89,9 @@ def project_cell(runs: Runs, cell: CellView, study: StudySpec, *, finished: bool
         time = max((milliseconds(trial.ended) for trial in ended), default=0)
         numbers = metrics(_numbers(summary).items(), 0, time)
         runs.write(run, numbers, tags)
-        if finished or tally(study, cell.cell, cell.frozen).done:  # again after a budget was raised: the end moves
+        if (
+            finished or count_trials(study, cell.cell, cell.frozen).done
+        ):  # again after a budget was raised: the end moves
             runs.end(run, "FINISHED", time)
 
 

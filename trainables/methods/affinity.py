@@ -10,7 +10,7 @@ from torch import Tensor
 from trainables.components.heads import PrototypeHead
 from trainables.components.losses.affinity_hinge import affinity_margin_loss
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Outputs, Plan, Problem, Stage
+from trainables.methods.plan import Hyperparameters, MethodContext, Outputs, Plan, Stage
 
 
 class AffinityValues(Hyperparameters):
@@ -37,11 +37,11 @@ class AffinityValues(Hyperparameters):
     average_over_classes: bool = False
 
 
-def affinity(values: AffinityValues, problem: Problem) -> Plan:
+def affinity(values: AffinityValues, context: MethodContext) -> Plan:
     """Compose the affinity loss: prototype head with diversity regulariser, max-margin hinge."""
     head = PrototypeHead(
-        problem.feature_dim,
-        len(problem.class_counts),
+        context.feature_dim,
+        len(context.class_counts),
         prototypes=values.prototypes,
         sigma=values.sigma,
         sigma_unit=values.sigma_unit,

@@ -14,7 +14,7 @@ from trainables.components.losses.cross_entropy import plain_loss
 from trainables.components.losses.label_aware_margin import class_margins
 from trainables.components.losses.maximum_margin import maximum_margin_loss
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Outputs, Plan, Problem, Stage
+from trainables.methods.plan import Hyperparameters, MethodContext, Outputs, Plan, Stage
 
 
 class MaximumMarginValues(Hyperparameters):
@@ -57,23 +57,23 @@ class LearnedScaleValues(Hyperparameters):
     initial_scale: float = Field(10.0, gt=0, le=1000)
 
 
-def maximum_margin(values: MaximumMarginValues, problem: Problem) -> Plan:
+def maximum_margin(values: MaximumMarginValues, context: MethodContext) -> Plan:
     """Compose MM or MM-LDAM: cosine head, margins that fall with every example's own gap."""
-    label_margins = class_margins(problem.class_counts, values.label_margin)
+    label_margins = class_margins(context.class_counts, values.label_margin)
     shift = label_margins if values.variant == "mm-ldam" else torch.zeros_like(label_margins)
     limits = (values.max_margin - shift).float()
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
         return maximum_margin_loss(outputs.logits, labels, limits=limits, gamma=values.gamma, scale=values.scale)
 
-    head = CosineHead(problem.feature_dim, len(problem.class_counts))
+    head = CosineHead(context.feature_dim, len(context.class_counts))
     return Plan(head, (Stage("plain", 0.0, loss),))
 
 
-def gaussian_clouded(values: GaussianCloudedValues, problem: Problem) -> Plan:
+def gaussian_clouded(values: GaussianCloudedValues, context: MethodContext) -> Plan:
     """Compose GCL: cosine head, and in training alone noise in proportion to log(n_max / n)."""
-    head = CosineHead(problem.feature_dim, len(problem.class_counts))
-    sizes = values.noise * cloud_sizes(problem.class_counts).float()
+    head = CosineHead(context.feature_dim, len(context.class_counts))
+    sizes = values.noise * cloud_sizes(context.class_counts).float()
     clear, everywhere = torch.zeros_like(sizes).unsqueeze(0), values.noise_on == "all"
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
@@ -85,9 +85,9 @@ def gaussian_clouded(values: GaussianCloudedValues, problem: Problem) -> Plan:
     return Plan(head, (Stage("plain", 0.0, loss),))
 
 
-def learned_scale(values: LearnedScaleValues, problem: Problem) -> Plan:
+def learned_scale(values: LearnedScaleValues, context: MethodContext) -> Plan:
     """Compose FSLwF's classifier, its non-episodic part alone: cross entropy on cosines with a learned scale."""
-    head = ScaledCosineHead(problem.feature_dim, len(problem.class_counts), values.initial_scale)
+    head = ScaledCosineHead(context.feature_dim, len(context.class_counts), values.initial_scale)
     return Plan(head, (Stage("plain", 0.0, plain_loss),))
 
 

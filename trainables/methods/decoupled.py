@@ -11,7 +11,7 @@ from trainables.components.losses.cross_entropy import plain_loss
 from trainables.core.config import MethodConfig
 from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import HEAD, Hyperparameters, Plan, Problem, Stage, StageStart
+from trainables.methods.plan import HEAD, Hyperparameters, MethodContext, Plan, Stage, StageStart
 
 
 class CrtValues(Hyperparameters):
@@ -34,9 +34,9 @@ def redraw(head: LinearHead, generator: torch.Generator) -> None:
         head.bias.zero_()
 
 
-def crt(values: CrtValues, problem: Problem) -> Plan:
+def crt(values: CrtValues, context: MethodContext) -> Plan:
     """Compose cRT: ERM, then a new head on frozen features, class-balanced, with a schedule of its own."""
-    head = linear_head(problem)
+    head = linear_head(context)
 
     def begin(start: StageStart) -> None:
         redraw(head, start.generator)
@@ -46,29 +46,29 @@ def crt(values: CrtValues, problem: Problem) -> Plan:
         values.defer_until,
         plain_loss,
         sampler="class-balanced",
-        trains=HEAD,
+        trainable_prefixes=HEAD,
         begin=begin,
         restarts_schedule=True,
     )
     return Plan(head, (Stage("plain", 0.0, plain_loss), retrain))
 
 
-def lws(values: LwsValues, problem: Problem) -> Plan:
+def lws(values: LwsValues, context: MethodContext) -> Plan:
     """Compose LWS: ERM, then a scale for every class's logit, all else frozen, class-balanced."""
-    head = ScaledHead(problem.feature_dim, len(problem.class_counts))
-    plain = Stage("plain", 0.0, plain_loss, trains=("backbone.", "head.weight", "head.bias"))
+    head = ScaledHead(context.feature_dim, len(context.class_counts))
+    plain = Stage("plain", 0.0, plain_loss, trainable_prefixes=("backbone.", "head.weight", "head.bias"))
     scaled = Stage(
         "scaled weights",
         values.defer_until,
         plain_loss,
         sampler="class-balanced",
-        trains=("head.scale",),
+        trainable_prefixes=("head.scale",),
         restarts_schedule=True,
     )
     return Plan(head, (plain, scaled))
 
 
-def _opening(values: CrtValues | LwsValues) -> MethodConfig:
+def _shared_prefix(values: CrtValues | LwsValues) -> MethodConfig:
     return MethodConfig(name="erm")
 
 
@@ -79,8 +79,8 @@ CRT = Method(
     CrtValues,
     crt,
     ("sampler", "stages", "trainable"),
-    deferral="defer_until",
-    opening=_opening,
+    defer_field="defer_until",
+    shared_prefix=_shared_prefix,
 )
 LWS = Method(
     "Learnable weight scaling",
@@ -89,6 +89,6 @@ LWS = Method(
     LwsValues,
     lws,
     ("head", "sampler", "stages", "trainable"),
-    deferral="defer_until",
-    opening=_opening,
+    defer_field="defer_until",
+    shared_prefix=_shared_prefix,
 )

@@ -17,8 +17,8 @@ from trainables.components.losses.equalization_loss import (
 from trainables.components.losses.influence_balanced import influence_balanced_loss
 from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Outputs, Plan, Problem, Stage
-from trainables.methods.reweighting import erm_opening
+from trainables.methods.plan import Hyperparameters, MethodContext, Outputs, Plan, Stage
+from trainables.methods.reweighting import erm_prefix
 
 
 class EqualizationValues(Hyperparameters):
@@ -61,9 +61,9 @@ class InfluenceFocalValues(InfluenceValues):
     weighted_probability: bool = False
 
 
-def equalization(values: EqualizationValues, problem: Problem) -> Plan:
+def equalization(values: EqualizationValues, context: MethodContext) -> Plan:
     """Compose equalization v2: sigmoids whose sides are weighted by the gradients they got so far."""
-    kept = GradientAccumulators(len(problem.class_counts))
+    kept = GradientAccumulators(len(context.class_counts))
 
     def weights() -> SidedWeights:
         return equalization_weights(kept.ratio, alpha=values.alpha, gamma=values.gamma, mu=values.mu)
@@ -74,21 +74,23 @@ def equalization(values: EqualizationValues, problem: Problem) -> Plan:
     def accumulate(outputs: Outputs, labels: Tensor) -> None:
         kept.add(sided_gradients(outputs.logits, labels, weights=weights()))
 
-    return Plan(linear_head(problem), (Stage("plain", 0.0, loss, after_step=accumulate),), memory=kept)
+    return Plan(linear_head(context), (Stage("plain", 0.0, loss, after_step=accumulate),), memory=kept)
 
 
-def influence_balanced(values: InfluenceValues, problem: Problem) -> Plan:
+def influence_balanced(values: InfluenceValues, context: MethodContext) -> Plan:
     """Compose IB: ERM, then cross entropy divided by each example's influence, with weights 1/n."""
-    return _balanced(values, problem, gamma=0.0, probability_weights=None)
+    return _balanced(values, context, gamma=0.0, probability_weights=None)
 
 
-def influence_focal(values: InfluenceFocalValues, problem: Problem) -> Plan:
+def influence_focal(values: InfluenceFocalValues, context: MethodContext) -> Plan:
     """Compose IB-focal: ERM, then focal loss divided by each example's influence, with weights 1/n."""
-    weights = inverse_frequency(problem.class_counts) if values.weighted_probability else None
-    return _balanced(values, problem, gamma=values.gamma, probability_weights=weights)
+    weights = inverse_frequency(context.class_counts) if values.weighted_probability else None
+    return _balanced(values, context, gamma=values.gamma, probability_weights=weights)
 
 
-def _balanced(values: InfluenceValues, problem: Problem, gamma: float, probability_weights: Tensor | None) -> Plan:
+def _balanced(
+    values: InfluenceValues, context: MethodContext, gamma: float, probability_weights: Tensor | None
+) -> Plan:
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
         return influence_balanced_loss(
             outputs.features,
@@ -100,9 +102,9 @@ def _balanced(values: InfluenceValues, problem: Problem, gamma: float, probabili
             class_weights=probability_weights,
         )
 
-    weights = inverse_frequency(problem.class_counts).float()
+    weights = inverse_frequency(context.class_counts).float()
     balanced = Stage("balanced", values.defer_until, loss, class_weights=weights, weighted_over="examples")
-    return Plan(linear_head(problem), (Stage("plain", 0.0, plain_loss), balanced))
+    return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss), balanced))
 
 
 EQUALIZATION_V2 = Method(
@@ -122,8 +124,8 @@ IB = Method(
     influence_balanced,
     ("loss", "class weights", "stages"),
     {"paper": {}, "official": {"detach": False}},
-    deferral="defer_until",
-    opening=erm_opening,
+    defer_field="defer_until",
+    shared_prefix=erm_prefix,
 )
 IB_FOCAL = Method(
     "Influence-balanced focal loss",
@@ -133,6 +135,6 @@ IB_FOCAL = Method(
     influence_focal,
     ("loss", "class weights", "stages"),
     {"paper": {}, "official": {"detach": False, "weighted_probability": True}},
-    deferral="defer_until",
-    opening=erm_opening,
+    defer_field="defer_until",
+    shared_prefix=erm_prefix,
 )

@@ -10,7 +10,7 @@ from trainables.components.heads import CosineHead
 from trainables.components.losses.label_aware_margin import class_margins, enlarged_margin_loss, ldam_loss
 from trainables.core.config import MethodConfig
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Loss, Outputs, Plan, Problem, Stage
+from trainables.methods.plan import Hyperparameters, Loss, MethodContext, Outputs, Plan, Stage
 
 
 class LdamValues(Hyperparameters):
@@ -59,8 +59,8 @@ class ElmDrwValues(ElmValues, LdamDrwValues):
     """Values of ELM-DRW: those of ELM, and `beta` and `defer_until` of LDAM-DRW."""
 
 
-def _ldam_loss(values: LdamValues, problem: Problem) -> Loss:
-    margins = class_margins(problem.class_counts, values.max_margin).float()
+def _ldam_loss(values: LdamValues, context: MethodContext) -> Loss:
+    margins = class_margins(context.class_counts, values.max_margin).float()
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
         return ldam_loss(outputs.logits, labels, margins=margins, scale=values.scale)
@@ -68,8 +68,8 @@ def _ldam_loss(values: LdamValues, problem: Problem) -> Loss:
     return loss
 
 
-def _elm_loss(values: ElmValues, problem: Problem) -> Loss:
-    margins = class_margins(problem.class_counts, values.max_margin).float()
+def _elm_loss(values: ElmValues, context: MethodContext) -> Loss:
+    margins = class_margins(context.class_counts, values.max_margin).float()
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
         return enlarged_margin_loss(
@@ -84,49 +84,49 @@ def _elm_loss(values: ElmValues, problem: Problem) -> Loss:
     return loss
 
 
-def _plan(problem: Problem, loss: Loss, *deferred: Stage) -> Plan:
-    head = CosineHead(problem.feature_dim, len(problem.class_counts))
+def _plan(context: MethodContext, loss: Loss, *deferred: Stage) -> Plan:
+    head = CosineHead(context.feature_dim, len(context.class_counts))
     return Plan(head, (Stage("plain", 0.0, loss), *deferred))
 
 
-def _reweighted(values: LdamDrwValues, problem: Problem, loss: Loss) -> Stage:
-    weights = effective_number(problem.class_counts, values.beta).float()
+def _reweighted(values: LdamDrwValues, context: MethodContext, loss: Loss) -> Stage:
+    weights = effective_number(context.class_counts, values.beta).float()
     return Stage("re-weighted", values.defer_until, loss, class_weights=weights)
 
 
-def ldam(values: LdamValues, problem: Problem) -> Plan:
+def ldam(values: LdamValues, context: MethodContext) -> Plan:
     """Compose LDAM: cosine head, margins proportional to n^(-1/4)."""
-    return _plan(problem, _ldam_loss(values, problem))
+    return _plan(context, _ldam_loss(values, context))
 
 
-def ldam_drw(values: LdamDrwValues, problem: Problem) -> Plan:
+def ldam_drw(values: LdamDrwValues, context: MethodContext) -> Plan:
     """Compose LDAM-DRW: LDAM, then LDAM with effective-number class weights."""
-    loss = _ldam_loss(values, problem)
-    return _plan(problem, loss, _reweighted(values, problem, loss))
+    loss = _ldam_loss(values, context)
+    return _plan(context, loss, _reweighted(values, context, loss))
 
 
-def ldam_drs(values: LdamDrsValues, problem: Problem) -> Plan:
+def ldam_drs(values: LdamDrsValues, context: MethodContext) -> Plan:
     """Compose LDAM-DRS: LDAM, then LDAM on class-balanced batches."""
-    loss = _ldam_loss(values, problem)
-    return _plan(problem, loss, Stage("re-sampled", values.defer_until, loss, sampler="class-balanced"))
+    loss = _ldam_loss(values, context)
+    return _plan(context, loss, Stage("re-sampled", values.defer_until, loss, sampler="class-balanced"))
 
 
-def elm(values: ElmValues, problem: Problem) -> Plan:
+def elm(values: ElmValues, context: MethodContext) -> Plan:
     """Compose ELM: LDAM, and in the target's cosine the margin of the nearest wrong class."""
-    return _plan(problem, _elm_loss(values, problem))
+    return _plan(context, _elm_loss(values, context))
 
 
-def elm_drw(values: ElmDrwValues, problem: Problem) -> Plan:
+def elm_drw(values: ElmDrwValues, context: MethodContext) -> Plan:
     """Compose ELM-DRW: ELM, then ELM with effective-number class weights."""
-    loss = _elm_loss(values, problem)
-    return _plan(problem, loss, _reweighted(values, problem, loss))
+    loss = _elm_loss(values, context)
+    return _plan(context, loss, _reweighted(values, context, loss))
 
 
-def _ldam_opening(values: LdamValues) -> MethodConfig:
+def _ldam_prefix(values: LdamValues) -> MethodConfig:
     return MethodConfig(name="ldam", hyperparameters=values.model_dump(include=set(LdamValues.model_fields)))
 
 
-def _elm_opening(values: ElmValues) -> MethodConfig:
+def _elm_prefix(values: ElmValues) -> MethodConfig:
     return MethodConfig(name="elm", hyperparameters=values.model_dump(include=set(ElmValues.model_fields)))
 
 
@@ -147,8 +147,8 @@ LDAM_DRW = Method(
     LdamDrwValues,
     ldam_drw,
     ("loss", "head", "class weights", "stages"),
-    deferral="defer_until",
-    opening=_ldam_opening,
+    defer_field="defer_until",
+    shared_prefix=_ldam_prefix,
 )
 LDAM_DRS = Method(
     "LDAM with deferred re-sampling",
@@ -157,8 +157,8 @@ LDAM_DRS = Method(
     LdamDrsValues,
     ldam_drs,
     ("loss", "head", "sampler", "stages"),
-    deferral="defer_until",
-    opening=_ldam_opening,
+    defer_field="defer_until",
+    shared_prefix=_ldam_prefix,
 )
 ELM = Method(
     "Enlarged large margin",
@@ -177,6 +177,6 @@ ELM_DRW = Method(
     elm_drw,
     ("loss", "head", "class weights", "stages"),
     _ELM_PRESETS,
-    deferral="defer_until",
-    opening=_elm_opening,
+    defer_field="defer_until",
+    shared_prefix=_elm_prefix,
 )

@@ -12,7 +12,7 @@ from trainables.components.losses.large_margin_softmax import large_margin_cross
 from trainables.components.losses.vector_scaling import logit_adjusted_loss, vector_scaling_loss
 from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Loss, Outputs, Plan, Problem, Stage
+from trainables.methods.plan import Hyperparameters, Loss, MethodContext, Outputs, Plan, Stage
 
 
 class LargeMarginValues(Hyperparameters):
@@ -55,46 +55,46 @@ class LabelAwareValues(Hyperparameters):
     spread: Literal["wrong", "all"] = "wrong"
 
 
-def _single_stage(loss: Loss, problem: Problem) -> Plan:
-    return Plan(linear_head(problem), (Stage("plain", 0.0, loss),))
+def _single_stage(loss: Loss, context: MethodContext) -> Plan:
+    return Plan(linear_head(context), (Stage("plain", 0.0, loss),))
 
 
-def large_margin(values: LargeMarginValues, problem: Problem) -> Plan:
+def large_margin(values: LargeMarginValues, context: MethodContext) -> Plan:
     """Compose LMSCE: cross entropy plus lam/2 times the divergence of the wrong classes from uniform."""
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
         return large_margin_cross_entropy(outputs.logits, labels, lam=values.lam)
 
-    return _single_stage(loss, problem)
+    return _single_stage(loss, context)
 
 
-def logit_adjustment(values: LogitAdjustmentValues, problem: Problem) -> Plan:
+def logit_adjustment(values: LogitAdjustmentValues, context: MethodContext) -> Plan:
     """Compose logit adjustment: cross entropy of z + tau log prior in training, of z alone in prediction."""
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
-        return logit_adjusted_loss(outputs.logits, labels, class_counts=problem.class_counts, tau=values.tau)
+        return logit_adjusted_loss(outputs.logits, labels, class_counts=context.class_counts, tau=values.tau)
 
-    return _single_stage(loss, problem)
+    return _single_stage(loss, context)
 
 
-def vector_scaling(values: VectorScalingValues, problem: Problem) -> Plan:
+def vector_scaling(values: VectorScalingValues, context: MethodContext) -> Plan:
     """Compose VS: cross entropy of logits scaled and moved by class in training, prediction by z alone."""
-    counts = problem.class_counts
+    counts = context.class_counts
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
         return vector_scaling_loss(outputs.logits, labels, class_counts=counts, gamma=values.gamma, tau=values.tau)
 
-    return _single_stage(loss, problem)
+    return _single_stage(loss, context)
 
 
-def label_aware_smoothing(values: LabelAwareValues, problem: Problem) -> Plan:
+def label_aware_smoothing(values: LabelAwareValues, context: MethodContext) -> Plan:
     """Compose LAS: cross entropy with labels smoothed by eps_y, which rises with the class's count."""
-    smoothing = class_smoothing(problem.class_counts, head=values.head, tail=values.tail, shape=values.shape)
+    smoothing = class_smoothing(context.class_counts, head=values.head, tail=values.tail, shape=values.shape)
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
         return label_aware_smoothing_loss(outputs.logits, labels, smoothing=smoothing, spread=values.spread)
 
-    return _single_stage(loss, problem)
+    return _single_stage(loss, context)
 
 
 LMSCE = Method(

@@ -12,7 +12,7 @@ from trainables.components.losses.complement_entropy import complement_cross_ent
 from trainables.components.losses.focal_loss import focal_loss
 from trainables.methods.baselines import NoHyperparameters, linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Loss, Outputs, Plan, Problem, Stage
+from trainables.methods.plan import Hyperparameters, Loss, MethodContext, Outputs, Plan, Stage
 
 
 class ComplementValues(Hyperparameters):
@@ -33,35 +33,35 @@ class FocalValues(Hyperparameters):
     gamma: float = Field(2.0, ge=0, allow_inf_nan=False)
 
 
-def _single_stage(loss: Loss, problem: Problem) -> Plan:
-    return Plan(linear_head(problem), (Stage("plain", 0.0, loss),))
+def _single_stage(loss: Loss, context: MethodContext) -> Plan:
+    return Plan(linear_head(context), (Stage("plain", 0.0, loss),))
 
 
-def complement(values: ComplementValues, problem: Problem) -> Plan:
+def complement(values: ComplementValues, context: MethodContext) -> Plan:
     """Compose CCE: cross entropy plus gamma/(K-1) times the entropy over the wrong classes."""
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
         return complement_cross_entropy(outputs.logits, labels, gamma=values.gamma, variant=values.variant)
 
-    return _single_stage(loss, problem)
+    return _single_stage(loss, context)
 
 
-def focal(values: FocalValues, problem: Problem) -> Plan:
+def focal(values: FocalValues, context: MethodContext) -> Plan:
     """Compose focal loss: (1 - p_y)^gamma times cross entropy."""
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
         return focal_loss(outputs.logits, labels, gamma=values.gamma)
 
-    return _single_stage(loss, problem)
+    return _single_stage(loss, context)
 
 
-def balanced_softmax(values: NoHyperparameters, problem: Problem) -> Plan:
+def balanced_softmax(values: NoHyperparameters, context: MethodContext) -> Plan:
     """Compose balanced softmax: cross entropy of z + log n in training, of z alone in prediction."""
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
-        return balanced_softmax_loss(outputs.logits, labels, class_counts=problem.class_counts)
+        return balanced_softmax_loss(outputs.logits, labels, class_counts=context.class_counts)
 
-    return _single_stage(loss, problem)
+    return _single_stage(loss, context)
 
 
 FOCAL = Method(

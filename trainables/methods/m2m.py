@@ -13,7 +13,7 @@ from trainables.core.errors import BadInput
 from trainables.methods.baselines import linear_head
 from trainables.methods.ldam import LdamValues, ldam
 from trainables.methods.method import Method, Presets
-from trainables.methods.plan import Hyperparameters, Loss, Plan, Problem, Stage
+from trainables.methods.plan import Hyperparameters, Loss, MethodContext, Plan, Stage
 
 
 class TranslationValues(Hyperparameters):
@@ -55,8 +55,8 @@ class TranslationLdamValues(TranslationValues, LdamValues):
     """Values of M2m on LDAM: of both."""
 
 
-def _translated(values: TranslationValues, problem: Problem, head: Head, loss: Loss) -> Plan:
-    if values.random_label and len(problem.class_counts) < 3:
+def _translated(values: TranslationValues, context: MethodContext, head: Head, loss: Loss) -> Plan:
+    if values.random_label and len(context.class_counts) < 3:
         raise BadInput("`random_label` needs at least 3 classes: there is none beside target and seed's")
     transform = Translation(values.settings())
     start = values.defer_until
@@ -64,22 +64,22 @@ def _translated(values: TranslationValues, problem: Problem, head: Head, loss: L
     return Plan(head, (Stage("plain", 0.0, loss), deferred) if start > 0 else (deferred,))
 
 
-def m2m(values: TranslationValues, problem: Problem) -> Plan:
+def m2m(values: TranslationValues, context: MethodContext) -> Plan:
     """Compose M2m: ERM, then class-balanced batches with translated images."""
-    return _translated(values, problem, linear_head(problem), plain_loss)
+    return _translated(values, context, linear_head(context), plain_loss)
 
 
-def m2m_ldam(values: TranslationLdamValues, problem: Problem) -> Plan:
+def m2m_ldam(values: TranslationLdamValues, context: MethodContext) -> Plan:
     """Compose M2m on LDAM: f has its cosine head and loss, the reference stays ERM."""
-    plain = ldam(values, problem)
-    return _translated(values, problem, plain.head, plain.stages[0].loss)
+    plain = ldam(values, context)
+    return _translated(values, context, plain.head, plain.stages[0].loss)
 
 
-def _erm_opening(values: TranslationValues) -> MethodConfig:
+def _erm_prefix(values: TranslationValues) -> MethodConfig:
     return MethodConfig(name="erm")
 
 
-def _ldam_opening(values: TranslationLdamValues) -> MethodConfig:
+def _ldam_prefix(values: TranslationLdamValues) -> MethodConfig:
     return MethodConfig(name="ldam", hyperparameters={"max_margin": values.max_margin, "scale": values.scale})
 
 
@@ -100,8 +100,8 @@ M2M = Method(
     m2m,
     ("sampler", "batch transform", "stages"),
     _PRESETS,
-    deferral="defer_until",
-    opening=_erm_opening,
+    defer_field="defer_until",
+    shared_prefix=_erm_prefix,
     reference="erm",
 )
 M2M_LDAM = Method(
@@ -112,7 +112,7 @@ M2M_LDAM = Method(
     m2m_ldam,
     ("loss", "head", "sampler", "batch transform", "stages"),
     _PRESETS,
-    deferral="defer_until",
-    opening=_ldam_opening,
+    defer_field="defer_until",
+    shared_prefix=_ldam_prefix,
     reference="erm",
 )

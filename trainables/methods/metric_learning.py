@@ -13,7 +13,7 @@ from trainables.components.losses.lifted_structured import lifted_structured_los
 from trainables.components.losses.range_loss import range_loss
 from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Outputs, Plan, Problem, Stage
+from trainables.methods.plan import Hyperparameters, MethodContext, Outputs, Plan, Stage
 
 
 class CenterValues(Hyperparameters):
@@ -59,9 +59,9 @@ class LiftedValues(Hyperparameters):
     unit_features: bool = True
 
 
-def center(values: CenterValues, problem: Problem) -> Plan:
+def center(values: CenterValues, context: MethodContext) -> Plan:
     """Compose the center loss: cross entropy on a linear head, features drawn to centres that follow them."""
-    memory = ClassCenters(problem.feature_dim, len(problem.class_counts))
+    memory = ClassCenters(context.feature_dim, len(context.class_counts))
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
         compactness = center_loss(outputs.features, labels, centers=memory.centers)
@@ -70,10 +70,10 @@ def center(values: CenterValues, problem: Problem) -> Plan:
     def follow(outputs: Outputs, labels: Tensor) -> None:
         follow_features(memory.centers, outputs.features, labels, rate=values.center_rate)
 
-    return Plan(linear_head(problem), (Stage("plain", 0.0, loss, after_step=follow),), memory=memory)
+    return Plan(linear_head(context), (Stage("plain", 0.0, loss, after_step=follow),), memory=memory)
 
 
-def ranges(values: RangeValues, problem: Problem) -> Plan:
+def ranges(values: RangeValues, context: MethodContext) -> Plan:
     """Compose the range loss: cross entropy on a linear head, plus the batch's range loss on features."""
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
@@ -86,10 +86,10 @@ def ranges(values: RangeValues, problem: Problem) -> Plan:
             largest=values.largest,
         )
 
-    return Plan(linear_head(problem), (Stage("plain", 0.0, loss),))
+    return Plan(linear_head(context), (Stage("plain", 0.0, loss),))
 
 
-def lifted(values: LiftedValues, problem: Problem) -> Plan:
+def lifted(values: LiftedValues, context: MethodContext) -> Plan:
     """Compose the lifted loss: cross entropy on a linear head, plus the batch's lifted structured loss on features."""
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
@@ -97,7 +97,7 @@ def lifted(values: LiftedValues, problem: Problem) -> Plan:
         structured = lifted_structured_loss(features, labels, margin=values.margin)
         return cross_entropy(outputs.logits, labels) + values.lifted_weight * structured
 
-    return Plan(linear_head(problem), (Stage("plain", 0.0, loss),))
+    return Plan(linear_head(context), (Stage("plain", 0.0, loss),))
 
 
 CENTER = Method(

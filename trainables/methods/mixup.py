@@ -12,7 +12,7 @@ from trainables.components.transforms.pair_mixing import Mixup, Remix
 from trainables.core.config import MethodConfig
 from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Plan, Problem, Stage
+from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
 
 
 class MixupValues(Hyperparameters):
@@ -27,7 +27,7 @@ class MixupDrwValues(MixupValues):
     Attributes:
         beta: of the effective number of samples, in [0, 1): the weights of the deferred stage.
         defer_until: fraction of the epochs at which re-weighting begins (160 of 200).
-        mixing: in the ``opening`` stage alone, or ``throughout``.
+        mixing: in the ``shared_prefix`` stage alone, or ``throughout``.
     """
 
     beta: float = Field(0.9999, ge=0, lt=1)
@@ -47,12 +47,12 @@ class RemixValues(MixupValues):
     tau: float = Field(0.5, ge=0, le=1)
 
 
-def mixup(values: MixupValues, problem: Problem) -> Plan:
+def mixup(values: MixupValues, context: MethodContext) -> Plan:
     """Compose mixup: ERM on mixed pairs."""
-    return Plan(linear_head(problem), (Stage("plain", 0.0, plain_loss, transform=Mixup(values.alpha)),))
+    return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss, transform=Mixup(values.alpha)),))
 
 
-def mixup_drw(values: MixupDrwValues, problem: Problem) -> Plan:
+def mixup_drw(values: MixupDrwValues, context: MethodContext) -> Plan:
     """Compose mixup-DRW: mixup, then cross entropy with effective-number class weights."""
     mixing = Mixup(values.alpha)
     deferred = Stage(
@@ -60,15 +60,15 @@ def mixup_drw(values: MixupDrwValues, problem: Problem) -> Plan:
         values.defer_until,
         plain_loss,
         transform=mixing if values.mixing == "throughout" else None,
-        class_weights=effective_number(problem.class_counts, values.beta).float(),
+        class_weights=effective_number(context.class_counts, values.beta).float(),
     )
-    return Plan(linear_head(problem), (Stage("plain", 0.0, plain_loss, transform=mixing), deferred))
+    return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss, transform=mixing), deferred))
 
 
-def remix(values: RemixValues, problem: Problem) -> Plan:
+def remix(values: RemixValues, context: MethodContext) -> Plan:
     """Compose Remix: mixup whose label is the rarer class's where it has a smaller share of the image."""
     transform = Remix(values.alpha, values.kappa, values.tau)
-    return Plan(linear_head(problem), (Stage("plain", 0.0, plain_loss, transform=transform),))
+    return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss, transform=transform),))
 
 
 def _mixup_opening(values: MixupDrwValues) -> MethodConfig:
@@ -92,8 +92,8 @@ MIXUP_DRW = Method(
     mixup_drw,
     ("batch transform", "class weights", "stages"),
     {"paper": {}, "throughout": {"mixing": "throughout"}},
-    deferral="defer_until",
-    opening=_mixup_opening,
+    defer_field="defer_until",
+    shared_prefix=_mixup_opening,
 )
 REMIX = Method(
     "Remix",

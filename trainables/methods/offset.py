@@ -13,7 +13,7 @@ from trainables.components.posthoc.empirical_offset import EmpiricalOffset
 from trainables.core.config import MethodConfig
 from trainables.methods.baselines import NoHyperparameters, linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Outputs, Plan, Problem, Stage, StageStart
+from trainables.methods.plan import Hyperparameters, MethodContext, Outputs, Plan, Stage, StageStart
 
 
 class OffsetValues(Hyperparameters):
@@ -35,9 +35,9 @@ class OffsetValues(Hyperparameters):
     warmup: float = Field(0.0, ge=0, lt=1, allow_inf_nan=False)
 
 
-def offset(values: OffsetValues, problem: Problem) -> Plan:
+def offset(values: OffsetValues, context: MethodContext) -> Plan:
     """Compose the estimated offset: head with centres, center loss, uniform constraint, at will after a warm-up."""
-    head = OffsetHead(problem.feature_dim, len(problem.class_counts), values.constraint_weight, values.offset_in_logits)
+    head = OffsetHead(context.feature_dim, len(context.class_counts), values.constraint_weight, values.offset_in_logits)
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
         compactness = center_loss(outputs.features, labels, centers=head.centers)
@@ -63,9 +63,9 @@ def _linear_opening(values: OffsetValues) -> MethodConfig:
     return MethodConfig(name="offset", hyperparameters=left_out)
 
 
-def empirical_offset(values: NoHyperparameters, problem: Problem) -> Plan:
+def empirical_offset(values: NoHyperparameters, context: MethodContext) -> Plan:
     """Compose the empirical offset: cross entropy on a linear head without bias, class means taken off after."""
-    head = linear_head(problem, bias=False)
+    head = linear_head(context, bias=False)
     return Plan(head, (Stage("plain", 0.0, plain_loss),), posthoc=EmpiricalOffset())
 
 
@@ -81,8 +81,8 @@ OFFSET = Method(
         "no-constraint": {"constraint_weight": 0.0},
         "constraint-only": {"offset_in_logits": False},
     },
-    deferral="warmup",
-    opening=_linear_opening,
+    defer_field="warmup",
+    shared_prefix=_linear_opening,
 )
 EMPIRICAL_OFFSET = Method(
     "Empirical offset",

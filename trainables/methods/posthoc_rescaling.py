@@ -13,7 +13,7 @@ from trainables.components.posthoc.tau_normalisation import TauNormalisation
 from trainables.core.config import MethodConfig
 from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Outputs, Plan, Problem, Stage
+from trainables.methods.plan import Hyperparameters, MethodContext, Outputs, Plan, Stage
 
 
 class TauNormValues(Hyperparameters):
@@ -40,30 +40,30 @@ class PriorValues(Hyperparameters):
     tau: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
 
 
-def tau_norm(values: TauNormValues, problem: Problem) -> Plan:
+def tau_norm(values: TauNormValues, context: MethodContext) -> Plan:
     """Compose tau-normalisation: ERM, its rows then divided by a power of their length."""
     posthoc = TauNormalisation(values.tau, keep_bias=values.keep_bias)
-    return Plan(linear_head(problem), (Stage("plain", 0.0, plain_loss),), posthoc=posthoc)
+    return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss),), posthoc=posthoc)
 
 
-def wvn_rs(values: WvnValues, problem: Problem) -> Plan:
+def wvn_rs(values: WvnValues, context: MethodContext) -> Plan:
     """Compose WVN + RS: rows kept at length one on class-balanced batches, then divided by a power of n_k."""
-    head = linear_head(problem)
+    head = linear_head(context)
 
     def normalise(outputs: Outputs, labels: Tensor) -> None:
         head.weight.copy_(unit_rows(head.weight))
 
     stage = Stage("plain", 0.0, plain_loss, sampler="class-balanced", after_step=normalise)
-    return Plan(head, (stage,), posthoc=FrequencyRescaling(values.gamma, problem.class_counts))
+    return Plan(head, (stage,), posthoc=FrequencyRescaling(values.gamma, context.class_counts))
 
 
-def posthoc_logit_adjustment(values: PriorValues, problem: Problem) -> Plan:
+def posthoc_logit_adjustment(values: PriorValues, context: MethodContext) -> Plan:
     """Compose post-hoc logit adjustment: ERM, its logits then less tau times the log prior."""
-    posthoc = PriorSubtraction(values.tau, problem.class_counts)
-    return Plan(linear_head(problem), (Stage("plain", 0.0, plain_loss),), posthoc=posthoc)
+    posthoc = PriorSubtraction(values.tau, context.class_counts)
+    return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss),), posthoc=posthoc)
 
 
-def _erm_opening(values: Hyperparameters) -> MethodConfig:
+def _erm_prefix(values: Hyperparameters) -> MethodConfig:
     return MethodConfig(name="erm")
 
 
@@ -75,7 +75,7 @@ TAU_NORM = Method(
     tau_norm,
     ("post-hoc",),
     {"paper": {"keep_bias": False}},
-    opening=_erm_opening,
+    shared_prefix=_erm_prefix,
 )
 WVN_RS = Method(
     "Weight vector normalisation with re-sampling",
@@ -92,5 +92,5 @@ POSTHOC_LOGIT_ADJUSTMENT = Method(
     PriorValues,
     posthoc_logit_adjustment,
     ("post-hoc",),
-    opening=_erm_opening,
+    shared_prefix=_erm_prefix,
 )

@@ -10,7 +10,7 @@ from trainables.components.losses.cross_entropy import plain_loss
 from trainables.core.config import MethodConfig
 from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Plan, Problem, Stage
+from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
 
 
 class WeightedValues(Hyperparameters):
@@ -41,32 +41,32 @@ def _weighted(name: str, start: float, weights: Tensor, values: WeightedValues) 
     return Stage(name, start, plain_loss, class_weights=weights.float(), weighted_over=values.weighted_over)
 
 
-def reweighting(values: WeightedValues, problem: Problem) -> Plan:
+def reweighting(values: WeightedValues, context: MethodContext) -> Plan:
     """Compose RW: cross entropy with weights 1/n, scaled to sum K."""
-    weights = inverse_frequency(problem.class_counts)
-    return Plan(linear_head(problem), (_weighted("plain", 0.0, weights, values),))
+    weights = inverse_frequency(context.class_counts)
+    return Plan(linear_head(context), (_weighted("plain", 0.0, weights, values),))
 
 
-def class_balanced(values: ClassBalancedValues, problem: Problem) -> Plan:
+def class_balanced(values: ClassBalancedValues, context: MethodContext) -> Plan:
     """Compose CB-RW: cross entropy with effective-number weights, scaled to sum K."""
-    weights = effective_number(problem.class_counts, values.beta)
-    return Plan(linear_head(problem), (_weighted("plain", 0.0, weights, values),))
+    weights = effective_number(context.class_counts, values.beta)
+    return Plan(linear_head(context), (_weighted("plain", 0.0, weights, values),))
 
 
-def deferred_reweighting(values: DeferredWeightsValues, problem: Problem) -> Plan:
+def deferred_reweighting(values: DeferredWeightsValues, context: MethodContext) -> Plan:
     """Compose DRW: ERM, then cross entropy with effective-number weights."""
-    weights = effective_number(problem.class_counts, values.beta)
+    weights = effective_number(context.class_counts, values.beta)
     deferred = _weighted("re-weighted", values.defer_until, weights, values)
-    return Plan(linear_head(problem), (Stage("plain", 0.0, plain_loss), deferred))
+    return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss), deferred))
 
 
-def deferred_resampling(values: DeferredSamplingValues, problem: Problem) -> Plan:
+def deferred_resampling(values: DeferredSamplingValues, context: MethodContext) -> Plan:
     """Compose DRS: ERM, then cross entropy on class-balanced batches."""
     deferred = Stage("re-sampled", values.defer_until, plain_loss, sampler="class-balanced")
-    return Plan(linear_head(problem), (Stage("plain", 0.0, plain_loss), deferred))
+    return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss), deferred))
 
 
-def erm_opening(values: Hyperparameters) -> MethodConfig:
+def erm_prefix(values: Hyperparameters) -> MethodConfig:
     """Return ERM: the training of every method that begins with plain cross entropy on a linear head."""
     return MethodConfig(name="erm")
 
@@ -99,8 +99,8 @@ DRW = Method(
     deferred_reweighting,
     ("class weights", "stages"),
     PRESETS,
-    deferral="defer_until",
-    opening=erm_opening,
+    defer_field="defer_until",
+    shared_prefix=erm_prefix,
 )
 DRS = Method(
     "Deferred re-sampling",
@@ -109,6 +109,6 @@ DRS = Method(
     DeferredSamplingValues,
     deferred_resampling,
     ("sampler", "stages"),
-    deferral="defer_until",
-    opening=erm_opening,
+    defer_field="defer_until",
+    shared_prefix=erm_prefix,
 )

@@ -10,7 +10,7 @@ from trainables.components.updates.sharpness_step import SharpnessAwareUpdate
 from trainables.core.config import MethodConfig
 from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Plan, Problem, Stage
+from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
 
 
 class SamValues(Hyperparameters):
@@ -33,21 +33,21 @@ class SamDrwValues(Hyperparameters):
     defer_until: float = Field(0.8, gt=0, lt=1)
 
 
-def sam(values: SamValues, problem: Problem) -> Plan:
+def sam(values: SamValues, context: MethodContext) -> Plan:
     """Compose SAM: cross entropy, its gradient taken at w + rho g/||g||."""
     update = SharpnessAwareUpdate(values.rho)
-    return Plan(linear_head(problem), (Stage("plain", 0.0, plain_loss, update=update),))
+    return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss, update=update),))
 
 
-def sam_drw(values: SamDrwValues, problem: Problem) -> Plan:
+def sam_drw(values: SamDrwValues, context: MethodContext) -> Plan:
     """Compose SAM-DRW: SAM, then SAM with effective-number class weights."""
     update = SharpnessAwareUpdate(values.rho)
-    weights = effective_number(problem.class_counts, values.beta).float()
+    weights = effective_number(context.class_counts, values.beta).float()
     deferred = Stage("re-weighted", values.defer_until, plain_loss, class_weights=weights, update=update)
-    return Plan(linear_head(problem), (Stage("plain", 0.0, plain_loss, update=update), deferred))
+    return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss, update=update), deferred))
 
 
-def _sam_opening(values: SamDrwValues) -> MethodConfig:
+def _sam_prefix(values: SamDrwValues) -> MethodConfig:
     return MethodConfig(name="sam", hyperparameters={"rho": values.rho})
 
 
@@ -68,6 +68,6 @@ SAM_DRW = Method(
     sam_drw,
     ("class weights", "stages", "update"),
     {"paper": {}, "long-tail-100": {"rho": 0.8}},
-    deferral="defer_until",
-    opening=_sam_opening,
+    defer_field="defer_until",
+    shared_prefix=_sam_prefix,
 )

@@ -8,7 +8,7 @@ from trainables.components.losses.cross_entropy import plain_loss
 from trainables.components.transforms.smote_interpolation import Smote
 from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Plan, Problem, Stage
+from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
 
 
 class SmoteValues(Hyperparameters):
@@ -17,10 +17,10 @@ class SmoteValues(Hyperparameters):
     neighbours: int = Field(5, ge=1, le=100)
 
 
-def smote(values: SmoteValues, problem: Problem) -> Plan:
+def smote(values: SmoteValues, context: MethodContext) -> Plan:
     """Compose SMOTE: cross entropy on class-balanced batches that are in part interpolated."""
     stage = Stage("plain", 0.0, plain_loss, sampler="class-balanced", transform=Smote(values.neighbours))
-    return Plan(linear_head(problem), (stage,))
+    return Plan(linear_head(context), (stage,))
 
 
 SMOTE = Method(

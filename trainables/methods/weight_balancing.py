@@ -11,7 +11,7 @@ from trainables.components.losses.cross_entropy import plain_loss
 from trainables.components.row_projections import longest_allowed, within_ball
 from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import HEAD, Hyperparameters, Outputs, Plan, Problem, Stage, StageStart
+from trainables.methods.plan import HEAD, Hyperparameters, MethodContext, Outputs, Plan, Stage, StageStart
 
 
 class WeightBalancingValues(Hyperparameters):
@@ -43,9 +43,9 @@ class Radius(nn.Module):
         self.register_buffer("radius", torch.tensor(float("inf")))
 
 
-def weight_balancing(values: WeightBalancingValues, problem: Problem) -> Plan:
+def weight_balancing(values: WeightBalancingValues, context: MethodContext) -> Plan:
     """Compose weight balancing: ERM under strong weight decay, then its classifier under MaxNorm, re-weighted."""
-    head, memory = linear_head(problem), Radius()
+    head, memory = linear_head(context), Radius()
 
     def begin(start: StageStart) -> None:
         memory.radius.copy_(longest_allowed(head.weight, values.longest_row))
@@ -57,8 +57,8 @@ def weight_balancing(values: WeightBalancingValues, problem: Problem) -> Plan:
         "balanced classifier",
         values.defer_until,
         plain_loss,
-        class_weights=effective_number(problem.class_counts, values.beta).float(),
-        trains=HEAD,
+        class_weights=effective_number(context.class_counts, values.beta).float(),
+        trainable_prefixes=HEAD,
         after_step=project,
         begin=begin,
         weight_decay=values.head_weight_decay,
@@ -74,5 +74,5 @@ WEIGHT_BALANCING = Method(
     WeightBalancingValues,
     weight_balancing,
     ("class weights", "stages", "trainable", "update"),
-    deferral="defer_until",
+    defer_field="defer_until",
 )

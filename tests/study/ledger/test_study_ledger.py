@@ -74,7 +74,7 @@ def test_the_first_trial_of_every_cell_is_the_papers_setting(spec: MakeSpec, ope
         assignment = ledger.next()
         assert assignment is not None
         assert assignment.number == 0
-        assert assignment.values == pytest.approx(assignment.cell.paper_values())
+        assert assignment.values == pytest.approx(assignment.cell.preset_params())
         assert assignment.cell.trial(assignment.values, 0).training == assignment.cell.base.training
         assert ledger.of(assignment).trials()[0].user_attrs["origin"] == "recommended"
 
@@ -255,7 +255,7 @@ def test_only_epochs_after_the_last_switch_and_not_seen_before_are_judged(
     )
     ledger = open_ledger(study)
     (cell,) = ledger.cells.values()
-    assert cell.cell.first_decision == 1
+    assert cell.cell.pruning_start_epoch == 1
     good = cell.ask()
     for epoch in range(1, EPOCHS + 1):
         assert not cell.report(good.number, epoch, 0.9)

@@ -29,7 +29,7 @@ def _tested(trial: Assignment) -> float:
     seed = (trial.seed or 0) % 10
     if trial.cell.method == "erm":
         return 0.5 + seed / 100
-    return (0.55 if trial.values == trial.cell.paper_values() else 0.6) + seed**2 / 100
+    return (0.55 if trial.values == trial.cell.preset_params() else 0.6) + seed**2 / 100
 
 
 def _study(tmp_path: Path, name: str = "made", **changes: Any) -> MadeStudy:

@@ -117,7 +117,7 @@ def test_a_search_of_ones_own_replaces_the_space(make_spec: MakeSpec) -> None:
 
 def test_the_papers_values_are_the_presets(make_spec: MakeSpec) -> None:
     (cell,) = expand(make_spec(methods=[{"name": "affinity", "preset": "paper"}], search={"training": LR}))
-    paper = cell.paper_values()
+    paper = cell.preset_params()
     assert paper["sigma"] == 10.0
     assert paper["training.lr"] == 0.05
     assert set(paper) == set(cell.space)
@@ -143,18 +143,18 @@ def test_decisions_wait_for_the_last_stage(make_spec: MakeSpec) -> None:
             methods=["ldam", "ldam-drw", {"name": "ldam-drw", "label": "early", "values": {"defer_until": 0.3}}],
         )
     )
-    assert [cell.first_decision for cell in (plain, deferred, early)] == [0, 8, 3]
+    assert [cell.pruning_start_epoch for cell in (plain, deferred, early)] == [0, 8, 3]
 
 
 def test_decisions_wait_for_the_latest_switch_that_is_searched(make_spec: MakeSpec) -> None:
     search = {"defer_until": {"low": 0.2, "high": 0.9}}
     (cell,) = expand(make_spec(methods=[{"name": "ldam-drw", "search": search}]))
-    assert cell.first_decision == 9
+    assert cell.pruning_start_epoch == 9
     choices = {"defer_until": {"choices": [0.5, 0.3]}}
     (cell,) = expand(make_spec(methods=[{"name": "ldam-drw", "search": choices}]))
-    assert cell.first_decision == 5
+    assert cell.pruning_start_epoch == 5
 
 
 def test_the_first_decision_lies_within_a_short_budget(make_spec: MakeSpec) -> None:
     (cell,) = expand(make_spec("training.epochs=1", methods=["ldam-drw"]))
-    assert cell.first_decision == 0
+    assert cell.pruning_start_epoch == 0

@@ -12,7 +12,7 @@ from trainables.components.losses.cross_entropy import plain_loss
 from trainables.components.losses.influence_balanced import influence_balanced_loss
 from trainables.core.config import MethodConfig
 from trainables.data import load
-from trainables.methods.plan import Outputs, Plan, Problem
+from trainables.methods.plan import MethodContext, Outputs, Plan
 from trainables.methods.registry import build_plan, hyperparameters
 from trainables.training.trainer import Trainer
 
@@ -23,7 +23,7 @@ IB = {"alpha": 1000.0, "detach": True, "defer_until": 0.5}
 
 def _plan(name: str, preset: str = "recommended", **values: Any) -> Plan:
     torch.manual_seed(0)
-    return build_plan(MethodConfig(name=name, preset=preset, hyperparameters=values), Problem(COUNTS, 6))
+    return build_plan(MethodConfig(name=name, preset=preset, hyperparameters=values), MethodContext(COUNTS, 6))
 
 
 @pytest.mark.parametrize(

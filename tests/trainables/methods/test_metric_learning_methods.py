@@ -12,11 +12,11 @@ from trainables.components.losses.lifted_structured import lifted_structured_los
 from trainables.components.losses.range_loss import range_loss
 from trainables.core.config import MethodConfig
 from trainables.data import load
-from trainables.methods.plan import Outputs, Problem
+from trainables.methods.plan import MethodContext, Outputs
 from trainables.methods.registry import build_plan, hyperparameters
 from trainables.training.trainer import Trainer
 
-PROBLEM = Problem(torch.tensor([90, 40, 9, 1]), 6)
+PROBLEM = MethodContext(torch.tensor([90, 40, 9, 1]), 6)
 LABELS = torch.tensor([0, 1, 2, 3, 3])
 
 

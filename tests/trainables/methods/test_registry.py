@@ -10,8 +10,8 @@ import torch
 from trainables.components.heads import CosineHead, LinearHead, PrototypeHead
 from trainables.core.config import MethodConfig
 from trainables.core.errors import BadInput
-from trainables.methods.plan import Problem
-from trainables.methods.registry import METHODS, build_plan, hyperparameters, last_switch, method_named
+from trainables.methods.plan import MethodContext
+from trainables.methods.registry import METHODS, build_plan, hyperparameters, last_stage_start, method_named
 
 COUNTS = torch.tensor([90, 40, 9, 1])
 
@@ -92,20 +92,20 @@ def test_an_unknown_preset_gets_the_nearest_name() -> None:
 
 
 def test_the_last_switch_is_the_deferral() -> None:
-    assert last_switch(MethodConfig(name="ldam")) == 0
-    assert last_switch(MethodConfig(name="ldam-drw")) == 0.8
-    assert last_switch(MethodConfig(name="ldam-drw", hyperparameters={"defer_until": 0.25})) == 0.25
+    assert last_stage_start(MethodConfig(name="ldam")) == 0
+    assert last_stage_start(MethodConfig(name="ldam-drw")) == 0.8
+    assert last_stage_start(MethodConfig(name="ldam-drw", hyperparameters={"defer_until": 0.25})) == 0.25
 
 
 @pytest.mark.parametrize(
     ("name", "head"), [("erm", LinearHead), ("ldam", CosineHead), ("ldam-drw", CosineHead), ("affinity", PrototypeHead)]
 )
 def test_heads(name: str, head: type) -> None:
-    assert isinstance(build_plan(MethodConfig(name=name), Problem(COUNTS, 6)).head, head)
+    assert isinstance(build_plan(MethodConfig(name=name), MethodContext(COUNTS, 6)).head, head)
 
 
 def test_deferred_weights_rise_as_classes_get_smaller() -> None:
-    plain, deferred = build_plan(MethodConfig(name="ldam-drw"), Problem(COUNTS, 6)).stages
+    plain, deferred = build_plan(MethodConfig(name="ldam-drw"), MethodContext(COUNTS, 6)).stages
     assert plain.class_weights is None
     assert deferred.class_weights is not None
     assert deferred.class_weights.tolist() == sorted(deferred.class_weights.tolist())

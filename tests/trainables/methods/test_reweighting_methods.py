@@ -10,7 +10,7 @@ import torch
 from trainables.components.losses.cross_entropy import plain_loss
 from trainables.core.config import MethodConfig
 from trainables.data import load
-from trainables.methods.plan import Plan, Problem
+from trainables.methods.plan import MethodContext, Plan
 from trainables.methods.registry import build_plan, hyperparameters
 from trainables.training.trainer import Trainer
 
@@ -18,7 +18,7 @@ COUNTS = torch.tensor([90, 40, 9, 1])
 
 
 def _plan(name: str, counts: torch.Tensor = COUNTS, **values: Any) -> Plan:
-    return build_plan(MethodConfig(name=name, hyperparameters=values), Problem(counts, 6))
+    return build_plan(MethodConfig(name=name, hyperparameters=values), MethodContext(counts, 6))
 
 
 @pytest.mark.parametrize(

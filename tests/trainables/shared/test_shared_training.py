@@ -15,7 +15,7 @@ from torch import Tensor
 from trainables.core.config import TrialConfig
 from trainables.core.trial_folder import TrialFolder
 from trainables.data import load
-from trainables.methods.registry import opening_of
+from trainables.methods.registry import shared_prefix_of
 from trainables.shared.shared_needs import SharedNeeds
 from trainables.shared.shared_training import SharedTraining, shared_reference, wait_for
 from trainables.training.trainer import Trainer
@@ -177,7 +177,7 @@ def test_what_determines_a_training_names_its_folder(
 
 def test_a_method_without_stages_shares_nothing(make_trial: Any, tmp_path: Path) -> None:
     config = make_trial("cce")
-    assert opening_of(config) is None
+    assert shared_prefix_of(config) is None
     assert _with_others(config, tmp_path / "shared", tmp_path / "own")[2] == {}
     assert not (tmp_path / "shared").exists()
 
