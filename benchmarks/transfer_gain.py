@@ -62,7 +62,7 @@ def worth(cells: Sequence[CellView], landscapes: dict[str, Surrogates], metric: 
         near = neighbours(view.cell, [other.cell for other in cells])
         if not near:
             continue
-        settings = [trial.values for trial in views[near[0].name].in_state("COMPLETE")]
+        settings = [trial.params for trial in views[near[0].name].in_state("COMPLETE")]
         taken = max(settings, key=lambda values: end(near[0].name, values))
         found[name] = sign * landscapes[name][metric].best(maximize=sign > 0) - end(name, taken)
     return found

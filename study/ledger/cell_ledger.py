@@ -40,7 +40,7 @@ class Assignment:
 
     cell: Cell
     number: int
-    values: dict[str, Any]
+    params: dict[str, Any]
     seed: int | None = None
 
     @property
@@ -61,7 +61,7 @@ class Assignment:
     @property
     def config(self) -> TrialConfig:
         """What the trial is trained with."""
-        trial = self.cell.trial(self.values, self.number)
+        trial = self.cell.trial(self.params, self.number)
         return trial if self.seed is None else trial.model_copy(update={"seed": self.seed})
 
 

@@ -56,4 +56,4 @@ def _curve(trial: TrialView, cell: CellView, metric: str, decided: str, epochs: 
         if isinstance(value, (int, float)) and 1 <= epoch <= epochs:
             values[epoch - 1] = value
     diverged = trial.state == "FAIL" and any(word in (trial.reason or "") for word in _DIVERGED)
-    return Curve(trial.values, values, diverged)
+    return Curve(trial.params, values, diverged)

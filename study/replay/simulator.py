@@ -119,7 +119,7 @@ class _Simulation:
         return True
 
     def _running(self, tune_id: str, assignment: Assignment, shared: dict[str, int]) -> _Running:
-        landscapes, values = self._landscapes[assignment.cell.name], assignment.values
+        landscapes, values = self._landscapes[assignment.cell.name], assignment.params
         first = landscapes[self._metrics[0]]
         self._truth[assignment.key] = float(first.curve(values)[-1])
         curves = {name: landscape.curve(values) for name, landscape in landscapes.items()}

@@ -79,4 +79,4 @@ def suggestion_of(cell: Cell, other: Cell, best: FrozenTrial | None, kind: str) 
     from search_spaces.encoding import decode
 
     config = other.trial(decode(other.space, best.params), best.number)
-    return Suggestion(cell.values_of(config), f"{kind}{other.name}/{best.number:05d}")
+    return Suggestion(cell.params_of(config), f"{kind}{other.name}/{best.number:05d}")

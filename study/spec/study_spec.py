@@ -87,19 +87,19 @@ class MethodSpec(StrictModel):
         name: a name of ``study methods``.
         label: what tables call it, when a method stands in a study more than once.
         preset: named values to start from.
-        values: hyperparameters that differ from the preset's; these are not searched.
+        params: hyperparameters that differ from the preset's; these are not searched.
         search: hyperparameter -> range or choices, in place of the method's own space.
     """
 
     name: str
     label: str | None = Field(None, pattern=STUDY_NAME)
     preset: str = "recommended"
-    values: dict[str, Any] = Field(default_factory=dict)
+    params: dict[str, Any] = Field(default_factory=dict)
     search: dict[str, Dimension] | None = None
 
     def config(self) -> MethodConfig:
-        """Return the method with the values that hold wherever nothing is searched."""
-        return MethodConfig(name=self.name, preset=self.preset, hyperparameters=self.values)
+        """Return the method with the params that hold wherever nothing is searched."""
+        return MethodConfig(name=self.name, preset=self.preset, params=self.params)
 
 
 class ResourcesSpec(StrictModel):

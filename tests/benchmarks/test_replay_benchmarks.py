@@ -64,7 +64,7 @@ def test_what_a_neighbour_is_worth_is_told_without_noise(
     (first, second), short_by = view.cells, transfer_gain.worth(view.cells, found, "balanced_accuracy")
     assert short_by.keys() == {first.cell.name, second.cell.name}
     ends = [
-        [float(found[c.cell.name]["balanced_accuracy"].curve(t.values)[-1]) for t in first.trials] for c in view.cells
+        [float(found[c.cell.name]["balanced_accuracy"].curve(t.params)[-1]) for t in first.trials] for c in view.cells
     ]
     best = ends[0].index(max(ends[0]))
     there = found[second.cell.name]["balanced_accuracy"]

@@ -19,7 +19,7 @@ from trainables.core.config import MethodConfig, TrialConfig
 from trainables.core.errors import BadInput
 from trainables.data import load
 from trainables.methods.plan import EVERYTHING, MethodContext, Outputs, Plan
-from trainables.methods.registry import METHODS, build_plan, hyperparameters, last_stage_start, shared_prefix_of
+from trainables.methods.registry import METHODS, build_params, build_plan, last_stage_start, shared_prefix_of
 from trainables.training.trainer import Trainer
 
 pytestmark = pytest.mark.parametrize("name", METHODS)
@@ -203,7 +203,7 @@ def test_its_first_stages_are_the_training_it_opens_with(name: str, make_trial: 
 
 def test_has_a_space_whose_names_are_its_hyperparameters(name: str) -> None:
     assert list(SPACES) == list(METHODS)
-    assert set(SPACES[name]) <= set(METHODS[name].values.model_fields)
+    assert set(SPACES[name]) <= set(METHODS[name].params.model_fields)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.75, 1.0])
@@ -214,7 +214,7 @@ def test_every_point_of_its_space_builds(name: str, share: float) -> None:
         low, high = getattr(distribution, "low", None), getattr(distribution, "high", None)
         inner = dimension.choices[0] if low is None else low + share * (high - low)
         sampled[field] = dimension.decode(int(inner) if isinstance(low, int) else inner)
-    hyperparameters(MethodConfig(name=name, hyperparameters=sampled))
+    build_params(MethodConfig(name=name, params=sampled))
 
 
 def test_every_preset_builds_a_plan(name: str) -> None:
@@ -225,9 +225,9 @@ def test_every_preset_builds_a_plan(name: str) -> None:
 
 def test_refuses_unknown_values_and_presets(name: str) -> None:
     with pytest.raises(BadInput, match="unknown key 'nonsense'"):
-        hyperparameters(MethodConfig(name=name, hyperparameters={"nonsense": 1}))
+        build_params(MethodConfig(name=name, params={"nonsense": 1}))
     with pytest.raises(BadInput, match="unknown preset"):
-        hyperparameters(MethodConfig(name=name, preset="nonsense"))
+        build_params(MethodConfig(name=name, preset="nonsense"))
 
 
 def test_the_first_trial_is_the_preset_itself(name: str) -> None:

@@ -173,7 +173,7 @@ class MethodConfig(StrictModel):
 
     name: str
     preset: str = "recommended"
-    hyperparameters: dict[str, Any] = Field(default_factory=dict)
+    params: dict[str, Any] = Field(default_factory=dict)
 
 
 class TrialConfig(StrictModel):

@@ -9,7 +9,7 @@ from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
 
 
 class NoHyperparameters(Hyperparameters):
-    """A method without values of its own."""
+    """A method without params of its own."""
 
 
 def linear_head(context: MethodContext, bias: bool = True) -> LinearHead:
@@ -17,12 +17,12 @@ def linear_head(context: MethodContext, bias: bool = True) -> LinearHead:
     return LinearHead(context.feature_dim, len(context.class_counts), bias)
 
 
-def erm(values: NoHyperparameters, context: MethodContext) -> Plan:
+def erm(params: NoHyperparameters, context: MethodContext) -> Plan:
     """Compose ERM: linear head, cross entropy, every image once an epoch."""
     return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss),))
 
 
-def resampling(values: NoHyperparameters, context: MethodContext) -> Plan:
+def resampling(params: NoHyperparameters, context: MethodContext) -> Plan:
     """Compose RS: ERM on batches drawn with P(i) proportional to 1/n_y, an epoch as long as the set."""
     return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss, sampler="class-balanced"),))
 

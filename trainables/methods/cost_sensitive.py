@@ -10,7 +10,7 @@ from trainables.methods.method import Method
 from trainables.methods.plan import MethodContext, Outputs, Plan, Stage
 
 
-def cost_sensitive(values: NoHyperparameters, context: MethodContext) -> Plan:
+def cost_sensitive(params: NoHyperparameters, context: MethodContext) -> Plan:
     """Compose CoSen in its fixed-cost form: costs max(h_p, h_q) in training, none in prediction."""
     costs = frequency_costs(context.class_counts).float()
 

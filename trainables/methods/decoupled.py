@@ -14,13 +14,13 @@ from trainables.methods.method import Method
 from trainables.methods.plan import HEAD, Hyperparameters, MethodContext, Plan, Stage, StageStart
 
 
-class CrtValues(Hyperparameters):
+class CrtParams(Hyperparameters):
     """Values of classifier re-training: `defer_until`, the fraction of the epochs at which it begins (90 of 100)."""
 
     defer_until: float = Field(0.9, gt=0, lt=1, allow_inf_nan=False)
 
 
-class LwsValues(Hyperparameters):
+class LwsParams(Hyperparameters):
     """Values of learnable weight scaling: `defer_until`, the fraction of the epochs at which it begins (90 of 95)."""
 
     defer_until: float = Field(0.95, gt=0, lt=1, allow_inf_nan=False)
@@ -34,7 +34,7 @@ def redraw(head: LinearHead, generator: torch.Generator) -> None:
         head.bias.zero_()
 
 
-def crt(values: CrtValues, context: MethodContext) -> Plan:
+def crt(params: CrtParams, context: MethodContext) -> Plan:
     """Compose cRT: ERM, then a new head on frozen features, class-balanced, with a schedule of its own."""
     head = linear_head(context)
 
@@ -43,7 +43,7 @@ def crt(values: CrtValues, context: MethodContext) -> Plan:
 
     retrain = Stage(
         "re-trained classifier",
-        values.defer_until,
+        params.defer_until,
         plain_loss,
         sampler="class-balanced",
         trainable_prefixes=HEAD,
@@ -53,13 +53,13 @@ def crt(values: CrtValues, context: MethodContext) -> Plan:
     return Plan(head, (Stage("plain", 0.0, plain_loss), retrain))
 
 
-def lws(values: LwsValues, context: MethodContext) -> Plan:
+def lws(params: LwsParams, context: MethodContext) -> Plan:
     """Compose LWS: ERM, then a scale for every class's logit, all else frozen, class-balanced."""
     head = ScaledHead(context.feature_dim, len(context.class_counts))
     plain = Stage("plain", 0.0, plain_loss, trainable_prefixes=("backbone.", "head.weight", "head.bias"))
     scaled = Stage(
         "scaled weights",
-        values.defer_until,
+        params.defer_until,
         plain_loss,
         sampler="class-balanced",
         trainable_prefixes=("head.scale",),
@@ -68,7 +68,7 @@ def lws(values: LwsValues, context: MethodContext) -> Plan:
     return Plan(head, (plain, scaled))
 
 
-def _shared_prefix(values: CrtValues | LwsValues) -> MethodConfig:
+def _shared_prefix(params: CrtParams | LwsParams) -> MethodConfig:
     return MethodConfig(name="erm")
 
 
@@ -76,7 +76,7 @@ CRT = Method(
     "Classifier re-training",
     "Kang et al., 2020, section 4",
     "CE(z, y); then a new head on frozen features, class-balanced",
-    CrtValues,
+    CrtParams,
     crt,
     ("sampler", "stages", "trainable"),
     defer_field="defer_until",
@@ -86,7 +86,7 @@ LWS = Method(
     "Learnable weight scaling",
     "Kang et al., 2020, section 4",
     "CE(z, y); then CE(s z, y), s_k learned alone, class-balanced",
-    LwsValues,
+    LwsParams,
     lws,
     ("head", "sampler", "stages", "trainable"),
     defer_field="defer_until",

@@ -23,12 +23,12 @@ class Method:
         title: what the literature calls it.
         paper: authors, year and the equations that define it.
         equation: what it computes, in one line, in the symbols of docs/methods.md.
-        values: its typed hyperparameters; their defaults are the preset ``recommended``.
-        build: composes head and stages from the values and the problem.
+        params: its typed hyperparameters; their defaults are the preset ``recommended``.
+        build: composes head and stages from the params and the problem.
         axes: which axes leave their null default.
-        presets: name -> the values in which it differs from ``recommended``; one is called ``paper``.
+        presets: name -> the params in which it differs from ``recommended``; one is called ``paper``.
         defer_field: the hyperparameter that says at which fraction of the epochs the last stage begins.
-        shared_prefix: the method of one stage whose training the stages before the last repeat, from the values; what
+        shared_prefix: the method of one stage whose training the stages before the last repeat, from the params; what
             it does not name acts in the last stage alone. With one stage: the method whose training it repeats whole,
             changing the trained head alone. None shares nothing.
         reference: the method whose trained network it needs beside its own.
@@ -38,7 +38,7 @@ class Method:
     title: str
     paper: str
     equation: str
-    values: type[Hyperparameters]
+    params: type[Hyperparameters]
     build: Callable[[Any, MethodContext], Plan]
     axes: tuple[Axis, ...]
     presets: Presets = field(default_factory=lambda: {"paper": {}})

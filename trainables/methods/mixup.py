@@ -15,13 +15,13 @@ from trainables.methods.method import Method
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
 
 
-class MixupValues(Hyperparameters):
+class MixupParams(Hyperparameters):
     """Values of mixup: `alpha`, of Beta(alpha, alpha), from which the share of the first image is drawn."""
 
     alpha: float = Field(1.0, gt=0, le=100)
 
 
-class MixupDrwValues(MixupValues):
+class MixupDrwParams(MixupParams):
     """Values of mixup-DRW.
 
     Attributes:
@@ -35,7 +35,7 @@ class MixupDrwValues(MixupValues):
     mixing: Literal["opening", "throughout"] = "opening"
 
 
-class RemixValues(MixupValues):
+class RemixParams(MixupParams):
     """Values of Remix.
 
     Attributes:
@@ -47,39 +47,39 @@ class RemixValues(MixupValues):
     tau: float = Field(0.5, ge=0, le=1)
 
 
-def mixup(values: MixupValues, context: MethodContext) -> Plan:
+def mixup(params: MixupParams, context: MethodContext) -> Plan:
     """Compose mixup: ERM on mixed pairs."""
-    return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss, transform=Mixup(values.alpha)),))
+    return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss, transform=Mixup(params.alpha)),))
 
 
-def mixup_drw(values: MixupDrwValues, context: MethodContext) -> Plan:
+def mixup_drw(params: MixupDrwParams, context: MethodContext) -> Plan:
     """Compose mixup-DRW: mixup, then cross entropy with effective-number class weights."""
-    mixing = Mixup(values.alpha)
+    mixing = Mixup(params.alpha)
     deferred = Stage(
         "re-weighted",
-        values.defer_until,
+        params.defer_until,
         plain_loss,
-        transform=mixing if values.mixing == "throughout" else None,
-        class_weights=effective_number(context.class_counts, values.beta).float(),
+        transform=mixing if params.mixing == "throughout" else None,
+        class_weights=effective_number(context.class_counts, params.beta).float(),
     )
     return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss, transform=mixing), deferred))
 
 
-def remix(values: RemixValues, context: MethodContext) -> Plan:
+def remix(params: RemixParams, context: MethodContext) -> Plan:
     """Compose Remix: mixup whose label is the rarer class's where it has a smaller share of the image."""
-    transform = Remix(values.alpha, values.kappa, values.tau)
+    transform = Remix(params.alpha, params.kappa, params.tau)
     return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss, transform=transform),))
 
 
-def _mixup_opening(values: MixupDrwValues) -> MethodConfig:
-    return MethodConfig(name="mixup", hyperparameters={"alpha": values.alpha})
+def _mixup_opening(params: MixupDrwParams) -> MethodConfig:
+    return MethodConfig(name="mixup", params={"alpha": params.alpha})
 
 
 MIXUP = Method(
     "Mixup",
     "Zhang et al., 2018, section 2",
     "lambda CE(z, y_i) + (1 - lambda) CE(z, y_j) at lambda x_i + (1 - lambda) x_j, lambda ~ Beta(alpha, alpha)",
-    MixupValues,
+    MixupParams,
     mixup,
     ("batch transform",),
     {"paper": {}, "imagenet": {"alpha": 0.2}},
@@ -88,7 +88,7 @@ MIXUP_DRW = Method(
     "Mixup with deferred re-weighting",
     "Zhang et al., 2021, mixup with DRW",
     "mixup, then CE with weights (1 - beta)/(1 - beta^n)",
-    MixupDrwValues,
+    MixupDrwParams,
     mixup_drw,
     ("batch transform", "class weights", "stages"),
     {"paper": {}, "throughout": {"mixing": "throughout"}},
@@ -99,7 +99,7 @@ REMIX = Method(
     "Remix",
     "Chou et al., 2020, the rule for lambda_y",
     "mixup, the label wholly y_j if n_i/n_j >= kappa and lambda < tau, and the other way round",
-    RemixValues,
+    RemixParams,
     remix,
     ("batch transform",),
 )

@@ -23,7 +23,7 @@ HEAD = ("head.",)
 
 
 class Hyperparameters(StrictModel):
-    """Base of every method's typed values; checked when built, unknown names refused."""
+    """Base of every method's typed params; checked when built, unknown names refused."""
 
 
 class MethodContext(NamedTuple):

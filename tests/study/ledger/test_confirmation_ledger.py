@@ -13,7 +13,7 @@ from study.driver.trial_manager import TrialManager
 from study.ledger.cell_ledger import Assignment
 from study.ledger.study_ledger import Ledger
 from study.spec.cell import expand
-from study.spec.confirmation import CONFIRM, check_confirmation, same_values, seeds_of, settings_of
+from study.spec.confirmation import CONFIRM, check_confirmation, same_params, seeds_of, settings_of
 from study.spec.study_spec import StudySpec
 from trainables.core.config import TrialConfig
 from trainables.core.errors import BadInput
@@ -43,7 +43,7 @@ def spec(make_spec: MakeSpec) -> MakeSpec:
 
 def _value(assignment: Assignment) -> float:
     """What a made-up training finds: the preset is the worst of all."""
-    text = repr((assignment.place, sorted(assignment.values.items()), assignment.seed))
+    text = repr((assignment.place, sorted(assignment.params.items()), assignment.seed))
     return 0.1 + hashlib.sha256(text.encode()).digest()[0] / 255 if assignment.number or assignment.confirms else 0.05
 
 
@@ -73,7 +73,7 @@ def _content(ledger: Ledger) -> dict[str, list[Any]]:
 
 def _confirming(handed: list[Assignment]) -> list[tuple[str, int | None, bool]]:
     """Return method, seed and whether it is the preset of every trial that confirms, in order."""
-    return [(a.cell.method, a.seed, a.values == a.cell.preset_params()) for a in handed if a.confirms]
+    return [(a.cell.method, a.seed, a.params == a.cell.preset_params()) for a in handed if a.confirms]
 
 
 def test_without_it_nothing_is_confirmed(spec: MakeSpec, open_ledger: OpenLedger) -> None:
@@ -104,11 +104,11 @@ def test_best_and_preset_are_trained_with_the_same_seeds_seed_after_seed(
 
 def test_what_a_trial_that_confirms_is_trained_with(spec: MakeSpec, open_ledger: OpenLedger) -> None:
     handed = [a for a in _finish(open_ledger(spec())) if a.confirms]
-    preset = next(a for a in handed if a.values == a.cell.preset_params())
+    preset = next(a for a in handed if a.params == a.cell.preset_params())
     assert preset.config == preset.cell.base.model_copy(update={"seed": FIRST_SEED + 4, "method": preset.config.method})
     assert preset.key == f"{preset.cell.name}/confirm/{preset.number:05d}"
-    best = next(a for a in handed if a.cell == preset.cell and a.values != preset.values)
-    assert best.config.training.lr == best.values["training.lr"]
+    best = next(a for a in handed if a.cell == preset.cell and a.params != preset.params)
+    assert best.config.training.lr == best.params["training.lr"]
 
 
 def test_the_seeds_are_of_no_trial_of_a_search(make_spec: MakeSpec) -> None:
@@ -160,7 +160,7 @@ def test_a_preset_that_is_the_best_is_trained_once(spec: MakeSpec) -> None:
     ],
 )
 def test_settings_that_are_the_same(one: dict[str, Any], other: dict[str, Any], same: bool) -> None:
-    assert same_values(one, other) is same
+    assert same_params(one, other) is same
 
 
 def test_where_every_trial_failed_the_preset_is_confirmed(spec: MakeSpec, open_ledger: OpenLedger) -> None:
@@ -217,7 +217,7 @@ def test_a_larger_budget_confirms_the_new_best_alone_and_only_after_its_search(
     larger.of(new).complete(new.number, 2.0)
     assert larger.remaining() == SEEDS
     handed = _finish(larger)
-    assert [(a.confirms, a.values) for a in handed] == [(True, new.values)] * SEEDS
+    assert [(a.confirms, a.params) for a in handed] == [(True, new.params)] * SEEDS
     assert larger.total() == 4 + 3 * SEEDS
 
 
@@ -241,7 +241,7 @@ def test_of_several_metrics_the_named_one_says_what_is_best(spec: MakeSpec, open
         for values in [(0.5, 0.5), (0.9, 0.1), (0.1, 0.9)][cell.started :]:
             cell.complete(cell.ask().number, *values)
         best = next(ledger.confirmation._wanted())[1]
-        assert best.values["training.lr"] == pytest.approx(cell.trials()[expected].params["training.lr"])
+        assert best.params["training.lr"] == pytest.approx(cell.trials()[expected].params["training.lr"])
 
 
 def _manager(ledger: Ledger, folder: Path) -> TrialManager:

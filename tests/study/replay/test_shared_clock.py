@@ -10,7 +10,7 @@ def _trial(method: str, **hyperparameters: Any) -> TrialConfig:
     return TrialConfig.model_validate(
         {
             "data": {"dataset": "digits"},
-            "method": {"name": method, "hyperparameters": hyperparameters},
+            "method": {"name": method, "params": hyperparameters},
             "training": {"epochs": 10},
         }
     )

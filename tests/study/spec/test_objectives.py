@@ -105,7 +105,7 @@ def _record(values: dict[str, Any], number: int) -> dict[str, float]:
 
 def _finish(ledger: Ledger) -> None:
     for assignment in (*ledger.interrupted(), *iter(ledger.next, None)):
-        cell, record = ledger.of(assignment), _record(assignment.values, assignment.number)
+        cell, record = ledger.of(assignment), _record(assignment.params, assignment.number)
         for epoch in (1, 2):
             assert not cell.report(assignment.number, epoch, record["many"])
         cell.note_end(assignment.number, record)

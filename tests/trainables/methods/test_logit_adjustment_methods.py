@@ -10,7 +10,7 @@ import torch
 from trainables.components.losses.cross_entropy import cross_entropy
 from trainables.core.config import MethodConfig
 from trainables.methods.plan import MethodContext, Outputs
-from trainables.methods.registry import build_plan, hyperparameters
+from trainables.methods.registry import build_params, build_plan
 
 COUNTS = torch.tensor([90, 40, 9, 1])
 LABELS = torch.tensor([0, 1, 2, 3, 3])
@@ -29,13 +29,13 @@ LABELS = torch.tensor([0, 1, 2, 3, 3])
     ],
 )
 def test_presets(name: str, preset: str, expected: dict[str, Any]) -> None:
-    assert hyperparameters(MethodConfig(name=name, preset=preset)).model_dump() == expected
+    assert build_params(MethodConfig(name=name, preset=preset)).model_dump() == expected
 
 
 def _losses(name: str, counts: torch.Tensor = COUNTS, **values: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Return a method's losses and their cross entropies."""
     torch.manual_seed(0)
-    plan = build_plan(MethodConfig(name=name, hyperparameters=values), MethodContext(counts, 6))
+    plan = build_plan(MethodConfig(name=name, params=values), MethodContext(counts, 6))
     labels, features = LABELS % len(counts), torch.randn(5, 6)
     logits = plan.head(features)
     return plan.stages[0].loss(Outputs(features, logits), labels), cross_entropy(logits, labels)

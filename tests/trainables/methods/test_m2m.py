@@ -13,8 +13,8 @@ from trainables.data import load
 from trainables.methods.plan import MethodContext
 from trainables.methods.registry import (
     METHODS,
+    build_params,
     build_plan,
-    hyperparameters,
     last_stage_start,
     reference_of,
     shared_prefix_of,
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.parametrize("name", ["m2m", "m2m-ldam"])
 
 
 def _values(name: str, preset: str) -> Any:
-    return hyperparameters(MethodConfig(name=name, preset=preset))
+    return build_params(MethodConfig(name=name, preset=preset))
 
 
 def test_the_paper_asks_for_a_loss_the_code_for_a_probability(name: str) -> None:

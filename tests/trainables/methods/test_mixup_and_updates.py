@@ -9,7 +9,7 @@ from search_spaces import SPACES
 from trainables.components.class_weights import effective_number
 from trainables.core.config import MethodConfig
 from trainables.methods.plan import MethodContext
-from trainables.methods.registry import METHODS, build_plan, hyperparameters
+from trainables.methods.registry import METHODS, build_params, build_plan
 
 COUNTS = torch.tensor([90, 40, 9, 1])
 
@@ -32,7 +32,7 @@ COUNTS = torch.tensor([90, 40, 9, 1])
     ],
 )
 def test_presets_are_those_of_the_sources(name: str, preset: str, expected: dict[str, Any]) -> None:
-    values = hyperparameters(MethodConfig(name=name, preset=preset))
+    values = build_params(MethodConfig(name=name, preset=preset))
     assert {field: getattr(values, field) for field in expected} == expected
 
 

@@ -14,7 +14,7 @@ from trainables.components.heads import LinearHead, MemoryHead, ScaledHead
 from trainables.core.config import MethodConfig, ModelConfig, TrialConfig
 from trainables.data import load
 from trainables.methods.plan import MethodContext
-from trainables.methods.registry import build_plan, hyperparameters, method_named, shared_prefix_of
+from trainables.methods.registry import build_params, build_plan, method_named, shared_prefix_of
 from trainables.methods.weight_balancing import Radius
 from trainables.training.evaluation import class_means
 from trainables.training.trainer import Trainer
@@ -25,7 +25,7 @@ POSTHOC = ("tau-norm", "wvn-rs", "posthoc-logit-adjustment")
 
 
 def _trainer(config: TrialConfig, model: str = "mlp", **values: Any) -> Trainer:
-    method = config.method.model_copy(update={"hyperparameters": values})
+    method = config.method.model_copy(update={"params": values})
     config = config.model_copy(update={"method": method, "model": ModelConfig(name=model)})
     return Trainer(config, load(config.data), torch.device("cpu"))
 
@@ -237,7 +237,7 @@ def test_without_decay_its_first_stage_is_erm(make_trial: MakeTrial) -> None:
     ],
 )
 def test_presets(name: str, preset: str, expected: dict[str, Any]) -> None:
-    values = hyperparameters(MethodConfig(name=name, preset=preset))
+    values = build_params(MethodConfig(name=name, preset=preset))
     assert values.model_dump() == expected
 
 

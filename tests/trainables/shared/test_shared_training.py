@@ -72,7 +72,7 @@ def test_values_of_the_last_stage_share_and_values_of_the_first_do_not(make_tria
     trained = []
     for number, values in enumerate([{}, {"beta": 0.99}, {"scale": 10.0}, {"defer_until": 0.5}]):
         config = make_trial("ldam-drw", epochs=5)
-        config = config.model_copy(update={"method": config.method.model_copy(update={"hyperparameters": values})})
+        config = config.model_copy(update={"method": config.method.model_copy(update={"params": values})})
         trained.append(_with_others(config, tmp_path / "shared", tmp_path / str(number))[2]["trained"])
     # an earlier switch is trained anew from the start: only later states can go on from earlier ones
     assert trained == [4, 0, 4, 3]
@@ -195,7 +195,7 @@ def _m2m_trials(make_trial: Any, count: int) -> list[TrialConfig]:
     for _ in range(count):
         values = {"beta": 1 - 10 ** rng.uniform(-3, -1), "lam": rng.uniform(0.01, 0.5), "gamma": 0.3, "steps": 2}
         config = make_trial("m2m", epochs=10, batch_size=128)
-        method = config.method.model_copy(update={"hyperparameters": values})
+        method = config.method.model_copy(update={"params": values})
         trials.append(config.model_copy(update={"method": method}))
     return trials
 
