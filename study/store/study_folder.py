@@ -115,8 +115,8 @@ class StudyFolder:
             raise BadInput(f"{self.format_path}: cannot be read ({error}); put back a copy of it") from None
         if not 1 <= oldest <= version <= FORMAT:
             raise BadInput(
-                f"{self.format_path}: the study is stored in format {version}, this program knows formats 1 to {FORMAT}; "
-                "open it with a newer version of the program"
+                f"{self.format_path}: the study is stored in format {version}, "
+                f"this program knows formats 1 to {FORMAT}; open it with a newer version of the program"
             )
         return oldest
 
