@@ -12,7 +12,6 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from study.search.trial_params import PARAM_SOURCE, PARAMS
-from study.spec.confirmation import CONFIRM
 
 _TRIAL_WORDS = {"origin": PARAM_SOURCE, "values": PARAMS}
 
@@ -31,9 +30,7 @@ def study_file(given: dict[str, Any]) -> dict[str, Any]:
 
 def trial(stored: FrozenTrial) -> FrozenTrial:
     """Return a trial; its user attributes were ``origin``, and of one that confirms ``values``."""
-    if not stored.user_attrs.keys() & (
-        {"origin"} if stored.user_attrs.get("phase") != CONFIRM else _TRIAL_WORDS.keys()
-    ):
+    if not stored.user_attrs.keys() & _TRIAL_WORDS.keys():
         return stored
     read = copy.copy(stored)
     read.user_attrs = {_TRIAL_WORDS.get(name, name): value for name, value in stored.user_attrs.items()}
