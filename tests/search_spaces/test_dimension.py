@@ -114,3 +114,36 @@ def test_examples_hold_the_ends_and_a_broken_number_where_one_can_be_drawn() -> 
     assert between % 1 != 0
     assert WHOLE.examples == (1, 20)
     assert Choices(choices=("a", "b")).examples == ("a", "b")
+
+
+@pytest.mark.parametrize("given_", RANGES, ids=str)
+def test_ends_of_the_unit_scale_are_exact(given_: Range) -> None:
+    ends = (given_.high, given_.low) if given_.descending else (given_.low, given_.high)
+    assert [given_.to_unit(end) for end in ends] == [0, 1]
+    assert [given_.to_unit(end) for end in (given_.low - 5, given_.high + 0.5)] == [
+        given_.descending,
+        1 - given_.descending,
+    ]
+    assert (given_.from_unit(0), given_.from_unit(1)) == tuple(given_.decode(given_.encode(end)) for end in ends)
+
+
+@pytest.mark.parametrize("given_", RANGES, ids=str)
+@given(place=st.floats(0, 1))
+def test_the_unit_scale_returns_the_value(given_: Range, place: float) -> None:
+    value = given_.from_unit(place)
+    assert given_.low <= value <= given_.high or value == pytest.approx(given_.nearest(value))
+    assert given_.from_unit(given_.to_unit(value)) == pytest.approx(value, rel=1e-9, abs=1e-12)
+    if not given_.integer:
+        assert given_.to_unit(value) == pytest.approx(place, abs=1e-9)
+
+
+def test_choices_lie_evenly_on_the_unit_scale() -> None:
+    choices = Choices(choices=(10, "b", True, 64))
+    assert [choices.to_unit(choice) for choice in choices.choices] == [0, 1 / 3, 2 / 3, 1]
+    assert [choices.from_unit(choices.to_unit(choice)) for choice in choices.choices] == list(choices.choices)
+
+
+@pytest.mark.parametrize("given_", RANGES, ids=str)
+def test_a_value_of_the_range_is_its_own_nearest(given_: Range) -> None:
+    for value in given_.grid_values(7):
+        assert given_.nearest(value) == value

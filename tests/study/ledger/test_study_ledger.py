@@ -319,3 +319,23 @@ def test_a_larger_budget_goes_on_where_the_smaller_ended(
     # fair cell by cell: three and three more are the same trials as six
     _finish(open_ledger(spec(trials=6), at_once))
     assert _content(ledger) == _content(open_ledger(spec(trials=6), at_once))
+
+
+def test_natural_params_are_stored_once_exactly_and_after_a_kill_before_their_write(
+    make_spec: Callable[..., StudySpec], tmp_path: Path
+) -> None:
+    study = make_spec(methods=["drw"])
+    (cell,) = expand(study)
+    ledger = Ledger(study, [cell], open_storage(tmp_path, None))
+    first, second = ledger.next(), ledger.next()
+    assert first is not None and second is not None
+    trials = ledger.cells[cell.name].trials()
+    assert trials[0].user_attrs["params"] == first.params == cell.preset_params()
+    assert trials[1].user_attrs["params"] == second.params
+    lines = (tmp_path / "ledger.journal").read_bytes().splitlines(keepends=True)
+    assert b'"params"' in lines[-1]
+    (tmp_path / "ledger.journal").write_bytes(b"".join(lines[:-1]))
+    again = Ledger(study, [cell], open_storage(tmp_path, None))
+    assert "params" not in again.cells[cell.name].trials()[1].user_attrs
+    assert again.interrupted() == [first, second]
+    assert again.cells[cell.name].trials()[1].user_attrs["params"] == second.params
