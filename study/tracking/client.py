@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from study.tracking.sqlite import check_database, follow_artifacts
 from trainables.core.errors import BadInput
+from trainables.core.kernel_lock import KernelLock
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -99,8 +99,7 @@ def _create_database(path: Path, artifacts: Path) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.partial")
-    with path.with_name(f".{path.name}.lock").open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with KernelLock(path.with_name(f".{path.name}.lock")):
         if _begun(path):  # another study was faster
             return
         for left in path.parent.glob(f"{scratch.name}*"):  # of a process that was killed: the file and SQLite's journal
