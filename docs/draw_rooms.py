@@ -229,7 +229,7 @@ def block(graph: Graph) -> str:
             "An arrow points from the room that imports to the room that it imports. The drawing leaves out arrows\n"
             "that follow from others; the table has them all.",
             table(graph),
-            "A circle is a group of files that import one another; levels are the files on the longest chain of imports.",
+            "A circle is a group of files that import one another. Levels count the files on the longest chain.",
             counts(graph),
         ]
     )
