@@ -29,8 +29,8 @@ def replay(
     from study.replay.study_replay import ReplayOptions, print_replay, replay_study
     from study.store.study_folder import StudyFolder, storage_root
 
-    wishes = ReplayOptions(tuple(overrides or ()), seeds, noise, tolerance)
-    found = replay_study(StudyFolder(storage_root(storage), name), wishes)
+    options = ReplayOptions(tuple(overrides or ()), seeds, noise, tolerance)
+    found = replay_study(StudyFolder(storage_root(storage), name), options)
     if as_json:
         typer.echo(json.dumps(found, indent=1))
     else:

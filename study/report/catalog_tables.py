@@ -41,7 +41,7 @@ def _method_entry(name: str, method: Method) -> dict[str, Any]:
         "given_in_part": method.given_in_part,
         "stages": [{"from": start} for start in sorted({0.0, switch})],
         "axes": list(method.axes),
-        "params": defaults,
+        "hyperparameters": defaults,
         "presets": {preset: dict(values) for preset, values in method.presets.items()},
         "searched": list(SPACES[name]),
     }
