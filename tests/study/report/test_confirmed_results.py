@@ -223,4 +223,4 @@ def test_test_select_is_called_optimistic(tmp_path: Path) -> None:
     data = [{"dataset": "digits", "protocol": "test-select", "profiles": [{"ratio": 10}]}]
     made = _study(tmp_path, data=data)
     made.confirm(_tested)
-    assert "The results are optimistic." in _print(print_report, confirmed_tables(open_view(made.folder)))
+    assert "so the results are optimistic" in _print(print_report, confirmed_tables(open_view(made.folder)))
