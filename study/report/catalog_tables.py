@@ -1,4 +1,4 @@
-"""What there is to choose from, read off the tables that the code itself uses."""
+"""Catalogs of methods, search spaces and data sets, derived from the tables that the code uses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainables.data.sources.locate import FolderKind, folder_datasets
 from trainables.data.sources.locate import data_dir as data_folder
 from trainables.data.sources.parquet_folder import holds_vectors, schema_of
 from trainables.methods.method import Method
-from trainables.methods.registry import METHODS, hyperparameters
+from trainables.methods.registry import METHODS, build_params
 
 _BUILT_IN = {"scikit-learn": "built in", "torchvision": "downloaded when first used"}
 _FOLDERS: dict[FolderKind, str] = {
@@ -26,13 +26,13 @@ _FOLDERS: dict[FolderKind, str] = {
 
 
 def method_entries() -> list[dict[str, Any]]:
-    """Return every method: name, title, paper, stages, axes, hyperparameters, presets, searched values."""
+    """Return all methods: name, title, paper, stages, axes, hyperparameters, presets, searched params."""
     return [_method_entry(name, method) for name, method in METHODS.items()]
 
 
 def _method_entry(name: str, method: Method) -> dict[str, Any]:
-    defaults = hyperparameters(MethodConfig(name=name)).model_dump(mode="json")
-    switch = 0.0 if method.deferral is None else defaults[method.deferral]  # 0 where a second stage is an option
+    defaults = build_params(MethodConfig(name=name)).model_dump(mode="json")
+    switch = 0.0 if method.defer_field is None else defaults[method.defer_field]  # 0 where a second stage is an option
     return {
         "name": name,
         "title": method.title,
@@ -55,27 +55,27 @@ def _searched(dimension: Dimension) -> str:
 
 
 def space_entries() -> list[dict[str, Any]]:
-    """Return every searched value: method, value, where it is searched, what the first trial takes."""
+    """Return all searched params: method, param, range, and the first trial's setting."""
     return [
         {
             "method": name,
-            "value": value,
+            "param": param,
             "searched": _searched(dimension),
             "dimension": dimension.model_dump(mode="json"),
-            "first trial": getattr(hyperparameters(MethodConfig(name=name)), value),
+            "first trial": getattr(build_params(MethodConfig(name=name)), param),
         }
         for name, space in SPACES.items()
-        for value, dimension in space.items()
+        for param, dimension in space.items()
     ]
 
 
 def unsearched_methods() -> list[str]:
-    """Return the methods that have nothing of their own to search."""
+    """Return the methods with an empty search space."""
     return [name for name, space in SPACES.items() if not space]
 
 
 def dataset_entries(data_dir: Path | None = None) -> list[dict[str, Any]]:
-    """Return every data set: name, title, number of classes, where its images come from.
+    """Return all data sets: name, title, number of classes, source of the images.
 
     Args:
         data_dir: folder of data sets that ``--data-dir`` named; None means STUDY_DATA_DIR.
@@ -110,12 +110,12 @@ def _folder_source(folder: Path, kind: FolderKind) -> str:
 
 
 def title_of(entry: dict[str, Any]) -> str:
-    """Return the title of a method's entry, marked where the method is given in part."""
+    """Return a method's title, marked if the method is implemented in part."""
     return str(entry["title"]) + (" (in part)" if entry["given_in_part"] else "")
 
 
 def methods_markdown() -> str:
-    """Return the table of methods that the README shows."""
+    """Return the README's table of methods as Markdown."""
     head = ["| name | method | source | differs from ERM in | searched |", "|---|---|---|---|---|"]
     return "\n".join([*head, *map(_markdown_row, method_entries())])
 

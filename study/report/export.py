@@ -1,4 +1,4 @@
-"""All trials and epochs of a study as one Parquet file."""
+"""Export of all trials and epochs of a study to one Parquet file."""
 
 from __future__ import annotations
 
@@ -15,8 +15,20 @@ from study.store.study_view import TrialView, open_view
 from trainables.core.errors import BadInput
 from trainables.core.trial_folder import TrialFolder, write_atomically
 
-_VALUE = "value."
-_TEXTS = ("study", "cell", "dataset", "profile", "method", "phase", "state", "origin", "reason", "values", "stage")
+_PARAM = "param."
+_TEXTS = (
+    "study",
+    "cell",
+    "dataset",
+    "profile",
+    "method",
+    "phase",
+    "state",
+    "param_source",
+    "reason",
+    "params",
+    "stage",
+)
 _TYPES = {
     **dict.fromkeys(_TEXTS, pa.string()),
     "ratio": pa.float64(),
@@ -25,27 +37,27 @@ _TYPES = {
 
 
 def export_study(folder: StudyFolder, to: Path, *, force: bool = False) -> int:
-    """Write one row per trial and epoch; a trial that finished no epoch has one row without metrics.
+    """Write one row per trial and epoch; a trial without a finished epoch has one row without metrics.
 
-    Columns: study, cell, dataset, profile, ratio, method, phase (``search`` or ``confirm``), trial, state, origin,
-    reason, seed, values (JSON), a column ``value.NAME`` per searched value, everything an epoch's record holds, and
-    in the last epoch of a trial that confirms ``test_...`` of the test images.
+    Columns: study, cell, dataset, profile, ratio, method, phase (``search`` or ``confirm``), trial, state,
+    param_source, reason, seed, params (JSON), a column ``param.NAME`` per searched param, every metric of the epoch,
+    and in the last epoch of a trial that confirms ``test_...``: the same metrics on the test images.
 
     Args:
         folder: the stored study.
         to: the Parquet file.
-        force: replace a file that is there, as a whole.
+        force: replace an existing file.
 
     Returns:
         The number of rows.
 
     Raises:
-        BadInput: no such study, the file exists and is not to be replaced, or it cannot be written.
+        BadInput: no such study, the file exists without ``force``, or it cannot be written.
     """
     if to.suffix != ".parquet":
-        raise BadInput(f"--to {to}: must end in .parquet, the one format that is written")
+        raise BadInput(f"--to {to}: must end in .parquet, the only supported format")
     if not force and os.path.lexists(to):
-        raise BadInput(f"--to {to}: exists already; --force replaces it")
+        raise BadInput(f"--to {to}: already exists; --force replaces it")
     view = open_view(folder)
     trials = [trial for cell in view.cells for trial in (*cell.trials, *cell.confirming)]
     rows = [row for trial in trials for row in _rows(folder.name, trial)]
@@ -61,13 +73,13 @@ def export_study(folder: StudyFolder, to: Path, *, force: bool = False) -> int:
 
 
 def _columns(rows: list[dict[str, Any]]) -> list[str]:
-    """Return every column, those of a trial before those of an epoch whatever a first row lacked."""
+    """Return all column names: those of a trial first, then those of an epoch."""
     names = dict.fromkeys((*_TYPES, *(name for row in rows for name in row)))
-    return sorted(names, key=lambda name: name not in _TYPES and not name.startswith(_VALUE))
+    return sorted(names, key=lambda name: name not in _TYPES and not name.startswith(_PARAM))
 
 
 def _column(name: str, values: list[Any]) -> pa.Array:
-    """Return a column of one type: numbers as float64, unless the name says otherwise, choices of kinds as text."""
+    """Return a column of one type: numbers as float64 unless `_TYPES` says otherwise, mixed types as text."""
     if name in _TYPES:
         return pa.array(values, _TYPES[name])
     kinds = {type(value) for value in values if value is not None}
@@ -88,11 +100,11 @@ def _rows(study: str, trial: TrialView) -> list[dict[str, Any]]:
         "phase": trial.phase,
         "trial": trial.number,
         "state": trial.state,
-        "origin": trial.origin,
+        "param_source": trial.param_source,
         "reason": trial.reason,
         "seed": trial.config.seed,
-        "values": json.dumps(trial.values),
-        **{f"{_VALUE}{name}": value for name, value in trial.values.items()},
+        "params": json.dumps(trial.params),
+        **{f"{_PARAM}{name}": value for name, value in trial.params.items()},
     }
     rows = [{**shared, **record} for record in TrialFolder(trial.folder).history()] or [shared]
     tested = trial.test()
