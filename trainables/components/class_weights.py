@@ -8,8 +8,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from trainables.core.errors import BadInput, unknown_name
-
 Divisor = Literal["weights", "examples"]
 
 
@@ -23,7 +21,7 @@ def inverse_frequency(counts: Tensor) -> Tensor:
         Float64, shape (K,), positive, of mean 1.
 
     Raises:
-        BadInput: a class without images.
+        ValueError: a class without images.
 
     >>> inverse_frequency(torch.tensor([30, 10]))
     tensor([0.5000, 1.5000], dtype=torch.float64)
@@ -45,7 +43,7 @@ def effective_number(counts: Tensor, beta: float) -> Tensor:
         Float64, shape (K,), positive, of mean 1.
 
     Raises:
-        BadInput: a class without images, or beta outside [0, 1].
+        ValueError: a class without images, or beta outside [0, 1].
 
     Source: Cui, Jia, Lin, Song and Belongie, 2019, proposition 1 and the class-balanced loss.
 
@@ -53,7 +51,7 @@ def effective_number(counts: Tensor, beta: float) -> Tensor:
     tensor([0.8000, 1.2000], dtype=torch.float64)
     """
     if not 0 <= beta <= 1:
-        raise BadInput(f"`beta` must be in [0, 1], got {beta}")
+        raise ValueError(f"`beta` must be in [0, 1], got {beta}")
     if beta == 1:
         return inverse_frequency(counts)
     log_beta = math.log1p(-(1 - beta)) if beta > 0 else -math.inf
@@ -71,7 +69,7 @@ def weighted_mean(losses: Tensor, weights: Tensor, over: Divisor) -> Tensor:
         over: what the weighted sum is divided by.
 
     Raises:
-        BadInput: ``over`` is neither.
+        ValueError: ``over`` is neither.
 
     >>> l, w = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 1.0])
     >>> weighted_mean(l, w, "weights"), weighted_mean(l, w, "examples")
@@ -82,12 +80,12 @@ def weighted_mean(losses: Tensor, weights: Tensor, over: Divisor) -> Tensor:
         return (weights * losses).sum() / weights.sum()
     if over == "examples":
         return (weights * losses).mean()
-    raise unknown_name("divisor", over, ("weights", "examples"))
+    raise ValueError(f"`over` must be 'weights' or 'examples', got {over!r}")
 
 
 def _checked(counts: Tensor) -> Tensor:
     if not bool((counts > 0).all()):
-        raise BadInput(f"`counts` must be at least 1 in every class, got {counts.tolist()}")
+        raise ValueError(f"`counts` must be at least 1 in every class, got {counts.tolist()}")
     return counts.double()
 
 

@@ -8,8 +8,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from trainables.core.errors import unknown_name
-
 Sampler = Literal["instance", "class-balanced"]
 
 
@@ -27,7 +25,7 @@ def epoch_indices(kind: Sampler, labels: Tensor, generator: torch.Generator) -> 
         Int64, shape (N,), on the CPU.
 
     Raises:
-        BadInput: another kind.
+        ValueError: another kind.
 
     >>> epoch_indices("instance", torch.tensor([0, 0, 1]), torch.Generator().manual_seed(0)).sort().values
     tensor([0, 1, 2])
@@ -36,7 +34,7 @@ def epoch_indices(kind: Sampler, labels: Tensor, generator: torch.Generator) -> 
         return torch.randperm(len(labels), generator=generator)
     if kind == "class-balanced":
         return _class_balanced(labels, generator)
-    raise unknown_name("sampler", kind, ("instance", "class-balanced"))
+    raise ValueError(f"`kind` must be 'instance' or 'class-balanced', got {kind!r}")
 
 
 def _class_balanced(labels: Tensor, generator: torch.Generator) -> Tensor:

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from trainables.components.heads.distances import manhattan_distances, squared_distances
 from trainables.components.heads.head import Head, at_least_float32, without_autocast
-from trainables.core.errors import BadInput, unknown_name
 
 DISTANCES = {"l2_squared": squared_distances, "l1": manhattan_distances}
 SIMILARITIES = ("gaussian", "inverse")
@@ -41,7 +40,7 @@ class PrototypeHead(Head):
         weight: prototypes w_jt, (C, m, d), drawn from N(0, 2 / d): two are 4 apart in D, whatever d.
 
     Raises:
-        BadInput: a number is out of range or a choice is unknown.
+        ValueError: a number is out of range or a choice is unknown.
 
     >>> head = PrototypeHead(2, 3, prototypes=1, sigma=4.0, sigma_unit="absolute")
     >>> head(head.weight[:, 0]).diagonal().abs().max() < 1e-6  # affinity 1 at a prototype
@@ -136,15 +135,15 @@ def diversity_regulariser(prototypes: Tensor) -> Tensor:
 
 def _check_numbers(num_classes: int, prototypes: int, sigma: float, diversity_weight: float) -> None:
     if num_classes < 2:
-        raise BadInput(f"`num_classes` must be at least 2, got {num_classes}")
+        raise ValueError(f"`num_classes` must be at least 2, got {num_classes}")
     if prototypes < 1:
-        raise BadInput(f"`prototypes` must be at least 1, got {prototypes}")
+        raise ValueError(f"`prototypes` must be at least 1, got {prototypes}")
     if not 0 < sigma < float("inf"):
-        raise BadInput(f"`sigma` must be > 0 and finite, got {sigma}")
+        raise ValueError(f"`sigma` must be > 0 and finite, got {sigma}")
     if not 0 <= diversity_weight < float("inf"):
-        raise BadInput(f"`diversity_weight` must be >= 0 and finite, got {diversity_weight}")
+        raise ValueError(f"`diversity_weight` must be >= 0 and finite, got {diversity_weight}")
 
 
 def _check_choice(field: str, value: str, allowed: Iterable[str]) -> None:
     if value not in allowed:
-        raise unknown_name(field, value, allowed)
+        raise ValueError(f"`{field}` must be one of {', '.join(allowed)}, got {value!r}")

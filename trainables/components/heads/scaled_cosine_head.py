@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from trainables.components.heads.cosine_head import CosineHead
-from trainables.core.errors import BadInput
 
 
 class ScaledCosineHead(CosineHead):
@@ -26,7 +25,7 @@ class ScaledCosineHead(CosineHead):
         scale: s, a scalar.
 
     Raises:
-        BadInput: ``initial_scale`` is not above 0.
+        ValueError: ``initial_scale`` is not above 0.
 
     >>> head = ScaledCosineHead(3, 2, initial_scale=10.0)
     >>> torch.allclose(head(5 * head.weight).diagonal(), torch.full((2,), 10.0))
@@ -35,7 +34,7 @@ class ScaledCosineHead(CosineHead):
 
     def __init__(self, feature_dim: int, num_classes: int, initial_scale: float = 10.0) -> None:
         if not 0 < initial_scale < float("inf"):
-            raise BadInput(f"`initial_scale` must be > 0 and finite, got {initial_scale}")
+            raise ValueError(f"`initial_scale` must be > 0 and finite, got {initial_scale}")
         super().__init__(feature_dim, num_classes)
         self.scale = nn.Parameter(torch.tensor(float(initial_scale)))
 

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from trainables.components.losses.cross_entropy import promoted, target_mask
-from trainables.core.errors import BadInput
 
 
 def affinity_margin_loss(
@@ -27,7 +26,7 @@ def affinity_margin_loss(
         Shape (B,), in units of the similarity (a hinge is no likelihood), in [0, (K-1)(1 + lambda)].
 
     Raises:
-        BadInput: a negative margin.
+        ValueError: a negative margin.
 
     Source: Hayat, Khan, Zamir, Shen and Shao, 2019, eq 6.
 
@@ -36,7 +35,7 @@ def affinity_margin_loss(
     tensor([0.2500])
     """
     if not margin >= 0:
-        raise BadInput(f"`margin` must be >= 0, got {margin}")
+        raise ValueError(f"`margin` must be >= 0, got {margin}")
     affinities = promoted(log_affinities).exp()
     own = affinities.gather(1, labels.unsqueeze(1))
     violations = torch.relu(margin + affinities - own)

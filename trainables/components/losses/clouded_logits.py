@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from trainables.components.losses.cross_entropy import cross_entropy, promoted, target_mask
-from trainables.core.errors import BadInput
 
 
 def cloud_sizes(class_counts: Tensor) -> Tensor:
@@ -19,7 +18,7 @@ def cloud_sizes(class_counts: Tensor) -> Tensor:
         Float64, shape (K,), in [0, 1]; all 0 for equal counts, where the released code divides 0 by 0.
 
     Raises:
-        BadInput: a class without images.
+        ValueError: a class without images.
 
     Source: Li, Cheung and Lu, 2022, with the normalisation of their code.
 
@@ -28,7 +27,7 @@ def cloud_sizes(class_counts: Tensor) -> Tensor:
     """
     counts = class_counts.double()
     if not bool((counts > 0).all()):
-        raise BadInput(f"`class_counts` must be at least 1 in every class, got {class_counts.tolist()}")
+        raise ValueError(f"`class_counts` must be at least 1 in every class, got {class_counts.tolist()}")
     sizes = torch.log(counts.max() / counts)
     return sizes / sizes.max() if bool(sizes.max() > 0) else sizes
 

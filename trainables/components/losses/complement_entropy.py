@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from trainables.components.losses.cross_entropy import cross_entropy, promoted
-from trainables.core.errors import BadInput, unknown_name
 
 Variant = Literal["paper", "official"]
 
@@ -64,7 +63,7 @@ def complement_cross_entropy(logits: Tensor, labels: Tensor, *, gamma: float, va
         Shape (B,), nats; with ``paper`` it can be negative.
 
     Raises:
-        BadInput: gamma above 0, or an unknown variant.
+        ValueError: gamma above 0, or an unknown variant.
 
     Source: Kim, Lee and Jeon, 2021, eqs 4 and 5; the authors' released class CCE.
 
@@ -73,12 +72,12 @@ def complement_cross_entropy(logits: Tensor, labels: Tensor, *, gamma: float, va
     tensor([0.7520])
     """
     if not gamma <= 0:
-        raise BadInput(f"`gamma` must be < 0, got {gamma}")
+        raise ValueError(f"`gamma` must be <= 0, got {gamma}")
     classes = logits.shape[1]
     if variant == "paper":
         weight = gamma / (classes - 1)
     elif variant == "official":
         weight = -gamma / classes
     else:
-        raise unknown_name("variant", variant, ("paper", "official"))
+        raise ValueError(f"`variant` must be 'paper' or 'official', got {variant!r}")
     return cross_entropy(logits, labels) + weight * complement_entropy(logits, labels)

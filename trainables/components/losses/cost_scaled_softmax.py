@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from trainables.components.losses.cross_entropy import cross_entropy, promoted
-from trainables.core.errors import BadInput
 
 
 def frequency_costs(class_counts: Tensor) -> Tensor:
@@ -19,7 +18,7 @@ def frequency_costs(class_counts: Tensor) -> Tensor:
         xi, float64, shape (K, K), symmetric, in (0, 1]; true classes are rows.
 
     Raises:
-        BadInput: a class without images.
+        ValueError: a class without images.
 
     Source: Khan, Hayat, Bennamoun, Sohel and Togneri, 2018: the histogram part H of the matrix that their
     costs are learned towards. Separability and confusion, its other two factors, are left out.
@@ -29,7 +28,7 @@ def frequency_costs(class_counts: Tensor) -> Tensor:
             [0.7500, 0.2500]], dtype=torch.float64)
     """
     if not bool((class_counts > 0).all()):
-        raise BadInput(f"`class_counts` must be at least 1 in every class, got {class_counts.tolist()}")
+        raise ValueError(f"`class_counts` must be at least 1 in every class, got {class_counts.tolist()}")
     shares = class_counts.double() / class_counts.sum()
     return torch.maximum(shares.unsqueeze(1), shares.unsqueeze(0))
 

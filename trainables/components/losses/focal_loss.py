@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from trainables.components.losses.cross_entropy import cross_entropy
-from trainables.core.errors import BadInput
 
 
 def focal_loss(logits: Tensor, labels: Tensor, *, gamma: float) -> Tensor:
@@ -24,7 +23,7 @@ def focal_loss(logits: Tensor, labels: Tensor, *, gamma: float) -> Tensor:
         Shape (B,), nats, at least 0.
 
     Raises:
-        BadInput: gamma below 0.
+        ValueError: gamma below 0.
 
     Source: Lin, Goyal, Girshick, He and Dollár, 2017, eq 4, without its alpha.
 
@@ -32,7 +31,7 @@ def focal_loss(logits: Tensor, labels: Tensor, *, gamma: float) -> Tensor:
     tensor([0.1733])
     """
     if not gamma >= 0:
-        raise BadInput(f"`gamma` must be >= 0, got {gamma}")
+        raise ValueError(f"`gamma` must be >= 0, got {gamma}")
     ce = cross_entropy(logits, labels)
     # the derivative of x^gamma is infinite at x=0 for gamma < 1, and infinity times CE=0 is no number; the
     # true gradient there is 0, which is what the smallest normal number in place of 0 gives

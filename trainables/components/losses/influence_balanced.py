@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from trainables.components.losses.cross_entropy import cross_entropy, promoted
-from trainables.core.errors import BadInput
 
 EPSILON = 1e-3
 """Keeps the factor finite for examples without influence; the released code's."""
@@ -41,7 +40,7 @@ def influence_balanced_loss(
         Shape (B,), at least 0, in nats times the factor.
 
     Raises:
-        BadInput: alpha not above 0, or a negative gamma.
+        ValueError: alpha not above 0, or a negative gamma.
 
     Source: Park, Lim, Jeon and Choi, 2021, the influence-balanced loss; the authors' released
     ``IBLoss`` and ``IB_FocalLoss``.
@@ -51,9 +50,9 @@ def influence_balanced_loss(
     tensor([0.6931])
     """
     if not alpha > 0:
-        raise BadInput(f"`alpha` must be > 0, got {alpha}")
+        raise ValueError(f"`alpha` must be > 0, got {alpha}")
     if not gamma >= 0:
-        raise BadInput(f"`gamma` must be >= 0, got {gamma}")
+        raise ValueError(f"`gamma` must be >= 0, got {gamma}")
     ce = cross_entropy(logits, labels)
     factor = alpha / (_influence(features, ce) + EPSILON)
     balanced = ce * (factor.detach() if detach else factor)

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from trainables.components.losses.cross_entropy import cross_entropy, promoted, target_mask
-from trainables.core.errors import BadInput
 
 
 def class_margins(class_counts: Tensor, max_margin: float) -> Tensor:
@@ -20,7 +19,7 @@ def class_margins(class_counts: Tensor, max_margin: float) -> Tensor:
         D, float64, shape (K,), each in [0, M].
 
     Raises:
-        BadInput: a class without images, or a negative margin.
+        ValueError: a class without images, or a negative margin.
 
     Source: Cao, Wei, Gaidon, Arechiga and Ma, 2019, with the normalisation of their code; Kato and Hotta,
     2023, below eq 5.
@@ -29,10 +28,10 @@ def class_margins(class_counts: Tensor, max_margin: float) -> Tensor:
     tensor([0.0500, 0.1000, 0.5000], dtype=torch.float64)
     """
     if not max_margin >= 0:
-        raise BadInput(f"`max_margin` must be >= 0, got {max_margin}")
+        raise ValueError(f"`max_margin` must be >= 0, got {max_margin}")
     counts = class_counts.double()
     if not bool((counts > 0).all()):
-        raise BadInput(f"`class_counts` must be at least 1 in every class, got {class_counts.tolist()}")
+        raise ValueError(f"`class_counts` must be at least 1 in every class, got {class_counts.tolist()}")
     return max_margin * (counts / counts.min()) ** -0.25
 
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from trainables.components.losses.cross_entropy import cross_entropy, promoted
-from trainables.core.errors import BadInput, unknown_name
 
 Shape = Literal["concave", "linear", "convex"]
 Spread = Literal["wrong", "all"]
@@ -31,7 +30,7 @@ def class_smoothing(class_counts: Tensor, *, head: float, tail: float, shape: Sh
         Float64, shape (K,). Of equal counts all get ``tail``: x is 0/0, and no class outweighs another.
 
     Raises:
-        BadInput: an eps outside [0, 1), or an unknown shape.
+        ValueError: an eps outside [0, 1), or an unknown shape.
 
     Source: Zhong, Cui, Liu and Jia, 2021 (MiSLAS), the concave form; the others as in their released code.
 
@@ -40,7 +39,7 @@ def class_smoothing(class_counts: Tensor, *, head: float, tail: float, shape: Sh
     """
     for name, value in (("head", head), ("tail", tail)):
         if not 0 <= value < 1:
-            raise BadInput(f"`{name}` must be in [0, 1), got {value}")
+            raise ValueError(f"`{name}` must be in [0, 1), got {value}")
     counts = class_counts.double()
     x = (counts - counts.min()) / (counts.max() - counts.min()).clamp(min=1)
     if shape == "concave":
@@ -49,7 +48,7 @@ def class_smoothing(class_counts: Tensor, *, head: float, tail: float, shape: Sh
         return tail + (head - tail) * x
     if shape == "convex":
         return head + (head - tail) * torch.sin(1.5 * math.pi + math.pi / 2 * x)
-    raise unknown_name("shape", shape, ("concave", "linear", "convex"))
+    raise ValueError(f"`shape` must be 'concave', 'linear' or 'convex', got {shape!r}")
 
 
 def label_aware_smoothing_loss(logits: Tensor, labels: Tensor, *, smoothing: Tensor, spread: Spread) -> Tensor:
@@ -68,7 +67,7 @@ def label_aware_smoothing_loss(logits: Tensor, labels: Tensor, *, smoothing: Ten
         Shape (B,), nats, at least 0.
 
     Raises:
-        BadInput: an unknown spread.
+        ValueError: an unknown spread.
 
     Source: Zhong, Cui, Liu and Jia, 2021 (MiSLAS), label-aware smoothing; the authors' released
     ``LabelAwareSmoothing``.
@@ -78,7 +77,7 @@ def label_aware_smoothing_loss(logits: Tensor, labels: Tensor, *, smoothing: Ten
     tensor([0.8395])
     """
     if spread not in ("wrong", "all"):
-        raise unknown_name("spread", spread, ("wrong", "all"))
+        raise ValueError(f"`spread` must be 'wrong' or 'all', got {spread!r}")
     missing = -promoted(logits).log_softmax(dim=1)
     own, classes = cross_entropy(logits, labels), missing.shape[1]
     total = missing.sum(dim=1)

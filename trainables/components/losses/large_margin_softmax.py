@@ -6,7 +6,6 @@ from torch import Tensor
 
 from trainables.components.losses.complement_entropy import wrong_log_softmax
 from trainables.components.losses.cross_entropy import cross_entropy
-from trainables.core.errors import BadInput
 
 
 def large_margin_cross_entropy(logits: Tensor, labels: Tensor, *, lam: float) -> Tensor:
@@ -24,7 +23,7 @@ def large_margin_cross_entropy(logits: Tensor, labels: Tensor, *, lam: float) ->
         Shape (B,), nats, at least CE; CE itself for K=2.
 
     Raises:
-        BadInput: a negative lambda.
+        ValueError: a negative lambda.
 
     Source: Kobayashi, 2019, cross entropy with the large-margin regulariser.
 
@@ -34,7 +33,7 @@ def large_margin_cross_entropy(logits: Tensor, labels: Tensor, *, lam: float) ->
     (tensor([1.5514]), tensor([1.6670]))
     """
     if not lam >= 0:
-        raise BadInput(f"`lam` must be >= 0, got {lam}")
+        raise ValueError(f"`lam` must be >= 0, got {lam}")
     log_q = wrong_log_softmax(logits, labels)
     divergence = ((log_q.exp() - 1 / log_q.shape[1]) * log_q).sum(dim=1)
     return cross_entropy(logits, labels) + lam / 2 * divergence

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from trainables.components.losses.cross_entropy import cross_entropy, promoted
-from trainables.core.errors import BadInput, unknown_name
 
 Confidence = Literal["probability", "loss"]
 Bounds = tuple[float, float]
@@ -28,7 +27,7 @@ def acceptance_probability(seed_counts: Tensor, target_counts: Tensor, beta: flo
         Float64, of the broadcast shape; 0 where n_k0 <= n_k.
 
     Raises:
-        BadInput: beta outside [0, 1).
+        ValueError: beta outside [0, 1).
 
     Source: Kim, Jeong and Shin, 2020, eq 3; Q(k0 | k) of eq 5 is in proportion.
 
@@ -36,7 +35,7 @@ def acceptance_probability(seed_counts: Tensor, target_counts: Tensor, beta: flo
     tensor([0.7500, 0.0000], dtype=torch.float64)
     """
     if not 0 <= beta < 1:
-        raise BadInput(f"`beta` must be in [0, 1), got {beta}")
+        raise ValueError(f"`beta` must be in [0, 1), got {beta}")
     surplus = (seed_counts.double() - target_counts.double()).clamp_min(0)
     return 1 - torch.as_tensor(beta, dtype=torch.float64, device=surplus.device) ** surplus
 
@@ -129,7 +128,7 @@ def confident(reference_logits: Tensor, targets: Tensor, *, gamma: float, measur
         Bool, shape (S,).
 
     Raises:
-        BadInput: another measure.
+        ValueError: another measure.
 
     Source: Kim, Jeong and Shin, 2020, algorithm 1, line 12.
 
@@ -141,7 +140,7 @@ def confident(reference_logits: Tensor, targets: Tensor, *, gamma: float, measur
         return torch.exp(-losses) >= gamma
     if measure == "loss":
         return losses <= gamma
-    raise unknown_name("confidence", measure, ("probability", "loss"))
+    raise ValueError(f"`measure` must be 'probability' or 'loss', got {measure!r}")
 
 
 @contextmanager
