@@ -1,4 +1,4 @@
-"""Large margin in softmax cross entropy (LMSCE): wrong logits are pulled together."""
+"""Large margin in softmax cross entropy (LMSCE): a regulariser that equalises the wrong logits."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from trainables.components.losses.cross_entropy import cross_entropy
 
 
 def large_margin_cross_entropy(logits: Tensor, labels: Tensor, *, lam: float) -> Tensor:
-    """Return CE + lambda/2 * sum_{c != y} (q_c - 1/(K-1)) log q_c, q the softmax over the wrong classes.
+    """Return CE + lambda/2 * sum_{c != y} (q_c - 1/(K-1)) log q_c, where q is the softmax over the wrong classes.
 
-    The sum is the symmetric divergence of q from the uniform distribution: at least 0, and 0 where all wrong
-    logits are equal.
+    The sum is the symmetric divergence between q and the uniform distribution. It is 0 if all wrong logits are equal
+    and positive otherwise.
 
     Args:
         logits: z, shape (B, K), K at least 2.
         labels: y, int64, shape (B,).
-        lam: lambda, at least 0; 0 is cross entropy.
+        lam: lambda, at least 0; 0 gives cross entropy.
 
     Returns:
-        Shape (B,), nats, at least CE; CE itself for K=2.
+        Shape (B,), nats, at least CE; equal to CE for K=2.
 
     Raises:
-        ValueError: a negative lambda.
+        ValueError: if ``lam`` is negative.
 
     Source: Kobayashi, 2019, cross entropy with the large-margin regulariser.
 
