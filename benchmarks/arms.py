@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 
-from study.replay.recorded_curves import Landscapes
+from study.replay.recorded_curves import Surrogates
 from study.replay.replay_outcome import CellOutcome, Estimate, estimate, outcomes
 from study.replay.simulator import simulate
 from study.spec.cell import Cell, expand
 from study.spec.study_spec import StudySpec
 
 Replay = dict[str, CellOutcome]
-WITHIN = 0.005
+TOLERANCE = 0.005
 """How near to the best recorded trial is near enough, in the metric's unit."""
 
 
@@ -23,7 +23,7 @@ class BlindCell(Cell):
     """A cell whose pruner does not know that a stage switches: it judges from the first epoch."""
 
     @property
-    def first_decision(self) -> int:
+    def pruning_start_epoch(self) -> int:
         """No epoch is waited for."""
         return 0
 
@@ -36,12 +36,12 @@ class Arm:
     blind: bool = False
 
 
-def replay_arm(arm: Arm, landscapes: dict[str, Landscapes], within: float, seed: int) -> Replay:
+def replay_arm(arm: Arm, landscapes: dict[str, Surrogates], tolerance: float, seed: int) -> Replay:
     """Replay an arm once, with noise, its seed raised by ``seed``."""
     spec = arm.spec.model_copy(update={"seed": arm.spec.seed + seed})
     cells = expand(spec)
     cells = [BlindCell(**vars(cell)) for cell in cells] if arm.blind else cells
-    return outcomes(simulate(spec, landscapes, noise=True, cells=cells), landscapes, within)
+    return outcomes(simulate(spec, landscapes, noise=True, cells=cells), landscapes, tolerance)
 
 
 def workers(jobs: int) -> Executor:
@@ -50,7 +50,7 @@ def workers(jobs: int) -> Executor:
 
 
 def replay_arms(
-    arms: dict[str, Arm], landscapes: dict[str, Landscapes], *, seeds: int, jobs: int, within: float = WITHIN
+    arms: dict[str, Arm], landscapes: dict[str, Surrogates], *, seeds: int, jobs: int, tolerance: float = TOLERANCE
 ) -> dict[str, list[Replay]]:
     """Replay every arm over the same seeds.
 
@@ -59,11 +59,11 @@ def replay_arms(
         landscapes: cell's name -> its landscapes by metric.
         seeds: replays of an arm.
         jobs: processes.
-        within: how near to the best recorded trial is near enough, in the metric's unit.
+        tolerance: how near to the best recorded trial is near enough, in the metric's unit.
     """
     with workers(jobs) as pool:
         return {
-            name: list(pool.map(partial(replay_arm, arm, landscapes, within), range(seeds)))
+            name: list(pool.map(partial(replay_arm, arm, landscapes, tolerance), range(seeds)))
             for name, arm in arms.items()
         }
 

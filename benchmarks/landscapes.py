@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.arms import workers
 from benchmarks.machine import cores, header
-from study.driver.trial_manager import TrialBook
+from study.driver.trial_manager import TrialManager
 from study.ledger.storage import open_storage
 from study.ledger.study_ledger import Ledger
 from study.spec.cell import expand
@@ -117,14 +117,14 @@ def train_trial(config: dict[str, Any], metric: str) -> tuple[list[tuple[int, fl
     return found, None
 
 
-def tell(book: TrialBook, trial: str, metric: str, curve: list[tuple[int, float]], failure: str | None) -> None:
+def tell(manager: TrialManager, trial: str, metric: str, curve: list[tuple[int, float]], failure: str | None) -> None:
     """Report a trained trial to the book, as Ray Tune would have, epoch by epoch."""
     results: list[dict[str, Any]] = [{"record/epoch": epoch, f"record/{metric}": value} for epoch, value in curve]
     if failure is not None:
         results.append({"failure": failure})
     for result in results[:-1]:
-        book.result(trial, result)
-    book.end(trial, results[-1], failed=False)
+        manager.result(trial, result)
+    manager.end(trial, results[-1], failed=False)
 
 
 def record(spec: StudySpec, storage: Path, jobs: int, say: Callable[[str], None]) -> StudyFolder:
@@ -150,23 +150,23 @@ def record(spec: StudySpec, storage: Path, jobs: int, say: Callable[[str], None]
         else:
             folder.create(spec, data)
         ledger = Ledger(spec, cells, open_storage(folder.path, None))
-        book = TrialBook(ledger, folder.path, listener=lambda assignment, ended: None)
-        _train_all(book, spec.search.metrics[0], jobs, ledger, say)
+        manager = TrialManager(ledger, folder.path, listener=lambda assignment, ended: None)
+        _train_all(manager, spec.search.metrics[0], jobs, ledger, say)
     return folder
 
 
-def _train_all(book: TrialBook, metric: str, jobs: int, ledger: Ledger, say: Callable[[str], None]) -> None:
+def _train_all(manager: TrialManager, metric: str, jobs: int, ledger: Ledger, say: Callable[[str], None]) -> None:
     began, handed_out, total = time.monotonic(), 0, ledger.remaining()
     at_work: dict[Future[Any], str] = {}
     with workers(jobs) as pool:
         while True:
-            while len(at_work) < jobs and (config := book.start(str(handed_out))) is not None:
+            while len(at_work) < jobs and (config := manager.start(str(handed_out))) is not None:
                 at_work[pool.submit(train_trial, config, metric)] = str(handed_out)
                 handed_out += 1
             if not at_work:
                 return
             for done in wait(at_work, return_when=FIRST_COMPLETED).done:
-                tell(book, at_work.pop(done), metric, *done.result())
+                tell(manager, at_work.pop(done), metric, *done.result())
                 ended = total - ledger.remaining()
                 if ended % 20 == 0 or ended == total:
                     say(f"{ended} of {total} trials, {time.monotonic() - began:.0f} s")

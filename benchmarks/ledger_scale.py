@@ -80,16 +80,16 @@ def _ask_and_report(ledger: Ledger, repeats: int) -> Times:
 
 
 def _resume(folder: StudyFolder, spec: StudySpec) -> Times:
-    opening, ledger = _timed(lambda: _open(folder, spec))
+    shared_prefix, ledger = _timed(lambda: _open(folder, spec))
     finding, cut_off = _timed(ledger.interrupted)
     first, _ = _timed(ledger.next)
     for assignment in cut_off:
         ledger.of(assignment).prune(assignment.number)
     return {
-        "resume: open": opening,
+        "resume: open": shared_prefix,
         "resume: interrupted": finding,
         "resume: next": first,
-        "resume": opening + finding + first,
+        "resume": shared_prefix + finding + first,
     }
 
 

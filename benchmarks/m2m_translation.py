@@ -172,7 +172,7 @@ def loops_of(data: StudyData, given: argparse.Namespace) -> dict[str, Epoch]:
     for _ in range(given.reference_epochs):
         reference.run_epoch()
     values = {"beta": _BETA, "lam": _LAM, "gamma": _GAMMA, "steps": _STEPS, "step_size": _ETA, "noise": _NOISE}
-    m2m = our_loop({"name": "m2m", "preset": "rs", "hyperparameters": values}, data, given, reference)
+    m2m = our_loop({"name": "m2m", "preset": "rs", "params": values}, data, given, reference)
     f, g, images = _conventional(reference), _conventional(reference), min(given.direct_images, len(data.train.labels))
     direct = ImageByImage(f, g, data, given.batch_size, images, torch.device(given.device))
     erm = our_loop({"name": "erm"}, data, given, None)

@@ -19,9 +19,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.arms import WITHIN, Arm, Replay, difference, mean_of, replay_arms, said
+from benchmarks.arms import TOLERANCE, Arm, Replay, difference, mean_of, replay_arms, said
 from benchmarks.machine import cores, header
-from study.replay.recorded_curves import Landscapes, read_landscapes
+from study.replay.recorded_curves import Surrogates, read_surrogates
 from study.replay.replay_outcome import estimate
 from study.search.transfer import neighbours
 from study.spec.cell import expand
@@ -36,17 +36,17 @@ CAN_TRANSFER = "transfer" in SearchSpec.model_fields
 PRUNERS = ("median", "successive-halving")
 
 
-def recorded(folder: StudyFolder, overrides: tuple[str, ...]) -> tuple[StudyView, dict[str, Landscapes]]:
+def recorded(folder: StudyFolder, overrides: tuple[str, ...]) -> tuple[StudyView, dict[str, Surrogates]]:
     """Return a stored study with changes to its file, and its landscapes.
 
     Raises:
         BadInput: no such study, or a change that cannot be.
     """
     view = replace(open_view(folder), spec=folder.read_spec(overrides))
-    return view, read_landscapes(view, view.spec)
+    return view, read_surrogates(view, view.spec)
 
 
-def worth(cells: Sequence[CellView], landscapes: dict[str, Landscapes], metric: str) -> dict[str, float]:
+def worth(cells: Sequence[CellView], landscapes: dict[str, Surrogates], metric: str) -> dict[str, float]:
     """Return by how much the best values of each cell's nearest neighbour are short of its own best, without noise.
 
     No transfer of best values can do better than this, however many trials found them.
@@ -62,15 +62,15 @@ def worth(cells: Sequence[CellView], landscapes: dict[str, Landscapes], metric: 
         near = neighbours(view.cell, [other.cell for other in cells])
         if not near:
             continue
-        settings = [trial.values for trial in views[near[0].name].in_state("COMPLETE")]
+        settings = [trial.params for trial in views[near[0].name].in_state("COMPLETE")]
         taken = max(settings, key=lambda values: end(near[0].name, values))
         found[name] = sign * landscapes[name][metric].best(maximize=sign > 0) - end(name, taken)
     return found
 
 
-def worth_line(short_by: dict[str, float], within: float = WITHIN) -> str:
+def worth_line(short_by: dict[str, float], tolerance: float = TOLERANCE) -> str:
     """Write in how many cells the nearest neighbour's best values are good enough, and by how much they are short."""
-    near = sum(value <= within for value in short_by.values())
+    near = sum(value <= tolerance for value in short_by.values())
     if not short_by:
         return "no cell has a neighbour"
     return (
@@ -141,7 +141,7 @@ def _pruned(spec: StudySpec, name: str) -> StudySpec:
 
 def pruning_lines(spec: StudySpec, replays: dict[str, list[Replay]]) -> list[str]:
     """Write epochs saved, rank and regret for methods with deferred stages and without."""
-    deferred = {cell.name for cell in expand(spec) if cell.first_decision > 0}
+    deferred = {cell.name for cell in expand(spec) if cell.pruning_start_epoch > 0}
     budget, lines = spec.search.trials * spec.training.epochs, []
     for group, wanted in (("deferred", True), ("plain", False)):
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from trainables.core.config import Frozen
+from trainables.core.config import StrictModel
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Scalar = bool | int | float | str
 
 
-class Range(Frozen):
+class Range(StrictModel):
     """An interval, ends included.
 
     Attributes:
@@ -104,7 +104,7 @@ class Range(Frozen):
         return FloatDistribution(low, high, log=self.scale != "linear")
 
 
-class Choices(Frozen):
+class Choices(StrictModel):
     """A list of values without order."""
 
     choices: tuple[Scalar, ...] = Field(min_length=2)

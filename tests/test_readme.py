@@ -18,7 +18,7 @@ from study.spec.validation import checked_spec
 from trainables.core.config import MethodConfig, TrialConfig
 from trainables.core.errors import BadInput
 from trainables.data import load
-from trainables.methods.registry import METHODS, hyperparameters
+from trainables.methods.registry import METHODS, build_params
 from trainables.training.trainer import Trainer
 
 ROOT = Path(__file__).parents[1]
@@ -77,12 +77,12 @@ def test_the_worked_method_trains(monkeypatch: pytest.MonkeyPatch) -> None:
         {
             "data": {"dataset": "digits", "profile": {"ratio": 10}},
             "model": {"name": "mlp"},
-            "method": {"name": "mine", "hyperparameters": {"alpha": 0.01}},
+            "method": {"name": "mine", "params": {"alpha": 0.01}},
             "training": {"epochs": 1, "precision": "float32"},
         }
     )
     for value in (-1.0, math.nan, math.inf):
         with pytest.raises(BadInput, match="`alpha` must be "):
-            hyperparameters(MethodConfig(name="mine", hyperparameters={"alpha": value}))
+            build_params(MethodConfig(name="mine", params={"alpha": value}))
     record = Trainer(config, load(config.data), torch.device("cpu")).run_epoch()
     assert record["balanced_accuracy"] > 0.1

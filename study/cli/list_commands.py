@@ -23,7 +23,7 @@ def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> N
 
 
 def methods(as_json: AsJson = False) -> None:
-    """List every method: paper, equation, axes, presets, values."""
+    """List every method: paper, equation, axes, presets, params."""
     from study.report.catalog_tables import method_entries
 
     entries = method_entries()
@@ -37,7 +37,7 @@ def methods(as_json: AsJson = False) -> None:
 def _method_lines(entry: dict[str, Any]) -> list[str]:
     from study.report.catalog_tables import title_of
 
-    values = (
+    params = (
         f"{name}={default}" + ("*" if name in entry["searched"] else "")
         for name, default in entry["hyperparameters"].items()
     )
@@ -45,7 +45,7 @@ def _method_lines(entry: dict[str, Any]) -> list[str]:
         "": entry["equation"],
         "differs from ERM in: ": ", ".join(entry["axes"]) or "nothing",
         "presets: ": ", ".join(["recommended", *entry["presets"]]),
-        "values (* searched): ": ", ".join(values) or "none",
+        "params (* searched): ": ", ".join(params) or "none",
         "given in part: ": entry["given_in_part"],
     }
     head = f"{entry['name']}: {title_of(entry)} ({entry['paper']})"

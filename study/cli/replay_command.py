@@ -15,7 +15,7 @@ def replay(
     overrides: Overrides = None,
     seeds: Annotated[int, typer.Option(min=1, help="Replays, each with a seed of its own.")] = 1,
     noise: Annotated[bool, typer.Option(help="Give every trial the noise of a recorded neighbour.")] = False,
-    within: Annotated[
+    tolerance: Annotated[
         float, typer.Option(min=0, help="How near to the best recorded trial is near enough, in the metric's unit.")
     ] = 0.005,
     as_json: AsJson = False,
@@ -26,10 +26,10 @@ def replay(
     Its curves stand for training, so that another search, say --set search.searcher=gp, is tried in seconds.
     """
     from study import terminal
-    from study.replay.study_replay import Wishes, print_replay, replay_study
+    from study.replay.study_replay import ReplayOptions, print_replay, replay_study
     from study.store.study_folder import StudyFolder, storage_root
 
-    wishes = Wishes(tuple(overrides or ()), seeds, noise, within)
+    wishes = ReplayOptions(tuple(overrides or ()), seeds, noise, tolerance)
     found = replay_study(StudyFolder(storage_root(storage), name), wishes)
     if as_json:
         typer.echo(json.dumps(found, indent=1))

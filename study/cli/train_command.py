@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from trainables.core.config import TrialConfig
     from trainables.entry_points.standalone import Extra
 
-MethodValues = Annotated[
+MethodParams = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A hyperparameter of the method; may be repeated."),
 ]
@@ -30,7 +30,7 @@ def train(
     model: Annotated[str, typer.Option(help="A network.")] = "resnet32",
     weights: Annotated[str | None, typer.Option(help="File of weights that the network begins from.")] = None,
     preset: Annotated[str, typer.Option(help="A preset of the method.")] = "recommended",
-    values: MethodValues = None,
+    values: MethodParams = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 200,
     batch_size: Annotated[int, typer.Option(help="Images per step.")] = 128,
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 0.1,
@@ -72,7 +72,7 @@ def train(
                 "label_noise": label_noise,
             },
             "model": {"name": model, "weights": weights},
-            "method": {"name": method, "preset": preset, "hyperparameters": _values(values)},
+            "method": {"name": method, "preset": preset, "params": _values(values)},
             "training": {
                 "epochs": epochs,
                 "batch_size": batch_size,
@@ -119,12 +119,12 @@ def _config(given: dict[str, Any]) -> TrialConfig:
     from trainables.backbones import check_backbone
     from trainables.core.config import TrialConfig
     from trainables.core.errors import BadInput
-    from trainables.methods.registry import hyperparameters
+    from trainables.methods.registry import build_params
 
     try:
         config = TrialConfig.model_validate(given)
     except ValidationError as error:
         raise BadInput("\n".join(error_lines(error))) from None
-    hyperparameters(config.method)
+    build_params(config.method)
     check_backbone(config.model.name, 1, 32)
     return config

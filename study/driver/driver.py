@@ -19,7 +19,7 @@ from study.spec.cell import Cell, expand
 from study.spec.confirmation import check_confirmation
 from study.spec.study_spec import StudySpec
 from study.store.completion import why_finished
-from study.store.scratch_files import sweep
+from study.store.scratch_files import remove_scratch_files
 from study.store.study_folder import StudyFolder
 from study.store.warm_start import find_warm_starts, keep_warm_starts, read_warm_starts
 from trainables.core.errors import BadInput
@@ -187,10 +187,10 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
 
 def _drive(spec: StudySpec, ledger: Ledger, folder: StudyFolder, address: str | None, console: Console) -> Outcome:
     from study.driver.ray_tune import fit
-    from study.driver.trial_manager import TrialBook
+    from study.driver.trial_manager import TrialManager
     from study.tracking import Recorder
 
-    sweep(folder.path)
+    remove_scratch_files(folder.path)
     progress = Progress(ledger, console)
     if len(spec.search.metrics) > 1:
         console.print("  several metrics: nothing is pruned, since pruners judge by one", highlight=False)
@@ -199,14 +199,14 @@ def _drive(spec: StudySpec, ledger: Ledger, folder: StudyFolder, address: str | 
     console.print("starting Ray" if address is None else f"joining the Ray cluster at {address}", highlight=False)
     recorder = Recorder(folder.storage, spec, ledger, warn=progress.say)
     try:
-        book = TrialBook(ledger, folder.path, listener=recorder.touch, deadline=deadline)
-        progress.attach(book)
+        manager = TrialManager(ledger, folder.path, listener=recorder.touch, deadline=deadline)
+        progress.attach(manager)
         # Tune takes an interrupt itself while it runs; one that comes as Ray starts or stops ends up here
         with suppress(KeyboardInterrupt), progress:
-            fit(spec, book, ledger, folder, address, progress)
+            fit(spec, manager, ledger, folder, address, progress)
     finally:
         recorder.close()
-    return _outcome(spec, ledger, folder, fault=book.fault, out_of_time=book.out_of_time)
+    return _outcome(spec, ledger, folder, fault=manager.fault, out_of_time=manager.out_of_time)
 
 
 def _outcome(spec: StudySpec, ledger: Ledger, folder: StudyFolder, *, fault: str | None, out_of_time: bool) -> Outcome:

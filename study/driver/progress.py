@@ -17,7 +17,7 @@ from study.spec.confirmation import CONFIRM
 from study.terminal import plain_table
 
 if TYPE_CHECKING:
-    from study.driver.trial_manager import TrialBook
+    from study.driver.trial_manager import TrialManager
 
 _LINE_EVERY = 10.0
 _TABLE_EVERY = 1.0
@@ -30,15 +30,15 @@ class Progress:
         """Watch ``ledger``, print to ``console``."""
         self._ledger, self._console = ledger, console
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
-        self._book: TrialBook | None = None
+        self._manager: TrialManager | None = None
         self._said: dict[str, float] = {}
         self._last_line = ""
         self._shown = time.monotonic()
         self._pace_from: tuple[float, int] | None = None
 
-    def attach(self, book: TrialBook) -> None:
-        """Take the number of finished epochs, and so the pace, from ``book``."""
-        self._book = book
+    def attach(self, manager: TrialManager) -> None:
+        """Take the number of finished epochs, and so the pace, from ``manager``."""
+        self._manager = manager
 
     def __enter__(self) -> Progress:
         """Start showing."""
@@ -111,12 +111,14 @@ class Progress:
 
     def _at_work(self) -> str:
         """Say what goes on inside of trials: the first of them may take hours to end."""
-        book = self._book
-        return f", {book.running} running, {book.epochs_seen} epochs trained" if book and book.running else ""
+        manager = self._manager
+        return (
+            f", {manager.running} running, {manager.epochs_seen} epochs trained" if manager and manager.running else ""
+        )
 
     def _time_left(self) -> str:
         """Say how long it will take; nothing until the pace is known."""
-        seen = self._book.epochs_seen if self._book else 0
+        seen = self._manager.epochs_seen if self._manager else 0
         if not self._ledger.remaining():
             return ", 0:00:00 left"
         now = time.monotonic()

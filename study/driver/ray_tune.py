@@ -12,7 +12,7 @@ import ray
 from ray import tune
 
 from study.driver.progress import Progress
-from study.driver.trial_manager import TrialBook
+from study.driver.trial_manager import TrialManager
 from study.driver.tune_callback import ProgressCallback
 from study.driver.tune_scheduler import LedgerScheduler
 from study.driver.tune_searcher import LedgerSearcher
@@ -38,7 +38,7 @@ def _quiet() -> None:
 
 def fit(
     spec: StudySpec,
-    book: TrialBook,
+    manager: TrialManager,
     ledger: Ledger,
     folder: StudyFolder,
     address: str | None,
@@ -48,7 +48,7 @@ def fit(
 
     Args:
         spec: the study.
-        book: hands out trials and takes in their results.
+        manager: hands out trials and takes in their results.
         ledger: how many trials are left.
         folder: where Tune may write, for as long as it runs.
         address: of a running Ray cluster; None starts Ray on this machine.
@@ -71,8 +71,8 @@ def fit(
         tuner = tune.Tuner(
             tune.with_resources(ImbalanceTrial, needs),
             tune_config=tune.TuneConfig(
-                search_alg=LedgerSearcher(book),
-                scheduler=LedgerScheduler(book),
+                search_alg=LedgerSearcher(manager),
+                scheduler=LedgerScheduler(manager),
                 num_samples=-1,
                 max_concurrent_trials=_concurrency(spec, ledger),
                 reuse_actors=True,

@@ -12,13 +12,13 @@ from study.ledger.cell_ledger import SHARED_EPOCHS, Assignment
 from study.ledger.study_ledger import Ledger
 from study.store.study_folder import SHARED
 from trainables.core.trial_folder import TrialFolder
-from trainables.methods.registry import opening_of
+from trainables.methods.registry import shared_prefix_of
 
 Listener = Callable[[Assignment, bool], None]
 """Told of every change of a trial: the trial, and whether it has ended."""
 
 
-class TrialBook:
+class TrialManager:
     """The one place where something happens to a trial. Tune's searcher and scheduler only forward to it."""
 
     def __init__(self, ledger: Ledger, folder: Path, *, listener: Listener, deadline: float | None = None) -> None:
@@ -71,16 +71,16 @@ class TrialBook:
             "trial": trial.model_dump(mode="json"),
             "folder": str(self.trial_folder(assignment)),
             "shared": str(self._folder.parent / SHARED),
-            "share_opening": self._shares_opening(assignment),
+            "share_opening": self._shares_prefix(assignment),
             "evaluate_test": assignment.confirms,
             "threads": self._ledger.study.resources.cpus,
         }
 
-    def _shares_opening(self, assignment: Assignment) -> bool:
+    def _shares_prefix(self, assignment: Assignment) -> bool:
         """Tell whether others begin alike: an opening that a trial alone has would be stored for nobody."""
         if assignment.confirms:
-            return self._ledger.confirmation.shares_opening(assignment)
-        return opening_of(assignment.config) == opening_of(assignment.cell.base)
+            return self._ledger.confirmation.shares_prefix(assignment)
+        return shared_prefix_of(assignment.config) == shared_prefix_of(assignment.cell.base)
 
     def _next(self) -> Assignment | None:
         while self._interrupted and not self.out_of_time and not self.fault:
@@ -225,4 +225,4 @@ def _is_of_another_method(record: dict[str, Any], assignment: Assignment) -> boo
 
     Before the last switch of stages it would not; a post-hoc method takes over epochs of ERM, which it changes.
     """
-    return bool(record.get("shared")) and int(record["epoch"]) > assignment.cell.first_decision
+    return bool(record.get("shared")) and int(record["epoch"]) > assignment.cell.pruning_start_epoch

@@ -9,7 +9,7 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from study.driver.trial_manager import TrialBook
+from study.driver.trial_manager import TrialManager
 
 _REASON_LENGTH = 2000
 _WORKER_START = 60.0
@@ -19,10 +19,10 @@ _WORKER_START = 60.0
 class LedgerScheduler(FIFOScheduler):
     """Runs trials in the order they come and stops those that the ledger's pruner gives up."""
 
-    def __init__(self, book: TrialBook) -> None:
-        """Forward to ``book``."""
+    def __init__(self, manager: TrialManager) -> None:
+        """Forward to ``manager``."""
         super().__init__()  # type: ignore[no-untyped-call]
-        self._book = book
+        self._manager = manager
         self._asked: dict[str, float] = {}
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
@@ -44,14 +44,14 @@ class LedgerScheduler(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Report the epoch and return CONTINUE or STOP. Tune does not call this for a last result."""
-        stop = self._book.result(trial.trial_id, result)
+        stop = self._manager.result(trial.trial_id, result)
         return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """Note what a trial died of; the searcher is told next, without the reason."""
         if trial.error_file is not None:
             lines = Path(trial.error_file).read_text(encoding="utf-8", errors="replace").strip()
-            self._book.note_error(trial.trial_id, lines[-_REASON_LENGTH:])
+            self._manager.note_error(trial.trial_id, lines[-_REASON_LENGTH:])
 
     def __getstate__(self) -> dict[str, Any]:
         return {}

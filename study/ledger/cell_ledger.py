@@ -14,13 +14,13 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search_spaces.encoding import decode
-from study.search.budget import ENDED, Tally, ranking_of, tally
+from study.search.budget import ENDED, TrialCounts, count_trials, ranking_of
 from study.search.pruners import build_pruner
 from study.search.sampler_factory import build_searcher
 from study.search.suggestion import Suggestion, moved_names
 from study.spec.cell import Cell
 from study.spec.confirmation import CONFIRM
-from study.spec.objectives import directions, excesses, not_numbers
+from study.spec.objectives import constraint_violations, directions, not_numbers
 from study.spec.study_spec import StudySpec
 from trainables.core.config import TrialConfig
 
@@ -40,7 +40,7 @@ class Assignment:
 
     cell: Cell
     number: int
-    values: dict[str, Any]
+    params: dict[str, Any]
     seed: int | None = None
 
     @property
@@ -61,7 +61,7 @@ class Assignment:
     @property
     def config(self) -> TrialConfig:
         """What the trial is trained with."""
-        trial = self.cell.trial(self.values, self.number)
+        trial = self.cell.trial(self.params, self.number)
         return trial if self.seed is None else trial.model_copy(update={"seed": self.seed})
 
 
@@ -77,7 +77,7 @@ def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
 
 def _first_origin(cell: Cell) -> str:
     """Name the setting of the first trial: its preset, and what the study's ranges do not hold of it."""
-    moved = moved_names(cell.space, cell.paper_values())
+    moved = moved_names(cell.space, cell.preset_params())
     preset = cell.base.method.preset
     return f"{preset}, {' and '.join(moved)} moved into the range" if moved else preset
 
@@ -89,16 +89,16 @@ class CellLedger:
         """Open the cell's Optuna study, or create it with the paper's setting as its first trial."""
         self.cell = cell
         self._spec, self._storage = study, storage
-        self._tally: Tally | None = None
+        self._counts: TrialCounts | None = None
         self._study = optuna.create_study(
             study_name=f"{study.name}/{cell.name}",
             storage=storage,
             directions=directions(study.search.metric),
-            pruner=build_pruner(study.search.pruner, cell.first_decision, study.training.epochs),
+            pruner=build_pruner(study.search.pruner, cell.pruning_start_epoch, study.training.epochs),
             load_if_exists=True,
         )
         if not self.trials():
-            paper = cell.paper_values()
+            paper = cell.preset_params()
             first = {d.searched_name(name): d.encode(paper[name]) for name, d in cell.space.items()}
             self._study.enqueue_trial(first, user_attrs={"origin": _first_origin(cell)})
 
@@ -106,16 +106,16 @@ class CellLedger:
         """Return the trials in these states, or all; not copies, not to be changed."""
         return self._study.get_trials(deepcopy=False, states=states or None)
 
-    def tally(self) -> Tally:
+    def trial_counts(self) -> TrialCounts:
         """Return what became of the trials; counted again only after something happened to one."""
-        if self._tally is None:
-            self._tally = tally(self._spec, self.cell, self.trials())
-        return self._tally
+        if self._counts is None:
+            self._counts = count_trials(self._spec, self.cell, self.trials())
+        return self._counts
 
     @property
     def started(self) -> int:
         """How many trials were handed out so far, whatever became of them."""
-        return self.tally().started
+        return self.trial_counts().started
 
     def state_counts(self) -> dict[str, int]:
         """Return how many trials are in each state, by its name."""
@@ -136,7 +136,7 @@ class CellLedger:
             given, origin = suggestion.encoded(self.cell.space), suggestion.origin(self.cell.space)
             self._study.enqueue_trial(given, user_attrs={"origin": origin})
         self._study.sampler = self._searcher(self.started)
-        self._tally = None
+        self._counts = None
         return self._assign(self._study.ask())
 
     def running(self) -> list[Assignment]:
@@ -187,9 +187,9 @@ class CellLedger:
         last = max(trial.intermediate_values, default=0)
         if epoch not in trial.intermediate_values and not math.isnan(value):
             self._storage.set_trial_intermediate_value(trial._trial_id, epoch, value)
-            self._tally = None
+            self._counts = None
         # a resumed trial repeats epochs that were judged before: rungs stay what they were
-        if epoch < max(last, self.cell.first_decision + self._spec.search.pruner.warmup_epochs):
+        if epoch < max(last, self.cell.pruning_start_epoch + self._spec.search.pruner.warmup_epochs):
             return False
         return bool(self._study.pruner.prune(self._study, self._trial(number)))
 
@@ -199,13 +199,13 @@ class CellLedger:
         if not epochs["needed"] or "shared_epochs" in trial.user_attrs:
             return False
         self._storage.set_trial_user_attr(trial._trial_id, "shared_epochs", epochs)
-        self._tally = None
+        self._counts = None
         return True
 
     def note_end(self, number: int, record: Mapping[str, Any]) -> None:
         """Note once by how much a trial's last epoch breaks each bound of the study, where samplers look for it."""
         trial = self._trial(number)
-        found = excesses(self._spec.search.constraints, record)
+        found = constraint_violations(self._spec.search.constraints, record)
         if trial.state != TrialState.RUNNING or not_numbers(found):
             return
         self._study.sampler = RandomSampler()  # none may propose anything here
@@ -237,4 +237,4 @@ class CellLedger:
 
     def _tell(self, number: int, state: TrialState, values: Sequence[float] | None = None) -> None:
         self._study.tell(number, values, state=state)
-        self._tally = None
+        self._counts = None

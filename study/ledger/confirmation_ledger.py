@@ -14,7 +14,7 @@ from search_spaces.encoding import decode
 from study.ledger.cell_ledger import Assignment, CellLedger
 from study.search.budget import ENDED
 from study.spec.cell import Cell
-from study.spec.confirmation import CONFIRM, Setting, same_values, seeds_of, settings_at_most, settings_of
+from study.spec.confirmation import CONFIRM, Setting, same_params, seeds_of, settings_at_most, settings_of
 from study.spec.objectives import directions
 from study.spec.study_spec import StudySpec
 
@@ -25,7 +25,7 @@ class CellConfirmation(CellLedger):
     def __init__(self, study: StudySpec, cell: Cell, storage: BaseStorage) -> None:
         """Open the Optuna study ``<study>/<cell>/confirm``, or create it empty."""
         self.cell = cell
-        self._spec, self._storage, self._tally = study, storage, None
+        self._spec, self._storage, self._counts = study, storage, None
         self._study = optuna.create_study(
             study_name=f"{study.name}/{cell.name}/{CONFIRM}",
             storage=storage,
@@ -36,7 +36,7 @@ class CellConfirmation(CellLedger):
 
     def begin(self, setting: Setting, seed: int) -> Assignment:
         """Start a trial; what determines it is written with it at once, so that a kill cannot part them."""
-        attributes = {"phase": CONFIRM, "origin": " and ".join(setting.names), "values": setting.values, "seed": seed}
+        attributes = {"phase": CONFIRM, "origin": " and ".join(setting.names), "values": setting.params, "seed": seed}
         self._study.add_trial(optuna.trial.create_trial(state=TrialState.RUNNING, user_attrs=attributes))
         return self._confirming(self.trials()[-1])
 
@@ -52,7 +52,7 @@ class CellConfirmation(CellLedger):
     def of_setting(self, setting: Setting, seed: int) -> FrozenTrial | None:
         """Return the trial of a setting and a seed, or None when there is none yet."""
         same = (trial for trial in self.trials() if trial.user_attrs["seed"] == seed)
-        return next((trial for trial in same if same_values(trial.user_attrs["values"], setting.values)), None)
+        return next((trial for trial in same if same_params(trial.user_attrs["values"], setting.params)), None)
 
     def _confirming(self, trial: FrozenTrial) -> Assignment:
         attributes = trial.user_attrs
@@ -110,11 +110,11 @@ class Confirmation:
         ended = sum(len(cell.trials(*ENDED)) for cell in self.cells.values())
         return ended + self.remaining(known=True)
 
-    def shares_opening(self, trial: Assignment) -> bool:
+    def shares_prefix(self, trial: Assignment) -> bool:
         """Tell whether another trial that confirms begins with the same training, so that it is trained once."""
-        from trainables.methods.registry import opening_of
+        from trainables.methods.registry import shared_prefix_of
 
-        opening = opening_of(trial.config)
-        wanted = (Assignment(cell.cell, 0, setting.values, seed) for cell, setting, seed in self._wanted())
-        same = [one for one in wanted if one.seed == trial.seed and opening_of(one.config) == opening]
-        return opening is not None and len(same) > 1
+        shared_prefix = shared_prefix_of(trial.config)
+        wanted = (Assignment(cell.cell, 0, setting.params, seed) for cell, setting, seed in self._wanted())
+        same = [one for one in wanted if one.seed == trial.seed and shared_prefix_of(one.config) == shared_prefix]
+        return shared_prefix is not None and len(same) > 1

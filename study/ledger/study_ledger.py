@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 
 from study.ledger.cell_ledger import Assignment, CellLedger
 from study.ledger.confirmation_ledger import Confirmation
-from study.search.budget import Tally, remaining, why_finished
+from study.search.budget import TrialCounts, remaining, why_finished
 from study.search.cell_order import next_cell
 from study.search.suggestion import Suggestion, is_new
 from study.search.transfer import neighbours, next_transfer
@@ -49,7 +49,7 @@ class Ledger:
 
     def next(self) -> Assignment | None:
         """Start a trial in the cell whose turn it is, then one that confirms; None where none may start now."""
-        cell = next_cell(self.study, [(ledger.cell, ledger.tally()) for ledger in self.cells.values()])
+        cell = next_cell(self.study, [(ledger.cell, ledger.trial_counts()) for ledger in self.cells.values()])
         if cell is not None:
             return self.cells[cell.name].ask(self._suggestion(cell))
         # the best may change, and test images stay unread, until the last trial of the search has ended
@@ -65,16 +65,16 @@ class Ledger:
                 return warm
         if not self.study.search.transfer:
             return None
-        near = ((other, self.cells[other.name].tally()) for other in self._neighbours[cell.name])
+        near = ((other, self.cells[other.name].trial_counts()) for other in self._neighbours[cell.name])
         return next_transfer(cell, trials, near)
 
-    def tallies(self) -> list[Tally]:
+    def cell_counts(self) -> list[TrialCounts]:
         """Return what became of every cell's trials."""
-        return [cell.tally() for cell in self.cells.values()]
+        return [cell.trial_counts() for cell in self.cells.values()]
 
     def search_remaining(self) -> int:
         """How many trials of the search are yet to be started or ended."""
-        return remaining(self.study, self.tallies())
+        return remaining(self.study, self.cell_counts())
 
     def remaining(self) -> int:
         """How many trials are yet to be started or ended, those that confirm among them."""
@@ -83,12 +83,12 @@ class Ledger:
 
     def total(self) -> int:
         """How many trials the study has in all, as far as is known."""
-        ended, searching = sum(tally.ended for tally in self.tallies()), self.search_remaining()
+        ended, searching = sum(counts.ended for counts in self.cell_counts()), self.search_remaining()
         return ended + searching + self.confirmation.total(known=not searching)
 
     def why_finished(self) -> str:
         """Say which limits the search has reached."""
-        return why_finished(self.study, self.tallies())
+        return why_finished(self.study, self.cell_counts())
 
     def remaining_epochs(self) -> int:
         """How many epochs the budget still holds, if nothing more is pruned."""

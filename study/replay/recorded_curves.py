@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from study.replay.surrogate import Curve, Landscape
+from study.replay.surrogate import Curve, Surrogate
 from study.spec.study_spec import StudySpec
 from study.store.study_view import CellView, StudyView, TrialView
 from trainables.core.errors import BadInput
 from trainables.core.trial_folder import TrialFolder
 
-Landscapes = dict[str, Landscape]
+Surrogates = dict[str, Surrogate]
 """Metric -> landscape of one cell."""
 
 _DIVERGED = ("NonFiniteLoss", "is not a number")
@@ -21,7 +21,7 @@ def watched_metrics(spec: StudySpec) -> tuple[str, ...]:
     return spec.search.recorded
 
 
-def read_landscapes(view: StudyView, spec: StudySpec) -> dict[str, Landscapes]:
+def read_surrogates(view: StudyView, spec: StudySpec) -> dict[str, Surrogates]:
     """Build the landscapes of every cell, by its name.
 
     Args:
@@ -34,7 +34,7 @@ def read_landscapes(view: StudyView, spec: StudySpec) -> dict[str, Landscapes]:
     return {cell.cell.name: {m: _landscape(view, cell, m) for m in watched_metrics(spec)} for cell in view.cells}
 
 
-def _landscape(view: StudyView, cell: CellView, metric: str) -> Landscape:
+def _landscape(view: StudyView, cell: CellView, metric: str) -> Surrogate:
     epochs, decided = cell.cell.base.training.epochs, view.spec.search.metrics[0]
     curves = [_curve(trial, cell, metric, decided, epochs) for trial in cell.trials]
     curves = [curve for curve in curves if set(curve.values) == set(cell.cell.space)]
@@ -43,7 +43,7 @@ def _landscape(view: StudyView, cell: CellView, metric: str) -> Landscape:
             f"study '{view.folder.name}': no trial of {cell.cell.name} has an epoch with {metric}; "
             f"a cell can be replayed from the curve of one trial at least"
         )
-    return Landscape(cell.cell.space, curves, epochs)
+    return Surrogate(cell.cell.space, curves, epochs)
 
 
 def _curve(trial: TrialView, cell: CellView, metric: str, decided: str, epochs: int) -> Curve:
@@ -56,4 +56,4 @@ def _curve(trial: TrialView, cell: CellView, metric: str, decided: str, epochs: 
         if isinstance(value, (int, float)) and 1 <= epoch <= epochs:
             values[epoch - 1] = value
     diverged = trial.state == "FAIL" and any(word in (trial.reason or "") for word in _DIVERGED)
-    return Curve(trial.values, values, diverged)
+    return Curve(trial.params, values, diverged)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import t as student
 
-from study.replay.recorded_curves import Landscapes
+from study.replay.recorded_curves import Surrogates
 from study.replay.simulator import Simulated
 from study.store.study_view import cell_view
 from trainables.core.metrics import METRICS
@@ -58,13 +58,13 @@ SUMMED = ("trials", "pruned", "failed", "epochs_trained", "epochs_saved")
 """Of these the sum over cells is of interest, of the others the mean."""
 
 
-def outcomes(done: Simulated, landscapes: dict[str, Landscapes], within: float) -> dict[str, CellOutcome]:
+def outcomes(done: Simulated, landscapes: dict[str, Surrogates], tolerance: float) -> dict[str, CellOutcome]:
     """Measure every cell of a replay, by its name.
 
     Args:
         done: the replay.
         landscapes: cell's name -> its landscapes by metric.
-        within: how near to the best recorded trial is near enough, in the metric's unit.
+        tolerance: how near to the best recorded trial is near enough, in the metric's unit.
     """
     metrics = done.ledger.study.search.metrics
     metric = metrics[0]
@@ -73,19 +73,19 @@ def outcomes(done: Simulated, landscapes: dict[str, Landscapes], within: float) 
             cell_view(ledger.cell, ledger.trials(), metrics, Path("/nonexistent/replay")),
             done.truth,
             landscapes[name][metric].best(maximize=METRICS[metric][1] == "maximize"),
-            within,
+            tolerance,
         )
         for name, ledger in done.ledger.cells.items()
     }
 
 
-def _outcome(view: CellView, truth: dict[str, float], target: float, within: float) -> CellOutcome:
+def _outcome(view: CellView, truth: dict[str, float], target: float, tolerance: float) -> CellOutcome:
     sign, counts, chosen = (1 if view.maximize else -1), view.counts(), view.best()
 
     def short_by(trial: TrialView) -> float:
         return sign * (target - truth[trial.key])
 
-    near = [t.number + 1 for t in view.in_state("COMPLETE") if short_by(t) <= within]
+    near = [t.number + 1 for t in view.in_state("COMPLETE") if short_by(t) <= tolerance]
     ahead = [] if chosen is None else [t for t in view.trials if short_by(t) < short_by(chosen)]
     return CellOutcome(
         trials=len(view.trials),

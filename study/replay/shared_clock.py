@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trainables.core.config import TrialConfig
-from trainables.methods.registry import opening_of, reference_of
+from trainables.methods.registry import reference_of, shared_prefix_of
 
 
 class SharedClock:
@@ -14,26 +14,26 @@ class SharedClock:
         self._trained: dict[str, int] = {}
         self._ready: dict[str, float] = {}
 
-    def take(self, trial: TrialConfig, now: float, *, share_opening: bool) -> tuple[float, dict[str, int]]:
+    def take(self, trial: TrialConfig, now: float, *, share_prefix: bool) -> tuple[float, dict[str, int]]:
         """Have everything trained that a trial needs.
 
         Args:
             trial: what is to be trained.
             now: the time at which it starts, in epochs.
-            share_opening: whether its opening is shared.
+            share_prefix: whether its opening is shared.
 
         Returns:
             When the trial itself can begin, and its epochs: ``adopted``, ``needed``, ``trained``.
         """
-        opening, reference = opening_of(trial) if share_opening else None, reference_of(trial)
-        needs = [] if opening is None else [opening]
+        shared_prefix, reference = shared_prefix_of(trial) if share_prefix else None, reference_of(trial)
+        needs = [] if shared_prefix is None else [shared_prefix]
         needs += [] if reference is None else [(reference, trial.training.epochs)]
         trained = 0
         for config, until in needs:
             now, epochs = self._have(config.fingerprint(), until, now)
             trained += epochs
         needed = sum(until for _, until in needs)
-        return now, {"adopted": opening[1] if opening else 0, "needed": needed, "trained": trained}
+        return now, {"adopted": shared_prefix[1] if shared_prefix else 0, "needed": needed, "trained": trained}
 
     def _have(self, key: str, until: int, now: float) -> tuple[float, int]:
         begin = max(now, self._ready.get(key, now))

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from optuna.storages import InMemoryStorage
 
-from study.driver.trial_manager import TrialBook
+from study.driver.trial_manager import TrialManager
 from study.ledger.cell_ledger import Assignment
 from study.ledger.study_ledger import Ledger
-from study.replay.recorded_curves import Landscapes, watched_metrics
+from study.replay.recorded_curves import Surrogates, watched_metrics
 from study.replay.shared_clock import SharedClock
 from study.replay.unit_cube import Floats
 from study.spec.cell import Cell, expand
@@ -56,7 +56,7 @@ class Simulated:
 
 def simulate(
     spec: StudySpec,
-    landscapes: dict[str, Landscapes],
+    landscapes: dict[str, Surrogates],
     *,
     noise: bool = False,
     cells: Sequence[Cell] | None = None,
@@ -79,9 +79,9 @@ def simulate(
 
 
 class _Simulation:
-    def __init__(self, spec: StudySpec, ledger: Ledger, landscapes: dict[str, Landscapes], *, noise: bool) -> None:
+    def __init__(self, spec: StudySpec, ledger: Ledger, landscapes: dict[str, Surrogates], *, noise: bool) -> None:
         self._spec, self._ledger, self._landscapes, self._noise = spec, ledger, landscapes, noise
-        self._book = TrialBook(ledger, _NOWHERE, listener=self._listen)
+        self._manager = TrialManager(ledger, _NOWHERE, listener=self._listen)
         self._metrics, self._shared = watched_metrics(spec), SharedClock()
         self._events: list[tuple[float, int, _Running]] = []
         self._numbers, self._handed_out = count(), 0
@@ -107,19 +107,19 @@ class _Simulation:
     def _hand_out(self, now: float) -> bool:
         """Give a free worker a trial, if there is one now."""
         tune_id = str(self._handed_out)
-        config = self._book.start(tune_id)
+        config = self._manager.start(tune_id)
         if config is None:
             return False
         assert self._told is not None  # the book tells of every trial it hands out
         self._handed_out += 1
         trial = TrialConfig.model_validate(config["trial"])
-        begin, shared = self._shared.take(trial, now, share_opening=bool(config["share_opening"]))
+        begin, shared = self._shared.take(trial, now, share_prefix=bool(config["share_opening"]))
         running = self._running(tune_id, self._told, shared)
         heapq.heappush(self._events, (begin + 1, next(self._numbers), running))
         return True
 
     def _running(self, tune_id: str, assignment: Assignment, shared: dict[str, int]) -> _Running:
-        landscapes, values = self._landscapes[assignment.cell.name], assignment.values
+        landscapes, values = self._landscapes[assignment.cell.name], assignment.params
         first = landscapes[self._metrics[0]]
         self._truth[assignment.key] = float(first.curve(values)[-1])
         curves = {name: landscape.curve(values) for name, landscape in landscapes.items()}
@@ -134,13 +134,13 @@ class _Simulation:
         """Let a trial finish an epoch; tell whether that was its last."""
         if trial.diverges_after is not None and trial.epoch >= trial.diverges_after:
             failure = {"failure": f"diverges after {trial.epoch} epochs, as its neighbour did", "done": True}
-            self._book.end(trial.tune_id, failure, failed=False)
+            self._manager.end(trial.tune_id, failure, failed=False)
             return True
         trial.epoch += 1
         result = self._result(trial)
         # Tune does not ask its scheduler about a last result
-        if result["done"] or self._book.result(trial.tune_id, result):
-            self._book.end(trial.tune_id, result, failed=False)
+        if result["done"] or self._manager.result(trial.tune_id, result):
+            self._manager.end(trial.tune_id, result, failed=False)
             return True
         return False
 

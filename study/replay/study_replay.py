@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from study.replay.recorded_curves import Landscapes, read_landscapes
+from study.replay.recorded_curves import Surrogates, read_surrogates
 from study.replay.replay_outcome import CellOutcome, Estimate, in_all, outcomes, over_seeds
 from study.replay.simulator import simulate
 from study.spec.study_spec import StudySpec
@@ -34,23 +34,23 @@ _COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Wishes:
+class ReplayOptions:
     """What a replay is asked for.
 
     Attributes:
         overrides: ``path=value`` pairs, changes of ``search`` or ``seed``.
         seeds: how many replays, each with the study's seed and so many more.
         noise: whether trials see the noise of recorded neighbours.
-        within: how near to the best recorded trial is near enough, in the metric's unit.
+        tolerance: how near to the best recorded trial is near enough, in the metric's unit.
     """
 
     overrides: tuple[str, ...] = ()
     seeds: int = 1
     noise: bool = False
-    within: float = 0.005
+    tolerance: float = 0.005
 
 
-def replay_study(folder: StudyFolder, wishes: Wishes) -> dict[str, Any]:
+def replay_study(folder: StudyFolder, wishes: ReplayOptions) -> dict[str, Any]:
     """Replay a stored study.
 
     Returns:
@@ -63,7 +63,7 @@ def replay_study(folder: StudyFolder, wishes: Wishes) -> dict[str, Any]:
     """
     _refuse(wishes.overrides)
     view, spec = open_view(folder), folder.read_spec(wishes.overrides)
-    landscapes = read_landscapes(view, spec)
+    landscapes = read_surrogates(view, spec)
     if spec.search.warm_start == view.spec.search.warm_start:
         warm_starts = read_warm_starts(folder, spec)
     else:
@@ -74,19 +74,19 @@ def replay_study(folder: StudyFolder, wishes: Wishes) -> dict[str, Any]:
         "settings": _settings(spec),
         "seeds": wishes.seeds,
         "noise": wishes.noise,
-        "within": wishes.within,
+        "within": wishes.tolerance,
         "cells": [_cell(cell, landscapes[cell.cell.name], replays, view) for cell in view.cells],
         "all": {"recorded": _recorded_in_all(view), "replayed": _plain(in_all(replays))},
     }
 
 
 def replay_seeds(
-    spec: StudySpec, landscapes: dict[str, Landscapes], wishes: Wishes, warm_starts: WarmStarts | None = None
+    spec: StudySpec, landscapes: dict[str, Surrogates], wishes: ReplayOptions, warm_starts: WarmStarts | None = None
 ) -> list[dict[str, CellOutcome]]:
     """Replay a study once for every seed."""
     seeded = (spec.model_copy(update={"seed": spec.seed + number}) for number in range(wishes.seeds))
     done = (simulate(one, landscapes, noise=wishes.noise, warm_starts=warm_starts) for one in seeded)
-    return [outcomes(one, landscapes, wishes.within) for one in done]
+    return [outcomes(one, landscapes, wishes.tolerance) for one in done]
 
 
 def _refuse(overrides: tuple[str, ...]) -> None:
@@ -105,7 +105,7 @@ def _settings(spec: StudySpec) -> dict[str, Any]:
 
 
 def _cell(
-    view: CellView, landscapes: Landscapes, replays: list[dict[str, CellOutcome]], study: StudyView
+    view: CellView, landscapes: Surrogates, replays: list[dict[str, CellOutcome]], study: StudyView
 ) -> dict[str, Any]:
     first = next(iter(landscapes.values()))
     return {
@@ -158,7 +158,7 @@ def print_replay(found: dict[str, Any], console: Console) -> None:
     console.print(table, highlight=False)
     console.print(
         f"recorded: best trial as it was recorded; error: of a recorded trial's end told from the others\n"
-        f"regret, until near: to the best recorded trial without its noise, near is within {found['within']:g}",
+        f"regret, until near: to the best recorded trial without its noise, near is within {found['tolerance']:g}",
         highlight=False,
     )
     trained = found["all"]["recorded"]["epochs_trained"]

@@ -48,7 +48,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Trust:
+class LeaveOneOutFit:
     """How well each complete recorded trial is told from all the others, at the last epoch.
 
     Attributes:
@@ -64,7 +64,7 @@ class Trust:
     rank_correlation: float | None
 
 
-class Landscape:
+class Surrogate:
     """Gaussian-process regression of a cell's curves over the unit cube of its space.
 
     The kernel (Matern 5/2 with a length scale for every coordinate, and noise) is fitted once, to the latest epoch
@@ -150,17 +150,17 @@ class Landscape:
         """Return the best interpolated end of a complete recorded trial: without the luck of the best recorded one."""
         return float(self._ends.max() if maximize else self._ends.min())
 
-    def trust(self) -> Trust:
+    def trust(self) -> LeaveOneOutFit:
         """Say how far the landscape can be trusted, by leaving each recorded complete trial out."""
         recorded = self._curves[self._complete, -1]
         told = recorded - self._missed_at_end[self._complete]
         count = int(np.isfinite(told).sum())
         if count < 2:
-            return Trust(count, None, None, None)
+            return LeaveOneOutFit(count, None, None, None)
         error = float(np.sqrt(np.mean((told - recorded) ** 2)))
         varies = np.ptp(told) > 0 and np.ptp(recorded) > 0 and bool(self.space)
         rank = float(spearmanr(told, recorded).statistic) if varies else None
-        return Trust(count, error, float(np.std(recorded)), rank)
+        return LeaveOneOutFit(count, error, float(np.std(recorded)), rank)
 
 
 def _without_gaps(metric: Floats) -> Floats:

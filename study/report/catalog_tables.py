@@ -14,7 +14,7 @@ from trainables.data.sources.locate import FolderKind, folder_datasets
 from trainables.data.sources.locate import data_dir as data_folder
 from trainables.data.sources.parquet_folder import holds_vectors, schema_of
 from trainables.methods.method import Method
-from trainables.methods.registry import METHODS, hyperparameters
+from trainables.methods.registry import METHODS, build_params
 
 _BUILT_IN = {"scikit-learn": "built in", "torchvision": "downloaded when first used"}
 _FOLDERS: dict[FolderKind, str] = {
@@ -31,8 +31,8 @@ def method_entries() -> list[dict[str, Any]]:
 
 
 def _method_entry(name: str, method: Method) -> dict[str, Any]:
-    defaults = hyperparameters(MethodConfig(name=name)).model_dump(mode="json")
-    switch = 0.0 if method.deferral is None else defaults[method.deferral]  # 0 where a second stage is an option
+    defaults = build_params(MethodConfig(name=name)).model_dump(mode="json")
+    switch = 0.0 if method.defer_field is None else defaults[method.defer_field]  # 0 where a second stage is an option
     return {
         "name": name,
         "title": method.title,
@@ -41,7 +41,7 @@ def _method_entry(name: str, method: Method) -> dict[str, Any]:
         "given_in_part": method.given_in_part,
         "stages": [{"from": start} for start in sorted({0.0, switch})],
         "axes": list(method.axes),
-        "hyperparameters": defaults,
+        "params": defaults,
         "presets": {preset: dict(values) for preset, values in method.presets.items()},
         "searched": list(SPACES[name]),
     }
@@ -62,7 +62,7 @@ def space_entries() -> list[dict[str, Any]]:
             "value": value,
             "searched": _searched(dimension),
             "dimension": dimension.model_dump(mode="json"),
-            "first trial": getattr(hyperparameters(MethodConfig(name=name)), value),
+            "first trial": getattr(build_params(MethodConfig(name=name)), value),
         }
         for name, space in SPACES.items()
         for value, dimension in space.items()

@@ -27,7 +27,7 @@ class Row:
         setting: ``best`` or ``preset``.
         shared: whether best and preset are one setting, trained once.
         by_seed: metric -> seed -> value on the test images.
-        values: of what was searched.
+        params: what was searched.
         missing: trials of it that failed or are yet to end.
     """
 
@@ -35,7 +35,7 @@ class Row:
     setting: str
     shared: bool
     by_seed: dict[str, dict[int, float]]
-    values: dict[str, Any]
+    params: dict[str, Any]
     missing: int
 
     @property
@@ -100,7 +100,7 @@ def confirmed_tables(view: StudyView, *, metric: str | None = None, baseline: st
     if view.spec.confirm is None:
         raise BadInput(
             f"study '{view.spec.name}' confirms nothing: study resume {view.spec.name} --set confirm.seeds=5 "
-            f"trains its best and preset values again and evaluates them on the test images"
+            f"trains its best and preset params again and evaluates them on the test images"
         )
     tested = metric or _default_metric(view)
     if tested not in METRICS or tested == "train_loss":
@@ -129,7 +129,7 @@ def rows_of(view: StudyView, cell: CellView) -> list[Row]:
         by_seed = {name: {seed: float(m[name]) for seed, m in tested.items() if name in m} for name in names}
         shared = len(setting.names) > 1
         rows += [
-            Row(cell.cell.method, name, shared, by_seed, setting.values, max(0, seeds - len(tested)))
+            Row(cell.cell.method, name, shared, by_seed, setting.params, max(0, seeds - len(tested)))
             for name in setting.names
         ]
     return rows

@@ -110,7 +110,7 @@ def _row(row: Row) -> dict[str, Any]:
         for name, seeds in row.by_seed.items()
     }
     about = {"method": row.method, "setting": row.setting, "best_is_preset": row.shared, "n": row.n}
-    return {**about, "missing": row.missing, "values": row.values, "metrics": metrics}
+    return {**about, "missing": row.missing, "params": row.params, "metrics": metrics}
 
 
 def _test(test: Comparison) -> dict[str, Any]:

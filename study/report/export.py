@@ -15,8 +15,20 @@ from study.store.study_view import TrialView, open_view
 from trainables.core.errors import BadInput
 from trainables.core.trial_folder import TrialFolder, write_atomically
 
-_VALUE = "value."
-_TEXTS = ("study", "cell", "dataset", "profile", "method", "phase", "state", "origin", "reason", "values", "stage")
+_PARAM = "param."
+_TEXTS = (
+    "study",
+    "cell",
+    "dataset",
+    "profile",
+    "method",
+    "phase",
+    "state",
+    "param_source",
+    "reason",
+    "params",
+    "stage",
+)
 _TYPES = {
     **dict.fromkeys(_TEXTS, pa.string()),
     "ratio": pa.float64(),
@@ -27,9 +39,9 @@ _TYPES = {
 def export_study(folder: StudyFolder, to: Path, *, force: bool = False) -> int:
     """Write one row per trial and epoch; a trial that finished no epoch has one row without metrics.
 
-    Columns: study, cell, dataset, profile, ratio, method, phase (``search`` or ``confirm``), trial, state, origin,
-    reason, seed, values (JSON), a column ``value.NAME`` per searched value, everything an epoch's record holds, and
-    in the last epoch of a trial that confirms ``test_...`` of the test images.
+    Columns: study, cell, dataset, profile, ratio, method, phase (``search`` or ``confirm``), trial, state,
+    param_source, reason, seed, params (JSON), a column ``param.NAME`` per searched param, every metric of the epoch,
+    and in the last epoch of a trial that confirms ``test_...``: the same metrics on the test images.
 
     Args:
         folder: the stored study.
@@ -63,7 +75,7 @@ def export_study(folder: StudyFolder, to: Path, *, force: bool = False) -> int:
 def _columns(rows: list[dict[str, Any]]) -> list[str]:
     """Return every column, those of a trial before those of an epoch whatever a first row lacked."""
     names = dict.fromkeys((*_TYPES, *(name for row in rows for name in row)))
-    return sorted(names, key=lambda name: name not in _TYPES and not name.startswith(_VALUE))
+    return sorted(names, key=lambda name: name not in _TYPES and not name.startswith(_PARAM))
 
 
 def _column(name: str, values: list[Any]) -> pa.Array:
@@ -88,11 +100,11 @@ def _rows(study: str, trial: TrialView) -> list[dict[str, Any]]:
         "phase": trial.phase,
         "trial": trial.number,
         "state": trial.state,
-        "origin": trial.origin,
+        "param_source": trial.param_source,
         "reason": trial.reason,
         "seed": trial.config.seed,
-        "values": json.dumps(trial.values),
-        **{f"{_VALUE}{name}": value for name, value in trial.values.items()},
+        "params": json.dumps(trial.params),
+        **{f"{_PARAM}{name}": value for name, value in trial.params.items()},
     }
     rows = [{**shared, **record} for record in TrialFolder(trial.folder).history()] or [shared]
     tested = trial.test()

@@ -57,7 +57,7 @@ def _table(title: str, view: StudyView, first: tuple[str, ...], last: tuple[str,
 
 
 def _best_per_method(view: StudyView, title: str, cells: list[CellView]) -> Table:
-    table = _table(title, view, ("method", "trials", "pruned", "failed"), ("values of the best",))
+    table = _table(title, view, ("method", "trials", "pruned", "failed"), ("best params",))
     for cell in sorted(cells, key=_rank):
         counts, front = cell.counts(), cell.front()
         about = (cell.cell.method, str(len(cell.trials)), str(counts["PRUNED"]), str(counts["FAIL"]))
@@ -65,7 +65,7 @@ def _best_per_method(view: StudyView, title: str, cells: list[CellView]) -> Tabl
             table.add_row(*about, *_metrics(view, None), "no complete trial")
         for trial in front:
             broken = "" if trial.feasible else "; breaks " + _broken(trial)
-            table.add_row(*about, *_metrics(view, trial), _values(trial.values) + broken)
+            table.add_row(*about, *_metrics(view, trial), _params(trial.params) + broken)
             about = ("", "", "", "")
     return table
 
@@ -77,23 +77,23 @@ def _rank(cell: CellView) -> tuple[float, ...]:
 
 def _broken(trial: TrialView) -> str:
     """Name the bounds that a trial breaks, and by how much."""
-    return ", ".join(f"{name} by {value:.4f}" for name, value in trial.excess.items() if value > 0)
+    return ", ".join(f"{name} by {value:.4f}" for name, value in trial.constraint_violation.items() if value > 0)
 
 
 def _trials(view: StudyView, cell: CellView) -> Table:
     said = "" if len(cell.metrics) == 1 else " (*: no other is at least as good in every metric)"
-    table = _table(f"{cell.cell.name}{said}", view, ("trial", "from", "state", "epochs"), ("values",))
+    table = _table(f"{cell.cell.name}{said}", view, ("trial", "from", "state", "epochs"), ("params",))
     front = {trial.number for trial in cell.front()} if len(cell.metrics) > 1 else set()
     # without a driver nothing runs: what was cut off waits for a resume
     said_of = {} if view.folder.is_driven() else {"RUNNING": "cut off"}
     for trial in cell.ranked():
         table.add_row(
             f"{trial.number}*" if trial.number in front else str(trial.number),
-            trial.origin,
+            trial.param_source,
             said_of.get(trial.state, trial.state),
             str(trial.epochs),
             *_metrics(view, trial),
-            _values(trial.values) if trial.reason is None else f"{_values(trial.values)}; {_short(trial.reason)}",
+            _params(trial.params) if trial.reason is None else f"{_params(trial.params)}; {_short(trial.reason)}",
         )
     return table
 
@@ -106,8 +106,8 @@ def _metrics(view: StudyView, trial: TrialView | None) -> list[str]:
     return [f"{record[name]:.4f}" if record.get(name) is not None else "" for name, _ in columns]
 
 
-def _values(values: dict[str, Any]) -> str:
-    shown = (f"{name.removeprefix('training.')}={_number(value)}" for name, value in values.items())
+def _params(params: dict[str, Any]) -> str:
+    shown = (f"{name.removeprefix('training.')}={_number(value)}" for name, value in params.items())
     return ", ".join(shown) or "nothing searched"
 
 

@@ -47,7 +47,7 @@ def _cell_status(view: CellView, spec: StudySpec) -> Status:
         "ratio": view.cell.ratio,
         "method": view.cell.method,
         "states": view.counts(),
-        "best": None if best is None else {"value": best.value, "params": best.values},
+        "best": None if best is None else {"value": best.value, "params": best.params},
         "epochs_trained": sum(trial.epochs_trained for trial in view.trials),
         "epochs_saved": view.epochs_saved(),
     }
@@ -62,8 +62,8 @@ def _cell_status(view: CellView, spec: StudySpec) -> Status:
 
 
 def _scored(view: CellView, trial: TrialView) -> Status:
-    scores = dict(zip(view.metrics, trial.scores or (), strict=True))
-    return {"trial": trial.number, **scores, "params": trial.values, "feasible": trial.feasible}
+    values = dict(zip(view.metrics, trial.values or (), strict=True))
+    return {"trial": trial.number, **values, "params": trial.params, "feasible": trial.feasible}
 
 
 def print_status(status: Status, console: Console) -> None:
@@ -73,7 +73,7 @@ def print_status(status: Status, console: Console) -> None:
     # without a driver nothing runs: what was cut off waits for a resume
     headings = HEADINGS if status["state"] == "running" else HEADINGS | {"RUNNING": "cut off"}
     confirms = any("confirmation" in cell for cell in status["cells"])
-    for column in (*headings.values(), "best", "trained", "spared", *(["confirmed"] if confirms else [])):
+    for column in (*headings.values(), "best", "trained", "saved", *(["confirmed"] if confirms else [])):
         table.add_column(column, justify="right")
     for cell in status["cells"]:
         best = cell["best"]

@@ -16,7 +16,7 @@ ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 @dataclass(frozen=True)
-class Tally:
+class TrialCounts:
     """What became of a cell's trials.
 
     Attributes:
@@ -44,7 +44,7 @@ class Tally:
         return self.left == 0 and self.running == 0
 
 
-def tally(spec: StudySpec, cell: Cell, trials: Sequence[FrozenTrial]) -> Tally:
+def count_trials(spec: StudySpec, cell: Cell, trials: Sequence[FrozenTrial]) -> TrialCounts:
     """Count a cell's trials.
 
     Args:
@@ -56,7 +56,7 @@ def tally(spec: StudySpec, cell: Cell, trials: Sequence[FrozenTrial]) -> Tally:
     running = [trial for trial in trials if trial.state == TrialState.RUNNING]
     budget = spec.training.epochs
     ranking = ranking_of(spec)
-    return Tally(
+    return TrialCounts(
         started=len(ended) + len(running),
         ended=len(ended),
         epochs=sum(map(trained_epochs, ended)) + sum(max(budget, _bound_epochs(t, budget)) for t in running),
@@ -118,28 +118,28 @@ def _bound_epochs(trial: FrozenTrial, budget: int) -> int:
     return int(budget - shared.get("adopted", 0) + shared.get("trained", 0))
 
 
-def room(spec: StudySpec, tallies: Collection[Tally]) -> int | None:
+def remaining_capacity(spec: StudySpec, cell_counts: Collection[TrialCounts]) -> int | None:
     """Return how many whole trials the study's epochs still hold, or None where they are not limited."""
     total = spec.search.epochs_total
     if total is None:
         return None
-    return max(0, total - sum(tally.epochs for tally in tallies)) // spec.training.epochs
+    return max(0, total - sum(counts.epochs for counts in cell_counts)) // spec.training.epochs
 
 
-def remaining(spec: StudySpec, tallies: Collection[Tally]) -> int:
+def remaining(spec: StudySpec, cell_counts: Collection[TrialCounts]) -> int:
     """Return how many trials are yet to be started or ended; stopping some may make room for more."""
-    left, fits = sum(tally.left for tally in tallies), room(spec, tallies)
-    return sum(tally.running for tally in tallies) + (left if fits is None else min(left, fits))
+    left, fits = sum(counts.left for counts in cell_counts), remaining_capacity(spec, cell_counts)
+    return sum(counts.running for counts in cell_counts) + (left if fits is None else min(left, fits))
 
 
-def why_finished(spec: StudySpec, tallies: Collection[Tally]) -> str:
+def why_finished(spec: StudySpec, cell_counts: Collection[TrialCounts]) -> str:
     """Say which limits a study without remaining trials has reached, and how to raise them."""
     search = spec.search
     confirmed = "" if spec.confirm is None else f", confirmed with {spec.confirm.seeds} seeds"
-    if all(tally.started >= search.trials for tally in tallies):
+    if all(counts.started >= search.trials for counts in cell_counts):
         return f"every cell has its {search.trials} trials{confirmed}. Raise the budget with --set search.trials=N."
     reached = [f"search.trials={search.trials}"]
-    if any(tally.left for tally in tallies):
+    if any(counts.left for counts in cell_counts):
         reached = [f"search.epochs_total={search.epochs_total}"]
     elif search.stop_cell_after is not None:
         reached.append(f"search.stop_cell_after={search.stop_cell_after}")

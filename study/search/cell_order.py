@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from study.search.budget import Tally, room
+from study.search.budget import TrialCounts, remaining_capacity
 from study.spec.cell import Cell
 from study.spec.study_spec import StudySpec
 
-Turn = tuple[Cell, Tally]
+Turn = tuple[Cell, TrialCounts]
 
 
 def next_cell(spec: StudySpec, turns: Sequence[Turn]) -> Cell | None:
@@ -20,10 +20,10 @@ def next_cell(spec: StudySpec, turns: Sequence[Turn]) -> Cell | None:
         spec: the study, for its limits and its order.
         turns: every cell, in the order of the file, with what became of its trials.
     """
-    fits, cap = room(spec, [tally for _, tally in turns]), spec.search.cell_concurrency
+    fits, cap = remaining_capacity(spec, [counts for _, counts in turns]), spec.search.cell_concurrency
     if fits == 0:
         return None
-    waiting = [(c, tally) for c, tally in turns if tally.left and (cap is None or tally.running < cap)]
+    waiting = [(c, counts) for c, counts in turns if counts.left and (cap is None or counts.running < cap)]
     if not waiting:
         return None
     cell, _ = min(waiting, key=lambda turn: _place(spec, turn, len(turns)))
@@ -36,10 +36,10 @@ def _place(spec: StudySpec, turn: Turn, cells: int) -> tuple[bool, bool, float, 
     No cell starves in an order by ratio: each has its first trial before any has a second, and takes no more
     than its part of a limited number of epochs while others still want theirs.
     """
-    cell, tally = turn
+    cell, counts = turn
     if spec.search.order == "fair":
-        return False, False, 0.0, tally.started
+        return False, False, 0.0, counts.started
     total = spec.search.epochs_total
-    over = total is not None and (tally.epochs + spec.training.epochs) * cells > total
+    over = total is not None and (counts.epochs + spec.training.epochs) * cells > total
     ratio = cell.ratio if spec.search.order == "ratio-ascending" else -cell.ratio
-    return tally.started > 0, over, ratio, tally.started
+    return counts.started > 0, over, ratio, counts.started

@@ -19,8 +19,8 @@ from study.spec.search_spec import PrunerSpec
 class _AfterSwitch(BasePruner):
     """Shows a pruner only the epochs of the last stage: earlier ones are of another loss."""
 
-    def __init__(self, pruner: BasePruner, first_decision: int) -> None:
-        self._pruner, self._first_decision = pruner, first_decision
+    def __init__(self, pruner: BasePruner, pruning_start_epoch: int) -> None:
+        self._pruner, self._first_decision = pruner, pruning_start_epoch
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         seen = copy.copy(trial)
@@ -37,12 +37,12 @@ class _SuccessiveHalving(BasePruner):
 
     def __init__(
         self,
-        first_decision: int,
+        pruning_start_epoch: int,
         first_rung: int,
         factor: int,
         competes: Callable[[FrozenTrial], bool] = lambda trial: True,
     ) -> None:
-        self._first_decision, self._first_rung, self._factor = first_decision, first_rung, factor
+        self._first_decision, self._first_rung, self._factor = pruning_start_epoch, first_rung, factor
         self._competes = competes
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
@@ -69,10 +69,10 @@ class _Hyperband(BasePruner):
     whose own would keep the notes of its successive halving.
     """
 
-    def __init__(self, first_decision: int, first_rung: int, factor: int, last_epoch: int) -> None:
-        self._first_decision, self._factor = first_decision, factor
+    def __init__(self, pruning_start_epoch: int, first_rung: int, factor: int, last_epoch: int) -> None:
+        self._first_decision, self._factor = pruning_start_epoch, factor
         rungs = [first_rung]
-        while rungs[-1] * factor <= last_epoch - first_decision:
+        while rungs[-1] * factor <= last_epoch - pruning_start_epoch:
             rungs.append(rungs[-1] * factor)
         self._rungs = rungs
         # every bracket is to cost about the same: those that stop early begin with more trials
@@ -106,31 +106,31 @@ def _patient(pruner: BasePruner | None, spec: PrunerSpec) -> BasePruner:
         return PatientPruner(pruner, spec.patience, spec.min_delta)
 
 
-def build_pruner(spec: PrunerSpec, first_decision: int, last_epoch: int) -> BasePruner:
+def build_pruner(spec: PrunerSpec, pruning_start_epoch: int, last_epoch: int) -> BasePruner:
     """Build the pruner of a cell; what it decides depends on the values in the ledger and nothing else.
 
     Args:
         spec: name and values.
-        first_decision: epochs before the last stage begins; the warm-up counts from there.
+        pruning_start_epoch: epochs before the last stage begins; the warm-up counts from there.
         last_epoch: epochs of a whole trial.
     """
-    pruner = _named_pruner(spec, first_decision, last_epoch)
+    pruner = _named_pruner(spec, pruning_start_epoch, last_epoch)
     if spec.patience is not None:
         # alone it stops what no longer improves; with a pruner it keeps that from stopping what improves
         pruner = _patient(None if spec.name == "none" else pruner, spec)
-    return _AfterSwitch(pruner, first_decision)
+    return _AfterSwitch(pruner, pruning_start_epoch)
 
 
-def _named_pruner(spec: PrunerSpec, first_decision: int, last_epoch: int) -> BasePruner:
-    earliest = first_decision + spec.warmup_epochs
+def _named_pruner(spec: PrunerSpec, pruning_start_epoch: int, last_epoch: int) -> BasePruner:
+    earliest = pruning_start_epoch + spec.warmup_epochs
     match spec.name:
         case "median" | "percentile":
             keep = 50.0 if spec.name == "median" else spec.percentile
             return PercentilePruner(keep, n_startup_trials=spec.startup_trials, n_warmup_steps=earliest)
         case "successive-halving":
-            return _SuccessiveHalving(first_decision, spec.warmup_epochs, spec.reduction_factor)
+            return _SuccessiveHalving(pruning_start_epoch, spec.warmup_epochs, spec.reduction_factor)
         case "hyperband":
-            return _Hyperband(first_decision, spec.warmup_epochs, spec.reduction_factor, last_epoch)
+            return _Hyperband(pruning_start_epoch, spec.warmup_epochs, spec.reduction_factor, last_epoch)
         case "threshold":
             return ThresholdPruner(lower=spec.lower, upper=spec.upper, n_warmup_steps=earliest)
         case _:

@@ -17,20 +17,20 @@ class Suggestion:
     """Values for a trial, and where they come from.
 
     Attributes:
-        values: searched name -> value, in the method's own units.
+        params: searched name -> value, in the method's own units.
         source: ``transfer: <cell>/<number>`` or ``warm start: <study> <cell>/<number>``.
     """
 
-    values: dict[str, Any]
+    params: dict[str, Any]
     source: str
 
     def encoded(self, space: Space) -> dict[str, Any]:
         """Return the values as the ledger holds them, those outside of the space moved to its nearest end."""
-        return {d.searched_name(name): d.encode(self.values[name]) for name, d in space.items()}
+        return {d.searched_name(name): d.encode(self.params[name]) for name, d in space.items()}
 
     def origin(self, space: Space) -> str:
         """Return the source, with what the space does not hold of the values."""
-        moved = moved_names(space, self.values)
+        moved = moved_names(space, self.params)
         return f"{self.source}, {' and '.join(moved)} moved into the range" if moved else self.source
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from optuna.trial import FrozenTrial
 
-from study.search.budget import Tally
+from study.search.budget import TrialCounts
 from study.search.suggestion import Suggestion, is_new, origin_of
 from study.spec.cell import Cell
 
@@ -36,7 +36,9 @@ def neighbours(cell: Cell, cells: Iterable[Cell]) -> list[Cell]:
     return sorted(others, key=lambda other: nearness(cell, other))
 
 
-def next_transfer(cell: Cell, trials: Sequence[FrozenTrial], near: Iterable[tuple[Cell, Tally]]) -> Suggestion | None:
+def next_transfer(
+    cell: Cell, trials: Sequence[FrozenTrial], near: Iterable[tuple[Cell, TrialCounts]]
+) -> Suggestion | None:
     """Return what a cell should try next of its neighbours' best, or None.
 
     All that it depends on stands in the ledger, so a study that was killed decides the same again.
@@ -49,18 +51,18 @@ def next_transfer(cell: Cell, trials: Sequence[FrozenTrial], near: Iterable[tupl
     given = [origin_of(trial) for trial in trials if origin_of(trial).startswith(_KIND)]
     if not cell.space or len(given) >= MOST_TRANSFERS:
         return None
-    for other, tally in near:
-        if any(origin.startswith(f"{_KIND}{other.name}/") for origin in given) or not _counts(tally):
+    for other, counts in near:
+        if any(origin.startswith(f"{_KIND}{other.name}/") for origin in given) or not _is_informative(counts):
             continue
-        suggestion = suggestion_of(cell, other, tally.best, _KIND)
+        suggestion = suggestion_of(cell, other, counts.best, _KIND)
         if suggestion is not None and is_new(suggestion.encoded(cell.space), trials):
             return suggestion
     return None
 
 
-def _counts(tally: Tally) -> bool:
+def _is_informative(counts: TrialCounts) -> bool:
     """Tell whether a neighbour's best says something: it is finished, or its searcher has started up."""
-    return tally.best is not None and (tally.done or tally.ended >= STARTED_UP)
+    return counts.best is not None and (counts.done or counts.ended >= STARTED_UP)
 
 
 def suggestion_of(cell: Cell, other: Cell, best: FrozenTrial | None, kind: str) -> Suggestion | None:
@@ -77,4 +79,4 @@ def suggestion_of(cell: Cell, other: Cell, best: FrozenTrial | None, kind: str) 
     from search_spaces.encoding import decode
 
     config = other.trial(decode(other.space, best.params), best.number)
-    return Suggestion(cell.values_of(config), f"{kind}{other.name}/{best.number:05d}")
+    return Suggestion(cell.params_of(config), f"{kind}{other.name}/{best.number:05d}")

@@ -38,23 +38,23 @@ class Cell:
         return self.base.data.profile.ratio
 
     @property
-    def first_decision(self) -> int:
+    def pruning_start_epoch(self) -> int:
         """Epochs before the last stage has begun in every trial: what is searched cannot be judged before it."""
-        from trainables.methods.registry import last_switch, method_named
+        from trainables.methods.registry import last_stage_start, method_named
 
-        searched = self.space.get(method_named(self.base.method.name).deferral or "")
-        begin = max(map(float, searched.examples)) if searched else last_switch(self.base.method)
+        searched = self.space.get(method_named(self.base.method.name).defer_field or "")
+        begin = max(map(float, searched.examples)) if searched else last_stage_start(self.base.method)
         return stage_start(begin, self.base.training.epochs)
 
-    def paper_values(self) -> dict[str, Any]:
+    def preset_params(self) -> dict[str, Any]:
         """Return the value of every searched name in the base configuration."""
-        return self.values_of(self.base)
+        return self.params_of(self.base)
 
-    def values_of(self, config: TrialConfig) -> dict[str, Any]:
+    def params_of(self, config: TrialConfig) -> dict[str, Any]:
         """Return the value of every searched name in a configuration of the same method."""
-        from trainables.methods.registry import hyperparameters
+        from trainables.methods.registry import build_params
 
-        values = hyperparameters(config.method)
+        values = build_params(config.method)
         return {
             name: getattr(config.training, name.removeprefix(_TRAINING))
             if name.startswith(_TRAINING)
@@ -62,20 +62,20 @@ class Cell:
             for name in self.space
         }
 
-    def trial(self, values: dict[str, Any], number: int) -> TrialConfig:
+    def trial(self, params: dict[str, Any], number: int) -> TrialConfig:
         """Return the configuration of a trial with these searched values.
 
         A cell with nothing to search repeats its one setting over seeds, so that its trials differ.
         """
-        own = {n: v for n, v in values.items() if not n.startswith(_TRAINING)}
-        training = {n.removeprefix(_TRAINING): v for n, v in values.items() if n.startswith(_TRAINING)}
+        own = {n: v for n, v in params.items() if not n.startswith(_TRAINING)}
+        training = {n.removeprefix(_TRAINING): v for n, v in params.items() if n.startswith(_TRAINING)}
         method = self.base.method
         return self.base.model_copy(
             update={
                 "method": MethodConfig(
                     name=method.name,
                     preset=method.preset,
-                    hyperparameters={**method.hyperparameters, **own},
+                    params={**method.params, **own},
                 ),
                 "training": self.base.training.model_copy(update=training),
                 "seed": self.base.seed if self.space else self.base.seed + number,
@@ -101,7 +101,7 @@ def searched_space(method: MethodSpec, study: StudySpec) -> Space:
     """Return what the cells of a method search: its own space or the file's, less values set by hand, and training."""
     own = method.search if method.search is not None else SPACES[method.name]
     training = {f"{_TRAINING}{name}": dimension for name, dimension in study.search.training.items()}
-    return {**{name: d for name, d in own.items() if name not in method.values}, **training}
+    return {**{name: d for name, d in own.items() if name not in method.params}, **training}
 
 
 def expand(study: StudySpec) -> list[Cell]:

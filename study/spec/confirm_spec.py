@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from trainables.core.config import Frozen
+from trainables.core.config import StrictModel
 
 
-class ConfirmSpec(Frozen):
+class ConfirmSpec(StrictModel):
     """How the search's outcome is confirmed.
 
     Attributes:

@@ -22,7 +22,7 @@ class Setting:
     """Values of a cell that are confirmed, and what they are: ``best``, ``preset``, or both."""
 
     names: tuple[str, ...]
-    values: dict[str, Any]
+    params: dict[str, Any]
 
 
 def seeds_of(spec: StudySpec) -> list[int]:
@@ -38,18 +38,18 @@ def settings_of(cell: Cell, best: dict[str, Any] | None) -> list[Setting]:
         cell: the cell.
         best: values of its best trial; None where no trial of it is complete.
     """
-    preset = cell.paper_values()
+    preset = cell.preset_params()
     if best is None:
         return [Setting(("preset",), preset)]
-    if same_values(best, preset):
+    if same_params(best, preset):
         return [Setting(("best", "preset"), preset)]
     return [Setting(("best",), best), Setting(("preset",), preset)]
 
 
-def same_values(one: dict[str, Any], other: dict[str, Any]) -> bool:
+def same_params(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Tell whether two settings are the same, but for what translating a number to Optuna's and back rounds.
 
-    >>> same_values({"beta": 0.9999}, {"beta": 1 - (1 - 0.9999)}), same_values({"scale": 30}, {"scale": 64})
+    >>> same_params({"beta": 0.9999}, {"beta": 1 - (1 - 0.9999)}), same_params({"scale": 30}, {"scale": 64})
     (True, False)
     """
     return one.keys() == other.keys() and all(_same(value, other[name]) for name, value in one.items())

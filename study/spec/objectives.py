@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from pydantic import Field, model_validator
 
-from trainables.core.config import Frozen
+from trainables.core.config import StrictModel
 from trainables.core.errors import unknown_name
 from trainables.core.metrics import METRICS, Direction
 
@@ -18,7 +18,7 @@ Metrics = str | tuple[str, ...]
 Candidate = TypeVar("Candidate")
 
 
-class Bounds(Frozen):
+class Bounds(StrictModel):
     """What a metric must keep at a trial's last epoch, in the metric's own unit; ends are allowed."""
 
     min: float | None = Field(None, allow_inf_nan=False)
@@ -78,7 +78,7 @@ def losses(metrics: Metrics, values: Sequence[float]) -> tuple[float, ...]:
     return tuple(-value if up else value for up, value in zip(grows, values, strict=True))
 
 
-def excesses(constraints: Mapping[str, Bounds], record: Mapping[str, float]) -> dict[str, float]:
+def constraint_violations(constraints: Mapping[str, Bounds], record: Mapping[str, float]) -> dict[str, float]:
     """Return by how much each bound is broken, in the metric's unit; at most 0 where it is kept, as Optuna wants it.
 
     >>> excesses({"many": Bounds(min=0.75)}, {"many": 0.5})
@@ -105,7 +105,7 @@ class Ranking(Generic[Candidate]):
     Args:
         metrics: of the study.
         values: returns a trial's metrics at its end, in their order.
-        excess: returns what its bounds are broken by: `excesses`.
+        constraint_violation: returns what its bounds are broken by: `constraint_violations`.
         first: the metric that ranks, of several; None is the first.
     """
 
@@ -113,10 +113,10 @@ class Ranking(Generic[Candidate]):
         self,
         metrics: Metrics,
         values: Callable[[Candidate], Sequence[float] | None],
-        excess: Callable[[Candidate], Mapping[str, float]],
+        constraint_violation: Callable[[Candidate], Mapping[str, float]],
         first: str | None = None,
     ) -> None:
-        self._metrics, self._values, self._excess = metrics, values, excess
+        self._metrics, self._values, self._excess = metrics, values, constraint_violation
         self._first = 0 if first is None else names_of(metrics).index(first)
 
     def broken(self, trial: Candidate) -> float:

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from search_spaces import Dimension
 from search_spaces.grid import LARGEST_GRID
 from study.spec.objectives import Bounds, Metrics, check_known, checked_metrics, names_of
-from trainables.core.config import Frozen
+from trainables.core.config import StrictModel
 from trainables.core.errors import unknown_name
 
 SEARCHABLE_TRAINING = ("lr", "weight_decay", "momentum")
@@ -33,7 +33,7 @@ def named(given: Any) -> Any:
     return {"name": given} if isinstance(given, str) else given
 
 
-class PrunerSpec(Frozen):
+class PrunerSpec(StrictModel):
     """What stops trials early; resources are epochs, counted from the last switch of stages.
 
     Attributes:
@@ -67,7 +67,7 @@ class PrunerSpec(Frozen):
         return self
 
 
-class SearchSpec(Frozen):
+class SearchSpec(StrictModel):
     """How values are chosen and how much may be spent.
 
     Attributes:

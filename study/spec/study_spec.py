@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from search_spaces import Dimension
 from study.spec.confirm_spec import ConfirmSpec
 from study.spec.search_spec import PrunerSpec, SearchSpec, named
-from trainables.core.config import DataConfig, Frozen, MethodConfig, ModelConfig, ProfileConfig, TrainingConfig
+from trainables.core.config import DataConfig, MethodConfig, ModelConfig, ProfileConfig, StrictModel, TrainingConfig
 from trainables.core.errors import BadInput, unknown_name
 from trainables.core.paths import data_folder_named, folder_named
 
@@ -28,7 +28,7 @@ def _not_reserved(name: str) -> str:
     return name
 
 
-class ProfileSpec(Frozen):
+class ProfileSpec(StrictModel):
     """Imbalance profiles of one kind; a list of ratios stands for one profile each."""
 
     kind: Literal["long_tail", "step", "fraction", "natural"] = "long_tail"
@@ -53,7 +53,7 @@ class ProfileSpec(Frozen):
         return [ProfileConfig(kind=self.kind, ratio=r, minority=self.minority) for r in self.ratio]
 
 
-class DataSpec(Frozen):
+class DataSpec(StrictModel):
     """A data set and the profiles it is studied under; the other fields as in `DataConfig`."""
 
     dataset: str
@@ -80,29 +80,29 @@ class DataSpec(Frozen):
         return [DataConfig(profile=p, **shared) for spec in self.profiles for p in spec.profiles()]
 
 
-class MethodSpec(Frozen):
+class MethodSpec(StrictModel):
     """A method of the study: a preset, values set by hand, and changes to what is searched.
 
     Attributes:
         name: a name of ``study methods``.
         label: what tables call it, when a method stands in a study more than once.
         preset: named values to start from.
-        values: hyperparameters that differ from the preset's; these are not searched.
+        params: hyperparameters that differ from the preset's; these are not searched.
         search: hyperparameter -> range or choices, in place of the method's own space.
     """
 
     name: str
     label: str | None = Field(None, pattern=STUDY_NAME)
     preset: str = "recommended"
-    values: dict[str, Any] = Field(default_factory=dict)
+    params: dict[str, Any] = Field(default_factory=dict)
     search: dict[str, Dimension] | None = None
 
     def config(self) -> MethodConfig:
-        """Return the method with the values that hold wherever nothing is searched."""
-        return MethodConfig(name=self.name, preset=self.preset, hyperparameters=self.values)
+        """Return the method with the params that hold wherever nothing is searched."""
+        return MethodConfig(name=self.name, preset=self.preset, params=self.params)
 
 
-class ResourcesSpec(Frozen):
+class ResourcesSpec(StrictModel):
     """What one trial takes, and how often it is tried again after its machine failed."""
 
     cpus: int = Field(1, ge=1)
@@ -110,7 +110,7 @@ class ResourcesSpec(Frozen):
     retries: int = Field(2, ge=0)
 
 
-class RecordsSpec(Frozen):
+class RecordsSpec(StrictModel):
     """Where records and ledger live; None is inside the storage folder.
 
     Attributes:
@@ -122,7 +122,7 @@ class RecordsSpec(Frozen):
     ledger: str | None = None
 
 
-class StudySpec(Frozen):
+class StudySpec(StrictModel):
     """A whole study file."""
 
     name: Annotated[str, AfterValidator(_not_reserved)] = Field(pattern=STUDY_NAME)

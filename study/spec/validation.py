@@ -90,26 +90,26 @@ def check_method(method: MethodSpec) -> None:
     Raises:
         BadInput: the first fault; the method's own bounds say what is allowed.
     """
-    from trainables.methods.registry import hyperparameters, method_named
+    from trainables.methods.registry import build_params, method_named
 
-    fields = method_named(method.name).values.model_fields
-    hyperparameters(method.config())
+    fields = method_named(method.name).params.model_fields
+    build_params(method.config())
     space = method.search if method.search is not None else SPACES[method.name]
     for name, dimension in space.items():
         if name not in fields:
             raise unknown_name(f"searched value of {method.name}", name, fields)
-        if method.search is not None and name in method.values:
+        if method.search is not None and name in method.params:
             raise BadInput(f"`{name}` stands under both `values` and `search`; it can be only one of them")
         for value in dimension.examples:
             _check_value(method, name, value)
 
 
 def _check_value(method: MethodSpec, name: str, value: Any) -> None:
-    from trainables.methods.registry import hyperparameters
+    from trainables.methods.registry import build_params
 
-    values = {**method.values, name: value}
+    values = {**method.params, name: value}
     try:
-        hyperparameters(MethodConfig(name=method.name, preset=method.preset, hyperparameters=values))
+        build_params(MethodConfig(name=method.name, preset=method.preset, params=values))
     except BadInput as error:
         raise BadInput(f"search.{name}: {error}") from None
 

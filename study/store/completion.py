@@ -16,4 +16,6 @@ def why_finished(folder: StudyFolder) -> str | None:
     view = open_view(folder)
     if view.state != "finished":
         return None
-    return budget.why_finished(view.spec, [budget.tally(view.spec, cell.cell, cell.frozen) for cell in view.cells])
+    return budget.why_finished(
+        view.spec, [budget.count_trials(view.spec, cell.cell, cell.frozen) for cell in view.cells]
+    )

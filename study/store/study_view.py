@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from study.spec.confirmation import CONFIRM, Setting, same_values, seeds_of, settings_of
+from study.spec.confirmation import CONFIRM, Setting, same_params, seeds_of, settings_of
 from study.spec.objectives import Metrics, Ranking, names_of
 from study.spec.study_spec import StudySpec
 from study.spec.yaml_io import read_yaml
@@ -77,11 +77,11 @@ class CellView:
         if spec.confirm is None:
             return []
         best = self.best(spec.confirm.metric)
-        return settings_of(self.cell, None if best is None else best.values)
+        return settings_of(self.cell, None if best is None else best.params)
 
     def confirmed(self, setting: Setting) -> list[TrialView]:
         """Return the trials that confirm a setting, by seed."""
-        own = [trial for trial in self.confirming if same_values(trial.values, setting.values)]
+        own = [trial for trial in self.confirming if same_params(trial.params, setting.params)]
         return sorted(own, key=lambda trial: trial.confirms or 0)
 
     def unconfirmed(self, spec: StudySpec) -> int:
@@ -92,7 +92,7 @@ class CellView:
         return left
 
     def _ranking(self, first: str | None = None) -> Ranking[TrialView]:
-        return Ranking(self.metrics, lambda trial: trial.scores, lambda trial: trial.excess, first)
+        return Ranking(self.metrics, lambda trial: trial.values, lambda trial: trial.constraint_violation, first)
 
     def epochs_trained(self) -> int:
         """Return how many epochs the trials that ended were trained."""
@@ -106,7 +106,7 @@ class CellView:
 
     def order(self, trial: TrialView) -> tuple[float, ...]:
         """Return what sorts trials of one state from best to worst."""
-        if trial.scores is not None:
+        if trial.values is not None:
             return self._ranking().order(trial)
         if trial.value is None:
             return (float("inf"),)
@@ -135,9 +135,9 @@ class StudyView:
 
     def remaining(self) -> int:
         """Return how many trials of the search are yet to be started or ended, by the limits as they are."""
-        from study.search.budget import remaining, tally
+        from study.search.budget import count_trials, remaining
 
-        return remaining(self.spec, [tally(self.spec, cell.cell, cell.frozen) for cell in self.cells])
+        return remaining(self.spec, [count_trials(self.spec, cell.cell, cell.frozen) for cell in self.cells])
 
 
 def cell_view(

@@ -29,9 +29,9 @@ class TrialView:
         cell: its cell.
         number: its number there, from 0.
         state: a name of `STATES`.
-        values: searched values in their natural units.
+        params: searched params in their natural units.
         value: the study's first metric at the end; the last one seen when the trial has no end or was stopped.
-        origin: where the values came from: the name of a preset, ``searcher``, or ``seed`` of a cell in which
+        param_source: where the params came from: the name of a preset, ``searcher``, or ``seed`` of a cell in which
             nothing is searched and trials differ by their seeds; of one that confirms, what it was when it began:
             ``best``, ``preset`` or ``best and preset``.
         reason: why it failed, or None.
@@ -40,25 +40,25 @@ class TrialView:
         shared: epochs of shared trainings that it ``adopted``, ``needed`` in all and ``trained`` itself.
         started: when it was handed out first, in local time.
         ended: when it ended, or None.
-        scores: all metrics of the study at the end of a complete trial, else None.
-        excess: by how much it breaks each bound of the study, at most 0 where it keeps it.
+        values: all metrics of the study at the end of a complete trial, else None.
+        constraint_violation: by how much it breaks each bound of the study, at most 0 where it keeps it.
         confirms: the seed of a trial that confirms; None for those of the search.
     """
 
     cell: Cell
     number: int
     state: str
-    values: dict[str, Any]
+    params: dict[str, Any]
     value: float | None
-    origin: str
+    param_source: str
     reason: str | None
     folder: Path
     reported: int
     shared: dict[str, int]
     started: datetime | None
     ended: datetime | None
-    scores: tuple[float, ...] | None
-    excess: dict[str, float]
+    values: tuple[float, ...] | None
+    constraint_violation: dict[str, float]
     confirms: int | None
 
     @property
@@ -69,7 +69,7 @@ class TrialView:
     @property
     def feasible(self) -> bool:
         """Whether it breaks none of the study's bounds, as far as it is known."""
-        return all(value <= 0 for value in self.excess.values())
+        return all(value <= 0 for value in self.constraint_violation.values())
 
     @property
     def key(self) -> str:
@@ -80,7 +80,7 @@ class TrialView:
     @property
     def config(self) -> TrialConfig:
         """What the trial is trained with."""
-        config = self.cell.trial(self.values, self.number)
+        config = self.cell.trial(self.params, self.number)
         return config if self.confirms is None else config.model_copy(update={"seed": self.confirms})
 
     def test(self) -> Record | None:
@@ -129,16 +129,16 @@ def trial_view(cell: Cell, trial: FrozenTrial, study_path: Path) -> TrialView:
         cell=cell,
         number=trial.number,
         state=trial.state.name,
-        values=decode(cell.space, trial.params) if confirms is None else dict(said["values"]),
+        params=decode(cell.space, trial.params) if confirms is None else dict(said["values"]),
         value=trial.values[0] if complete else last,
-        origin=said.get("origin", "searcher" if cell.space else "seed"),
+        param_source=said.get("origin", "searcher" if cell.space else "seed"),
         reason=said.get("reason"),
         folder=(place if confirms is None else place / CONFIRM) / f"{trial.number:05d}",
         reported=max(seen, default=0),
         shared=said.get("shared_epochs", {}),
         started=trial.datetime_start,
         ended=trial.datetime_complete,
-        scores=tuple(trial.values) if complete else None,
-        excess=dict(trial.constraints),
+        values=tuple(trial.values) if complete else None,
+        constraint_violation=dict(trial.constraints),
         confirms=confirms,
     )

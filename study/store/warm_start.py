@@ -67,7 +67,7 @@ def _place(folder: StudyFolder) -> Path:
 
 def keep_warm_starts(folder: StudyFolder, found: WarmStarts) -> None:
     """Store what was found: an earlier study may go on, or be deleted, before this one is resumed."""
-    plain = {cell: [{"values": s.values, "source": s.source} for s in given] for cell, given in found.items()}
+    plain = {cell: [{"values": s.params, "source": s.source} for s in given] for cell, given in found.items()}
     write_atomically(_place(folder), json.dumps(plain, indent=1).encode())
 
 

@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from study.search.budget import tally
+from study.search.budget import count_trials
 from study.spec.study_spec import StudySpec
 from study.spec.yaml_io import write_yaml
 from study.store.study_view import CellView, TrialView
@@ -61,7 +61,7 @@ def cell_summary(cell: CellView) -> dict[str, Any]:
 
 
 def _result(trial: TrialView) -> dict[str, Any]:
-    return {"trial": trial.number, "value": trial.value, "values": trial.values}
+    return {"trial": trial.number, "value": trial.value, "params": trial.params}
 
 
 def project_cell(runs: Runs, cell: CellView, study: StudySpec, *, finished: bool = False) -> None:
@@ -89,7 +89,9 @@ def project_cell(runs: Runs, cell: CellView, study: StudySpec, *, finished: bool
         time = max((milliseconds(trial.ended) for trial in ended), default=0)
         numbers = metrics(_numbers(summary).items(), 0, time)
         runs.write(run, numbers, tags)
-        if finished or tally(study, cell.cell, cell.frozen).done:  # again after a budget was raised: the end moves
+        if (
+            finished or count_trials(study, cell.cell, cell.frozen).done
+        ):  # again after a budget was raised: the end moves
             runs.end(run, "FINISHED", time)
 
 
@@ -109,11 +111,11 @@ def _note(cell: CellView, summary: dict[str, Any]) -> str:
     for which, said in (("best", "Best"), ("paper", "The paper's setting")):
         if summary[which] is not None:
             found = summary[which]
-            values = (
-                ", ".join(f"`{plain(k)}` = {shown(v)}" for k, v in found["values"].items()) or "nothing is searched"
+            params = (
+                ", ".join(f"`{plain(k)}` = {shown(v)}" for k, v in found["params"].items()) or "nothing is searched"
             )
             value = f"{summary['metric']} **{found['value']:.4f}**"
-            lines.append(f"- {said}: {value} in trial {found['trial']:03d} ({values})")
+            lines.append(f"- {said}: {value} in trial {found['trial']:03d} ({params})")
     if summary["importance"]:
         shares = ", ".join(f"`{plain(name)}` {share:.0%}" for name, share in summary["importance"].items())
         lines.append(f"- Importance for reaching the best: {shares}")

@@ -83,7 +83,7 @@ def trial_parameters(view: TrialView, config: TrialConfig) -> dict[str, str]:
     """Return what determines the trial: searched values first, under their own names, then the rest of note."""
     data, training = config.data, config.training
     parameters = {
-        **{plain(name): value for name, value in view.values.items()},
+        **{plain(name): value for name, value in view.params.items()},
         "seed": config.seed,
         "protocol": data.protocol,
         "dataset": view.cell.dataset,
@@ -95,7 +95,7 @@ def trial_parameters(view: TrialView, config: TrialConfig) -> dict[str, str]:
         "model": config.model.name,
         "method": view.cell.method,
         "preset": config.method.preset,
-        **config.method.hyperparameters,
+        **config.method.params,
         "schedule": training.schedule.kind,
         **training.model_dump(include=_TRAINING),
     }
@@ -112,7 +112,7 @@ def trial_tags(view: TrialView, stored: Record | None) -> dict[str, str]:
         view: the trial.
         stored: its ``trial.json``, or None when its process has not written it yet.
     """
-    tags = {"study.state": view.state, "study.phase": view.phase, "origin": view.origin}
+    tags = {"study.state": view.state, "study.phase": view.phase, "param_source": view.param_source}
     if view.reason is not None:
         tags["reason"] = view.reason
         tags["mlflow.note.content"] = f"**{view.state}**\n\n```\n{view.reason}\n```"

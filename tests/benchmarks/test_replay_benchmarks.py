@@ -64,7 +64,7 @@ def test_what_a_neighbour_is_worth_is_told_without_noise(
     (first, second), short_by = view.cells, transfer_gain.worth(view.cells, found, "balanced_accuracy")
     assert short_by.keys() == {first.cell.name, second.cell.name}
     ends = [
-        [float(found[c.cell.name]["balanced_accuracy"].curve(t.values)[-1]) for t in first.trials] for c in view.cells
+        [float(found[c.cell.name]["balanced_accuracy"].curve(t.params)[-1]) for t in first.trials] for c in view.cells
     ]
     best = ends[0].index(max(ends[0]))
     there = found[second.cell.name]["balanced_accuracy"]
@@ -77,8 +77,8 @@ def test_what_a_neighbour_is_worth_is_told_without_noise(
 def test_a_blind_cell_lets_the_pruner_judge_before_the_switch() -> None:
     spec = landscapes.landscape_spec("x", methods=("ldam-drw",), ratios=(10.0,))
     (cell,) = expand(spec)
-    assert cell.first_decision > 0
-    assert BlindCell(**vars(cell)).first_decision == 0
+    assert cell.pruning_start_epoch > 0
+    assert BlindCell(**vars(cell)).pruning_start_epoch == 0
     assert Arm(spec).blind is False
     assert callable(replay_arm)
 

@@ -19,10 +19,10 @@ from tests.contract.settings import UNDER
 from trainables.core.config import MethodConfig
 from trainables.core.errors import BadInput
 from trainables.data import load
-from trainables.methods.registry import METHODS, hyperparameters
+from trainables.methods.registry import METHODS, build_params
 from trainables.training.trainer import Trainer
 
-FIELDS = [(name, field) for name, method in METHODS.items() for field in method.values.model_fields]
+FIELDS = [(name, field) for name, method in METHODS.items() for field in method.params.model_fields]
 
 
 def _kinds(annotation: Any) -> tuple[Any, ...]:
@@ -32,7 +32,7 @@ def _kinds(annotation: Any) -> tuple[Any, ...]:
 
 def _another(name: str, field: str, default: Any) -> Any:
     """Return an allowed value that is well away from the default."""
-    kinds = _kinds(METHODS[name].values.model_fields[field].annotation)
+    kinds = _kinds(METHODS[name].params.model_fields[field].annotation)
     for kind in kinds:
         if typing.get_origin(kind) is typing.Literal:
             return next(choice for choice in typing.get_args(kind) if choice != default)
@@ -48,13 +48,13 @@ def _another(name: str, field: str, default: Any) -> Any:
 def test_every_hyperparameter_changes_the_training(name: str, field: str, make_trial: Any) -> None:
     given = UNDER.get((name, field), {})
     under = {key: value for key, value in given.items() if not key.endswith("*")}
-    default = getattr(hyperparameters(MethodConfig(name=name, hyperparameters=under)), field)
+    default = getattr(build_params(MethodConfig(name=name, params=under)), field)
     other = given[f"{field}*"] if f"{field}*" in given else _another(name, field, default)
     runs = []
     for value in (default, other):
         chosen = under | {field: value}
         config = make_trial(name, epochs=4)
-        config = config.model_copy(update={"method": MethodConfig(name=name, hyperparameters=chosen)})
+        config = config.model_copy(update={"method": MethodConfig(name=name, params=chosen)})
         trainer = Trainer(config, load(config.data), torch.device("cpu"))
         records = [trainer.run_epoch() for _ in range(4)]
         runs.append([(r["train_loss"], r["loss"], r["accuracy"], r.get("posthoc_value")) for r in records])
@@ -76,16 +76,16 @@ def _outside(field: FieldInfo) -> list[st.SearchStrategy[float]]:
     return found
 
 
-BOUNDED = [(n, f) for n, f in FIELDS if _outside(METHODS[n].values.model_fields[f])]
+BOUNDED = [(n, f) for n, f in FIELDS if _outside(METHODS[n].params.model_fields[f])]
 
 
 @pytest.mark.parametrize(("name", "field"), BOUNDED)
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_a_number_out_of_its_range_is_refused_by_name_and_value(name: str, field: str, data: st.DataObject) -> None:
-    value = data.draw(st.one_of(_outside(METHODS[name].values.model_fields[field])))
+    value = data.draw(st.one_of(_outside(METHODS[name].params.model_fields[field])))
     with pytest.raises(BadInput) as caught:
-        hyperparameters(MethodConfig(name=name, hyperparameters={field: value}))
+        build_params(MethodConfig(name=name, params={field: value}))
     said = str(caught.value)
     assert said.startswith(f"{name}: `{field}` must be ")
     assert repr(value) in said
@@ -95,11 +95,11 @@ def test_a_number_out_of_its_range_is_refused_by_name_and_value(name: str, field
 def test_what_is_no_value_of_its_kind_is_refused_by_name(name: str, field: str) -> None:
     for value in ("nonsense", math.nan, math.inf, [1], {}):
         with pytest.raises(BadInput, match=f"`{field}"):
-            hyperparameters(MethodConfig(name=name, hyperparameters={field: value}))
+            build_params(MethodConfig(name=name, params={field: value}))
 
 
 def test_every_number_has_a_range() -> None:
     for name, field in FIELDS:
-        info = METHODS[name].values.model_fields[field]
+        info = METHODS[name].params.model_fields[field]
         if {int, float} & set(_kinds(info.annotation)):
             assert _outside(info), f"{name}: `{field}` is a number without a range"

@@ -11,15 +11,15 @@ from torch import Tensor
 from search_spaces import SPACES
 from study.spec.cell import Cell
 from study.spec.study_spec import StudySpec
-from tests.contract.settings import STOPS_GRADIENT, WITHOUT_OPENING
+from tests.contract.settings import STOPS_GRADIENT, WITHOUT_SHARED_PREFIX
 from trainables.components.heads import LinearHead
 from trainables.components.losses.cross_entropy import plain_loss
 from trainables.components.updates import Update
 from trainables.core.config import MethodConfig, TrialConfig
 from trainables.core.errors import BadInput
 from trainables.data import load
-from trainables.methods.plan import EVERYTHING, Outputs, Plan, Problem
-from trainables.methods.registry import METHODS, build_plan, hyperparameters, last_switch, opening_of
+from trainables.methods.plan import EVERYTHING, MethodContext, Outputs, Plan
+from trainables.methods.registry import METHODS, build_params, build_plan, last_stage_start, shared_prefix_of
 from trainables.training.trainer import Trainer
 
 pytestmark = pytest.mark.parametrize("name", METHODS)
@@ -45,7 +45,7 @@ def _weights(trainer: Trainer) -> list[Tensor]:
 
 def _plan(name: str, counts: Tensor = COUNTS) -> Plan:
     torch.manual_seed(0)
-    plan = build_plan(MethodConfig(name=name), Problem(counts, DIM))
+    plan = build_plan(MethodConfig(name=name), MethodContext(counts, DIM))
     plan.head.double().eval()  # no noise: losses that draw some do so in training alone
     plan.head.calibrate(torch.randn(32, DIM, dtype=torch.float64), torch.arange(32) % 4)
     if plan.memory is not None:
@@ -157,11 +157,11 @@ def test_stages_begin_at_zero_and_rise(name: str) -> None:
     starts = [stage.start for stage in _plan(name).stages]
     assert starts[0] == 0
     assert starts == sorted(set(starts))
-    assert starts[-1] == last_switch(MethodConfig(name=name))
+    assert starts[-1] == last_stage_start(MethodConfig(name=name))
 
 
 def test_the_table_says_which_axes_it_uses(name: str) -> None:
-    plan = build_plan(MethodConfig(name=name), Problem(COUNTS, DIM))
+    plan = build_plan(MethodConfig(name=name), MethodContext(COUNTS, DIM))
     used = {
         "loss": any(stage.loss is not plain_loss for stage in plan.stages),
         "head": type(plan.head) is not LinearHead or plan.head.bias is None,
@@ -169,7 +169,7 @@ def test_the_table_says_which_axes_it_uses(name: str) -> None:
         "batch transform": any(stage.transform is not None for stage in plan.stages),
         "class weights": any(stage.class_weights is not None for stage in plan.stages),
         "stages": len(plan.stages) > 1,
-        "trainable": any(stage.trains != EVERYTHING for stage in plan.stages),
+        "trainable": any(stage.trainable_prefixes != EVERYTHING for stage in plan.stages),
         "update": any(
             type(stage.update) is not Update or stage.after_step or stage.weight_decay is not None
             for stage in plan.stages
@@ -181,17 +181,17 @@ def test_the_table_says_which_axes_it_uses(name: str) -> None:
 
 def test_its_first_stages_are_the_training_it_opens_with(name: str, make_trial: Any) -> None:
     method = METHODS[name]
-    if method.opening is None:
-        repeats = method.deferral is None or name in WITHOUT_OPENING
+    if method.shared_prefix is None:
+        repeats = method.defer_field is None or name in WITHOUT_SHARED_PREFIX
         assert repeats, "a method with stages says what its first ones repeat, or why nothing"
         return
     config = make_trial(name, epochs=5)
-    found = opening_of(config)
+    found = shared_prefix_of(config)
     if found is None:
-        assert last_switch(config.method) == 0
+        assert last_stage_start(config.method) == 0
         return
-    opening, switch = found
-    alone, opened, shared = (Trainer(c, load(c.data), torch.device("cpu")) for c in (config, opening, config))
+    shared_prefix, switch = found
+    alone, opened, shared = (Trainer(c, load(c.data), torch.device("cpu")) for c in (config, shared_prefix, config))
     for _ in range(switch):
         one, other = alone.run_epoch(), opened.run_epoch()
         assert (one["train_loss"], one["loss"]) == (other["train_loss"], other["loss"])
@@ -203,7 +203,7 @@ def test_its_first_stages_are_the_training_it_opens_with(name: str, make_trial: 
 
 def test_has_a_space_whose_names_are_its_hyperparameters(name: str) -> None:
     assert list(SPACES) == list(METHODS)
-    assert set(SPACES[name]) <= set(METHODS[name].values.model_fields)
+    assert set(SPACES[name]) <= set(METHODS[name].params.model_fields)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.75, 1.0])
@@ -214,20 +214,20 @@ def test_every_point_of_its_space_builds(name: str, share: float) -> None:
         low, high = getattr(distribution, "low", None), getattr(distribution, "high", None)
         inner = dimension.choices[0] if low is None else low + share * (high - low)
         sampled[field] = dimension.decode(int(inner) if isinstance(low, int) else inner)
-    hyperparameters(MethodConfig(name=name, hyperparameters=sampled))
+    build_params(MethodConfig(name=name, params=sampled))
 
 
 def test_every_preset_builds_a_plan(name: str) -> None:
     for preset in METHODS[name].preset_names():
-        build_plan(MethodConfig(name=name, preset=preset), Problem(COUNTS, DIM))
+        build_plan(MethodConfig(name=name, preset=preset), MethodContext(COUNTS, DIM))
     assert {"recommended", "paper"} <= set(METHODS[name].preset_names())
 
 
 def test_refuses_unknown_values_and_presets(name: str) -> None:
     with pytest.raises(BadInput, match="unknown key 'nonsense'"):
-        hyperparameters(MethodConfig(name=name, hyperparameters={"nonsense": 1}))
+        build_params(MethodConfig(name=name, params={"nonsense": 1}))
     with pytest.raises(BadInput, match="unknown preset"):
-        hyperparameters(MethodConfig(name=name, preset="nonsense"))
+        build_params(MethodConfig(name=name, preset="nonsense"))
 
 
 def test_the_first_trial_is_the_preset_itself(name: str) -> None:
@@ -242,6 +242,6 @@ def test_the_first_trial_is_the_preset_itself(name: str) -> None:
     from study.spec.cell import expand
 
     cell: Cell = expand(study)[0]
-    encoded = {field: d.encode(cell.paper_values()[field]) for field, d in cell.space.items()}
+    encoded = {field: d.encode(cell.preset_params()[field]) for field, d in cell.space.items()}
     decoded = {field: d.decode(encoded[field]) for field, d in cell.space.items()}
-    assert decoded == pytest.approx(cell.paper_values())
+    assert decoded == pytest.approx(cell.preset_params())

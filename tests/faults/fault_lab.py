@@ -196,7 +196,7 @@ class Said(NamedTuple):
 def content(view: StudyView) -> dict[str, Said]:
     """Return what a study's ledger says of every trial."""
     return {
-        trial.key: Said(frozen.state.name, trial.values, dict(frozen.intermediate_values), frozen.value, trial.reason)
+        trial.key: Said(frozen.state.name, trial.params, dict(frozen.intermediate_values), frozen.value, trial.reason)
         for cell in view.cells
         for trial, frozen in zip(cell.trials, cell.frozen, strict=True)
     }

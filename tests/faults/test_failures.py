@@ -60,7 +60,7 @@ def test_a_killed_worker_goes_on_an_interrupt_says_how_and_a_diverging_trial_fai
     failed = {key: said for key, said in found.items() if said.state == "FAIL"}
     assert len(failed) == 2
     for said in failed.values():
-        assert said.values["training.lr"] == 1e30
+        assert said.params["training.lr"] == 1e30
         assert said.reason is not None
         assert said.reason.startswith("NonFiniteLoss: loss ")
         assert "at epoch 1, step " in said.reason

@@ -89,11 +89,11 @@ def _check_shared(lab: Lab, ledger: Ledger, kills: int) -> None:
     """Every shared training was trained once, but for the epoch that a kill cut off, and is whole."""
     entries = shared_entries(lab.storage / SHARED)
     assert entries
-    opening = max(cell.cell.first_decision for cell in ledger.cells.values())
+    shared_prefix = max(cell.cell.pruning_start_epoch for cell in ledger.cells.values())
     attributes = [trial.user_attrs for cell in ledger.places.values() for trial in cell.trials()]
     spent = [told["shared_epochs"] for told in attributes if "shared_epochs" in told]
-    assert sum(one["trained"] for one in spent) <= len(entries) * opening + kills
-    assert sum(one["adopted"] for one in spent) >= len(entries) * opening
+    assert sum(one["trained"] for one in spent) <= len(entries) * shared_prefix + kills
+    assert sum(one["adopted"] for one in spent) >= len(entries) * shared_prefix
 
 
 def _check_records(lab: Lab, states: dict[str, str]) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from search_spaces import SPACES, Choices
 from trainables.core.config import MethodConfig
-from trainables.methods.registry import METHODS, hyperparameters
+from trainables.methods.registry import METHODS, build_params
 
 
 def test_spaces_and_methods_have_the_same_names_in_the_same_order() -> None:
@@ -13,20 +13,20 @@ def test_spaces_and_methods_have_the_same_names_in_the_same_order() -> None:
 
 @pytest.mark.parametrize("name", SPACES)
 def test_every_searched_name_is_a_hyperparameter(name: str) -> None:
-    assert set(SPACES[name]) <= set(METHODS[name].values.model_fields)
+    assert set(SPACES[name]) <= set(METHODS[name].params.model_fields)
 
 
 @pytest.mark.parametrize("name", SPACES)
 def test_every_example_of_a_space_is_allowed(name: str) -> None:
     for field, dimension in SPACES[name].items():
         for value in dimension.examples:
-            built = hyperparameters(MethodConfig(name=name, hyperparameters={field: value}))
+            built = build_params(MethodConfig(name=name, params={field: value}))
             assert getattr(built, field) == value
 
 
 @pytest.mark.parametrize("name", SPACES)
 def test_the_recommended_values_lie_in_the_space(name: str) -> None:
-    values = hyperparameters(MethodConfig(name=name))
+    values = build_params(MethodConfig(name=name))
     for field, dimension in SPACES[name].items():
         value = getattr(values, field)
         if isinstance(dimension, Choices):

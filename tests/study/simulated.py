@@ -19,8 +19,8 @@ Curve = Callable[[Assignment], float]
 
 def height(assignment: Assignment) -> float:
     """What a trial comes to: the best gamma is -20, the best learning rate 0.1, whatever the cell."""
-    gamma = assignment.values.get("gamma", -20.0)
-    lr = assignment.values.get("training.lr", 0.1)
+    gamma = assignment.params.get("gamma", -20.0)
+    lr = assignment.params.get("training.lr", 0.1)
     return 1 / (1 + abs(math.log(gamma / -20)) + abs(math.log(lr / 0.1)))
 
 

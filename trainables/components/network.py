@@ -57,7 +57,7 @@ class Network(nn.Module):
             features = self.features(images)
         return Outputs(features, self.head(features))
 
-    def forward_again(self, images: Tensor) -> Outputs:
+    def forward_frozen_stats(self, images: Tensor) -> Outputs:
         """Return what `forward` does, for a second look at a batch: BatchNorm's running statistics stay."""
         tracking = [m for m in self.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
         for module in tracking:

@@ -18,7 +18,7 @@ def _takes_bool(annotation: Any) -> bool:
     return annotation in (bool, Any) or any(map(_takes_bool, get_args(annotation)))
 
 
-class Frozen(BaseModel):
+class StrictModel(BaseModel):
     """A configuration that cannot be changed after it was checked and refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,7 +35,7 @@ class Frozen(BaseModel):
         return given
 
 
-class ProfileConfig(Frozen):
+class ProfileConfig(StrictModel):
     """How many images of every class are kept.
 
     Attributes:
@@ -61,7 +61,7 @@ class ProfileConfig(Frozen):
         return given
 
 
-class DataConfig(Frozen):
+class DataConfig(StrictModel):
     """Which images a trial sees.
 
     Attributes:
@@ -88,7 +88,7 @@ class DataConfig(Frozen):
     memory_budget_gb: float = Field(8.0, ge=0, allow_inf_nan=False)
 
 
-class ModelConfig(Frozen):
+class ModelConfig(StrictModel):
     """The network up to its features; the head belongs to the method.
 
     Attributes:
@@ -114,7 +114,7 @@ class ModelConfig(Frozen):
             raise ValueError(f"must be a file's name: {error}") from None
 
 
-class ScheduleConfig(Frozen):
+class ScheduleConfig(StrictModel):
     """The learning rate over the budget; every point in time is a fraction of the epochs.
 
     Attributes:
@@ -136,7 +136,7 @@ class ScheduleConfig(Frozen):
         return self
 
 
-class TrainingConfig(Frozen):
+class TrainingConfig(StrictModel):
     """Optimizer, budget and arithmetic of one training.
 
     Attributes:
@@ -168,15 +168,15 @@ class TrainingConfig(Frozen):
         return self
 
 
-class MethodConfig(Frozen):
+class MethodConfig(StrictModel):
     """A method of `trainables.methods.registry.METHODS` and the values that differ from its preset's."""
 
     name: str
     preset: str = "recommended"
-    hyperparameters: dict[str, Any] = Field(default_factory=dict)
+    params: dict[str, Any] = Field(default_factory=dict)
 
 
-class TrialConfig(Frozen):
+class TrialConfig(StrictModel):
     """Everything that determines the numbers of one training, apart from code and machine."""
 
     data: DataConfig

@@ -103,7 +103,7 @@ class ImbalanceTrial(tune.Trainable):
         trial = TrialConfig.model_validate(config["trial"])
         data, device = load(trial.data), pick_device()
         store, share = Path(config["shared"]), bool(config["share_opening"])
-        needs = SharedNeeds(trial, data, device, store, self._folder, share_opening=share)
+        needs = SharedNeeds(trial, data, device, store, self._folder, share_prefix=share)
         try:
             trainer = Trainer(trial, data, device, needs.reference)
         except _LOST_CAUSES as error:

@@ -10,10 +10,10 @@ from torch import Tensor
 from trainables.components.heads import PrototypeHead
 from trainables.components.losses.affinity_hinge import affinity_margin_loss
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Outputs, Plan, Problem, Stage
+from trainables.methods.plan import Hyperparameters, MethodContext, Outputs, Plan, Stage
 
 
-class AffinityValues(Hyperparameters):
+class AffinityParams(Hyperparameters):
     """Values of the affinity loss.
 
     Attributes:
@@ -37,25 +37,25 @@ class AffinityValues(Hyperparameters):
     average_over_classes: bool = False
 
 
-def affinity(values: AffinityValues, problem: Problem) -> Plan:
+def affinity(params: AffinityParams, context: MethodContext) -> Plan:
     """Compose the affinity loss: prototype head with diversity regulariser, max-margin hinge."""
     head = PrototypeHead(
-        problem.feature_dim,
-        len(problem.class_counts),
-        prototypes=values.prototypes,
-        sigma=values.sigma,
-        sigma_unit=values.sigma_unit,
-        diversity_weight=values.diversity_weight,
-        distance=values.distance,
-        similarity=values.similarity,
+        context.feature_dim,
+        len(context.class_counts),
+        prototypes=params.prototypes,
+        sigma=params.sigma,
+        sigma_unit=params.sigma_unit,
+        diversity_weight=params.diversity_weight,
+        distance=params.distance,
+        similarity=params.similarity,
     )
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
         return affinity_margin_loss(
             outputs.logits,
             labels,
-            margin=values.margin,
-            average_over_classes=values.average_over_classes,
+            margin=params.margin,
+            average_over_classes=params.average_over_classes,
         )
 
     return Plan(head, (Stage("plain", 0.0, loss),))
@@ -65,7 +65,7 @@ AFFINITY = Method(
     "Gaussian affinity",
     "Hayat et al., 2019, eqs 3, 6-10",
     "sum over j != y of max(0, margin + d_j - d_y) + R, d_j = max_t exp(-||f - w_jt||^2 / sigma)",
-    AffinityValues,
+    AffinityParams,
     affinity,
     ("loss", "head"),
     {"paper": {"sigma": 10.0, "sigma_unit": "absolute"}},

@@ -5,26 +5,26 @@ from __future__ import annotations
 from trainables.components.heads import LinearHead
 from trainables.components.losses.cross_entropy import plain_loss
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Plan, Problem, Stage
+from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
 
 
 class NoHyperparameters(Hyperparameters):
-    """A method without values of its own."""
+    """A method without params of its own."""
 
 
-def linear_head(problem: Problem, bias: bool = True) -> LinearHead:
+def linear_head(context: MethodContext, bias: bool = True) -> LinearHead:
     """Return the ordinary head for a problem."""
-    return LinearHead(problem.feature_dim, len(problem.class_counts), bias)
+    return LinearHead(context.feature_dim, len(context.class_counts), bias)
 
 
-def erm(values: NoHyperparameters, problem: Problem) -> Plan:
+def erm(params: NoHyperparameters, context: MethodContext) -> Plan:
     """Compose ERM: linear head, cross entropy, every image once an epoch."""
-    return Plan(linear_head(problem), (Stage("plain", 0.0, plain_loss),))
+    return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss),))
 
 
-def resampling(values: NoHyperparameters, problem: Problem) -> Plan:
+def resampling(params: NoHyperparameters, context: MethodContext) -> Plan:
     """Compose RS: ERM on batches drawn with P(i) proportional to 1/n_y, an epoch as long as the set."""
-    return Plan(linear_head(problem), (Stage("plain", 0.0, plain_loss, sampler="class-balanced"),))
+    return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss, sampler="class-balanced"),))
 
 
 ERM = Method(

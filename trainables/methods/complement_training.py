@@ -9,10 +9,10 @@ from trainables.components.losses.cross_entropy import plain_loss
 from trainables.components.updates.complement_step import ComplementUpdate
 from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Plan, Problem, Stage
+from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
 
 
-class ComplementObjectiveValues(Hyperparameters):
+class ComplementObjectiveParams(Hyperparameters):
     """Values of COT.
 
     Attributes:
@@ -25,17 +25,17 @@ class ComplementObjectiveValues(Hyperparameters):
     rate_factor: float = Field(1.0, ge=0, le=100)
 
 
-def complement_objective(values: ComplementObjectiveValues, problem: Problem) -> Plan:
+def complement_objective(params: ComplementObjectiveParams, context: MethodContext) -> Plan:
     """Compose COT: a step on cross entropy, then one that flattens the softmax over the wrong classes."""
-    update = ComplementUpdate(values.variant, values.rate_factor)
-    return Plan(linear_head(problem), (Stage("plain", 0.0, plain_loss, update=update),))
+    update = ComplementUpdate(params.variant, params.rate_factor)
+    return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss, update=update),))
 
 
 COT = Method(
     "Complement objective training",
     "Chen et al., 2019, algorithm 1",
     "a step on CE(z, y), then a step on -C/(K-1), C the entropy of the softmax over the wrong classes",
-    ComplementObjectiveValues,
+    ComplementObjectiveParams,
     complement_objective,
     ("update",),
     {"paper": {}, "official": {"variant": "official"}},

@@ -14,10 +14,10 @@ from trainables.components.losses.cross_entropy import plain_loss
 from trainables.components.losses.label_aware_margin import class_margins
 from trainables.components.losses.maximum_margin import maximum_margin_loss
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Outputs, Plan, Problem, Stage
+from trainables.methods.plan import Hyperparameters, MethodContext, Outputs, Plan, Stage
 
 
-class MaximumMarginValues(Hyperparameters):
+class MaximumMarginParams(Hyperparameters):
     """Values of the maximum margin loss.
 
     Attributes:
@@ -35,7 +35,7 @@ class MaximumMarginValues(Hyperparameters):
     scale: float = Field(26.0, gt=0, allow_inf_nan=False)
 
 
-class GaussianCloudedValues(Hyperparameters):
+class GaussianCloudedParams(Hyperparameters):
     """Values of Gaussian clouded logits.
 
     Attributes:
@@ -51,43 +51,43 @@ class GaussianCloudedValues(Hyperparameters):
     scale: float = Field(30.0, gt=0, allow_inf_nan=False)
 
 
-class LearnedScaleValues(Hyperparameters):
+class LearnedScaleParams(Hyperparameters):
     """Values of the cosine head with a learned scale: `initial_scale`, the scale at the beginning."""
 
     initial_scale: float = Field(10.0, gt=0, le=1000)
 
 
-def maximum_margin(values: MaximumMarginValues, problem: Problem) -> Plan:
+def maximum_margin(params: MaximumMarginParams, context: MethodContext) -> Plan:
     """Compose MM or MM-LDAM: cosine head, margins that fall with every example's own gap."""
-    label_margins = class_margins(problem.class_counts, values.label_margin)
-    shift = label_margins if values.variant == "mm-ldam" else torch.zeros_like(label_margins)
-    limits = (values.max_margin - shift).float()
+    label_margins = class_margins(context.class_counts, params.label_margin)
+    shift = label_margins if params.variant == "mm-ldam" else torch.zeros_like(label_margins)
+    limits = (params.max_margin - shift).float()
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
-        return maximum_margin_loss(outputs.logits, labels, limits=limits, gamma=values.gamma, scale=values.scale)
+        return maximum_margin_loss(outputs.logits, labels, limits=limits, gamma=params.gamma, scale=params.scale)
 
-    head = CosineHead(problem.feature_dim, len(problem.class_counts))
+    head = CosineHead(context.feature_dim, len(context.class_counts))
     return Plan(head, (Stage("plain", 0.0, loss),))
 
 
-def gaussian_clouded(values: GaussianCloudedValues, problem: Problem) -> Plan:
+def gaussian_clouded(params: GaussianCloudedParams, context: MethodContext) -> Plan:
     """Compose GCL: cosine head, and in training alone noise in proportion to log(n_max / n)."""
-    head = CosineHead(problem.feature_dim, len(problem.class_counts))
-    sizes = values.noise * cloud_sizes(problem.class_counts).float()
-    clear, everywhere = torch.zeros_like(sizes).unsqueeze(0), values.noise_on == "all"
+    head = CosineHead(context.feature_dim, len(context.class_counts))
+    sizes = params.noise * cloud_sizes(context.class_counts).float()
+    clear, everywhere = torch.zeros_like(sizes).unsqueeze(0), params.noise_on == "all"
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
         clouds = sizes * cloud_noise(outputs.logits) if head.training else clear
         return gaussian_clouded_loss(
-            outputs.logits, labels, clouds=clouds, margin=values.margin, scale=values.scale, all_classes=everywhere
+            outputs.logits, labels, clouds=clouds, margin=params.margin, scale=params.scale, all_classes=everywhere
         )
 
     return Plan(head, (Stage("plain", 0.0, loss),))
 
 
-def learned_scale(values: LearnedScaleValues, problem: Problem) -> Plan:
+def learned_scale(params: LearnedScaleParams, context: MethodContext) -> Plan:
     """Compose FSLwF's classifier, its non-episodic part alone: cross entropy on cosines with a learned scale."""
-    head = ScaledCosineHead(problem.feature_dim, len(problem.class_counts), values.initial_scale)
+    head = ScaledCosineHead(context.feature_dim, len(context.class_counts), params.initial_scale)
     return Plan(head, (Stage("plain", 0.0, plain_loss),))
 
 
@@ -95,7 +95,7 @@ MM_LDAM = Method(
     "Maximum margin with LDAM",
     "Kang et al., 2021",
     "CE(s (z - d onehot_y), y), d = exp(-gap - g m) if gap > 0, else exp(-|gap| - m); m = M - D_y or M",
-    MaximumMarginValues,
+    MaximumMarginParams,
     maximum_margin,
     ("loss", "head"),
     {"paper": {}, "mm": {"variant": "mm", "scale": 19.0}},
@@ -104,7 +104,7 @@ GCL = Method(
     "Gaussian clouded logits",
     "Li et al., 2022",
     "CE(s (z - (m + |e| log(n_max/n_y) / log(n_max/n_min)) onehot_y), y), e from N(0, 1/9)",
-    GaussianCloudedValues,
+    GaussianCloudedParams,
     gaussian_clouded,
     ("loss", "head"),
     {"paper": {}, "official": {"margin": 0.0, "noise": 0.5, "noise_on": "all"}},
@@ -114,7 +114,7 @@ FSLWF = Method(
     "Few-shot learning without forgetting",
     "Gidaris and Komodakis, 2018",
     "CE(s cos(f, w), y) with a learned s",
-    LearnedScaleValues,
+    LearnedScaleParams,
     learned_scale,
     ("head",),
     given_in_part="the non-episodic part: the cosine head with a learned scale, without the weight generator",

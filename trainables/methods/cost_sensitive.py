@@ -7,17 +7,17 @@ from torch import Tensor
 from trainables.components.losses.cost_scaled_softmax import cost_scaled_loss, frequency_costs
 from trainables.methods.baselines import NoHyperparameters, linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import Outputs, Plan, Problem, Stage
+from trainables.methods.plan import MethodContext, Outputs, Plan, Stage
 
 
-def cost_sensitive(values: NoHyperparameters, problem: Problem) -> Plan:
+def cost_sensitive(params: NoHyperparameters, context: MethodContext) -> Plan:
     """Compose CoSen in its fixed-cost form: costs max(h_p, h_q) in training, none in prediction."""
-    costs = frequency_costs(problem.class_counts).float()
+    costs = frequency_costs(context.class_counts).float()
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
         return cost_scaled_loss(outputs.logits, labels, costs=costs)
 
-    return Plan(linear_head(problem), (Stage("plain", 0.0, loss),))
+    return Plan(linear_head(context), (Stage("plain", 0.0, loss),))
 
 
 COSEN = Method(

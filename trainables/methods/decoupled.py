@@ -11,16 +11,16 @@ from trainables.components.losses.cross_entropy import plain_loss
 from trainables.core.config import MethodConfig
 from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import HEAD, Hyperparameters, Plan, Problem, Stage, StageStart
+from trainables.methods.plan import HEAD, Hyperparameters, MethodContext, Plan, Stage, StageStart
 
 
-class CrtValues(Hyperparameters):
+class CrtParams(Hyperparameters):
     """Values of classifier re-training: `defer_until`, the fraction of the epochs at which it begins (90 of 100)."""
 
     defer_until: float = Field(0.9, gt=0, lt=1, allow_inf_nan=False)
 
 
-class LwsValues(Hyperparameters):
+class LwsParams(Hyperparameters):
     """Values of learnable weight scaling: `defer_until`, the fraction of the epochs at which it begins (90 of 95)."""
 
     defer_until: float = Field(0.95, gt=0, lt=1, allow_inf_nan=False)
@@ -34,41 +34,41 @@ def redraw(head: LinearHead, generator: torch.Generator) -> None:
         head.bias.zero_()
 
 
-def crt(values: CrtValues, problem: Problem) -> Plan:
+def crt(params: CrtParams, context: MethodContext) -> Plan:
     """Compose cRT: ERM, then a new head on frozen features, class-balanced, with a schedule of its own."""
-    head = linear_head(problem)
+    head = linear_head(context)
 
     def begin(start: StageStart) -> None:
         redraw(head, start.generator)
 
     retrain = Stage(
         "re-trained classifier",
-        values.defer_until,
+        params.defer_until,
         plain_loss,
         sampler="class-balanced",
-        trains=HEAD,
+        trainable_prefixes=HEAD,
         begin=begin,
         restarts_schedule=True,
     )
     return Plan(head, (Stage("plain", 0.0, plain_loss), retrain))
 
 
-def lws(values: LwsValues, problem: Problem) -> Plan:
+def lws(params: LwsParams, context: MethodContext) -> Plan:
     """Compose LWS: ERM, then a scale for every class's logit, all else frozen, class-balanced."""
-    head = ScaledHead(problem.feature_dim, len(problem.class_counts))
-    plain = Stage("plain", 0.0, plain_loss, trains=("backbone.", "head.weight", "head.bias"))
+    head = ScaledHead(context.feature_dim, len(context.class_counts))
+    plain = Stage("plain", 0.0, plain_loss, trainable_prefixes=("backbone.", "head.weight", "head.bias"))
     scaled = Stage(
         "scaled weights",
-        values.defer_until,
+        params.defer_until,
         plain_loss,
         sampler="class-balanced",
-        trains=("head.scale",),
+        trainable_prefixes=("head.scale",),
         restarts_schedule=True,
     )
     return Plan(head, (plain, scaled))
 
 
-def _opening(values: CrtValues | LwsValues) -> MethodConfig:
+def _shared_prefix(params: CrtParams | LwsParams) -> MethodConfig:
     return MethodConfig(name="erm")
 
 
@@ -76,19 +76,19 @@ CRT = Method(
     "Classifier re-training",
     "Kang et al., 2020, section 4",
     "CE(z, y); then a new head on frozen features, class-balanced",
-    CrtValues,
+    CrtParams,
     crt,
     ("sampler", "stages", "trainable"),
-    deferral="defer_until",
-    opening=_opening,
+    defer_field="defer_until",
+    shared_prefix=_shared_prefix,
 )
 LWS = Method(
     "Learnable weight scaling",
     "Kang et al., 2020, section 4",
     "CE(z, y); then CE(s z, y), s_k learned alone, class-balanced",
-    LwsValues,
+    LwsParams,
     lws,
     ("head", "sampler", "stages", "trainable"),
-    deferral="defer_until",
-    opening=_opening,
+    defer_field="defer_until",
+    shared_prefix=_shared_prefix,
 )

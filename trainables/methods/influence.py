@@ -17,11 +17,11 @@ from trainables.components.losses.equalization_loss import (
 from trainables.components.losses.influence_balanced import influence_balanced_loss
 from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Outputs, Plan, Problem, Stage
-from trainables.methods.reweighting import erm_opening
+from trainables.methods.plan import Hyperparameters, MethodContext, Outputs, Plan, Stage
+from trainables.methods.reweighting import erm_prefix
 
 
-class EqualizationValues(Hyperparameters):
+class EqualizationParams(Hyperparameters):
     """Values of equalization loss v2.
 
     Attributes:
@@ -35,7 +35,7 @@ class EqualizationValues(Hyperparameters):
     mu: float = Field(0.8, ge=0, allow_inf_nan=False)
 
 
-class InfluenceValues(Hyperparameters):
+class InfluenceParams(Hyperparameters):
     """Values of IB.
 
     Attributes:
@@ -49,7 +49,7 @@ class InfluenceValues(Hyperparameters):
     defer_until: float = Field(0.5, gt=0, lt=1, allow_inf_nan=False)
 
 
-class InfluenceFocalValues(InfluenceValues):
+class InfluenceFocalParams(InfluenceParams):
     """Values of IB-focal.
 
     Attributes:
@@ -61,12 +61,12 @@ class InfluenceFocalValues(InfluenceValues):
     weighted_probability: bool = False
 
 
-def equalization(values: EqualizationValues, problem: Problem) -> Plan:
+def equalization(params: EqualizationParams, context: MethodContext) -> Plan:
     """Compose equalization v2: sigmoids whose sides are weighted by the gradients they got so far."""
-    kept = GradientAccumulators(len(problem.class_counts))
+    kept = GradientAccumulators(len(context.class_counts))
 
     def weights() -> SidedWeights:
-        return equalization_weights(kept.ratio, alpha=values.alpha, gamma=values.gamma, mu=values.mu)
+        return equalization_weights(kept.ratio, alpha=params.alpha, gamma=params.gamma, mu=params.mu)
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
         return equalization_loss(outputs.logits, labels, weights=weights())
@@ -74,42 +74,44 @@ def equalization(values: EqualizationValues, problem: Problem) -> Plan:
     def accumulate(outputs: Outputs, labels: Tensor) -> None:
         kept.add(sided_gradients(outputs.logits, labels, weights=weights()))
 
-    return Plan(linear_head(problem), (Stage("plain", 0.0, loss, after_step=accumulate),), memory=kept)
+    return Plan(linear_head(context), (Stage("plain", 0.0, loss, after_step=accumulate),), memory=kept)
 
 
-def influence_balanced(values: InfluenceValues, problem: Problem) -> Plan:
+def influence_balanced(params: InfluenceParams, context: MethodContext) -> Plan:
     """Compose IB: ERM, then cross entropy divided by each example's influence, with weights 1/n."""
-    return _balanced(values, problem, gamma=0.0, probability_weights=None)
+    return _balanced(params, context, gamma=0.0, probability_weights=None)
 
 
-def influence_focal(values: InfluenceFocalValues, problem: Problem) -> Plan:
+def influence_focal(params: InfluenceFocalParams, context: MethodContext) -> Plan:
     """Compose IB-focal: ERM, then focal loss divided by each example's influence, with weights 1/n."""
-    weights = inverse_frequency(problem.class_counts) if values.weighted_probability else None
-    return _balanced(values, problem, gamma=values.gamma, probability_weights=weights)
+    weights = inverse_frequency(context.class_counts) if params.weighted_probability else None
+    return _balanced(params, context, gamma=params.gamma, probability_weights=weights)
 
 
-def _balanced(values: InfluenceValues, problem: Problem, gamma: float, probability_weights: Tensor | None) -> Plan:
+def _balanced(
+    params: InfluenceParams, context: MethodContext, gamma: float, probability_weights: Tensor | None
+) -> Plan:
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
         return influence_balanced_loss(
             outputs.features,
             outputs.logits,
             labels,
-            alpha=values.alpha,
+            alpha=params.alpha,
             gamma=gamma,
-            detach=values.detach,
+            detach=params.detach,
             class_weights=probability_weights,
         )
 
-    weights = inverse_frequency(problem.class_counts).float()
-    balanced = Stage("balanced", values.defer_until, loss, class_weights=weights, weighted_over="examples")
-    return Plan(linear_head(problem), (Stage("plain", 0.0, plain_loss), balanced))
+    weights = inverse_frequency(context.class_counts).float()
+    balanced = Stage("balanced", params.defer_until, loss, class_weights=weights, weighted_over="examples")
+    return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss), balanced))
 
 
 EQUALIZATION_V2 = Method(
     "Equalization loss v2",
     "Tan et al., 2021, EQL v2",
     "q_y BCE(z_y, 1) + sum over j != y of r_j BCE(z_j, 0), r_j = sigmoid(gamma (g_j - mu)), q_j = 1 + alpha (1 - r_j)",
-    EqualizationValues,
+    EqualizationParams,
     equalization,
     ("loss", "update"),
     given_in_part="the classification of a detector: no objectness branch, no prior in the head's bias",
@@ -118,21 +120,21 @@ IB = Method(
     "Influence-balanced loss",
     "Park et al., 2021, IB loss",
     "CE(z, y), then w_y CE(z, y) alpha/(||p - onehot_y||_1 ||h||_1 + 1e-3), w proportional to 1/n",
-    InfluenceValues,
+    InfluenceParams,
     influence_balanced,
     ("loss", "class weights", "stages"),
     {"paper": {}, "official": {"detach": False}},
-    deferral="defer_until",
-    opening=erm_opening,
+    defer_field="defer_until",
+    shared_prefix=erm_prefix,
 )
 IB_FOCAL = Method(
     "Influence-balanced focal loss",
     "Park et al., 2021, IB loss in its focal form",
     "CE(z, y), then w_y (1 - p_y)^gamma CE(z, y) alpha/(||p - onehot_y||_1 ||h||_1 + 1e-3)",
-    InfluenceFocalValues,
+    InfluenceFocalParams,
     influence_focal,
     ("loss", "class weights", "stages"),
     {"paper": {}, "official": {"detach": False, "weighted_probability": True}},
-    deferral="defer_until",
-    opening=erm_opening,
+    defer_field="defer_until",
+    shared_prefix=erm_prefix,
 )

@@ -10,10 +10,10 @@ from trainables.components.heads import CosineHead
 from trainables.components.losses.label_aware_margin import class_margins, enlarged_margin_loss, ldam_loss
 from trainables.core.config import MethodConfig
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Loss, Outputs, Plan, Problem, Stage
+from trainables.methods.plan import Hyperparameters, Loss, MethodContext, Outputs, Plan, Stage
 
 
-class LdamValues(Hyperparameters):
+class LdamParams(Hyperparameters):
     """Values of LDAM.
 
     Attributes:
@@ -25,13 +25,13 @@ class LdamValues(Hyperparameters):
     scale: float = Field(30.0, gt=0, allow_inf_nan=False)
 
 
-class LdamDrsValues(LdamValues):
+class LdamDrsParams(LdamParams):
     """Values of LDAM-DRS: `defer_until`, the fraction of the epochs at which re-sampling begins (160 of 200)."""
 
     defer_until: float = Field(0.8, gt=0, lt=1)
 
 
-class LdamDrwValues(LdamValues):
+class LdamDrwParams(LdamParams):
     """Values of LDAM-DRW.
 
     Attributes:
@@ -43,7 +43,7 @@ class LdamDrwValues(LdamValues):
     defer_until: float = Field(0.8, gt=0, lt=1)
 
 
-class ElmValues(LdamValues):
+class ElmParams(LdamParams):
     """Values of ELM.
 
     Attributes:
@@ -55,79 +55,79 @@ class ElmValues(LdamValues):
     own_margin: bool = True
 
 
-class ElmDrwValues(ElmValues, LdamDrwValues):
+class ElmDrwParams(ElmParams, LdamDrwParams):
     """Values of ELM-DRW: those of ELM, and `beta` and `defer_until` of LDAM-DRW."""
 
 
-def _ldam_loss(values: LdamValues, problem: Problem) -> Loss:
-    margins = class_margins(problem.class_counts, values.max_margin).float()
+def _ldam_loss(params: LdamParams, context: MethodContext) -> Loss:
+    margins = class_margins(context.class_counts, params.max_margin).float()
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
-        return ldam_loss(outputs.logits, labels, margins=margins, scale=values.scale)
+        return ldam_loss(outputs.logits, labels, margins=margins, scale=params.scale)
 
     return loss
 
 
-def _elm_loss(values: ElmValues, problem: Problem) -> Loss:
-    margins = class_margins(problem.class_counts, values.max_margin).float()
+def _elm_loss(params: ElmParams, context: MethodContext) -> Loss:
+    margins = class_margins(context.class_counts, params.max_margin).float()
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
         return enlarged_margin_loss(
             outputs.logits,
             labels,
             margins=margins,
-            scale=values.scale,
-            lam=values.lam,
-            own_margin=values.own_margin,
+            scale=params.scale,
+            lam=params.lam,
+            own_margin=params.own_margin,
         )
 
     return loss
 
 
-def _plan(problem: Problem, loss: Loss, *deferred: Stage) -> Plan:
-    head = CosineHead(problem.feature_dim, len(problem.class_counts))
+def _plan(context: MethodContext, loss: Loss, *deferred: Stage) -> Plan:
+    head = CosineHead(context.feature_dim, len(context.class_counts))
     return Plan(head, (Stage("plain", 0.0, loss), *deferred))
 
 
-def _reweighted(values: LdamDrwValues, problem: Problem, loss: Loss) -> Stage:
-    weights = effective_number(problem.class_counts, values.beta).float()
-    return Stage("re-weighted", values.defer_until, loss, class_weights=weights)
+def _reweighted(params: LdamDrwParams, context: MethodContext, loss: Loss) -> Stage:
+    weights = effective_number(context.class_counts, params.beta).float()
+    return Stage("re-weighted", params.defer_until, loss, class_weights=weights)
 
 
-def ldam(values: LdamValues, problem: Problem) -> Plan:
+def ldam(params: LdamParams, context: MethodContext) -> Plan:
     """Compose LDAM: cosine head, margins proportional to n^(-1/4)."""
-    return _plan(problem, _ldam_loss(values, problem))
+    return _plan(context, _ldam_loss(params, context))
 
 
-def ldam_drw(values: LdamDrwValues, problem: Problem) -> Plan:
+def ldam_drw(params: LdamDrwParams, context: MethodContext) -> Plan:
     """Compose LDAM-DRW: LDAM, then LDAM with effective-number class weights."""
-    loss = _ldam_loss(values, problem)
-    return _plan(problem, loss, _reweighted(values, problem, loss))
+    loss = _ldam_loss(params, context)
+    return _plan(context, loss, _reweighted(params, context, loss))
 
 
-def ldam_drs(values: LdamDrsValues, problem: Problem) -> Plan:
+def ldam_drs(params: LdamDrsParams, context: MethodContext) -> Plan:
     """Compose LDAM-DRS: LDAM, then LDAM on class-balanced batches."""
-    loss = _ldam_loss(values, problem)
-    return _plan(problem, loss, Stage("re-sampled", values.defer_until, loss, sampler="class-balanced"))
+    loss = _ldam_loss(params, context)
+    return _plan(context, loss, Stage("re-sampled", params.defer_until, loss, sampler="class-balanced"))
 
 
-def elm(values: ElmValues, problem: Problem) -> Plan:
+def elm(params: ElmParams, context: MethodContext) -> Plan:
     """Compose ELM: LDAM, and in the target's cosine the margin of the nearest wrong class."""
-    return _plan(problem, _elm_loss(values, problem))
+    return _plan(context, _elm_loss(params, context))
 
 
-def elm_drw(values: ElmDrwValues, problem: Problem) -> Plan:
+def elm_drw(params: ElmDrwParams, context: MethodContext) -> Plan:
     """Compose ELM-DRW: ELM, then ELM with effective-number class weights."""
-    loss = _elm_loss(values, problem)
-    return _plan(problem, loss, _reweighted(values, problem, loss))
+    loss = _elm_loss(params, context)
+    return _plan(context, loss, _reweighted(params, context, loss))
 
 
-def _ldam_opening(values: LdamValues) -> MethodConfig:
-    return MethodConfig(name="ldam", hyperparameters=values.model_dump(include=set(LdamValues.model_fields)))
+def _ldam_prefix(params: LdamParams) -> MethodConfig:
+    return MethodConfig(name="ldam", params=params.model_dump(include=set(LdamParams.model_fields)))
 
 
-def _elm_opening(values: ElmValues) -> MethodConfig:
-    return MethodConfig(name="elm", hyperparameters=values.model_dump(include=set(ElmValues.model_fields)))
+def _elm_prefix(params: ElmParams) -> MethodConfig:
+    return MethodConfig(name="elm", params=params.model_dump(include=set(ElmParams.model_fields)))
 
 
 _ELM_PRESETS = {"paper": {}, "no-own-margin": {"own_margin": False}}
@@ -136,7 +136,7 @@ LDAM = Method(
     "Label-distribution-aware margin",
     "Cao et al., 2019, eqs 12-13",
     "CE(s (z - D_y onehot_y), y), D_j = M n_j^(-1/4) / max_k n_k^(-1/4)",
-    LdamValues,
+    LdamParams,
     ldam,
     ("loss", "head"),
 )
@@ -144,27 +144,27 @@ LDAM_DRW = Method(
     "LDAM with deferred re-weighting",
     "Cao et al., 2019, algorithm 1",
     "LDAM, then with weights (1 - beta)/(1 - beta^n)",
-    LdamDrwValues,
+    LdamDrwParams,
     ldam_drw,
     ("loss", "head", "class weights", "stages"),
-    deferral="defer_until",
-    opening=_ldam_opening,
+    defer_field="defer_until",
+    shared_prefix=_ldam_prefix,
 )
 LDAM_DRS = Method(
     "LDAM with deferred re-sampling",
     "Cao et al., 2019, algorithm 1 with re-sampling",
     "LDAM, then on class-balanced batches",
-    LdamDrsValues,
+    LdamDrsParams,
     ldam_drs,
     ("loss", "head", "sampler", "stages"),
-    deferral="defer_until",
-    opening=_ldam_opening,
+    defer_field="defer_until",
+    shared_prefix=_ldam_prefix,
 )
 ELM = Method(
     "Enlarged large margin",
     "Kato and Hotta, 2023, eq 6",
     "CE(s (z - (D_y - lam D_c*) onehot_y), y), c* the nearest wrong class",
-    ElmValues,
+    ElmParams,
     elm,
     ("loss", "head"),
     _ELM_PRESETS,
@@ -173,10 +173,10 @@ ELM_DRW = Method(
     "ELM with deferred re-weighting",
     "Kato and Hotta, 2023, eq 6 and table I",
     "ELM, then with weights (1 - beta)/(1 - beta^n)",
-    ElmDrwValues,
+    ElmDrwParams,
     elm_drw,
     ("loss", "head", "class weights", "stages"),
     _ELM_PRESETS,
-    deferral="defer_until",
-    opening=_elm_opening,
+    defer_field="defer_until",
+    shared_prefix=_elm_prefix,
 )

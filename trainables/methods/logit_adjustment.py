@@ -12,22 +12,22 @@ from trainables.components.losses.large_margin_softmax import large_margin_cross
 from trainables.components.losses.vector_scaling import logit_adjusted_loss, vector_scaling_loss
 from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Loss, Outputs, Plan, Problem, Stage
+from trainables.methods.plan import Hyperparameters, Loss, MethodContext, Outputs, Plan, Stage
 
 
-class LargeMarginValues(Hyperparameters):
+class LargeMarginParams(Hyperparameters):
     """Values of LMSCE: `lam`, weight of the divergence over the wrong classes; 0 is cross entropy."""
 
     lam: float = Field(0.3, ge=0, allow_inf_nan=False)
 
 
-class LogitAdjustmentValues(Hyperparameters):
+class LogitAdjustmentParams(Hyperparameters):
     """Values of logit adjustment: `tau`, strength of the prior; 0 is cross entropy, 1 balanced softmax."""
 
     tau: float = Field(1.0, ge=0, allow_inf_nan=False)
 
 
-class VectorScalingValues(Hyperparameters):
+class VectorScalingParams(Hyperparameters):
     """Values of VS.
 
     Attributes:
@@ -39,7 +39,7 @@ class VectorScalingValues(Hyperparameters):
     tau: float = Field(1.2, ge=0, allow_inf_nan=False)
 
 
-class LabelAwareValues(Hyperparameters):
+class LabelAwareParams(Hyperparameters):
     """Values of label-aware smoothing.
 
     Attributes:
@@ -55,53 +55,53 @@ class LabelAwareValues(Hyperparameters):
     spread: Literal["wrong", "all"] = "wrong"
 
 
-def _single_stage(loss: Loss, problem: Problem) -> Plan:
-    return Plan(linear_head(problem), (Stage("plain", 0.0, loss),))
+def _single_stage(loss: Loss, context: MethodContext) -> Plan:
+    return Plan(linear_head(context), (Stage("plain", 0.0, loss),))
 
 
-def large_margin(values: LargeMarginValues, problem: Problem) -> Plan:
+def large_margin(params: LargeMarginParams, context: MethodContext) -> Plan:
     """Compose LMSCE: cross entropy plus lam/2 times the divergence of the wrong classes from uniform."""
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
-        return large_margin_cross_entropy(outputs.logits, labels, lam=values.lam)
+        return large_margin_cross_entropy(outputs.logits, labels, lam=params.lam)
 
-    return _single_stage(loss, problem)
+    return _single_stage(loss, context)
 
 
-def logit_adjustment(values: LogitAdjustmentValues, problem: Problem) -> Plan:
+def logit_adjustment(params: LogitAdjustmentParams, context: MethodContext) -> Plan:
     """Compose logit adjustment: cross entropy of z + tau log prior in training, of z alone in prediction."""
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
-        return logit_adjusted_loss(outputs.logits, labels, class_counts=problem.class_counts, tau=values.tau)
+        return logit_adjusted_loss(outputs.logits, labels, class_counts=context.class_counts, tau=params.tau)
 
-    return _single_stage(loss, problem)
+    return _single_stage(loss, context)
 
 
-def vector_scaling(values: VectorScalingValues, problem: Problem) -> Plan:
+def vector_scaling(params: VectorScalingParams, context: MethodContext) -> Plan:
     """Compose VS: cross entropy of logits scaled and moved by class in training, prediction by z alone."""
-    counts = problem.class_counts
+    counts = context.class_counts
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
-        return vector_scaling_loss(outputs.logits, labels, class_counts=counts, gamma=values.gamma, tau=values.tau)
+        return vector_scaling_loss(outputs.logits, labels, class_counts=counts, gamma=params.gamma, tau=params.tau)
 
-    return _single_stage(loss, problem)
+    return _single_stage(loss, context)
 
 
-def label_aware_smoothing(values: LabelAwareValues, problem: Problem) -> Plan:
+def label_aware_smoothing(params: LabelAwareParams, context: MethodContext) -> Plan:
     """Compose LAS: cross entropy with labels smoothed by eps_y, which rises with the class's count."""
-    smoothing = class_smoothing(problem.class_counts, head=values.head, tail=values.tail, shape=values.shape)
+    smoothing = class_smoothing(context.class_counts, head=params.head, tail=params.tail, shape=params.shape)
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
-        return label_aware_smoothing_loss(outputs.logits, labels, smoothing=smoothing, spread=values.spread)
+        return label_aware_smoothing_loss(outputs.logits, labels, smoothing=smoothing, spread=params.spread)
 
-    return _single_stage(loss, problem)
+    return _single_stage(loss, context)
 
 
 LMSCE = Method(
     "Large margin in softmax cross entropy",
     "Kobayashi, 2019",
     "CE(z, y) + lam/2 sum over c != y of (q_c - 1/(K-1)) log q_c, q the softmax over the wrong classes",
-    LargeMarginValues,
+    LargeMarginParams,
     large_margin,
     ("loss",),
 )
@@ -109,7 +109,7 @@ LOGIT_ADJUSTMENT = Method(
     "Logit adjustment",
     "Menon et al., 2021, eq 10",
     "CE(z + tau log prior, y); prediction by z",
-    LogitAdjustmentValues,
+    LogitAdjustmentParams,
     logit_adjustment,
     ("loss",),
 )
@@ -117,7 +117,7 @@ VS = Method(
     "Vector scaling",
     "Kini et al., 2021, VS-loss",
     "CE(z/(n_max/n)^gamma + tau log prior, y); prediction by z",
-    VectorScalingValues,
+    VectorScalingParams,
     vector_scaling,
     ("loss",),
 )
@@ -125,7 +125,7 @@ LAS = Method(
     "Label-aware smoothing",
     "Zhong et al., 2021, label-aware smoothing",
     "-(1 - eps_y) log p_y - eps_y/(K-1) sum over c != y of log p_c, eps a concave sine of n",
-    LabelAwareValues,
+    LabelAwareParams,
     label_aware_smoothing,
     ("loss",),
     {"paper": {}, "official": {"spread": "all"}, "linear": {"shape": "linear"}, "convex": {"shape": "convex"}},

@@ -12,10 +12,10 @@ from trainables.components.losses.complement_entropy import complement_cross_ent
 from trainables.components.losses.focal_loss import focal_loss
 from trainables.methods.baselines import NoHyperparameters, linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Loss, Outputs, Plan, Problem, Stage
+from trainables.methods.plan import Hyperparameters, Loss, MethodContext, Outputs, Plan, Stage
 
 
-class ComplementValues(Hyperparameters):
+class ComplementParams(Hyperparameters):
     """Values of complement cross entropy.
 
     Attributes:
@@ -27,48 +27,48 @@ class ComplementValues(Hyperparameters):
     variant: Literal["paper", "official"] = "paper"
 
 
-class FocalValues(Hyperparameters):
+class FocalParams(Hyperparameters):
     """Values of focal loss: `gamma`, the focusing exponent, at least 0."""
 
     gamma: float = Field(2.0, ge=0, allow_inf_nan=False)
 
 
-def _single_stage(loss: Loss, problem: Problem) -> Plan:
-    return Plan(linear_head(problem), (Stage("plain", 0.0, loss),))
+def _single_stage(loss: Loss, context: MethodContext) -> Plan:
+    return Plan(linear_head(context), (Stage("plain", 0.0, loss),))
 
 
-def complement(values: ComplementValues, problem: Problem) -> Plan:
+def complement(params: ComplementParams, context: MethodContext) -> Plan:
     """Compose CCE: cross entropy plus gamma/(K-1) times the entropy over the wrong classes."""
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
-        return complement_cross_entropy(outputs.logits, labels, gamma=values.gamma, variant=values.variant)
+        return complement_cross_entropy(outputs.logits, labels, gamma=params.gamma, variant=params.variant)
 
-    return _single_stage(loss, problem)
+    return _single_stage(loss, context)
 
 
-def focal(values: FocalValues, problem: Problem) -> Plan:
+def focal(params: FocalParams, context: MethodContext) -> Plan:
     """Compose focal loss: (1 - p_y)^gamma times cross entropy."""
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
-        return focal_loss(outputs.logits, labels, gamma=values.gamma)
+        return focal_loss(outputs.logits, labels, gamma=params.gamma)
 
-    return _single_stage(loss, problem)
+    return _single_stage(loss, context)
 
 
-def balanced_softmax(values: NoHyperparameters, problem: Problem) -> Plan:
+def balanced_softmax(params: NoHyperparameters, context: MethodContext) -> Plan:
     """Compose balanced softmax: cross entropy of z + log n in training, of z alone in prediction."""
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
-        return balanced_softmax_loss(outputs.logits, labels, class_counts=problem.class_counts)
+        return balanced_softmax_loss(outputs.logits, labels, class_counts=context.class_counts)
 
-    return _single_stage(loss, problem)
+    return _single_stage(loss, context)
 
 
 FOCAL = Method(
     "Focal loss",
     "Lin et al., 2017, eq 4",
     "(1 - p_y)^gamma CE(z, y)",
-    FocalValues,
+    FocalParams,
     focal,
     ("loss",),
     {"paper": {}, "ldam-paper": {"gamma": 1.0}},
@@ -77,7 +77,7 @@ CCE = Method(
     "Complement cross entropy",
     "Kim et al., 2021, eqs 2-5",
     "CE(z, y) + gamma/(K-1) C, C the entropy of the softmax over the wrong classes",
-    ComplementValues,
+    ComplementParams,
     complement,
     ("loss",),
     {"paper": {}, "official": {"variant": "official"}},

@@ -11,12 +11,12 @@ from trainables.components.transforms.major_to_minor import Translation, Transla
 from trainables.core.config import MethodConfig
 from trainables.core.errors import BadInput
 from trainables.methods.baselines import linear_head
-from trainables.methods.ldam import LdamValues, ldam
+from trainables.methods.ldam import LdamParams, ldam
 from trainables.methods.method import Method, Presets
-from trainables.methods.plan import Hyperparameters, Loss, Plan, Problem, Stage
+from trainables.methods.plan import Hyperparameters, Loss, MethodContext, Plan, Stage
 
 
-class TranslationValues(Hyperparameters):
+class TranslationParams(Hyperparameters):
     """Values of M2m.
 
     Attributes:
@@ -51,36 +51,36 @@ class TranslationValues(Hyperparameters):
         return TranslationSettings(**{name: getattr(self, name) for name in TranslationSettings.__annotations__})
 
 
-class TranslationLdamValues(TranslationValues, LdamValues):
+class TranslationLdamParams(TranslationParams, LdamParams):
     """Values of M2m on LDAM: of both."""
 
 
-def _translated(values: TranslationValues, problem: Problem, head: Head, loss: Loss) -> Plan:
-    if values.random_label and len(problem.class_counts) < 3:
+def _translated(params: TranslationParams, context: MethodContext, head: Head, loss: Loss) -> Plan:
+    if params.random_label and len(context.class_counts) < 3:
         raise BadInput("`random_label` needs at least 3 classes: there is none beside target and seed's")
-    transform = Translation(values.settings())
-    start = values.defer_until
+    transform = Translation(params.settings())
+    start = params.defer_until
     deferred = Stage("translated", start, loss, sampler="class-balanced", transform=transform)
     return Plan(head, (Stage("plain", 0.0, loss), deferred) if start > 0 else (deferred,))
 
 
-def m2m(values: TranslationValues, problem: Problem) -> Plan:
+def m2m(params: TranslationParams, context: MethodContext) -> Plan:
     """Compose M2m: ERM, then class-balanced batches with translated images."""
-    return _translated(values, problem, linear_head(problem), plain_loss)
+    return _translated(params, context, linear_head(context), plain_loss)
 
 
-def m2m_ldam(values: TranslationLdamValues, problem: Problem) -> Plan:
+def m2m_ldam(params: TranslationLdamParams, context: MethodContext) -> Plan:
     """Compose M2m on LDAM: f has its cosine head and loss, the reference stays ERM."""
-    plain = ldam(values, problem)
-    return _translated(values, problem, plain.head, plain.stages[0].loss)
+    plain = ldam(params, context)
+    return _translated(params, context, plain.head, plain.stages[0].loss)
 
 
-def _erm_opening(values: TranslationValues) -> MethodConfig:
+def _erm_prefix(params: TranslationParams) -> MethodConfig:
     return MethodConfig(name="erm")
 
 
-def _ldam_opening(values: TranslationLdamValues) -> MethodConfig:
-    return MethodConfig(name="ldam", hyperparameters={"max_margin": values.max_margin, "scale": values.scale})
+def _ldam_prefix(params: TranslationLdamParams) -> MethodConfig:
+    return MethodConfig(name="ldam", params={"max_margin": params.max_margin, "scale": params.scale})
 
 
 _PRESETS: Presets = {
@@ -96,23 +96,23 @@ M2M = Method(
     "Major-to-minor translation",
     "Kim et al., 2020, eqs 2-5 and algorithm 1",
     "CE on balanced batches in which x* = argmin CE(g(x), k) + lam f_k0(x), from a seed of class k0, replaces examples",
-    TranslationValues,
+    TranslationParams,
     m2m,
     ("sampler", "batch transform", "stages"),
     _PRESETS,
-    deferral="defer_until",
-    opening=_erm_opening,
+    defer_field="defer_until",
+    shared_prefix=_erm_prefix,
     reference="erm",
 )
 M2M_LDAM = Method(
     "Major-to-minor translation on LDAM",
     "Kim et al., 2020, table 1",
     "LDAM on the batches of M2m",
-    TranslationLdamValues,
+    TranslationLdamParams,
     m2m_ldam,
     ("loss", "head", "sampler", "batch transform", "stages"),
     _PRESETS,
-    deferral="defer_until",
-    opening=_ldam_opening,
+    defer_field="defer_until",
+    shared_prefix=_ldam_prefix,
     reference="erm",
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from trainables.core.config import MethodConfig
-from trainables.methods.plan import Hyperparameters, Plan, Problem
+from trainables.methods.plan import Hyperparameters, MethodContext, Plan
 
 Axis = Literal[
     "loss", "head", "sampler", "batch transform", "class weights", "stages", "trainable", "update", "post-hoc"
@@ -23,12 +23,12 @@ class Method:
         title: what the literature calls it.
         paper: authors, year and the equations that define it.
         equation: what it computes, in one line, in the symbols of docs/methods.md.
-        values: its typed hyperparameters; their defaults are the preset ``recommended``.
-        build: composes head and stages from the values and the problem.
+        params: its typed hyperparameters; their defaults are the preset ``recommended``.
+        build: composes head and stages from the params and the problem.
         axes: which axes leave their null default.
-        presets: name -> the values in which it differs from ``recommended``; one is called ``paper``.
-        deferral: the hyperparameter that says at which fraction of the epochs the last stage begins.
-        opening: the method of one stage whose training the stages before the last repeat, from the values; what
+        presets: name -> the params in which it differs from ``recommended``; one is called ``paper``.
+        defer_field: the hyperparameter that says at which fraction of the epochs the last stage begins.
+        shared_prefix: the method of one stage whose training the stages before the last repeat, from the params; what
             it does not name acts in the last stage alone. With one stage: the method whose training it repeats whole,
             changing the trained head alone. None shares nothing.
         reference: the method whose trained network it needs beside its own.
@@ -38,12 +38,12 @@ class Method:
     title: str
     paper: str
     equation: str
-    values: type[Hyperparameters]
-    build: Callable[[Any, Problem], Plan]
+    params: type[Hyperparameters]
+    build: Callable[[Any, MethodContext], Plan]
     axes: tuple[Axis, ...]
     presets: Presets = field(default_factory=lambda: {"paper": {}})
-    deferral: str | None = None
-    opening: Callable[[Any], MethodConfig] | None = None
+    defer_field: str | None = None
+    shared_prefix: Callable[[Any], MethodConfig] | None = None
     reference: str | None = None
     given_in_part: str = ""
 

@@ -13,10 +13,10 @@ from trainables.components.losses.lifted_structured import lifted_structured_los
 from trainables.components.losses.range_loss import range_loss
 from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Outputs, Plan, Problem, Stage
+from trainables.methods.plan import Hyperparameters, MethodContext, Outputs, Plan, Stage
 
 
-class CenterValues(Hyperparameters):
+class CenterParams(Hyperparameters):
     """Values of the center loss.
 
     Attributes:
@@ -28,7 +28,7 @@ class CenterValues(Hyperparameters):
     center_rate: float = Field(0.5, gt=0, le=1, allow_inf_nan=False)
 
 
-class RangeValues(Hyperparameters):
+class RangeParams(Hyperparameters):
     """Values of the range loss, in squared units of the features.
 
     Attributes:
@@ -44,7 +44,7 @@ class RangeValues(Hyperparameters):
     largest: int = Field(2, ge=1, le=100)
 
 
-class LiftedValues(Hyperparameters):
+class LiftedParams(Hyperparameters):
     """Values of the lifted structured loss.
 
     Attributes:
@@ -59,52 +59,52 @@ class LiftedValues(Hyperparameters):
     unit_features: bool = True
 
 
-def center(values: CenterValues, problem: Problem) -> Plan:
+def center(params: CenterParams, context: MethodContext) -> Plan:
     """Compose the center loss: cross entropy on a linear head, features drawn to centres that follow them."""
-    memory = ClassCenters(problem.feature_dim, len(problem.class_counts))
+    memory = ClassCenters(context.feature_dim, len(context.class_counts))
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
         compactness = center_loss(outputs.features, labels, centers=memory.centers)
-        return cross_entropy(outputs.logits, labels) + values.center_weight * compactness
+        return cross_entropy(outputs.logits, labels) + params.center_weight * compactness
 
     def follow(outputs: Outputs, labels: Tensor) -> None:
-        follow_features(memory.centers, outputs.features, labels, rate=values.center_rate)
+        follow_features(memory.centers, outputs.features, labels, rate=params.center_rate)
 
-    return Plan(linear_head(problem), (Stage("plain", 0.0, loss, after_step=follow),), memory=memory)
+    return Plan(linear_head(context), (Stage("plain", 0.0, loss, after_step=follow),), memory=memory)
 
 
-def ranges(values: RangeValues, problem: Problem) -> Plan:
+def ranges(params: RangeParams, context: MethodContext) -> Plan:
     """Compose the range loss: cross entropy on a linear head, plus the batch's range loss on features."""
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
         return cross_entropy(outputs.logits, labels) + range_loss(
             outputs.features,
             labels,
-            margin=values.margin,
-            intra_weight=values.intra_weight,
-            inter_weight=values.inter_weight,
-            largest=values.largest,
+            margin=params.margin,
+            intra_weight=params.intra_weight,
+            inter_weight=params.inter_weight,
+            largest=params.largest,
         )
 
-    return Plan(linear_head(problem), (Stage("plain", 0.0, loss),))
+    return Plan(linear_head(context), (Stage("plain", 0.0, loss),))
 
 
-def lifted(values: LiftedValues, problem: Problem) -> Plan:
+def lifted(params: LiftedParams, context: MethodContext) -> Plan:
     """Compose the lifted loss: cross entropy on a linear head, plus the batch's lifted structured loss on features."""
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
-        features = unit_rows(outputs.features) if values.unit_features else outputs.features
-        structured = lifted_structured_loss(features, labels, margin=values.margin)
-        return cross_entropy(outputs.logits, labels) + values.lifted_weight * structured
+        features = unit_rows(outputs.features) if params.unit_features else outputs.features
+        structured = lifted_structured_loss(features, labels, margin=params.margin)
+        return cross_entropy(outputs.logits, labels) + params.lifted_weight * structured
 
-    return Plan(linear_head(problem), (Stage("plain", 0.0, loss),))
+    return Plan(linear_head(context), (Stage("plain", 0.0, loss),))
 
 
 CENTER = Method(
     "Center loss",
     "Wen et al., 2016, eqs 4-5",
     "CE(z, y) + l ||f - c_y||^2, c_j -= alpha sum_{y=j} (c_j - f) / (1 + n_j) after every step",
-    CenterValues,
+    CenterParams,
     center,
     ("loss", "update"),
     {"paper": {"center_weight": 0.0015}},
@@ -114,7 +114,7 @@ RANGE = Method(
     "Zhang et al., 2017",
     "CE(z, y) + alpha sum over classes of the harmonic mean of the k largest ||f_i - f_j||^2 "
     "+ beta max(0, m - min ||mean_a - mean_b||^2)",
-    RangeValues,
+    RangeParams,
     ranges,
     ("loss",),
     {"paper": {"intra_weight": 5e-5, "inter_weight": 1e-4, "margin": 2e4}},
@@ -124,7 +124,7 @@ LIFTED = Method(
     "Song et al., 2016, eq 4",
     "CE(z, y) + sum over pairs of max(0, J)^2 / (2 |P|), "
     "J_ij = log(sum_k exp(alpha - D_ik) + sum_l exp(alpha - D_jl)) + D_ij",
-    LiftedValues,
+    LiftedParams,
     lifted,
     ("loss",),
     {"paper": {"lifted_weight": 1.0, "unit_features": False}},

@@ -12,22 +12,22 @@ from trainables.components.transforms.pair_mixing import Mixup, Remix
 from trainables.core.config import MethodConfig
 from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Plan, Problem, Stage
+from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
 
 
-class MixupValues(Hyperparameters):
+class MixupParams(Hyperparameters):
     """Values of mixup: `alpha`, of Beta(alpha, alpha), from which the share of the first image is drawn."""
 
     alpha: float = Field(1.0, gt=0, le=100)
 
 
-class MixupDrwValues(MixupValues):
+class MixupDrwParams(MixupParams):
     """Values of mixup-DRW.
 
     Attributes:
         beta: of the effective number of samples, in [0, 1): the weights of the deferred stage.
         defer_until: fraction of the epochs at which re-weighting begins (160 of 200).
-        mixing: in the ``opening`` stage alone, or ``throughout``.
+        mixing: in the ``shared_prefix`` stage alone, or ``throughout``.
     """
 
     beta: float = Field(0.9999, ge=0, lt=1)
@@ -35,7 +35,7 @@ class MixupDrwValues(MixupValues):
     mixing: Literal["opening", "throughout"] = "opening"
 
 
-class RemixValues(MixupValues):
+class RemixParams(MixupParams):
     """Values of Remix.
 
     Attributes:
@@ -47,39 +47,39 @@ class RemixValues(MixupValues):
     tau: float = Field(0.5, ge=0, le=1)
 
 
-def mixup(values: MixupValues, problem: Problem) -> Plan:
+def mixup(params: MixupParams, context: MethodContext) -> Plan:
     """Compose mixup: ERM on mixed pairs."""
-    return Plan(linear_head(problem), (Stage("plain", 0.0, plain_loss, transform=Mixup(values.alpha)),))
+    return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss, transform=Mixup(params.alpha)),))
 
 
-def mixup_drw(values: MixupDrwValues, problem: Problem) -> Plan:
+def mixup_drw(params: MixupDrwParams, context: MethodContext) -> Plan:
     """Compose mixup-DRW: mixup, then cross entropy with effective-number class weights."""
-    mixing = Mixup(values.alpha)
+    mixing = Mixup(params.alpha)
     deferred = Stage(
         "re-weighted",
-        values.defer_until,
+        params.defer_until,
         plain_loss,
-        transform=mixing if values.mixing == "throughout" else None,
-        class_weights=effective_number(problem.class_counts, values.beta).float(),
+        transform=mixing if params.mixing == "throughout" else None,
+        class_weights=effective_number(context.class_counts, params.beta).float(),
     )
-    return Plan(linear_head(problem), (Stage("plain", 0.0, plain_loss, transform=mixing), deferred))
+    return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss, transform=mixing), deferred))
 
 
-def remix(values: RemixValues, problem: Problem) -> Plan:
+def remix(params: RemixParams, context: MethodContext) -> Plan:
     """Compose Remix: mixup whose label is the rarer class's where it has a smaller share of the image."""
-    transform = Remix(values.alpha, values.kappa, values.tau)
-    return Plan(linear_head(problem), (Stage("plain", 0.0, plain_loss, transform=transform),))
+    transform = Remix(params.alpha, params.kappa, params.tau)
+    return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss, transform=transform),))
 
 
-def _mixup_opening(values: MixupDrwValues) -> MethodConfig:
-    return MethodConfig(name="mixup", hyperparameters={"alpha": values.alpha})
+def _mixup_opening(params: MixupDrwParams) -> MethodConfig:
+    return MethodConfig(name="mixup", params={"alpha": params.alpha})
 
 
 MIXUP = Method(
     "Mixup",
     "Zhang et al., 2018, section 2",
     "lambda CE(z, y_i) + (1 - lambda) CE(z, y_j) at lambda x_i + (1 - lambda) x_j, lambda ~ Beta(alpha, alpha)",
-    MixupValues,
+    MixupParams,
     mixup,
     ("batch transform",),
     {"paper": {}, "imagenet": {"alpha": 0.2}},
@@ -88,18 +88,18 @@ MIXUP_DRW = Method(
     "Mixup with deferred re-weighting",
     "Zhang et al., 2021, mixup with DRW",
     "mixup, then CE with weights (1 - beta)/(1 - beta^n)",
-    MixupDrwValues,
+    MixupDrwParams,
     mixup_drw,
     ("batch transform", "class weights", "stages"),
     {"paper": {}, "throughout": {"mixing": "throughout"}},
-    deferral="defer_until",
-    opening=_mixup_opening,
+    defer_field="defer_until",
+    shared_prefix=_mixup_opening,
 )
 REMIX = Method(
     "Remix",
     "Chou et al., 2020, the rule for lambda_y",
     "mixup, the label wholly y_j if n_i/n_j >= kappa and lambda < tau, and the other way round",
-    RemixValues,
+    RemixParams,
     remix,
     ("batch transform",),
 )

@@ -13,10 +13,10 @@ from trainables.components.posthoc.empirical_offset import EmpiricalOffset
 from trainables.core.config import MethodConfig
 from trainables.methods.baselines import NoHyperparameters, linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Outputs, Plan, Problem, Stage, StageStart
+from trainables.methods.plan import Hyperparameters, MethodContext, Outputs, Plan, Stage, StageStart
 
 
-class OffsetValues(Hyperparameters):
+class OffsetParams(Hyperparameters):
     """Values of the estimated offset.
 
     Attributes:
@@ -35,37 +35,37 @@ class OffsetValues(Hyperparameters):
     warmup: float = Field(0.0, ge=0, lt=1, allow_inf_nan=False)
 
 
-def offset(values: OffsetValues, problem: Problem) -> Plan:
+def offset(params: OffsetParams, context: MethodContext) -> Plan:
     """Compose the estimated offset: head with centres, center loss, uniform constraint, at will after a warm-up."""
-    head = OffsetHead(problem.feature_dim, len(problem.class_counts), values.constraint_weight, values.offset_in_logits)
+    head = OffsetHead(context.feature_dim, len(context.class_counts), params.constraint_weight, params.offset_in_logits)
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
         compactness = center_loss(outputs.features, labels, centers=head.centers)
-        return cross_entropy(outputs.logits, labels) + values.center_weight * compactness
+        return cross_entropy(outputs.logits, labels) + params.center_weight * compactness
 
     def follow(outputs: Outputs, labels: Tensor) -> None:
-        follow_features(head.centers, outputs.features, labels, rate=values.center_rate)
+        follow_features(head.centers, outputs.features, labels, rate=params.center_rate)
 
     def begin(start: StageStart) -> None:
         head.centers.copy_(start.class_means())
         head.constrains.fill_(1)
 
-    if values.warmup == 0:
+    if params.warmup == 0:
         return Plan(head, (Stage("plain", 0.0, loss, after_step=follow),))
     head.constrains.fill_(0)  # at centres of zero it has no gradient; it would only shift the reported loss
-    estimated = Stage("estimated offset", values.warmup, loss, after_step=follow, begin=begin)
+    estimated = Stage("estimated offset", params.warmup, loss, after_step=follow, begin=begin)
     return Plan(head, (Stage("warm-up", 0.0, plain_loss), estimated))
 
 
-def _linear_opening(values: OffsetValues) -> MethodConfig:
+def _linear_opening(params: OffsetParams) -> MethodConfig:
     # with all three of its terms left out, the method is cross entropy on a linear head without bias
     left_out = {"center_weight": 0.0, "constraint_weight": 0.0, "offset_in_logits": False}
-    return MethodConfig(name="offset", hyperparameters=left_out)
+    return MethodConfig(name="offset", params=left_out)
 
 
-def empirical_offset(values: NoHyperparameters, problem: Problem) -> Plan:
+def empirical_offset(params: NoHyperparameters, context: MethodContext) -> Plan:
     """Compose the empirical offset: cross entropy on a linear head without bias, class means taken off after."""
-    head = linear_head(problem, bias=False)
+    head = linear_head(context, bias=False)
     return Plan(head, (Stage("plain", 0.0, plain_loss),), posthoc=EmpiricalOffset())
 
 
@@ -73,7 +73,7 @@ OFFSET = Method(
     "Estimated offset with uniform constraint",
     "Kim, Hong and Kim, 2021, eqs 5-6",
     "CE(z, y) + l1 ||f - c_y||^2 + l2 sum p0 log p0, z_k = w_k.f - w0_k, w0_k = c_k.w_k / 2, p0 = softmax(-w0)",
-    OffsetValues,
+    OffsetParams,
     offset,
     ("loss", "head", "update"),
     {
@@ -81,8 +81,8 @@ OFFSET = Method(
         "no-constraint": {"constraint_weight": 0.0},
         "constraint-only": {"offset_in_logits": False},
     },
-    deferral="warmup",
-    opening=_linear_opening,
+    defer_field="warmup",
+    shared_prefix=_linear_opening,
 )
 EMPIRICAL_OFFSET = Method(
     "Empirical offset",

@@ -8,10 +8,10 @@ from trainables.components.heads import MemoryHead
 from trainables.components.losses.cross_entropy import plain_loss
 from trainables.core.config import MethodConfig
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Plan, Problem, Stage, StageStart
+from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage, StageStart
 
 
-class OltrValues(Hyperparameters):
+class OltrParams(Hyperparameters):
     """Values of OLTR.
 
     Attributes:
@@ -25,21 +25,21 @@ class OltrValues(Hyperparameters):
     defer_until: float = Field(1 / 3, gt=0, lt=1, allow_inf_nan=False)
 
 
-def oltr(values: OltrValues, problem: Problem) -> Plan:
+def oltr(params: OltrParams, context: MethodContext) -> Plan:
     """Compose OLTR: ERM, then meta-embeddings and a cosine classifier, class-balanced, with its own schedule."""
-    head = MemoryHead(problem.feature_dim, len(problem.class_counts), values.scale, values.reach)
+    head = MemoryHead(context.feature_dim, len(context.class_counts), params.scale, params.reach)
 
     def begin(start: StageStart) -> None:
         head.remember(start.class_means())
 
     attending = Stage(
-        "memory", values.defer_until, plain_loss, sampler="class-balanced", begin=begin, restarts_schedule=True
+        "memory", params.defer_until, plain_loss, sampler="class-balanced", begin=begin, restarts_schedule=True
     )
-    plain = Stage("plain", 0.0, plain_loss, trains=("backbone.", "head.weight", "head.bias"))
+    plain = Stage("plain", 0.0, plain_loss, trainable_prefixes=("backbone.", "head.weight", "head.bias"))
     return Plan(head, (plain, attending))
 
 
-def _opening(values: OltrValues) -> MethodConfig:
+def _shared_prefix(params: OltrParams) -> MethodConfig:
     return MethodConfig(name="erm")
 
 
@@ -47,11 +47,11 @@ OLTR = Method(
     "Open long-tailed recognition",
     "Liu et al., 2019, dynamic meta-embedding",
     "v = (r / min_k ||x - c_k||) (x + tanh(Fx) sum_k softmax(Hx)_k c_k); CE(s |v|/(1 + |v|) cos(v, w_k), y)",
-    OltrValues,
+    OltrParams,
     oltr,
     ("head", "sampler", "stages", "trainable"),
-    deferral="defer_until",
-    opening=_opening,
+    defer_field="defer_until",
+    shared_prefix=_shared_prefix,
     given_in_part=(
         "meta-embedding with centroids fixed at the switch; without the loss that learns them, modulated attention, "
         "the backbone's own learning rate and the rejection of unknown classes"

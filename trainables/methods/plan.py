@@ -15,18 +15,18 @@ from trainables.components.lr_schedule import stage_start
 from trainables.components.network import Outputs
 from trainables.components.posthoc.posthoc_change import PostHoc
 from trainables.components.updates import Update
-from trainables.core.config import Frozen
+from trainables.core.config import StrictModel
 
 SamplerName = Literal["instance", "class-balanced"]
 EVERYTHING = ("backbone.", "head.")
 HEAD = ("head.",)
 
 
-class Hyperparameters(Frozen):
-    """Base of every method's typed values; checked when built, unknown names refused."""
+class Hyperparameters(StrictModel):
+    """Base of every method's typed params; checked when built, unknown names refused."""
 
 
-class Problem(NamedTuple):
+class MethodContext(NamedTuple):
     """What a method is told of the data and the network.
 
     Attributes:
@@ -71,7 +71,7 @@ class Stage:
         transform: changes batches before normalisation; None leaves them.
         class_weights: shape (K,), multiplied with the losses outside the loss; None weighs all alike.
         weighted_over: divide the weighted sum by the sum of ``weights`` or the number of ``examples``.
-        trains: beginnings of the names of the parameters that it trains; the others get no gradient.
+        trainable_prefixes: beginnings of the names of the parameters that it trains; the others get no gradient.
         update: what happens to the weights in a step.
         after_step: changes head or memory after every update: centres, projections.
         begin: changes the head once, at the stage's beginning, under ``torch.no_grad``.
@@ -86,7 +86,7 @@ class Stage:
     transform: BatchTransform | None = None
     class_weights: Tensor | None = None
     weighted_over: Literal["weights", "examples"] = "weights"
-    trains: tuple[str, ...] = EVERYTHING
+    trainable_prefixes: tuple[str, ...] = EVERYTHING
     update: Update = field(default_factory=Update)
     after_step: AfterStep | None = None
     begin: Callable[[StageStart], None] | None = None
@@ -126,4 +126,4 @@ class Plan:
         return range(starts[index], starts[index + 1])
 
 
-__all__ = ["EVERYTHING", "HEAD", "Hyperparameters", "Loss", "Outputs", "Plan", "Problem", "Stage", "StageStart"]
+__all__ = ["EVERYTHING", "HEAD", "Hyperparameters", "Loss", "MethodContext", "Outputs", "Plan", "Stage", "StageStart"]

@@ -13,10 +13,10 @@ from trainables.components.posthoc.tau_normalisation import TauNormalisation
 from trainables.core.config import MethodConfig
 from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Outputs, Plan, Problem, Stage
+from trainables.methods.plan import Hyperparameters, MethodContext, Outputs, Plan, Stage
 
 
-class TauNormValues(Hyperparameters):
+class TauNormParams(Hyperparameters):
     """Values of tau-normalisation.
 
     Attributes:
@@ -28,42 +28,42 @@ class TauNormValues(Hyperparameters):
     keep_bias: bool = True
 
 
-class WvnValues(Hyperparameters):
+class WvnParams(Hyperparameters):
     """Values of weight vector normalisation: `gamma`, the power of n_k / n_max; None picks it on validation."""
 
     gamma: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
 
 
-class PriorValues(Hyperparameters):
+class PriorParams(Hyperparameters):
     """Values of post-hoc logit adjustment: `tau`, the weight of the log prior; None picks it on validation."""
 
     tau: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
 
 
-def tau_norm(values: TauNormValues, problem: Problem) -> Plan:
+def tau_norm(params: TauNormParams, context: MethodContext) -> Plan:
     """Compose tau-normalisation: ERM, its rows then divided by a power of their length."""
-    posthoc = TauNormalisation(values.tau, keep_bias=values.keep_bias)
-    return Plan(linear_head(problem), (Stage("plain", 0.0, plain_loss),), posthoc=posthoc)
+    posthoc = TauNormalisation(params.tau, keep_bias=params.keep_bias)
+    return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss),), posthoc=posthoc)
 
 
-def wvn_rs(values: WvnValues, problem: Problem) -> Plan:
+def wvn_rs(params: WvnParams, context: MethodContext) -> Plan:
     """Compose WVN + RS: rows kept at length one on class-balanced batches, then divided by a power of n_k."""
-    head = linear_head(problem)
+    head = linear_head(context)
 
     def normalise(outputs: Outputs, labels: Tensor) -> None:
         head.weight.copy_(unit_rows(head.weight))
 
     stage = Stage("plain", 0.0, plain_loss, sampler="class-balanced", after_step=normalise)
-    return Plan(head, (stage,), posthoc=FrequencyRescaling(values.gamma, problem.class_counts))
+    return Plan(head, (stage,), posthoc=FrequencyRescaling(params.gamma, context.class_counts))
 
 
-def posthoc_logit_adjustment(values: PriorValues, problem: Problem) -> Plan:
+def posthoc_logit_adjustment(params: PriorParams, context: MethodContext) -> Plan:
     """Compose post-hoc logit adjustment: ERM, its logits then less tau times the log prior."""
-    posthoc = PriorSubtraction(values.tau, problem.class_counts)
-    return Plan(linear_head(problem), (Stage("plain", 0.0, plain_loss),), posthoc=posthoc)
+    posthoc = PriorSubtraction(params.tau, context.class_counts)
+    return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss),), posthoc=posthoc)
 
 
-def _erm_opening(values: Hyperparameters) -> MethodConfig:
+def _erm_prefix(params: Hyperparameters) -> MethodConfig:
     return MethodConfig(name="erm")
 
 
@@ -71,17 +71,17 @@ TAU_NORM = Method(
     "Tau-normalisation",
     "Kang et al., 2020, section 4",
     "(w_k / ||w_k||^tau) . f + b_k, tau picked on validation",
-    TauNormValues,
+    TauNormParams,
     tau_norm,
     ("post-hoc",),
     {"paper": {"keep_bias": False}},
-    opening=_erm_opening,
+    shared_prefix=_erm_prefix,
 )
 WVN_RS = Method(
     "Weight vector normalisation with re-sampling",
     "Kim and Kim, 2020",
     "||w_k|| = 1 after every step, class-balanced; then w_k / (n_k / n_max)^gamma, gamma picked on validation",
-    WvnValues,
+    WvnParams,
     wvn_rs,
     ("sampler", "update", "post-hoc"),
 )
@@ -89,8 +89,8 @@ POSTHOC_LOGIT_ADJUSTMENT = Method(
     "Post-hoc logit adjustment",
     "Menon et al., 2021, eq 9",
     "argmax_k z_k - tau log prior_k, tau picked on validation",
-    PriorValues,
+    PriorParams,
     posthoc_logit_adjustment,
     ("post-hoc",),
-    opening=_erm_opening,
+    shared_prefix=_erm_prefix,
 )

@@ -32,7 +32,7 @@ from trainables.methods import (
     weight_balancing,
 )
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Plan, Problem
+from trainables.methods.plan import Hyperparameters, MethodContext, Plan
 
 METHODS: dict[str, Method] = {
     "erm": baselines.ERM,
@@ -96,32 +96,32 @@ def method_named(name: str) -> Method:
     return METHODS[name]
 
 
-def hyperparameters(config: MethodConfig) -> Hyperparameters:
-    """Build the typed values of a method: its preset, then what the configuration sets itself.
+def build_params(config: MethodConfig) -> Hyperparameters:
+    """Build the typed params of a method: its preset, then what the configuration sets itself.
 
     Raises:
         BadInput: unknown method, preset or value, or a value out of its range.
 
-    >>> hyperparameters(MethodConfig(name="cce")).gamma
+    >>> build_params(MethodConfig(name="cce")).gamma
     -1.0
     """
     method = method_named(config.name)
     if config.preset not in method.preset_names():
         raise unknown_name(f"preset of {config.name}", config.preset, method.preset_names())
-    merged = {**method.presets.get(config.preset, {}), **config.hyperparameters}
+    merged = {**method.presets.get(config.preset, {}), **config.params}
     try:
-        return method.values(**merged)
+        return method.params(**merged)
     except ValidationError as error:
-        raise BadInput(f"{config.name}: {describe(error, method.values)}") from None
+        raise BadInput(f"{config.name}: {describe(error, method.params)}") from None
 
 
-def describe(error: ValidationError, values: type[Hyperparameters] | None = None) -> str:
+def describe(error: ValidationError, params: type[Hyperparameters] | None = None) -> str:
     """Say in one line what pydantic found: field, what was wanted, what was given, and the range it lies in."""
     parts = []
     for item in error.errors():
         place = ".".join(str(step) for step in item["loc"])
         said = item["msg"].removeprefix("Value error, ")
-        allowed = _range_of(values.model_fields.get(place)) if values is not None else ""
+        allowed = _range_of(params.model_fields.get(place)) if params is not None else ""
         parts.append(f"`{place}` {said}, got {item['input']!r}{allowed}" if place else said)
     return "; ".join(parts).replace("Input should be", "must be")
 
@@ -142,22 +142,22 @@ def _range_of(field: FieldInfo | None) -> str:
     return f" (allowed: {ends['low']}, {ends['high']})" if len(ends) == 2 else ""
 
 
-def last_switch(config: MethodConfig) -> float:
+def last_stage_start(config: MethodConfig) -> float:
     """Return the fraction of the epochs at which a method's last stage begins; 0 for a single stage."""
     method = method_named(config.name)
-    return float(getattr(hyperparameters(config), method.deferral)) if method.deferral else 0.0
+    return float(getattr(build_params(config), method.defer_field)) if method.defer_field else 0.0
 
 
-def opening_of(config: TrialConfig) -> tuple[TrialConfig, int] | None:
+def shared_prefix_of(config: TrialConfig) -> tuple[TrialConfig, int] | None:
     """Return the training that a trial's first stages repeat and its number of epochs, or None."""
     method, epochs = method_named(config.method.name), config.training.epochs
-    if method.opening is None:
+    if method.shared_prefix is None:
         return None
-    switch = stage_start(last_switch(config.method), epochs)
-    if method.deferral is None:  # it changes the trained head alone: only its last epoch is its own
+    switch = stage_start(last_stage_start(config.method), epochs)
+    if method.defer_field is None:  # it changes the trained head alone: only its last epoch is its own
         switch = epochs - 1
-    opening = config.model_copy(update={"method": method.opening(hyperparameters(config.method))})
-    return (opening, switch) if switch > 0 else None  # a preset may begin with the last stage
+    shared_prefix = config.model_copy(update={"method": method.shared_prefix(build_params(config.method))})
+    return (shared_prefix, switch) if switch > 0 else None  # a preset may begin with the last stage
 
 
 def reference_of(config: TrialConfig) -> TrialConfig | None:
@@ -166,6 +166,6 @@ def reference_of(config: TrialConfig) -> TrialConfig | None:
     return None if name is None else config.model_copy(update={"method": MethodConfig(name=name)})
 
 
-def build_plan(config: MethodConfig, problem: Problem) -> Plan:
+def build_plan(config: MethodConfig, context: MethodContext) -> Plan:
     """Compose a method for a problem; the head's weights come from torch's global generator."""
-    return method_named(config.name).build(hyperparameters(config), problem)
+    return method_named(config.name).build(build_params(config), context)

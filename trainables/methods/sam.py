@@ -10,16 +10,16 @@ from trainables.components.updates.sharpness_step import SharpnessAwareUpdate
 from trainables.core.config import MethodConfig
 from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Plan, Problem, Stage
+from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
 
 
-class SamValues(Hyperparameters):
+class SamParams(Hyperparameters):
     """Values of SAM: `rho`, the length by which the weights are moved before the gradient is taken."""
 
     rho: float = Field(0.05, gt=0, le=100)
 
 
-class SamDrwValues(Hyperparameters):
+class SamDrwParams(Hyperparameters):
     """Values of SAM-DRW.
 
     Attributes:
@@ -33,29 +33,29 @@ class SamDrwValues(Hyperparameters):
     defer_until: float = Field(0.8, gt=0, lt=1)
 
 
-def sam(values: SamValues, problem: Problem) -> Plan:
+def sam(params: SamParams, context: MethodContext) -> Plan:
     """Compose SAM: cross entropy, its gradient taken at w + rho g/||g||."""
-    update = SharpnessAwareUpdate(values.rho)
-    return Plan(linear_head(problem), (Stage("plain", 0.0, plain_loss, update=update),))
+    update = SharpnessAwareUpdate(params.rho)
+    return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss, update=update),))
 
 
-def sam_drw(values: SamDrwValues, problem: Problem) -> Plan:
+def sam_drw(params: SamDrwParams, context: MethodContext) -> Plan:
     """Compose SAM-DRW: SAM, then SAM with effective-number class weights."""
-    update = SharpnessAwareUpdate(values.rho)
-    weights = effective_number(problem.class_counts, values.beta).float()
-    deferred = Stage("re-weighted", values.defer_until, plain_loss, class_weights=weights, update=update)
-    return Plan(linear_head(problem), (Stage("plain", 0.0, plain_loss, update=update), deferred))
+    update = SharpnessAwareUpdate(params.rho)
+    weights = effective_number(context.class_counts, params.beta).float()
+    deferred = Stage("re-weighted", params.defer_until, plain_loss, class_weights=weights, update=update)
+    return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss, update=update), deferred))
 
 
-def _sam_opening(values: SamDrwValues) -> MethodConfig:
-    return MethodConfig(name="sam", hyperparameters={"rho": values.rho})
+def _sam_prefix(params: SamDrwParams) -> MethodConfig:
+    return MethodConfig(name="sam", params={"rho": params.rho})
 
 
 SAM = Method(
     "Sharpness-aware minimisation",
     "Foret et al., 2021, algorithm 1",
     "CE(z, y), its gradient taken at w + rho g/||g||",
-    SamValues,
+    SamParams,
     sam,
     ("update",),
     {"paper": {}, "long-tail": {"rho": 0.1}, "long-tail-100": {"rho": 0.2}},
@@ -64,10 +64,10 @@ SAM_DRW = Method(
     "SAM with deferred re-weighting",
     "Rangwani et al., 2022",
     "SAM, then with weights (1 - beta)/(1 - beta^n)",
-    SamDrwValues,
+    SamDrwParams,
     sam_drw,
     ("class weights", "stages", "update"),
     {"paper": {}, "long-tail-100": {"rho": 0.8}},
-    deferral="defer_until",
-    opening=_sam_opening,
+    defer_field="defer_until",
+    shared_prefix=_sam_prefix,
 )

@@ -8,26 +8,26 @@ from trainables.components.losses.cross_entropy import plain_loss
 from trainables.components.transforms.smote_interpolation import Smote
 from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Plan, Problem, Stage
+from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
 
 
-class SmoteValues(Hyperparameters):
+class SmoteParams(Hyperparameters):
     """Values of SMOTE: `neighbours`, among how many nearest images of the class the second one is drawn."""
 
     neighbours: int = Field(5, ge=1, le=100)
 
 
-def smote(values: SmoteValues, problem: Problem) -> Plan:
+def smote(params: SmoteParams, context: MethodContext) -> Plan:
     """Compose SMOTE: cross entropy on class-balanced batches that are in part interpolated."""
-    stage = Stage("plain", 0.0, plain_loss, sampler="class-balanced", transform=Smote(values.neighbours))
-    return Plan(linear_head(problem), (stage,))
+    stage = Stage("plain", 0.0, plain_loss, sampler="class-balanced", transform=Smote(params.neighbours))
+    return Plan(linear_head(context), (stage,))
 
 
 SMOTE = Method(
     "Synthetic minority over-sampling",
     "Chawla et al., 2002, section 4.2",
     "class-balanced batches, x + u (x' - x) in place of x with probability 1 - n_k/n_max",
-    SmoteValues,
+    SmoteParams,
     smote,
     ("sampler", "batch transform"),
 )

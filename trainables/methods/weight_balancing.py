@@ -11,10 +11,10 @@ from trainables.components.losses.cross_entropy import plain_loss
 from trainables.components.row_projections import longest_allowed, within_ball
 from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import HEAD, Hyperparameters, Outputs, Plan, Problem, Stage, StageStart
+from trainables.methods.plan import HEAD, Hyperparameters, MethodContext, Outputs, Plan, Stage, StageStart
 
 
-class WeightBalancingValues(Hyperparameters):
+class WeightBalancingParams(Hyperparameters):
     """Values of weight balancing.
 
     Attributes:
@@ -43,36 +43,36 @@ class Radius(nn.Module):
         self.register_buffer("radius", torch.tensor(float("inf")))
 
 
-def weight_balancing(values: WeightBalancingValues, problem: Problem) -> Plan:
+def weight_balancing(params: WeightBalancingParams, context: MethodContext) -> Plan:
     """Compose weight balancing: ERM under strong weight decay, then its classifier under MaxNorm, re-weighted."""
-    head, memory = linear_head(problem), Radius()
+    head, memory = linear_head(context), Radius()
 
     def begin(start: StageStart) -> None:
-        memory.radius.copy_(longest_allowed(head.weight, values.longest_row))
+        memory.radius.copy_(longest_allowed(head.weight, params.longest_row))
 
     def project(outputs: Outputs, labels: Tensor) -> None:
         head.weight.copy_(within_ball(head.weight, memory.radius))
 
     balanced = Stage(
         "balanced classifier",
-        values.defer_until,
+        params.defer_until,
         plain_loss,
-        class_weights=effective_number(problem.class_counts, values.beta).float(),
-        trains=HEAD,
+        class_weights=effective_number(context.class_counts, params.beta).float(),
+        trainable_prefixes=HEAD,
         after_step=project,
         begin=begin,
-        weight_decay=values.head_weight_decay,
+        weight_decay=params.head_weight_decay,
         restarts_schedule=True,
     )
-    return Plan(head, (Stage("plain", 0.0, plain_loss, weight_decay=values.first_weight_decay), balanced), memory)
+    return Plan(head, (Stage("plain", 0.0, plain_loss, weight_decay=params.first_weight_decay), balanced), memory)
 
 
 WEIGHT_BALANCING = Method(
     "Weight balancing",
     "Alshammari et al., 2022",
     "CE under strong weight decay; then the head alone, ||w_k|| <= radius, weights (1 - beta)/(1 - beta^n)",
-    WeightBalancingValues,
+    WeightBalancingParams,
     weight_balancing,
     ("class weights", "stages", "trainable", "update"),
-    deferral="defer_until",
+    defer_field="defer_until",
 )

@@ -11,7 +11,7 @@ from trainables.components.network import Network
 from trainables.core.config import TrialConfig
 from trainables.core.trial_folder import TrialFolder
 from trainables.data import StudyData
-from trainables.methods.registry import opening_of, reference_of
+from trainables.methods.registry import reference_of, shared_prefix_of
 from trainables.shared.shared_training import SharedTraining, shared_reference
 from trainables.training.trainer import Trainer
 
@@ -28,7 +28,7 @@ class SharedNeeds:
         device: where it trains.
         store: the folder of all shared trainings.
         folder: the trial's own; how much was shared is kept there.
-        share_opening: whether the opening is shared; one that no other trial has is better trained by the trial itself.
+        share_prefix: whether the opening is shared; one that no other trial has is better trained by the trial itself.
     """
 
     def __init__(
@@ -39,13 +39,13 @@ class SharedNeeds:
         store: Path,
         folder: TrialFolder,
         *,
-        share_opening: bool = True,
+        share_prefix: bool = True,
     ) -> None:
-        opening, reference = opening_of(config) if share_opening else None, reference_of(config)
-        self._opening = None if opening is None else SharedTraining(store, *opening, data, device)
+        shared_prefix, reference = shared_prefix_of(config) if share_prefix else None, reference_of(config)
+        self._shared_prefix = None if shared_prefix is None else SharedTraining(store, *shared_prefix, data, device)
         epochs = config.training.epochs
         self._reference = None if reference is None else SharedTraining(store, reference, epochs, data, device)
-        self._missing = [shared for shared in (self._opening, self._reference) if shared is not None]
+        self._missing = [shared for shared in (self._shared_prefix, self._reference) if shared is not None]
         self._needed = sum(shared.until for shared in self._missing)
         self._folder = folder
         self._trained = (folder.shared_epochs() or {}).get("trained", 0)
@@ -53,8 +53,8 @@ class SharedNeeds:
     def bind(self, trainer: Trainer) -> None:
         """Say whose needs these are; a training that is under way needs no opening any more."""
         self._trainer = trainer
-        if trainer.epoch > 0 and self._opening is not None:
-            self._missing.remove(self._opening)
+        if trainer.epoch > 0 and self._shared_prefix is not None:
+            self._missing.remove(self._shared_prefix)
 
     def reference(self) -> Network:
         """Return the frozen network that the trial refers to."""
@@ -68,7 +68,7 @@ class SharedNeeds:
             state = shared.state()
             if state is None:
                 return False
-            if shared is self._opening:
+            if shared is self._shared_prefix:
                 for record in state["records"]:
                     self._folder.append_epoch({**record, "shared": True})
                 self._trainer.adopt(state)
@@ -93,7 +93,7 @@ class SharedNeeds:
         """Return how many epochs the trial took over, how many it needed of shared trainings and trained of them."""
         if not self._needed:
             return {}
-        adopted = self._opening.until if self._opening is not None else 0
+        adopted = self._shared_prefix.until if self._shared_prefix is not None else 0
         return {"adopted": adopted, "needed": self._needed, "trained": self._trained}
 
     def release(self) -> None:

@@ -25,7 +25,7 @@ class FiniteWatch:
         self._largest: list[Tensor] = []
         self._examples: list[int] = []
 
-    def see(self, loss: Tensor, logits: Tensor, examples: int) -> None:
+    def update(self, loss: Tensor, logits: Tensor, examples: int) -> None:
         """Take in the next step: its scalar mean loss, its logits (B, K), its number of examples."""
         self._losses.append(loss.detach())
         self._largest.append(torch.linalg.vector_norm(logits.detach(), math.inf))

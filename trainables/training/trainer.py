@@ -26,12 +26,12 @@ from trainables.core.randomness import derive_seed, epoch_generator
 from trainables.data import Augmentation, Split, StudyData, resolve_augmentation
 from trainables.data.pipeline.augment import BatchPipeline
 from trainables.data.pipeline.streaming import open_pipeline
-from trainables.methods.plan import Problem, Stage, StageStart
+from trainables.methods.plan import MethodContext, Stage, StageStart
 from trainables.methods.registry import build_plan, method_named
 from trainables.training.batch_objective import batch_objective
 from trainables.training.evaluation import Evaluation, class_means, evaluate, features_of
 from trainables.training.finite_watch import FiniteWatch, NonFiniteLoss
-from trainables.training.training_state import State, captured, restore, take_over
+from trainables.training.training_state import State, load_prefix, load_state_dict, state_dict
 
 
 def train_reference(config: TrialConfig, data: StudyData, device: torch.device) -> Network:
@@ -78,7 +78,7 @@ class Trainer:
         backbone = build_backbone(config.model.name, channels, height)
         if config.model.weights is not None:
             load_weights(backbone, Path(config.model.weights))
-        self.plan = build_plan(config.method, Problem(data.class_counts.to(self.device), backbone.feature_dim))
+        self.plan = build_plan(config.method, MethodContext(data.class_counts.to(self.device), backbone.feature_dim))
         layout = torch.channels_last if config.training.channels_last else torch.contiguous_format
         self.network = Network(
             backbone.to(self.device).to(memory_format=layout),
@@ -191,8 +191,8 @@ class Trainer:
             generator = epoch_generator(seed, epoch, "transform")
             stage.transform.begin_epoch(EpochOrder(rows, self.data.train.labels[rows], parts, generator))
         rows, draws = rows.to(self.device), draws.to(self.device)
-        self.batches.expect(rows, parts)
-        self.network.train_only(stage.trains)
+        self.batches.prefetch(rows, parts)
+        self.network.train_only(stage.trainable_prefixes)
         trained = [p for p in self.network.parameters() if p.requires_grad]
         watch = FiniteWatch()
         for step, part in enumerate(parts):
@@ -211,13 +211,13 @@ class Trainer:
                     optimizer=self.optimizer,
                     parameters=trained,
                     learning_rate=rate,
-                    again=partial(self.network.forward_again, images),
+                    forward_frozen_stats=partial(self.network.forward_frozen_stats, images),
                 )
             )
             if stage.after_step is not None:
                 with torch.no_grad():
                     stage.after_step(outputs, batch.labels)
-            watch.see(loss, outputs.logits, len(batch.labels))
+            watch.update(loss, outputs.logits, len(batch.labels))
         return watch.mean_loss(epoch=epoch + 1, learning_rate=rate)
 
     def _calibrate(self, images: Tensor, labels: Tensor) -> None:
@@ -250,7 +250,7 @@ class Trainer:
             "fingerprint": self.config.fingerprint(),
             "epoch": self.epoch,
             "posthoc_value": self._posthoc_value,
-            **captured(self.network, self.memory, self.optimizer, self.plan.stages),
+            **state_dict(self.network, self.memory, self.optimizer, self.plan.stages),
         }
 
     def load(self, state: State) -> None:
@@ -261,7 +261,7 @@ class Trainer:
         """
         if state["fingerprint"] != self.config.fingerprint():
             raise ValueError("the checkpoint was written by another configuration")
-        restore(state, self.network, self.memory, self.optimizer, self.plan.stages)
+        load_state_dict(state, self.network, self.memory, self.optimizer, self.plan.stages)
         self._posthoc_value = state["posthoc_value"]
         self.epoch = int(state["epoch"])
 
@@ -271,5 +271,5 @@ class Trainer:
         Raises:
             ValueError: the state holds a parameter that this network does not have.
         """
-        take_over(state, self.network, self.memory, self.optimizer, self.plan.stages)
+        load_prefix(state, self.network, self.memory, self.optimizer, self.plan.stages)
         self.epoch = int(state["epoch"])

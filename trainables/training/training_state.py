@@ -15,7 +15,7 @@ from trainables.methods.plan import Stage
 State = dict[str, Any]
 
 
-def captured(network: Network, memory: nn.Module, optimizer: Optimizer, stages: Sequence[Stage]) -> State:
+def state_dict(network: Network, memory: nn.Module, optimizer: Optimizer, stages: Sequence[Stage]) -> State:
     """Return weights, buffers, momenta and what updates keep: tensors and plain containers only."""
     return {
         "parameters": [name for name, _ in network.named_parameters()],
@@ -27,7 +27,9 @@ def captured(network: Network, memory: nn.Module, optimizer: Optimizer, stages: 
     }
 
 
-def restore(state: State, network: Network, memory: nn.Module, optimizer: Optimizer, stages: Sequence[Stage]) -> None:
+def load_state_dict(
+    state: State, network: Network, memory: nn.Module, optimizer: Optimizer, stages: Sequence[Stage]
+) -> None:
     """Put a state back where it was captured."""
     network.backbone.load_state_dict(state["backbone"])
     network.head.load_state_dict(state["head"])
@@ -38,7 +40,9 @@ def restore(state: State, network: Network, memory: nn.Module, optimizer: Optimi
         stage.update.load(copy.deepcopy(kept))
 
 
-def take_over(state: State, network: Network, memory: nn.Module, optimizer: Optimizer, stages: Sequence[Stage]) -> None:
+def load_prefix(
+    state: State, network: Network, memory: nn.Module, optimizer: Optimizer, stages: Sequence[Stage]
+) -> None:
     """Put a state into a training whose first stages repeat the one it was captured from.
 
     Parameters are matched by name: a head may hold more than that of its opening, untouched until then.

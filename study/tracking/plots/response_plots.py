@@ -72,8 +72,8 @@ class _Panel:
         draw.rectangle((self._left, self._top, self._right, self._bottom), outline=GREY, width=_SCALE)
         draw.text((middle, self._bottom + 24 * _SCALE), plain(name), fill=INK, font=_NORMAL, anchor="ma")
         for trial in sorted(self._trials, key=lambda trial: (trial.number == 0, trial.state == "COMPLETE")):
-            if name in trial.values:
-                self._mark(trial, trial.values[name])
+            if name in trial.params:
+                self._mark(trial, trial.params[name])
 
     def _mark(self, trial: TrialView, value: Any) -> None:
         place = self._place(value)

@@ -76,7 +76,7 @@ def command(tmp_path: Path) -> Command:
         ({"traning": {}}, ["unknown key 'traning'", "did you mean 'training'?"]),
         ({"search": {"metric": "balanced_acc"}}, ["search.metric", "'balanced_acc'", "mean 'balanced_accuracy'?"]),
         ({"data": [{"dataset": "digits", "profiles": [{"ratio": 0.1}]}]}, ["data[0].profiles[0]", ">= 1, got 0.1"]),
-        ({"methods": [{"name": "cce", "values": {"gamma": 2}}]}, ["methods[0]", "`gamma`", "less than 0, got 2"]),
+        ({"methods": [{"name": "cce", "params": {"gamma": 2}}]}, ["methods[0]", "`gamma`", "less than 0, got 2"]),
         (
             {"methods": [{"name": "cce", "search": {"gamma": {"low": -1, "high": -9}}}]},
             ["methods[0].search.gamma", "`low` must be < `high`, got low -1 and high -9"],

@@ -19,17 +19,17 @@ class Watched:
     """A progress over an empty ledger, with a book and a clock that the test sets."""
 
     def __init__(self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now, self.book = 0.0, SimpleNamespace(epochs_seen=0, running=0)
+        self.now, self.manager = 0.0, SimpleNamespace(epochs_seen=0, running=0)
         monkeypatch.setattr(progress.time, "monotonic", lambda: self.now)
         self._file = io.StringIO()
         self._progress = Progress(ledger, Console(file=self._file, width=200))
-        book: Any = self.book
-        self._progress.attach(book)
+        manager: Any = self.manager
+        self._progress.attach(manager)
 
     def said(self, *, after: float, epochs: int, running: int = 1) -> str:
         """Return the line that is printed so many seconds later, with so many epochs trained in all."""
         self.now += after
-        self.book.epochs_seen, self.book.running = epochs, running
+        self.manager.epochs_seen, self.manager.running = epochs, running
         begin = self._file.tell()
         self._progress.show(force=True)
         return self._file.getvalue()[begin:].rstrip("\n")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from optuna.trial import FrozenTrial
 
-from study.driver.trial_manager import TrialBook
+from study.driver.trial_manager import TrialManager
 from study.ledger.cell_ledger import Assignment
 from study.ledger.study_ledger import Ledger
 from study.spec.study_spec import StudySpec
@@ -26,7 +26,7 @@ class Desk:
     def __init__(self, ledger: Ledger, folder: Path, deadline: float | None = None) -> None:
         self.told: list[tuple[str, bool]] = []
         self.ledger, self.folder = ledger, folder
-        self.book = TrialBook(ledger, folder, listener=self._listen, deadline=deadline)
+        self.manager = TrialManager(ledger, folder, listener=self._listen, deadline=deadline)
 
     def _listen(self, assignment: Assignment, ended: bool) -> None:
         self.told.append((assignment.key, ended))
@@ -69,13 +69,13 @@ def _write_epochs(folder: str | Path, values: list[float]) -> None:
 def _run(desk: Desk, tune_id: str, value: float = 0.5) -> None:
     """Train a trial to its end, as Tune would: the scheduler is not asked about the last result."""
     for epoch in range(1, EPOCHS):
-        desk.book.result(tune_id, _result(epoch, value))
-    desk.book.end(tune_id, _result(EPOCHS, value), failed=False)
+        desk.manager.result(tune_id, _result(epoch, value))
+    desk.manager.end(tune_id, _result(EPOCHS, value), failed=False)
 
 
 def test_hands_out_a_trial_as_its_trainable_takes_it(desk: Callable[..., Desk], tmp_path: Path) -> None:
     opened = desk()
-    config = opened.book.start("t1")
+    config = opened.manager.start("t1")
     assert config is not None
     assert TrialConfig.model_validate(config["trial"]).method.name == "erm"
     assert Path(config["folder"]) == tmp_path / "cells/digits/long_tail-10/erm/00000"
@@ -87,30 +87,30 @@ def test_cells_take_turns_until_the_budget_is_spent(desk: Callable[..., Desk]) -
     opened = desk()
     handed = []
     for number in range(7):
-        config = opened.book.start(str(number))
+        config = opened.manager.start(str(number))
         handed.append(config and "/".join(Path(config["folder"]).parts[-2:]))
     assert handed == ["erm/00000", "cce/00000", "erm/00001", "cce/00001", "erm/00002", "cce/00002", None]
 
 
 def test_interrupted_trials_come_first_and_with_their_old_values(desk: Callable[..., Desk]) -> None:
     before = desk()
-    configs = [before.book.start(str(number)) for number in range(3)]
+    configs = [before.manager.start(str(number)) for number in range(3)]
     _run(before, "1")
     after = desk()
-    assert [after.book.start("a"), after.book.start("b")] == [configs[0], configs[2]]
-    new = after.book.start("c")
+    assert [after.manager.start("a"), after.manager.start("b")] == [configs[0], configs[2]]
+    new = after.manager.start("c")
     assert new is not None
     assert new["folder"].endswith("cce/00001")
 
 
 def test_a_trial_that_was_done_but_not_told_is_completed_without_training(desk: Callable[..., Desk]) -> None:
     before = desk()
-    config = before.book.start("1")
+    config = before.manager.start("1")
     assert config is not None
     _write_epochs(config["folder"], [0.1, 0.2, 0.3])
-    before.ledger.of(before.book._live["1"]).report(0, 1, 0.1)
+    before.ledger.of(before.manager._live["1"]).report(0, 1, 0.1)
     after = desk()
-    new = after.book.start("a")
+    new = after.manager.start("a")
     assert new is not None
     assert new["folder"].endswith("cce/00000")
     trial = after.trial(0, 0)
@@ -120,50 +120,50 @@ def test_a_trial_that_was_done_but_not_told_is_completed_without_training(desk: 
 
 
 def test_what_it_shared_is_noted_too_where_its_driver_died_before(desk: Callable[..., Desk]) -> None:
-    config = desk().book.start("1")
+    config = desk().manager.start("1")
     assert config is not None
     _write_epochs(config["folder"], [0.1, 0.2, 0.3])
     spent = {"adopted": 2, "needed": 2, "trained": 1}
     TrialFolder(Path(config["folder"])).write_shared_epochs(spent)
     after = desk()
-    after.book.start("a")
+    after.manager.start("a")
     assert after.trial(0, 0).state.name == "COMPLETE"
     assert after.trial(0, 0).user_attrs["shared_epochs"] == spent
 
 
 def test_one_that_was_done_without_a_number_fails(desk: Callable[..., Desk]) -> None:
     before = desk()
-    config = before.book.start("1")
+    config = before.manager.start("1")
     assert config is not None
     _write_epochs(config["folder"], [0.1, 0.2, math.nan])
     after = desk()
-    after.book.start("a")
+    after.manager.start("a")
     assert after.trial(0, 0).state.name == "FAIL"
     assert "not a number" in after.trial(0, 0).user_attrs["reason"]
 
 
 def test_epochs_that_the_driver_did_not_hear_of_are_taken_in(desk: Callable[..., Desk]) -> None:
     before = desk()
-    config = before.book.start("1")
+    config = before.manager.start("1")
     assert config is not None
     _write_epochs(config["folder"], [0.1, 0.2])
     after = desk()
-    assert after.book.start("a") == config
+    assert after.manager.start("a") == config
     assert after.trial(0, 0).intermediate_values == {1: 0.1, 2: 0.2}
 
 
 def test_a_judgement_that_was_cut_off_is_made_again_before_any_training(desk: Callable[..., Desk]) -> None:
     before = desk()
-    before.book.start("good"), before.book.start("other cell")
+    before.manager.start("good"), before.manager.start("other cell")
     _run(before, "good", 0.9)
-    bad = before.book.start("bad")
+    bad = before.manager.start("bad")
     assert bad is not None
     _write_epochs(bad["folder"], [0.1])
     after = desk()
-    again = after.book.start("a")
+    again = after.manager.start("a")
     assert again is not None
     assert again["folder"].endswith("cce/00000")
-    nxt = after.book.start("b")
+    nxt = after.manager.start("b")
     assert nxt is not None
     assert nxt["folder"].endswith("cce/00001")
     trial = after.trial(0, 1)
@@ -173,33 +173,33 @@ def test_a_judgement_that_was_cut_off_is_made_again_before_any_training(desk: Ca
 
 
 def test_nothing_is_handed_out_after_the_deadline(desk: Callable[..., Desk]) -> None:
-    desk().book.start("interrupted")
+    desk().manager.start("interrupted")
     late = desk(deadline=time.monotonic() - 1)
-    assert late.book.out_of_time
-    assert late.book.start("1") is None
+    assert late.manager.out_of_time
+    assert late.manager.start("1") is None
     assert len(late.ledger.interrupted()) == 1
     early = desk(deadline=time.monotonic() + 3600)
-    assert not early.book.out_of_time
-    assert early.book.start("1") is not None
+    assert not early.manager.out_of_time
+    assert early.manager.start("1") is not None
 
 
 def test_results_are_reported_and_the_pruner_decides(desk: Callable[..., Desk]) -> None:
     opened = desk()
-    opened.book.start("good"), opened.book.start("other cell")
+    opened.manager.start("good"), opened.manager.start("other cell")
     _run(opened, "good", 0.9)
-    opened.book.start("bad")
-    assert opened.book.result("bad", _result(1, 0.1)) is True
-    opened.book.end("bad", _result(1, 0.1), failed=False)
+    opened.manager.start("bad")
+    assert opened.manager.result("bad", _result(1, 0.1)) is True
+    opened.manager.end("bad", _result(1, 0.1), failed=False)
     assert opened.trial(0, 1).state.name == "PRUNED"
     assert opened.trial(0, 1).intermediate_values == {1: 0.1}
-    assert opened.book.epochs_seen == EPOCHS + 1
+    assert opened.manager.epochs_seen == EPOCHS + 1
 
 
 def test_a_failure_is_no_epoch(desk: Callable[..., Desk]) -> None:
     opened = desk()
-    opened.book.start("1")
-    assert opened.book.result("1", {"failure": "NonFiniteLoss: loss nan", "done": True}) is False
-    assert opened.book.epochs_seen == 0
+    opened.manager.start("1")
+    assert opened.manager.result("1", {"failure": "NonFiniteLoss: loss nan", "done": True}) is False
+    assert opened.manager.epochs_seen == 0
     assert opened.trial(0, 0).intermediate_values == {}
 
 
@@ -217,8 +217,8 @@ def test_how_a_trial_ends(
     result: dict[str, Any] | None, state: str, reason: str | None, desk: Callable[..., Desk]
 ) -> None:
     opened = desk()
-    opened.book.start("1")
-    opened.book.end("1", result, failed=False)
+    opened.manager.start("1")
+    opened.manager.end("1", result, failed=False)
     trial = opened.trial(0, 0)
     assert trial.state.name == state
     assert trial.user_attrs.get("reason") == reason
@@ -230,13 +230,13 @@ def test_a_trial_whose_process_died_is_handed_out_again_and_then_fails_with_its_
     desk: Callable[..., Desk],
 ) -> None:
     opened = desk()
-    config = opened.book.start("first")
-    opened.book.note_error("first", "RayActorError: killed")
-    opened.book.end("first", None, failed=True)
+    config = opened.manager.start("first")
+    opened.manager.note_error("first", "RayActorError: killed")
+    opened.manager.end("first", None, failed=True)
     assert opened.trial(0, 0).state.name == "RUNNING"
-    assert opened.book.start("second") == config  # at once, ahead of new trials
-    opened.book.note_error("second", "OSError: no space")
-    opened.book.end("second", _result(1), failed=True)
+    assert opened.manager.start("second") == config  # at once, ahead of new trials
+    opened.manager.note_error("second", "OSError: no space")
+    opened.manager.end("second", _result(1), failed=True)
     assert opened.trial(0, 0).state.name == "FAIL"
     assert opened.trial(0, 0).user_attrs["reason"] == "OSError: no space"
     assert opened.told[-1] == ("digits/long_tail-10/erm/00000", True)
@@ -244,68 +244,68 @@ def test_a_trial_whose_process_died_is_handed_out_again_and_then_fails_with_its_
 
 def test_a_trial_that_died_after_its_last_epoch_is_complete(desk: Callable[..., Desk]) -> None:
     opened = desk()
-    config = opened.book.start("1")
+    config = opened.manager.start("1")
     assert config is not None
     _write_epochs(config["folder"], [0.1, 0.2, 0.3])
-    opened.book.end("1", _result(2), failed=True)
-    assert opened.book.start("2") != config
+    opened.manager.end("1", _result(2), failed=True)
+    assert opened.manager.start("2") != config
     assert (opened.trial(0, 0).state.name, opened.trial(0, 0).value) == ("COMPLETE", 0.3)
 
 
 def test_deaths_count_for_their_own_trial_alone(desk: Callable[..., Desk]) -> None:
     opened = desk()
-    opened.book.start("1"), opened.book.start("2")
-    opened.book.note_error("1", "of the first")
-    opened.book.end("2", None, failed=True)
-    opened.book.end("1", None, failed=True)
-    assert not opened.book.busy
-    again = [opened.book.start("3"), opened.book.start("4")]
+    opened.manager.start("1"), opened.manager.start("2")
+    opened.manager.note_error("1", "of the first")
+    opened.manager.end("2", None, failed=True)
+    opened.manager.end("1", None, failed=True)
+    assert not opened.manager.busy
+    again = [opened.manager.start("3"), opened.manager.start("4")]
     assert [config and config["folder"].split("/")[-2] for config in again] == ["cce", "erm"]
-    opened.book.end("3", None, failed=True)
+    opened.manager.end("3", None, failed=True)
     assert opened.trial(1, 0).user_attrs["reason"] == "the trial's process died"
     assert opened.trial(0, 0).state.name == "RUNNING"
 
 
 def test_a_death_after_the_deadline_leaves_the_trial_to_a_resume(desk: Callable[..., Desk]) -> None:
     opened = desk(deadline=time.monotonic() + 3600)
-    opened.book.start("1")
-    opened.book._deadline = time.monotonic() - 1
-    opened.book.end("1", None, failed=True)
-    assert opened.book.start("2") is None
-    assert not opened.book.busy
+    opened.manager.start("1")
+    opened.manager._deadline = time.monotonic() - 1
+    opened.manager.end("1", None, failed=True)
+    assert opened.manager.start("2") is None
+    assert not opened.manager.busy
     assert len(desk().ledger.interrupted()) == 1
 
 
 def test_it_is_busy_while_a_trial_may_still_come_back(desk: Callable[..., Desk]) -> None:
     opened = desk()
-    assert not opened.book.busy
+    assert not opened.manager.busy
     for number in range(6):
-        opened.book.start(str(number))
-    assert opened.book.start("none left") is None
-    assert opened.book.busy
+        opened.manager.start(str(number))
+    assert opened.manager.start("none left") is None
+    assert opened.manager.busy
     for number in range(6):
-        opened.book.end(str(number), _result(EPOCHS), failed=False)
-    assert opened.book.start("none left") is None
-    assert not opened.book.busy
+        opened.manager.end(str(number), _result(EPOCHS), failed=False)
+    assert opened.manager.start("none left") is None
+    assert not opened.manager.busy
 
 
 def test_ends_that_come_twice_or_of_unknown_trials_change_nothing(desk: Callable[..., Desk]) -> None:
     opened = desk()
-    opened.book.end("never started", _result(EPOCHS), failed=True)
-    opened.book.start("1")
-    opened.book.end("1", _result(EPOCHS, 0.7), failed=False)
-    opened.book.end("1", None, failed=True)
+    opened.manager.end("never started", _result(EPOCHS), failed=True)
+    opened.manager.start("1")
+    opened.manager.end("1", _result(EPOCHS, 0.7), failed=False)
+    opened.manager.end("1", None, failed=True)
     assert opened.trial(0, 0).state.name == "COMPLETE"
 
 
 def test_a_fault_of_the_machine_stops_the_study_and_blames_no_trial(desk: Callable[..., Desk]) -> None:
     opened = desk()
-    first = opened.book.start("1")
-    opened.book.start("2")
-    opened.book.end("1", {"machine_fault": "No space left on device", "done": True}, failed=False)
-    assert opened.book.fault == "No space left on device"
+    first = opened.manager.start("1")
+    opened.manager.start("2")
+    opened.manager.end("1", {"machine_fault": "No space left on device", "done": True}, failed=False)
+    assert opened.manager.fault == "No space left on device"
     assert opened.trial(0, 0).state.name == "RUNNING"
-    opened.book.end("2", None, failed=True)
-    assert opened.book.start("3") is None
-    assert not opened.book.busy
-    assert desk().book.start("a") == first
+    opened.manager.end("2", None, failed=True)
+    assert opened.manager.start("3") is None
+    assert not opened.manager.busy
+    assert desk().manager.start("a") == first

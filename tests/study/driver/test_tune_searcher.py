@@ -14,7 +14,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from study.driver import tune_scheduler
-from study.driver.trial_manager import TrialBook
+from study.driver.trial_manager import TrialManager
 from study.driver.tune_scheduler import LedgerScheduler
 from study.driver.tune_searcher import LedgerSearcher
 from study.ledger.study_ledger import Ledger
@@ -28,14 +28,14 @@ def _result(epoch: int, value: float) -> dict[str, Any]:
 
 
 @pytest.fixture
-def book(make_spec: Callable[..., StudySpec], open_ledger: Callable[..., Ledger], tmp_path: Path) -> TrialBook:
+def manager(make_spec: Callable[..., StudySpec], open_ledger: Callable[..., Ledger], tmp_path: Path) -> TrialManager:
     pruner = {"name": "median", "startup_trials": 1}
     spec = make_spec(training={"epochs": EPOCHS}, search={"trials": 2, "pruner": pruner}, resources={"retries": 1})
-    return TrialBook(open_ledger(spec), tmp_path, listener=lambda assignment, ended: None)
+    return TrialManager(open_ledger(spec), tmp_path, listener=lambda assignment, ended: None)
 
 
-def test_the_searcher_waits_while_a_trial_may_come_back_and_finishes_when_none_can(book: TrialBook) -> None:
-    searcher = LedgerSearcher(book)
+def test_the_searcher_waits_while_a_trial_may_come_back_and_finishes_when_none_can(manager: TrialManager) -> None:
+    searcher = LedgerSearcher(manager)
     first, second = searcher.suggest("1"), searcher.suggest("2")
     assert isinstance(first, dict)
     assert isinstance(second, dict)
@@ -49,8 +49,8 @@ def test_the_searcher_waits_while_a_trial_may_come_back_and_finishes_when_none_c
     assert searcher.suggest("7") == Searcher.FINISHED
 
 
-def test_the_scheduler_stops_what_the_pruner_gives_up(book: TrialBook) -> None:
-    scheduler, searcher = LedgerScheduler(book), LedgerSearcher(book)
+def test_the_scheduler_stops_what_the_pruner_gives_up(manager: TrialManager) -> None:
+    scheduler, searcher = LedgerScheduler(manager), LedgerSearcher(manager)
     for tune_id in ("good", "bad"):
         searcher.suggest(tune_id)
     good, bad = (SimpleNamespace(trial_id=tune_id) for tune_id in ("good", "bad"))
@@ -60,13 +60,13 @@ def test_the_scheduler_stops_what_the_pruner_gives_up(book: TrialBook) -> None:
 
 
 def test_a_worker_that_comes_free_goes_to_a_trial_that_has_none_starting(
-    book: TrialBook, monkeypatch: pytest.MonkeyPatch
+    manager: TrialManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([0.0, 1.0, 2.0, 3.0, 62.0, 63.0])
     monkeypatch.setattr(tune_scheduler, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     running = SimpleNamespace(trial_id="running", status=Trial.RUNNING)
     older, newer = (SimpleNamespace(trial_id=name, status=Trial.PENDING) for name in ("older", "newer"))
-    trials, scheduler = [running, older], LedgerScheduler(book)
+    trials, scheduler = [running, older], LedgerScheduler(manager)
     controller = SimpleNamespace(get_trials=lambda: trials)
     assert scheduler.choose_trial_to_run(controller) is older
     assert scheduler.choose_trial_to_run(controller) is None  # its own worker is starting
@@ -78,8 +78,8 @@ def test_a_worker_that_comes_free_goes_to_a_trial_that_has_none_starting(
         assert scheduler.choose_trial_to_run(controller) is older
 
 
-def test_the_end_of_an_error_file_is_the_reason(book: TrialBook, tmp_path: Path) -> None:
-    scheduler, searcher = LedgerScheduler(book), LedgerSearcher(book)
+def test_the_end_of_an_error_file_is_the_reason(manager: TrialManager, tmp_path: Path) -> None:
+    scheduler, searcher = LedgerScheduler(manager), LedgerSearcher(manager)
     searcher.suggest("1")
     error = tmp_path / "error.txt"
     error.write_bytes(b"x" * 5000 + b"\xff\nOSError: no space\n")
@@ -87,16 +87,16 @@ def test_the_end_of_an_error_file_is_the_reason(book: TrialBook, tmp_path: Path)
         scheduler.on_trial_error(None, SimpleNamespace(trial_id="1", error_file=str(error)))  # type: ignore[arg-type]
         searcher.on_trial_complete("1", None, error=True)
         searcher.suggest("1")
-    (cell,) = book._ledger.cells.values()
+    (cell,) = manager._ledger.cells.values()
     reason = cell.trials()[0].user_attrs["reason"]
     assert reason.endswith("OSError: no space")
     assert len(reason) == 2000
     scheduler.on_trial_error(None, SimpleNamespace(trial_id="2", error_file=None))  # type: ignore[arg-type]
 
 
-def test_neither_keeps_anything_that_tune_could_store(book: TrialBook, tmp_path: Path) -> None:
-    searcher = LedgerSearcher(book)
-    for part in (searcher, LedgerScheduler(book)):
+def test_neither_keeps_anything_that_tune_could_store(manager: TrialManager, tmp_path: Path) -> None:
+    searcher = LedgerSearcher(manager)
+    for part in (searcher, LedgerScheduler(manager)):
         assert pickle.loads(pickle.dumps(part)).__dict__ == {}
     searcher.save(str(tmp_path / "state"))
     searcher.restore(str(tmp_path / "state"))

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from study.driver import driver
 from study.driver.preflight import check_data
-from study.driver.trial_manager import TrialBook
+from study.driver.trial_manager import TrialManager
 from study.ledger.cell_ledger import Assignment
 from study.ledger.confirmation_ledger import Confirmation
 from study.ledger.study_ledger import Ledger
@@ -36,15 +36,15 @@ class TestImagesRead(AssertionError):
     __test__ = False
 
 
-def _train(book: TrialBook) -> list[TrialFolder]:
+def _train(manager: TrialManager) -> list[TrialFolder]:
     """Train what the book hands out until there is none, as Tune would, in this process."""
     folders = []
-    while (config := book.start("tune")) is not None:
+    while (config := manager.start("tune")) is not None:
         trainable = ImbalanceTrial(config)
         while not (result := trainable.step())["done"]:
             pass
         assert "failure" not in result, result
-        book.end("tune", {f"record/{name}": value for name, value in result["record"].items()}, failed=False)
+        manager.end("tune", {f"record/{name}": value for name, value in result["record"].items()}, failed=False)
         folders.append(TrialFolder(Path(config["folder"])))
     return folders
 
@@ -67,17 +67,17 @@ def test_every_way_of_training_reads_them_only_to_confirm(
 
     folder = tmp_path / "study"
     folder.mkdir()
-    book = TrialBook(open_ledger(spec(None), folder), folder, listener=lambda *given: None)
+    manager = TrialManager(open_ledger(spec(None), folder), folder, listener=lambda *given: None)
     with monkeypatch.context() as patched:
         patched.setattr("trainables.data.loading._read_test", refuse)
         with pytest.raises(TestImagesRead):  # it would be noticed
-            load(book._ledger.cells["digits/long_tail-10/erm"].cell.base.data).test()
-        searched = _train(book)
+            load(manager._ledger.cells["digits/long_tail-10/erm"].cell.base.data).test()
+        searched = _train(manager)
     assert len(searched) == 6
     assert all(trial.test() is None for trial in searched)
 
     ledger = open_ledger(spec({"seeds": 1}), folder)
-    confirmed = _train(TrialBook(ledger, folder, listener=lambda *given: None))
+    confirmed = _train(TrialManager(ledger, folder, listener=lambda *given: None))
     assert len(confirmed) in range(3, 7)
     for trial in confirmed:
         found = trial.test()

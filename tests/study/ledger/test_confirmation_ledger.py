@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from study.driver.driver import _refuse_changes
-from study.driver.trial_manager import TrialBook
+from study.driver.trial_manager import TrialManager
 from study.ledger.cell_ledger import Assignment
 from study.ledger.study_ledger import Ledger
 from study.spec.cell import expand
-from study.spec.confirmation import CONFIRM, check_confirmation, same_values, seeds_of, settings_of
+from study.spec.confirmation import CONFIRM, check_confirmation, same_params, seeds_of, settings_of
 from study.spec.study_spec import StudySpec
 from trainables.core.config import TrialConfig
 from trainables.core.errors import BadInput
@@ -43,7 +43,7 @@ def spec(make_spec: MakeSpec) -> MakeSpec:
 
 def _value(assignment: Assignment) -> float:
     """What a made-up training finds: the preset is the worst of all."""
-    text = repr((assignment.place, sorted(assignment.values.items()), assignment.seed))
+    text = repr((assignment.place, sorted(assignment.params.items()), assignment.seed))
     return 0.1 + hashlib.sha256(text.encode()).digest()[0] / 255 if assignment.number or assignment.confirms else 0.05
 
 
@@ -73,7 +73,7 @@ def _content(ledger: Ledger) -> dict[str, list[Any]]:
 
 def _confirming(handed: list[Assignment]) -> list[tuple[str, int | None, bool]]:
     """Return method, seed and whether it is the preset of every trial that confirms, in order."""
-    return [(a.cell.method, a.seed, a.values == a.cell.paper_values()) for a in handed if a.confirms]
+    return [(a.cell.method, a.seed, a.params == a.cell.preset_params()) for a in handed if a.confirms]
 
 
 def test_without_it_nothing_is_confirmed(spec: MakeSpec, open_ledger: OpenLedger) -> None:
@@ -104,11 +104,11 @@ def test_best_and_preset_are_trained_with_the_same_seeds_seed_after_seed(
 
 def test_what_a_trial_that_confirms_is_trained_with(spec: MakeSpec, open_ledger: OpenLedger) -> None:
     handed = [a for a in _finish(open_ledger(spec())) if a.confirms]
-    preset = next(a for a in handed if a.values == a.cell.paper_values())
+    preset = next(a for a in handed if a.params == a.cell.preset_params())
     assert preset.config == preset.cell.base.model_copy(update={"seed": FIRST_SEED + 4, "method": preset.config.method})
     assert preset.key == f"{preset.cell.name}/confirm/{preset.number:05d}"
-    best = next(a for a in handed if a.cell == preset.cell and a.values != preset.values)
-    assert best.config.training.lr == best.values["training.lr"]
+    best = next(a for a in handed if a.cell == preset.cell and a.params != preset.params)
+    assert best.config.training.lr == best.params["training.lr"]
 
 
 def test_the_seeds_are_of_no_trial_of_a_search(make_spec: MakeSpec) -> None:
@@ -140,9 +140,9 @@ def test_a_cell_in_which_nothing_is_searched_has_one_setting(make_spec: MakeSpec
 
 def test_a_preset_that_is_the_best_is_trained_once(spec: MakeSpec) -> None:
     (cell,) = expand(spec(methods=["ldam-drw"]))
-    (setting,) = settings_of(cell, {**cell.paper_values(), "beta": 1 - (1 - cell.paper_values()["beta"])})
+    (setting,) = settings_of(cell, {**cell.preset_params(), "beta": 1 - (1 - cell.preset_params()["beta"])})
     assert setting.names == ("best", "preset")
-    assert [s.names for s in settings_of(cell, {**cell.paper_values(), "beta": 0.99})] == [("best",), ("preset",)]
+    assert [s.names for s in settings_of(cell, {**cell.preset_params(), "beta": 0.99})] == [("best",), ("preset",)]
     assert [s.names for s in settings_of(cell, None)] == [("preset",)]
 
 
@@ -160,7 +160,7 @@ def test_a_preset_that_is_the_best_is_trained_once(spec: MakeSpec) -> None:
     ],
 )
 def test_settings_that_are_the_same(one: dict[str, Any], other: dict[str, Any], same: bool) -> None:
-    assert same_values(one, other) is same
+    assert same_params(one, other) is same
 
 
 def test_where_every_trial_failed_the_preset_is_confirmed(spec: MakeSpec, open_ledger: OpenLedger) -> None:
@@ -217,7 +217,7 @@ def test_a_larger_budget_confirms_the_new_best_alone_and_only_after_its_search(
     larger.of(new).complete(new.number, 2.0)
     assert larger.remaining() == SEEDS
     handed = _finish(larger)
-    assert [(a.confirms, a.values) for a in handed] == [(True, new.values)] * SEEDS
+    assert [(a.confirms, a.params) for a in handed] == [(True, new.params)] * SEEDS
     assert larger.total() == 4 + 3 * SEEDS
 
 
@@ -241,32 +241,32 @@ def test_of_several_metrics_the_named_one_says_what_is_best(spec: MakeSpec, open
         for values in [(0.5, 0.5), (0.9, 0.1), (0.1, 0.9)][cell.started :]:
             cell.complete(cell.ask().number, *values)
         best = next(ledger.confirmation._wanted())[1]
-        assert best.values["training.lr"] == pytest.approx(cell.trials()[expected].params["training.lr"])
+        assert best.params["training.lr"] == pytest.approx(cell.trials()[expected].params["training.lr"])
 
 
-def _book(ledger: Ledger, folder: Path) -> TrialBook:
-    return TrialBook(ledger, folder, listener=lambda *given: None)
+def _manager(ledger: Ledger, folder: Path) -> TrialManager:
+    return TrialManager(ledger, folder, listener=lambda *given: None)
 
 
-def _run(book: TrialBook, tune_id: str, value: float = 0.5) -> None:
+def _run(manager: TrialManager, tune_id: str, value: float = 0.5) -> None:
     result = {"record/epoch": EPOCHS, "record/balanced_accuracy": value, "done": True}
-    book.end(tune_id, result, failed=False)
+    manager.end(tune_id, result, failed=False)
 
 
 def test_the_book_hands_them_out_after_the_search_and_they_alone_see_the_test_images(
     spec: MakeSpec, open_ledger: OpenLedger, tmp_path: Path
 ) -> None:
-    book = _book(open_ledger(spec(methods=["cce"])), tmp_path)
+    manager = _manager(open_ledger(spec(methods=["cce"])), tmp_path)
     configs = []
     for number in range(TRIALS):
-        configs.append(book.start(str(number)))
-        assert book.start("none yet") is None if number == TRIALS - 1 else True
-    assert book.busy
+        configs.append(manager.start(str(number)))
+        assert manager.start("none yet") is None if number == TRIALS - 1 else True
+    assert manager.busy
     for number in range(TRIALS):
-        _run(book, str(number), number / 10)
-    while (config := book.start("c")) is not None:
+        _run(manager, str(number), number / 10)
+    while (config := manager.start("c")) is not None:
         configs.append(config)
-        _run(book, "c")
+        _run(manager, "c")
     assert [config and config["evaluate_test"] for config in configs] == [False] * TRIALS + [True] * 4
     assert configs[-1] is not None
     assert Path(configs[-1]["folder"]) == tmp_path / "cells/digits/long_tail-10/cce/confirm/00003"
@@ -283,7 +283,7 @@ def test_one_that_was_trained_but_not_tested_is_handed_out_again(
         assignment = ledger.next()
         assert assignment is not None
         _train(ledger, assignment)
-    config = _book(ledger, tmp_path).start("killed")
+    config = _manager(ledger, tmp_path).start("killed")
     assert config is not None
     folder = TrialFolder(Path(config["folder"]))
     folder.write_config({})
@@ -292,7 +292,7 @@ def test_one_that_was_trained_but_not_tested_is_handed_out_again(
     if tested:
         folder.write_test({"metrics": {}})
     after = open_ledger(study)
-    again = _book(after, tmp_path).start("a")
+    again = _manager(after, tmp_path).start("a")
     first = after.places[f"{next(iter(after.cells))}/{CONFIRM}"].trials()[0]
     assert (again == config) is not tested
     assert first.state.name == ("COMPLETE" if tested else "RUNNING")
@@ -312,7 +312,7 @@ def test_equal_openings_are_shared(
 ) -> None:
     ledger = open_ledger(spec(methods=methods, confirm={"seeds": 1}))
     handed = [a for a in _finish(ledger) if a.confirms]
-    assert [ledger.confirmation.shares_opening(a) for a in handed] == shared
+    assert [ledger.confirmation.shares_prefix(a) for a in handed] == shared
 
 
 @pytest.mark.parametrize(

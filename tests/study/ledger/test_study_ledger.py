@@ -30,7 +30,7 @@ def _search(**changes: Any) -> dict[str, Any]:
 
 def _curve(assignment: Assignment, epoch: int) -> float:
     """What the made-up training of a trial finds after an epoch: depends on its cell and values alone."""
-    text = repr((assignment.cell.name, sorted(assignment.values.items())))
+    text = repr((assignment.cell.name, sorted(assignment.params.items())))
     height = hashlib.sha256(text.encode()).digest()[0] / 255
     return height * epoch / EPOCHS
 
@@ -74,8 +74,8 @@ def test_the_first_trial_of_every_cell_is_the_papers_setting(spec: MakeSpec, ope
         assignment = ledger.next()
         assert assignment is not None
         assert assignment.number == 0
-        assert assignment.values == pytest.approx(assignment.cell.paper_values())
-        assert assignment.cell.trial(assignment.values, 0).training == assignment.cell.base.training
+        assert assignment.params == pytest.approx(assignment.cell.preset_params())
+        assert assignment.cell.trial(assignment.params, 0).training == assignment.cell.base.training
         assert ledger.of(assignment).trials()[0].user_attrs["origin"] == "recommended"
 
 
@@ -83,7 +83,7 @@ def test_a_papers_value_outside_the_range_is_moved_to_its_end(make_spec: MakeSpe
     search = {"gamma": {"low": -50, "high": -5, "scale": "log"}, "variant": {"choices": ["official", "paper"]}}
     assignment = open_ledger(make_spec(methods=[{"name": "cce", "search": search}])).next()
     assert assignment is not None
-    assert assignment.values == {"gamma": -5, "variant": "paper"}
+    assert assignment.params == {"gamma": -5, "variant": "paper"}
 
 
 def test_every_cell_gets_its_budget_and_none_runs_ahead(spec: MakeSpec, open_ledger: OpenLedger) -> None:
@@ -116,7 +116,7 @@ def test_trials_count_against_the_budget_however_they_end(spec: MakeSpec, open_l
 
 
 @pytest.mark.parametrize("searcher", SEARCHERS)
-def test_the_same_study_proposes_the_same_values_also_when_reopened_after_every_trial(
+def test_the_same_study_proposes_the_same_params_also_when_reopened_after_every_trial(
     searcher: str, spec: MakeSpec, open_ledger: OpenLedger, tmp_path: Path
 ) -> None:
     study = spec(searcher=searcher, pruner={"name": "median", "startup_trials": 2})
@@ -173,7 +173,7 @@ def test_values_cut_off_while_they_were_drawn_are_completed(spec: MakeSpec, open
     cell._study.ask()  # the driver dies here, before any value is drawn
     (assignment,) = open_ledger(spec()).interrupted()
     assert assignment.number == 1
-    assert set(assignment.values) == set(cell.cell.space)
+    assert set(assignment.params) == set(cell.cell.space)
     (again,) = open_ledger(spec()).interrupted()
     assert again == assignment
 
@@ -247,7 +247,7 @@ def test_the_best_trial_follows_the_metrics_direction(
 def test_only_epochs_after_the_last_switch_and_not_seen_before_are_judged(
     pruner: str, later_stops: list[int], make_spec: MakeSpec, open_ledger: OpenLedger
 ) -> None:
-    early = {"name": "ldam-drw", "values": {"defer_until": 0.2}}
+    early = {"name": "ldam-drw", "params": {"defer_until": 0.2}}
     study = make_spec(
         methods=[early],
         training={"epochs": EPOCHS},
@@ -255,7 +255,7 @@ def test_only_epochs_after_the_last_switch_and_not_seen_before_are_judged(
     )
     ledger = open_ledger(study)
     (cell,) = ledger.cells.values()
-    assert cell.cell.first_decision == 1
+    assert cell.cell.pruning_start_epoch == 1
     good = cell.ask()
     for epoch in range(1, EPOCHS + 1):
         assert not cell.report(good.number, epoch, 0.9)

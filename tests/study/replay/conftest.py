@@ -59,7 +59,7 @@ class Recorded:
         files.write_config({})
         cell, number = self.ledger.of(assignment), assignment.number
         for epoch in range(1, EPOCHS + 1):
-            value = self.response(assignment.values, epoch)
+            value = self.response(assignment.params, epoch)
             if math.isnan(value):
                 return cell.fail(number, "NonFiniteLoss: loss is nan")
             files.append_epoch({"epoch": epoch, "balanced_accuracy": value, "loss": 1 - value})

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from study.replay.recorded_curves import read_landscapes
+from study.replay.recorded_curves import read_surrogates
 from study.replay.replay_outcome import CellOutcome, estimate, in_all, outcomes, over_seeds
 from study.replay.simulator import simulate
 from study.store.study_view import open_view
@@ -18,9 +18,9 @@ ONE = CellOutcome(10, 4, 0, 30, 20, 0.8, 0.02, 2, 7, 1)
 def test_measures_of_a_replay_are_those_of_its_ledger(recorded: Callable[..., Recorded]) -> None:
     made = recorded()
     spec = made.folder.read_spec(("search.pruner=median",))
-    landscapes = read_landscapes(open_view(made.folder), spec)
+    landscapes = read_surrogates(open_view(made.folder), spec)
     done = simulate(spec, landscapes)
-    ((name, found),) = outcomes(done, landscapes, within=0.005).items()
+    ((name, found),) = outcomes(done, landscapes, tolerance=0.005).items()
     (cell,) = done.ledger.cells.values()
     assert (found.trials, found.pruned, found.failed) == (25, cell.state_counts()["PRUNED"], 0)
     assert found.epochs_trained + found.epochs_saved == 25 * EPOCHS
@@ -37,16 +37,16 @@ def test_measures_of_a_replay_are_those_of_its_ledger(recorded: Callable[..., Re
 def test_what_is_never_reached_counts_as_the_budget(recorded: Callable[..., Recorded]) -> None:
     made = recorded()
     spec = made.folder.read_spec(("search.trials=1",))
-    landscapes = read_landscapes(open_view(made.folder), spec)
-    (found,) = outcomes(simulate(spec, landscapes), landscapes, within=0.0).values()
+    landscapes = read_surrogates(open_view(made.folder), spec)
+    (found,) = outcomes(simulate(spec, landscapes), landscapes, tolerance=0.0).values()
     assert (found.trials_until, found.reached) == (1, 0)
 
 
 def test_a_smaller_loss_is_better(recorded: Callable[..., Recorded]) -> None:
     made = recorded()
     spec = made.folder.read_spec(("search.metric=loss",))
-    landscapes = read_landscapes(open_view(made.folder), spec)
-    (found,) = outcomes(simulate(spec, landscapes), landscapes, within=0.005).values()
+    landscapes = read_surrogates(open_view(made.folder), spec)
+    (found,) = outcomes(simulate(spec, landscapes), landscapes, tolerance=0.005).values()
     assert found.rank == 1
     assert found.regret == pytest.approx(0, abs=0.01)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from study.replay.recorded_curves import Landscapes, read_landscapes
+from study.replay.recorded_curves import Surrogates, read_surrogates
 from study.replay.simulator import Simulated, simulate
 from study.spec.study_spec import StudySpec
 from study.store.study_view import open_view
@@ -16,8 +16,8 @@ from trainables.core.errors import BadInput
 Record = Callable[..., Recorded]
 
 
-def _landscapes(made: Recorded, spec: StudySpec | None = None) -> dict[str, Landscapes]:
-    return read_landscapes(open_view(made.folder), spec or made.spec)
+def _landscapes(made: Recorded, spec: StudySpec | None = None) -> dict[str, Surrogates]:
+    return read_surrogates(open_view(made.folder), spec or made.spec)
 
 
 def _replay(made: Recorded, *overrides: str, noise: bool = False) -> Simulated:
@@ -109,7 +109,7 @@ def test_openings_are_shared_as_in_a_run(recorded: Record) -> None:
     noted = [t.user_attrs.get("shared_epochs") for t in cell.trials()]
     assert noted[0] is not None
     until = noted[0]["adopted"]
-    assert until == cell.cell.first_decision > 0
+    assert until == cell.cell.pruning_start_epoch > 0
     shared = [note for note in noted if note is not None]
     assert sum(note["trained"] for note in shared) % until == 0
     assert min(cell.trials()[0].intermediate_values) == until + 1

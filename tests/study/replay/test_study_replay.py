@@ -10,7 +10,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from study.cli.app import app
-from study.replay.study_replay import Wishes, print_replay, replay_study
+from study.replay.study_replay import ReplayOptions, print_replay, replay_study
 from study.store.study_folder import StudyFolder
 from tests.study.replay.conftest import EPOCHS, Recorded, height
 from trainables.core.errors import BadInput
@@ -22,7 +22,7 @@ def made(tmp_path: Path) -> Recorded:
 
 
 def test_json_and_table_say_what_was_recorded_how_far_to_trust_it_and_what_came_out(made: Recorded) -> None:
-    wishes = Wishes(("search.searcher=tpe", "search.pruner=median", "search.trials=12"), seeds=3, noise=True)
+    wishes = ReplayOptions(("search.searcher=tpe", "search.pruner=median", "search.trials=12"), seeds=3, noise=True)
     found = replay_study(made.folder, wishes)
     assert json.loads(json.dumps(found)) == found
     (cell,) = found["cells"]
@@ -53,30 +53,32 @@ def test_json_and_table_say_what_was_recorded_how_far_to_trust_it_and_what_came_
 )
 def test_what_a_replay_cannot_change_is_refused(made: Recorded, override: str, said: str) -> None:
     with pytest.raises(BadInput, match=said):
-        replay_study(made.folder, Wishes((override,)))
+        replay_study(made.folder, ReplayOptions((override,)))
 
 
 def test_warm_starts_are_replayed_and_unknown_ones_refused(made: Recorded) -> None:
     alike, warm = (
-        replay_study(made.folder, Wishes((f"search.warm_start={names}", "search.trials=2")))["cells"][0]["replayed"]
+        replay_study(made.folder, ReplayOptions((f"search.warm_start={names}", "search.trials=2")))["cells"][0][
+            "replayed"
+        ]
         for names in ("[]", "[recorded]")
     )
     # the second trial has the best values of the recorded study
     assert warm["best_found"]["mean"] > alike["best_found"]["mean"]
     assert warm["regret"]["mean"] == pytest.approx(0, abs=0.01)
     with pytest.raises(BadInput, match=r"--set: search\.warm_start\[0\]: .*'recordde'"):
-        replay_study(made.folder, Wishes(("search.warm_start=[recordde]",)))
+        replay_study(made.folder, ReplayOptions(("search.warm_start=[recordde]",)))
 
 
 def test_a_wrong_name_is_told_with_the_nearest(made: Recorded) -> None:
     with pytest.raises(BadInput, match="did you mean 'recorded'"):
-        replay_study(StudyFolder(made.folder.storage, "recordde"), Wishes())
+        replay_study(StudyFolder(made.folder.storage, "recordde"), ReplayOptions())
 
 
 def test_a_study_without_an_epoch_cannot_be_replayed(made: Recorded) -> None:
     os.remove(made.folder.path / "ledger.journal")
     with pytest.raises(BadInput, match=r"study 'recorded': no trial of digits/long_tail-10/cce has an epoch"):
-        replay_study(made.folder, Wishes())
+        replay_study(made.folder, ReplayOptions())
 
 
 def test_the_command_prints_a_table_or_json_and_changes_nothing(made: Recorded) -> None:

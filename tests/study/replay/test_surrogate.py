@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from search_spaces import Range, Space
-from study.replay.surrogate import Curve, Landscape
+from study.replay.surrogate import Curve, Surrogate
 
 EPOCHS = 8
 SPACE: Space = {"x": Range(low=0, high=1), "y": Range(low=0, high=1)}
@@ -29,18 +29,18 @@ def _places(count: int = 40, seed: int = 0) -> list[tuple[float, float]]:
 
 
 @pytest.fixture(scope="module")
-def landscape() -> Landscape:
-    return Landscape(SPACE, [_curve(*place) for place in _places()], EPOCHS)
+def landscape() -> Surrogate:
+    return Surrogate(SPACE, [_curve(*place) for place in _places()], EPOCHS)
 
 
-def test_a_smooth_response_is_told_at_places_nobody_trained(landscape: Landscape) -> None:
+def test_a_smooth_response_is_told_at_places_nobody_trained(landscape: Surrogate) -> None:
     for x, y in _places(20, seed=1):
         told = landscape.curve({"x": x, "y": y})
         assert told.shape == (EPOCHS,)
         assert told == pytest.approx(_curve(x, y).metric, abs=0.02)
 
 
-def test_the_best_recorded_end_is_found(landscape: Landscape) -> None:
+def test_the_best_recorded_end_is_found(landscape: Surrogate) -> None:
     ends = [_hill(*place) * (1 - 0.5**EPOCHS) for place in _places()]
     assert landscape.best(maximize=True) == pytest.approx(max(ends), abs=0.01)
     assert landscape.best(maximize=False) == pytest.approx(min(ends), abs=0.01)
@@ -48,10 +48,10 @@ def test_the_best_recorded_end_is_found(landscape: Landscape) -> None:
 
 def test_the_error_is_that_of_leaving_each_trial_out() -> None:
     curves = [_curve(*place) for place in _places(12)]
-    whole = Landscape(SPACE, curves, EPOCHS)
+    whole = Surrogate(SPACE, curves, EPOCHS)
     missed = []
     for number, curve in enumerate(curves):
-        rest = Landscape(SPACE, [*curves[:number], *curves[number + 1 :]], EPOCHS)
+        rest = Surrogate(SPACE, [*curves[:number], *curves[number + 1 :]], EPOCHS)
         rest._scales, rest._noise = whole._scales, whole._noise
         rest._fit()
         rest._low, rest._high = -9, 9
@@ -66,7 +66,7 @@ def test_noise_is_smoothed_and_told_as_error() -> None:
     rng = np.random.default_rng(2)
     noise = {place: 0.05 * rng.standard_normal() for place in _places(60)}
     curves = [_curve(*place, hill=lambda x, y: _hill(x, y) + noise[x, y]) for place in _places(60)]
-    landscape = Landscape(SPACE, curves, EPOCHS)
+    landscape = Surrogate(SPACE, curves, EPOCHS)
     error = [landscape.curve({"x": x, "y": y})[-1] - _hill(x, y) * (1 - 0.5**EPOCHS) for x, y in _places(40, seed=3)]
     assert np.std(error) < 0.04
     told = landscape.trust().error
@@ -78,7 +78,7 @@ def test_the_curves_of_pruned_trials_count_as_far_as_they_go() -> None:
     places = _places(60)
     ends = sorted(_hill(*place) for place in places)
     pruned = [_curve(*place, until=3 if _hill(*place) < ends[30] else EPOCHS) for place in places]
-    landscape = Landscape(SPACE, pruned, EPOCHS)
+    landscape = Surrogate(SPACE, pruned, EPOCHS)
     bad = {"x": 0.95, "y": 0.05}
     assert landscape.curve(bad)[:3] == pytest.approx(_curve(**bad).metric[:3], abs=0.02)
     # regressed by itself, the last epoch would be that of the good trials: above 0.8
@@ -86,7 +86,7 @@ def test_the_curves_of_pruned_trials_count_as_far_as_they_go() -> None:
     assert landscape.trust().trials == 30
 
 
-def test_without_pruning_increments_add_up_to_a_regression_of_every_epoch(landscape: Landscape) -> None:
+def test_without_pruning_increments_add_up_to_a_regression_of_every_epoch(landscape: Surrogate) -> None:
     covariance = landscape._covariance(landscape._points)
     inside = covariance + landscape._noise * np.eye(len(covariance))
     direct = landscape._covariance(np.array([[0.4, 0.4]])) @ np.linalg.solve(inside, landscape._curves)
@@ -98,27 +98,27 @@ def test_epochs_missing_before_the_last_are_filled() -> None:
     for curve in curves[::2]:
         curve.metric[:2] = np.nan  # taken over from a shared training
         curve.metric[5] = np.nan
-    assert np.isfinite(Landscape(SPACE, curves, EPOCHS).curve({"x": 0.5, "y": 0.5})).all()
+    assert np.isfinite(Surrogate(SPACE, curves, EPOCHS).curve({"x": 0.5, "y": 0.5})).all()
 
 
 def test_epochs_that_no_trial_reached_stay_where_the_last_was() -> None:
-    landscape = Landscape(SPACE, [_curve(*place, until=4) for place in _places(10)], EPOCHS)
+    landscape = Surrogate(SPACE, [_curve(*place, until=4) for place in _places(10)], EPOCHS)
     told = landscape.curve({"x": 0.5, "y": 0.5})
     assert told[3:] == pytest.approx(told[3])
     assert landscape.trust().error is None
 
 
-def test_it_never_tells_more_than_was_recorded(landscape: Landscape) -> None:
+def test_it_never_tells_more_than_was_recorded(landscape: Surrogate) -> None:
     recorded = np.array([_curve(*place).metric for place in _places()])
     for x, y in [(0.0, 0.0), (1.0, 1.0), (0.3, 0.6)]:
         told = landscape.curve({"x": x, "y": y})
         assert recorded.min() <= told.min() and told.max() <= recorded.max()
 
 
-def test_a_trial_diverges_where_the_nearest_recorded_one_did(landscape: Landscape) -> None:
+def test_a_trial_diverges_where_the_nearest_recorded_one_did(landscape: Surrogate) -> None:
     assert landscape.diverges_after({"x": 1.0, "y": 1.0}) is None
     gone = Curve({"x": 1.0, "y": 1.0}, np.array([0.1, 0.1] + [np.nan] * (EPOCHS - 2)), diverged=True)
-    torn = Landscape(SPACE, [*(_curve(*place) for place in _places()), gone], EPOCHS)
+    torn = Surrogate(SPACE, [*(_curve(*place) for place in _places()), gone], EPOCHS)
     assert torn.diverges_after({"x": 0.99, "y": 1.0}) == 2
     assert torn.diverges_after({"x": 0.3, "y": 0.6}) is None
 
@@ -127,7 +127,7 @@ def test_noise_is_what_a_neighbour_had_and_comes_with_the_seed() -> None:
     rng = np.random.default_rng(2)
     curves = [_curve(*place) for place in _places()]
     curves = [Curve(c.values, c.metric + 0.03 * rng.standard_normal(EPOCHS)) for c in curves]
-    landscape, values = Landscape(SPACE, curves, EPOCHS), {"x": 0.5, "y": 0.5}
+    landscape, values = Surrogate(SPACE, curves, EPOCHS), {"x": 0.5, "y": 0.5}
     drawn = [landscape.noisy_curve(values, np.random.default_rng(seed)) for seed in (1, 1, 2, 3, 4, 5)]
     assert (drawn[0] == drawn[1]).all()
     assert len({tuple(one) for one in drawn}) > 1
@@ -137,7 +137,7 @@ def test_noise_is_what_a_neighbour_had_and_comes_with_the_seed() -> None:
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_trial_or_two_are_a_landscape(space: Space, values: dict[str, Any], count: int) -> None:
     curves = [Curve(values, np.linspace(0.1, 0.8 + 0.1 * n, EPOCHS)) for n in range(count)]
-    landscape = Landscape(space, curves, EPOCHS)
+    landscape = Surrogate(space, curves, EPOCHS)
     assert landscape.curve(values)[-1] == pytest.approx(np.mean([c.metric[-1] for c in curves]), abs=0.01)
     assert landscape.trust().trials == count
     assert (landscape.trust().error is None) == (count == 1)
@@ -145,4 +145,4 @@ def test_a_trial_or_two_are_a_landscape(space: Space, values: dict[str, Any], co
 
 def test_nothing_to_interpolate_is_refused() -> None:
     with pytest.raises(ValueError, match="no curve"):
-        Landscape(SPACE, [Curve({"x": 0, "y": 0}, np.full(EPOCHS, np.nan))], EPOCHS)
+        Surrogate(SPACE, [Curve({"x": 0, "y": 0}, np.full(EPOCHS, np.nan))], EPOCHS)

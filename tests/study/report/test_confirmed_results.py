@@ -29,7 +29,7 @@ def _tested(trial: Assignment) -> float:
     seed = (trial.seed or 0) % 10
     if trial.cell.method == "erm":
         return 0.5 + seed / 100
-    return (0.55 if trial.values == trial.cell.paper_values() else 0.6) + seed**2 / 100
+    return (0.55 if trial.params == trial.cell.preset_params() else 0.6) + seed**2 / 100
 
 
 def _study(tmp_path: Path, name: str = "made", **changes: Any) -> MadeStudy:
@@ -150,7 +150,7 @@ def test_an_export_has_them_in_a_phase_of_their_own(study: MadeStudy, tmp_path: 
     assert {(row["phase"], row["epoch"]) for row in tested} == {("confirm", 5)}
     assert len(tested) == 9
     assert {row["seed"] for row in tested} == {10_000, 10_001, 10_002}
-    assert {row["origin"] for row in tested} == {"best", "preset", "best and preset"}
+    assert {row["param_source"] for row in tested} == {"best", "preset", "best and preset"}
 
 
 def test_the_leaderboard_of_the_search_does_not_show_them(tmp_path: Path) -> None:

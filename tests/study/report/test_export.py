@@ -28,8 +28,8 @@ def test_every_epoch_of_every_trial_is_a_row(made: MadeStudy, tmp_path: Path) ->
         for row, record in zip(own, history, strict=True):
             for name, value in record.items():
                 assert row[name] == (pytest.approx(value, nan_ok=True) if isinstance(value, float) else value)
-            assert json.loads(row["values"]) == trial.values
-            assert row["value.gamma"] == trial.values.get("gamma")
+            assert json.loads(row["params"]) == trial.params
+            assert row["param.gamma"] == trial.params.get("gamma")
             assert (row["study"], row["dataset"], row["ratio"], row["seed"]) == ("made", "digits", 10.0, 0)
     (failed,) = (row for row in rows if row["trial"] == lost.number and row["cell"] == lost.cell.name)
     assert (failed["state"], failed["reason"], failed["epoch"], failed["loss"]) == ("FAIL", "gone", None, None)
@@ -51,9 +51,9 @@ def test_columns_have_one_type_whatever_the_trials_hold(tmp_path: Path) -> None:
         "reason": pa.string(),
         "trial": pa.int64(),
         "epoch": pa.int64(),
-        "value.prototypes": pa.float64(),
-        "value.average_over_classes": pa.bool_(),
-        "value.scale": pa.float64(),
+        "param.prototypes": pa.float64(),
+        "param.average_over_classes": pa.bool_(),
+        "param.scale": pa.float64(),
         "worst_recall": pa.float64(),
     }
     assert {name: schema.field(name).type for name in wanted} == wanted

@@ -36,7 +36,7 @@ def test_the_front_is_shown_and_the_rest_copes(tmp_path: Path) -> None:
     (cell,) = open_view(made.folder).cells
     assert [trial.number for trial in cell.front()] == [1, 3, 0, 4]
     best = cell.best()
-    assert best is not None and best.scores == (0.9, 3.0)
+    assert best is not None and best.values == (0.9, 3.0)
     status = status_of(tmp_path, "made")
     (entry,) = status["cells"]
     assert json.loads(json.dumps(status)) == status

@@ -149,7 +149,7 @@ def test_shared_epochs_count_once(
         cell.report(trial.number, epoch, 0.1)
     if ended:
         cell.complete(trial.number, 0.1)
-    assert cell.tally().epochs == (spent if ended else max(spent, EPOCHS))
+    assert cell.trial_counts().epochs == (spent if ended else max(spent, EPOCHS))
 
 
 # cells that do not improve
@@ -268,4 +268,4 @@ def test_a_study_at_its_limits_is_finished_for_who_reads_it(
     finish(ledger)
     assert open_view(folder).state == "finished"
     (line,) = overview(tmp_path)
-    assert line["done"] == line["trials"] == sum(tally.ended for tally in ledger.tallies())
+    assert line["done"] == line["trials"] == sum(counts.ended for counts in ledger.cell_counts())

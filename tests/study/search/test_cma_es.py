@@ -86,9 +86,9 @@ def test_complete_trials_rank_before_stopped_ones() -> None:
 
 def test_what_breaks_a_bound_ranks_behind_what_does_not() -> None:
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler())
-    for value, excess in ((0.9, 0.2), (0.8, 0.1), (0.5, -0.1)):
+    for value, constraint_violation in ((0.9, 0.2), (0.8, 0.1), (0.5, -0.1)):
         trial = study.ask({"x": FloatDistribution(0, 1)})
-        trial.set_constraint("few", excess)
+        trial.set_constraint("few", constraint_violation)
         study.tell(trial, value)
     assert [trial.value for trial in ranked(study.trials, study.direction)] == [0.5, 0.8, 0.9]
 

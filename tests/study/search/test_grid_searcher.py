@@ -71,7 +71,7 @@ def _study(make_spec: MakeSpec, methods: list[Any], **search: Any) -> StudySpec:
 def test_every_point_is_tried_once_after_the_presets_setting(make_spec: MakeSpec, open_ledger: OpenLedger) -> None:
     lr = {"lr": {"low": 0.01, "high": 1, "scale": "log"}}
     ledger = open_ledger(_study(make_spec, [{"name": "cce", "search": THREE}], training=lr, grid_points=3))
-    handed = [(a.values["gamma"], round(a.values["training.lr"], 6)) for a in finish(ledger)]
+    handed = [(a.params["gamma"], round(a.params["training.lr"], 6)) for a in finish(ledger)]
     assert handed[0] == (-1, 0.05)
     assert sorted(handed[1:]) == sorted((gamma, lr) for gamma in (-2, -5, -50) for lr in (0.01, 0.1, 1))
     assert handed[1:] != sorted(handed[1:])
@@ -82,7 +82,7 @@ def test_every_point_is_tried_once_after_the_presets_setting(make_spec: MakeSpec
 def test_a_preset_on_the_grid_is_one_of_its_points(make_spec: MakeSpec, open_ledger: OpenLedger) -> None:
     handed = finish(open_ledger(_study(make_spec, ["cce"])))
     assert len(handed) == 10
-    assert {a.values["gamma"] for a in handed} == set(SPACES["cce"]["gamma"].grid_values(5))
+    assert {a.params["gamma"] for a in handed} == set(SPACES["cce"]["gamma"].grid_values(5))
 
 
 def test_a_cell_in_which_nothing_is_searched_repeats_its_seeds(make_spec: MakeSpec, open_ledger: OpenLedger) -> None:

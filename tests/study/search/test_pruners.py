@@ -27,10 +27,10 @@ def _add(study: optuna.Study, curve: list[float], state: TrialState) -> None:
     study.add_trial(optuna.trial.create_trial(state=state, value=value, intermediate_values=values))
 
 
-def _pruned(study: optuna.Study, curve: list[float], first_decision: int = 0, **spec: Any) -> bool:
+def _pruned(study: optuna.Study, curve: list[float], pruning_start_epoch: int = 0, **spec: Any) -> bool:
     """Whether a running trial with these values so far is stopped now."""
     _add(study, curve, TrialState.RUNNING)
-    pruner = build_pruner(PrunerSpec(**spec), first_decision, EPOCHS)
+    pruner = build_pruner(PrunerSpec(**spec), pruning_start_epoch, EPOCHS)
     return bool(pruner.prune(study, study.get_trials(deepcopy=False)[-1]))
 
 
@@ -74,13 +74,13 @@ def test_trials_that_were_stopped_or_failed_are_not_compared_with() -> None:
 )
 def test_nothing_is_decided_before_the_last_stage_and_its_warm_up(name: str, epochs: int, stops: bool) -> None:
     curve = [0.1] * epochs
-    assert _pruned(_study(FOUR), curve, first_decision=8, name=name, warmup_epochs=2) is stops
+    assert _pruned(_study(FOUR), curve, pruning_start_epoch=8, name=name, warmup_epochs=2) is stops
 
 
 def test_values_of_an_earlier_stage_save_nobody() -> None:
     good_before_the_switch = [0.95] * 8 + [0.1]
-    assert _pruned(_study(FOUR), good_before_the_switch, first_decision=8, name="median")
-    assert not _pruned(_study(FOUR), good_before_the_switch, first_decision=0, name="median")
+    assert _pruned(_study(FOUR), good_before_the_switch, pruning_start_epoch=8, name="median")
+    assert not _pruned(_study(FOUR), good_before_the_switch, pruning_start_epoch=0, name="median")
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
@@ -105,11 +105,11 @@ def test_successive_halving_at_its_first_rung(others: list[float], own: float, s
     ("warmup", "factor", "rungs"), [(1, 3, [1, 3, 9, 27]), (2, 2, [2, 4, 8, 16, 32]), (4, 3, [4, 12]), (5, 4, [5, 20])]
 )
 @pytest.mark.parametrize("first_decision", [0, 8])
-def test_rungs_count_from_the_last_switch(warmup: int, factor: int, rungs: list[int], first_decision: int) -> None:
+def test_rungs_count_from_the_last_switch(warmup: int, factor: int, rungs: list[int], pruning_start_epoch: int) -> None:
     better = [[0.9] * 40]
     spec = {"name": "successive-halving", "warmup_epochs": warmup, "reduction_factor": factor}
-    stops = [e for e in range(1, 36) if _pruned(_study(better), [0.1] * e, first_decision, **spec)]
-    assert stops == [first_decision + rung for rung in rungs if first_decision + rung < 36]
+    stops = [e for e in range(1, 36) if _pruned(_study(better), [0.1] * e, pruning_start_epoch, **spec)]
+    assert stops == [pruning_start_epoch + rung for rung in rungs if pruning_start_epoch + rung < 36]
 
 
 @pytest.mark.parametrize("name", ["median", "successive-halving"])
@@ -146,8 +146,8 @@ def test_a_trial_without_values_goes_on() -> None:
         ({"lower": 0.3}, [0.1] * 9, 8, True),
     ],
 )
-def test_threshold(bounds: dict[str, Any], curve: list[float], first_decision: int, stops: bool) -> None:
-    assert _pruned(_study([]), curve, first_decision, name="threshold", **bounds) is stops
+def test_threshold(bounds: dict[str, Any], curve: list[float], pruning_start_epoch: int, stops: bool) -> None:
+    assert _pruned(_study([]), curve, pruning_start_epoch, name="threshold", **bounds) is stops
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
@@ -175,8 +175,8 @@ def test_patience(spec: dict[str, Any], curve: list[float], stops: bool, directi
 
 def test_patience_counts_from_the_last_switch() -> None:
     curve = [0.9] * 8 + [0.1, 0.2, 0.3, 0.4]
-    assert not _pruned(_study([]), curve, first_decision=8, name="none", patience=1)
-    assert _pruned(_study([]), curve, first_decision=0, name="none", patience=1)
+    assert not _pruned(_study([]), curve, pruning_start_epoch=8, name="none", patience=1)
+    assert _pruned(_study([]), curve, pruning_start_epoch=0, name="none", patience=1)
 
 
 @pytest.mark.parametrize(
@@ -184,9 +184,9 @@ def test_patience_counts_from_the_last_switch() -> None:
     [(1, 3, 0, [1, 3, 9, 27]), (4, 3, 0, [4, 12, 36]), (1, 3, 36, [1, 3]), (5, 2, 30, [5, 10]), (50, 3, 0, [50])],
 )
 def test_brackets_begin_at_the_rungs_that_the_last_stage_holds(
-    warmup: int, factor: int, first_decision: int, rungs: list[int]
+    warmup: int, factor: int, pruning_start_epoch: int, rungs: list[int]
 ) -> None:
-    assert _Hyperband(first_decision, warmup, factor, EPOCHS)._rungs == rungs
+    assert _Hyperband(pruning_start_epoch, warmup, factor, EPOCHS)._rungs == rungs
 
 
 def test_brackets_are_as_likely_as_in_optuna() -> None:

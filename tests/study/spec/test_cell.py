@@ -11,7 +11,7 @@ from study.spec.cell import expand, profile_name
 from study.spec.study_spec import StudySpec
 from trainables.core.config import DataConfig, ProfileConfig
 from trainables.core.errors import BadInput
-from trainables.methods.registry import METHODS, hyperparameters
+from trainables.methods.registry import METHODS, build_params
 
 MakeSpec = Callable[..., StudySpec]
 LR = {"lr": {"low": 0.01, "high": 0.5, "scale": "log"}}
@@ -101,10 +101,10 @@ def test_the_space_is_the_methods_own_and_that_of_the_training(make_spec: MakeSp
 
 
 def test_values_set_by_hand_are_not_searched(make_spec: MakeSpec) -> None:
-    (cell,) = expand(make_spec(methods=[{"name": "ldam-drw", "values": {"beta": 0.99}}]))
+    (cell,) = expand(make_spec(methods=[{"name": "ldam-drw", "params": {"beta": 0.99}}]))
     assert "beta" not in cell.space
-    assert hyperparameters(cell.base.method).beta == 0.99
-    assert hyperparameters(cell.trial({"max_margin": 0.7}, 1).method).beta == 0.99
+    assert build_params(cell.base.method).beta == 0.99
+    assert build_params(cell.trial({"max_margin": 0.7}, 1).method).beta == 0.99
 
 
 def test_a_search_of_ones_own_replaces_the_space(make_spec: MakeSpec) -> None:
@@ -117,7 +117,7 @@ def test_a_search_of_ones_own_replaces_the_space(make_spec: MakeSpec) -> None:
 
 def test_the_papers_values_are_the_presets(make_spec: MakeSpec) -> None:
     (cell,) = expand(make_spec(methods=[{"name": "affinity", "preset": "paper"}], search={"training": LR}))
-    paper = cell.paper_values()
+    paper = cell.preset_params()
     assert paper["sigma"] == 10.0
     assert paper["training.lr"] == 0.05
     assert set(paper) == set(cell.space)
@@ -126,7 +126,7 @@ def test_the_papers_values_are_the_presets(make_spec: MakeSpec) -> None:
 def test_a_trial_takes_its_values_and_keeps_the_rest(make_spec: MakeSpec) -> None:
     (cell,) = expand(make_spec(search={"training": LR}))
     trial = cell.trial({"gamma": -3.0, "training.lr": 0.2}, 5)
-    assert trial.method.hyperparameters == {"gamma": -3.0}
+    assert trial.method.params == {"gamma": -3.0}
     assert trial.training.lr == 0.2
     assert trial.training.model_copy(update={"lr": 0.05}) == cell.base.training
     assert (trial.data, trial.model, trial.seed) == (cell.base.data, cell.base.model, cell.base.seed)
@@ -140,21 +140,21 @@ def test_a_cell_with_nothing_to_search_repeats_over_seeds(make_spec: MakeSpec) -
 def test_decisions_wait_for_the_last_stage(make_spec: MakeSpec) -> None:
     plain, deferred, early = expand(
         make_spec(
-            methods=["ldam", "ldam-drw", {"name": "ldam-drw", "label": "early", "values": {"defer_until": 0.3}}],
+            methods=["ldam", "ldam-drw", {"name": "ldam-drw", "label": "early", "params": {"defer_until": 0.3}}],
         )
     )
-    assert [cell.first_decision for cell in (plain, deferred, early)] == [0, 8, 3]
+    assert [cell.pruning_start_epoch for cell in (plain, deferred, early)] == [0, 8, 3]
 
 
 def test_decisions_wait_for_the_latest_switch_that_is_searched(make_spec: MakeSpec) -> None:
     search = {"defer_until": {"low": 0.2, "high": 0.9}}
     (cell,) = expand(make_spec(methods=[{"name": "ldam-drw", "search": search}]))
-    assert cell.first_decision == 9
+    assert cell.pruning_start_epoch == 9
     choices = {"defer_until": {"choices": [0.5, 0.3]}}
     (cell,) = expand(make_spec(methods=[{"name": "ldam-drw", "search": choices}]))
-    assert cell.first_decision == 5
+    assert cell.pruning_start_epoch == 5
 
 
 def test_the_first_decision_lies_within_a_short_budget(make_spec: MakeSpec) -> None:
     (cell,) = expand(make_spec("training.epochs=1", methods=["ldam-drw"]))
-    assert cell.first_decision == 0
+    assert cell.pruning_start_epoch == 0

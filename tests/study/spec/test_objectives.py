@@ -9,7 +9,7 @@ import pytest
 from optuna.trial import TrialState
 
 from study.ledger.study_ledger import Ledger
-from study.spec.objectives import Bounds, Ranking, excesses
+from study.spec.objectives import Bounds, Ranking, constraint_violations
 from study.spec.study_spec import StudySpec
 from trainables.core.errors import BadInput
 
@@ -55,8 +55,12 @@ def test_one_metric_of_several_may_rank() -> None:
 
 def test_bounds_are_broken_by_what_is_lacking() -> None:
     bounds = {"many": Bounds(min=0.5, max=0.75), "loss": Bounds(max=2)}
-    assert excesses(bounds, {"many": 0.25, "loss": 3.0}) == {"many.min": 0.25, "many.max": -0.5, "loss.max": 1.0}
-    assert max(excesses(bounds, {"many": 0.5, "loss": 2.0}).values()) == 0
+    assert constraint_violations(bounds, {"many": 0.25, "loss": 3.0}) == {
+        "many.min": 0.25,
+        "many.max": -0.5,
+        "loss.max": 1.0,
+    }
+    assert max(constraint_violations(bounds, {"many": 0.5, "loss": 2.0}).values()) == 0
 
 
 @pytest.mark.parametrize(
@@ -101,7 +105,7 @@ def _record(values: dict[str, Any], number: int) -> dict[str, float]:
 
 def _finish(ledger: Ledger) -> None:
     for assignment in (*ledger.interrupted(), *iter(ledger.next, None)):
-        cell, record = ledger.of(assignment), _record(assignment.values, assignment.number)
+        cell, record = ledger.of(assignment), _record(assignment.params, assignment.number)
         for epoch in (1, 2):
             assert not cell.report(assignment.number, epoch, record["many"])
         cell.note_end(assignment.number, record)

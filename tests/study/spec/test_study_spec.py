@@ -109,10 +109,10 @@ def test_a_data_set_expands_to_its_profiles_in_order(study_mapping: Make) -> Non
         ({"data": []}, ["data", "at least 1 item"]),
         ({"data": [{"dataset": "digits", "profiles": []}]}, ["data[0].profiles", "at least 1 item"]),
         (
-            {"methods": [{"name": "cce", "values": {"gamma": 1.0}}]},
+            {"methods": [{"name": "cce", "params": {"gamma": 1.0}}]},
             ["methods[0]", "cce", "`gamma` must be less than 0, got 1.0"],
         ),
-        ({"methods": [{"name": "cce", "values": {"gama": -1}}]}, ["methods[0]", "'gama'", "did you mean 'gamma'"]),
+        ({"methods": [{"name": "cce", "params": {"gama": -1}}]}, ["methods[0]", "'gama'", "did you mean 'gamma'"]),
         (
             {"methods": [{"name": "cce", "search": {"gamma": {"low": -1, "high": -5}}}]},
             ["methods[0].search.gamma", "`low` must be < `high`", "got low -1 and high -5"],
@@ -142,7 +142,7 @@ def test_a_data_set_expands_to_its_profiles_in_order(study_mapping: Make) -> Non
             ["methods[0]", "search.variant", "'paper' or 'official'", "got 'oficial'"],
         ),
         (
-            {"methods": [{"name": "cce", "values": {"gamma": -1}, "search": {"gamma": {"low": -5, "high": -1}}}]},
+            {"methods": [{"name": "cce", "params": {"gamma": -1}, "search": {"gamma": {"low": -5, "high": -1}}}]},
             ["methods[0]", "`gamma` stands under both"],
         ),
         (

@@ -103,7 +103,7 @@ def test_they_are_tried_after_the_presets_setting(spec: MakeSpec, tmp_path: Path
     handed = finish(ledger)
     given = [f"warm start: old {CELL.format(ratio)}/00001" for ratio in (10, 20)]
     assert origins(ledger, CELL.format(10)) == ["recommended", *given, "searcher", "searcher"]
-    assert handed[1].values == pytest.approx({"gamma": -old.cells[CELL.format(10)].trials()[1].params["-gamma"]})
+    assert handed[1].params == pytest.approx({"gamma": -old.cells[CELL.format(10)].trials()[1].params["-gamma"]})
 
 
 def test_they_come_before_transfers(spec: MakeSpec, tmp_path: Path) -> None:
@@ -115,11 +115,11 @@ def test_they_come_before_transfers(spec: MakeSpec, tmp_path: Path) -> None:
 
 
 def test_values_outside_of_the_new_range_are_moved_and_it_is_said(spec: MakeSpec, tmp_path: Path) -> None:
-    _stored(spec(10, name="old", method={"name": "cce", "values": {"gamma": -7}, "search": {}}), tmp_path, [0.5])
+    _stored(spec(10, name="old", method={"name": "cce", "params": {"gamma": -7}, "search": {}}), tmp_path, [0.5])
     narrow = {"name": "cce", "search": {"gamma": {"low": -5, "high": -2, "scale": "log"}}}
     ledger = _opened(spec(10, method=narrow, warm_start=["old"]), tmp_path)
     handed = finish(ledger)
-    assert handed[1].values == {"gamma": -5}
+    assert handed[1].params == {"gamma": -5}
     assert origins(ledger, CELL.format(10))[1] == f"warm start: old {CELL.format(10)}/00000, gamma moved into the range"
 
 

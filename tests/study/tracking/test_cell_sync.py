@@ -44,7 +44,7 @@ def test_importance_finds_what_decides_whichever_way_is_better(tmp_path: Path, m
     assert max(found, key=found.__getitem__) == "margin"
     assert found["margin"] > 0.6
     assert sum(found.values()) == pytest.approx(1)
-    assert cell.best().values["margin"] == max(trial.values["margin"] for trial in cell.trials)
+    assert cell.best().params["margin"] == max(trial.params["margin"] for trial in cell.trials)
 
 
 def test_few_trials_have_no_importance(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_cells_run_sums_up_its_trials(made: MadeStudy, client: MlflowClient, d
     assert run["artifacts"] == ["response.png", "study.yaml", "summary.json"]
     summary = json.loads(Path(client.download_artifacts(run["id"], "summary.json", str(tmp_path))).read_text())
     assert summary == json.loads(json.dumps(cell_summary(cell)))
-    assert summary["best"]["values"] == best.values
+    assert summary["best"]["params"] == best.params
     erm = dump()[made.cell_name("erm")]
     assert erm["status"] == "RUNNING"  # its budget is four trials
     assert "nothing is searched" in erm["tags"]["mlflow.note.content"]

@@ -33,7 +33,7 @@ def test_trials_that_confirm_are_runs_of_their_own_kind(live: bool, made: MadeSt
     for trial, origin in ((best, "best"), (preset, "preset")):
         run = runs[f"{best.cell.name}/confirm/{trial.number:05d}"]
         assert run["status"] == "FINISHED"
-        assert (run["tags"]["study.phase"], run["tags"]["origin"]) == ("confirm", origin)
+        assert (run["tags"]["study.phase"], run["tags"]["param_source"]) == ("confirm", origin)
         assert run["tags"]["mlflow.parentRunId"] == cell["id"]
         assert run["tags"]["mlflow.runName"].startswith(f"cce confirm {trial.number:03d}")
         assert run["params"]["seed"] == "10000"

@@ -35,7 +35,7 @@ def test_no_hyperparameter_hides_a_parameter_of_every_trial(made: MadeStudy) -> 
     view = trial_view(cell.cell, cell.trials()[0], made.folder.path)
     general = set(trial_parameters(view, view.config))
     for name, method in METHODS.items():
-        assert not general & set(method.values.model_fields), name
+        assert not general & set(method.params.model_fields), name
 
 
 def test_searched_values_come_first(made: MadeStudy) -> None:

@@ -44,7 +44,7 @@ def test_a_run_per_trial_nested_in_a_run_per_cell(made: MadeStudy, dump: Dumper)
         "study.cell": done.cell.name,
         "study.trial": done.key,
         "study.state": "COMPLETE",
-        "origin": "recommended",
+        "param_source": "recommended",
         "dataset": "digits",
         "profile": "long_tail-10",
         "ratio": "10",

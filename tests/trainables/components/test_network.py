@@ -26,7 +26,7 @@ def _buffers(network: Network) -> list[Tensor]:
 def test_a_second_look_moves_no_running_statistics() -> None:
     network, other = _network().train(), _network().train()
     before = _buffers(network)
-    again = network.forward_again(IMAGES)
+    again = network.forward_frozen_stats(IMAGES)
     assert all(torch.equal(a, b) for a, b in zip(_buffers(network), before, strict=True))
     assert torch.equal(again.logits, other(IMAGES).logits)  # of the batch's own statistics, as any training pass
     assert any(not torch.equal(a, b) for a, b in zip(_buffers(other), before, strict=True))
@@ -38,13 +38,13 @@ def test_in_evaluation_mode_a_second_look_is_the_first() -> None:
     network = _network().train()
     network(IMAGES)
     network.eval()
-    assert torch.equal(network.forward_again(IMAGES).logits, network(IMAGES).logits)
+    assert torch.equal(network.forward_frozen_stats(IMAGES).logits, network(IMAGES).logits)
 
 
 def test_a_failed_second_look_leaves_the_network_as_it_was() -> None:
     network = _network().train()
     with pytest.raises(RuntimeError):
-        network.forward_again(IMAGES[:, :2])
+        network.forward_frozen_stats(IMAGES[:, :2])
     assert all(m.track_running_stats for m in network.modules() if isinstance(m, nn.BatchNorm2d))
 
 
@@ -55,7 +55,7 @@ def test_a_compiled_network_sees_that_statistics_stay() -> None:
     for _ in range(2):
         network(IMAGES)
         before = _buffers(network)
-        network.forward_again(IMAGES)
+        network.forward_frozen_stats(IMAGES)
         assert all(torch.equal(a, b) for a, b in zip(_buffers(network), before, strict=True))
     network(IMAGES)
     assert any(not torch.equal(a, b) for a, b in zip(_buffers(network), before, strict=True))

@@ -100,7 +100,7 @@ def test_the_fingerprint_follows_every_change(change: dict[str, Any], make_trial
 
 def test_the_fingerprint_does_not_follow_the_order_of_hyperparameters(make_trial: MakeTrial) -> None:
     one, other = (
-        make_trial().model_copy(update={"method": MethodConfig(name="ldam", hyperparameters=values)})
+        make_trial().model_copy(update={"method": MethodConfig(name="ldam", params=values)})
         for values in ({"max_margin": 0.5, "scale": 30.0}, {"scale": 30.0, "max_margin": 0.5})
     )
     assert one.fingerprint() == other.fingerprint()

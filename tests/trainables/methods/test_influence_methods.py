@@ -12,8 +12,8 @@ from trainables.components.losses.cross_entropy import plain_loss
 from trainables.components.losses.influence_balanced import influence_balanced_loss
 from trainables.core.config import MethodConfig
 from trainables.data import load
-from trainables.methods.plan import Outputs, Plan, Problem
-from trainables.methods.registry import build_plan, hyperparameters
+from trainables.methods.plan import MethodContext, Outputs, Plan
+from trainables.methods.registry import build_params, build_plan
 from trainables.training.trainer import Trainer
 
 COUNTS = torch.tensor([90, 40, 9, 1])
@@ -23,7 +23,7 @@ IB = {"alpha": 1000.0, "detach": True, "defer_until": 0.5}
 
 def _plan(name: str, preset: str = "recommended", **values: Any) -> Plan:
     torch.manual_seed(0)
-    return build_plan(MethodConfig(name=name, preset=preset, hyperparameters=values), Problem(COUNTS, 6))
+    return build_plan(MethodConfig(name=name, preset=preset, params=values), MethodContext(COUNTS, 6))
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def _plan(name: str, preset: str = "recommended", **values: Any) -> Plan:
     ],
 )
 def test_presets(name: str, preset: str, expected: dict[str, Any]) -> None:
-    assert hyperparameters(MethodConfig(name=name, preset=preset)).model_dump() == expected
+    assert build_params(MethodConfig(name=name, preset=preset)).model_dump() == expected
 
 
 def test_equalization_accumulates_weighted_gradients_of_every_step() -> None:

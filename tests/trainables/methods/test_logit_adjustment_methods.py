@@ -9,8 +9,8 @@ import torch
 
 from trainables.components.losses.cross_entropy import cross_entropy
 from trainables.core.config import MethodConfig
-from trainables.methods.plan import Outputs, Problem
-from trainables.methods.registry import build_plan, hyperparameters
+from trainables.methods.plan import MethodContext, Outputs
+from trainables.methods.registry import build_params, build_plan
 
 COUNTS = torch.tensor([90, 40, 9, 1])
 LABELS = torch.tensor([0, 1, 2, 3, 3])
@@ -29,13 +29,13 @@ LABELS = torch.tensor([0, 1, 2, 3, 3])
     ],
 )
 def test_presets(name: str, preset: str, expected: dict[str, Any]) -> None:
-    assert hyperparameters(MethodConfig(name=name, preset=preset)).model_dump() == expected
+    assert build_params(MethodConfig(name=name, preset=preset)).model_dump() == expected
 
 
 def _losses(name: str, counts: torch.Tensor = COUNTS, **values: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Return a method's losses and their cross entropies."""
     torch.manual_seed(0)
-    plan = build_plan(MethodConfig(name=name, hyperparameters=values), Problem(counts, 6))
+    plan = build_plan(MethodConfig(name=name, params=values), MethodContext(counts, 6))
     labels, features = LABELS % len(counts), torch.randn(5, 6)
     logits = plan.head(features)
     return plan.stages[0].loss(Outputs(features, logits), labels), cross_entropy(logits, labels)
@@ -64,8 +64,8 @@ def test_two_classes_equal_counts_and_single_images_are_finite(name: str, counts
 
 def test_the_priors_adjust_training_and_never_the_prediction() -> None:
     torch.manual_seed(0)
-    head = build_plan(MethodConfig(name="erm"), Problem(COUNTS, 6)).head
+    head = build_plan(MethodConfig(name="erm"), MethodContext(COUNTS, 6)).head
     features = torch.randn(5, 6)
     for name in ("logit-adjustment", "vs"):
         torch.manual_seed(0)
-        assert torch.equal(build_plan(MethodConfig(name=name), Problem(COUNTS, 6)).head(features), head(features))
+        assert torch.equal(build_plan(MethodConfig(name=name), MethodContext(COUNTS, 6)).head(features), head(features))

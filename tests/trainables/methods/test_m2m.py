@@ -10,8 +10,15 @@ from trainables.components.network import Network
 from trainables.core.config import MethodConfig
 from trainables.core.errors import BadInput
 from trainables.data import load
-from trainables.methods.plan import Problem
-from trainables.methods.registry import METHODS, build_plan, hyperparameters, last_switch, opening_of, reference_of
+from trainables.methods.plan import MethodContext
+from trainables.methods.registry import (
+    METHODS,
+    build_params,
+    build_plan,
+    last_stage_start,
+    reference_of,
+    shared_prefix_of,
+)
 from trainables.training.trainer import Trainer
 
 COUNTS = torch.tensor([90, 40, 9, 1])
@@ -19,7 +26,7 @@ pytestmark = pytest.mark.parametrize("name", ["m2m", "m2m-ldam"])
 
 
 def _values(name: str, preset: str) -> Any:
-    return hyperparameters(MethodConfig(name=name, preset=preset))
+    return build_params(MethodConfig(name=name, preset=preset))
 
 
 def test_the_paper_asks_for_a_loss_the_code_for_a_probability(name: str) -> None:
@@ -46,27 +53,27 @@ def test_ablations_change_what_they_say(name: str) -> None:
 def test_the_reference_has_a_linear_head_and_the_method_its_own(name: str, make_trial: Any) -> None:
     reference = reference_of(make_trial(name))
     assert reference is not None and reference.method == MethodConfig(name="erm")
-    assert type(build_plan(reference.method, Problem(COUNTS, 6)).head) is LinearHead
-    own = build_plan(MethodConfig(name=name), Problem(COUNTS, 6)).head
+    assert type(build_plan(reference.method, MethodContext(COUNTS, 6)).head) is LinearHead
+    own = build_plan(MethodConfig(name=name), MethodContext(COUNTS, 6)).head
     assert type(own) is (CosineHead if name == "m2m-ldam" else LinearHead)
 
 
 @pytest.mark.parametrize("preset", ["rs", "rs-random-label"])
 def test_from_the_start_it_has_one_stage_and_no_opening(name: str, preset: str, make_trial: Any) -> None:
     method = MethodConfig(name=name, preset=preset)
-    plan = build_plan(method, Problem(COUNTS, 6))
+    plan = build_plan(method, MethodContext(COUNTS, 6))
     assert [(s.start, s.sampler) for s in plan.stages] == [(0.0, "class-balanced")]
     config = make_trial(name).model_copy(update={"method": method})
-    assert last_switch(method) == 0
-    assert opening_of(config) is None
+    assert last_stage_start(method) == 0
+    assert shared_prefix_of(config) is None
     Trainer(config, load(config.data), torch.device("cpu")).run_epoch()
 
 
 def test_a_random_label_needs_a_third_class(name: str) -> None:
     method = MethodConfig(name=name, preset="rs-random-label")
     with pytest.raises(BadInput, match="3 classes"):
-        build_plan(method, Problem(torch.tensor([9, 1]), 6))
-    build_plan(MethodConfig(name=name), Problem(torch.tensor([9, 1]), 6))
+        build_plan(method, MethodContext(torch.tensor([9, 1]), 6))
+    build_plan(MethodConfig(name=name), MethodContext(torch.tensor([9, 1]), 6))
 
 
 def test_the_reference_is_asked_for_when_the_last_stage_begins(name: str, make_trial: Any) -> None:
@@ -85,8 +92,8 @@ def test_the_reference_is_asked_for_when_the_last_stage_begins(name: str, make_t
 
 
 def test_the_stage_changes_batches_of_a_class_balanced_sampler(name: str) -> None:
-    plan = build_plan(MethodConfig(name=name), Problem(COUNTS, 6))
+    plan = build_plan(MethodConfig(name=name), MethodContext(COUNTS, 6))
     plain, translated = plan.stages
     assert plain.transform is None and plain.sampler == "instance"
     assert translated.transform is not None and translated.sampler == "class-balanced"
-    assert METHODS[name].deferral == "defer_until" and translated.start == 0.8
+    assert METHODS[name].defer_field == "defer_until" and translated.start == 0.8

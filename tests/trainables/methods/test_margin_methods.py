@@ -15,8 +15,8 @@ from trainables.components.losses.cost_scaled_softmax import cost_scaled_loss, f
 from trainables.components.losses.label_aware_margin import class_margins, enlarged_margin_loss, ldam_loss
 from trainables.components.losses.maximum_margin import maximum_margin_loss
 from trainables.core.config import MethodConfig
-from trainables.methods.plan import Outputs, Plan, Problem
-from trainables.methods.registry import METHODS, build_plan, hyperparameters
+from trainables.methods.plan import MethodContext, Outputs, Plan
+from trainables.methods.registry import METHODS, build_params, build_plan
 
 COUNTS = torch.tensor([90, 40, 9, 1])
 Z = 2 * torch.rand(12, 4, generator=torch.Generator().manual_seed(0)) - 1
@@ -24,7 +24,7 @@ Y = torch.arange(12) % 4
 
 
 def _plan(name: str, preset: str = "recommended", counts: Tensor = COUNTS, **values: Any) -> Plan:
-    return build_plan(MethodConfig(name=name, preset=preset, hyperparameters=values), Problem(counts, 6))
+    return build_plan(MethodConfig(name=name, preset=preset, params=values), MethodContext(counts, 6))
 
 
 def _losses(plan: Plan, stage: int = 0) -> Tensor:
@@ -48,7 +48,7 @@ def _losses(plan: Plan, stage: int = 0) -> Tensor:
     ],
 )
 def test_presets(name: str, preset: str, expected: dict[str, Any]) -> None:
-    values = hyperparameters(MethodConfig(name=name, preset=preset)).model_dump()
+    values = build_params(MethodConfig(name=name, preset=preset)).model_dump()
     assert {key: values[key] for key in expected} == expected
 
 
@@ -78,13 +78,13 @@ def test_ldam_drs_samples_evenly_in_its_last_stage_alone() -> None:
 
 
 @pytest.mark.parametrize(("name", "opening"), [("ldam-drw", "ldam"), ("ldam-drs", "ldam"), ("elm-drw", "elm")])
-def test_an_opening_takes_every_value_of_the_method_it_repeats(name: str, opening: str) -> None:
+def test_an_opening_takes_every_value_of_the_method_it_repeats(name: str, shared_prefix: str) -> None:
     given = {"max_margin": 0.25, "scale": 10.0, "lam": 0.75, "own_margin": False}
-    known = {key: value for key, value in given.items() if key in METHODS[opening].values.model_fields}
-    makes = METHODS[name].opening
+    known = {key: value for key, value in given.items() if key in METHODS[shared_prefix].params.model_fields}
+    makes = METHODS[name].shared_prefix
     assert makes is not None
-    config = makes(hyperparameters(MethodConfig(name=name, hyperparameters=known)))
-    assert (config.name, config.hyperparameters) == (opening, known)
+    config = makes(build_params(MethodConfig(name=name, params=known)))
+    assert (config.name, config.params) == (shared_prefix, known)
 
 
 @pytest.mark.parametrize(("variant", "with_label_margins"), [("mm-ldam", 1.0), ("mm", 0.0)])

@@ -12,11 +12,11 @@ from trainables.components.losses.lifted_structured import lifted_structured_los
 from trainables.components.losses.range_loss import range_loss
 from trainables.core.config import MethodConfig
 from trainables.data import load
-from trainables.methods.plan import Outputs, Problem
-from trainables.methods.registry import build_plan, hyperparameters
+from trainables.methods.plan import MethodContext, Outputs
+from trainables.methods.registry import build_params, build_plan
 from trainables.training.trainer import Trainer
 
-PROBLEM = Problem(torch.tensor([90, 40, 9, 1]), 6)
+PROBLEM = MethodContext(torch.tensor([90, 40, 9, 1]), 6)
 LABELS = torch.tensor([0, 1, 2, 3, 3])
 
 
@@ -32,13 +32,13 @@ LABELS = torch.tensor([0, 1, 2, 3, 3])
     ],
 )
 def test_presets(name: str, preset: str, expected: dict[str, float]) -> None:
-    assert hyperparameters(MethodConfig(name=name, preset=preset)).model_dump() == expected
+    assert build_params(MethodConfig(name=name, preset=preset)).model_dump() == expected
 
 
 def _loss(name: str, **values: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return losses, their cross entropies, and the features that gave both."""
     torch.manual_seed(0)
-    plan = build_plan(MethodConfig(name=name, hyperparameters=values), PROBLEM)
+    plan = build_plan(MethodConfig(name=name, params=values), PROBLEM)
     features = torch.randn(5, 6)
     outputs = Outputs(features, plan.head(features))
     return plan.stages[0].loss(outputs, LABELS), cross_entropy(outputs.logits, LABELS), features
@@ -82,7 +82,7 @@ def test_a_larger_weight_makes_narrower_classes(make_trial: Any) -> None:
     spreads = []
     for weight in (0.0, 0.03):
         config = make_trial("center", epochs=6)
-        method = MethodConfig(name="center", hyperparameters={"center_weight": weight})
+        method = MethodConfig(name="center", params={"center_weight": weight})
         trainer = Trainer(config.model_copy(update={"method": method}), load(config.data), torch.device("cpu"))
         while not trainer.finished:
             trainer.run_epoch()

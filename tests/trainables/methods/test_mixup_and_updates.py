@@ -8,8 +8,8 @@ import torch
 from search_spaces import SPACES
 from trainables.components.class_weights import effective_number
 from trainables.core.config import MethodConfig
-from trainables.methods.plan import Problem
-from trainables.methods.registry import METHODS, build_plan, hyperparameters
+from trainables.methods.plan import MethodContext
+from trainables.methods.registry import METHODS, build_params, build_plan
 
 COUNTS = torch.tensor([90, 40, 9, 1])
 
@@ -32,7 +32,7 @@ COUNTS = torch.tensor([90, 40, 9, 1])
     ],
 )
 def test_presets_are_those_of_the_sources(name: str, preset: str, expected: dict[str, Any]) -> None:
-    values = hyperparameters(MethodConfig(name=name, preset=preset))
+    values = build_params(MethodConfig(name=name, preset=preset))
     assert {field: getattr(values, field) for field in expected} == expected
 
 
@@ -44,19 +44,19 @@ def test_rho_is_searched_where_long_tails_were(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["mixup-drw", "sam-drw"])
 def test_deferred_stages_weigh_by_the_effective_number(name: str) -> None:
-    opening, deferred = build_plan(MethodConfig(name=name), Problem(COUNTS, 6)).stages
-    assert opening.class_weights is None
+    shared_prefix, deferred = build_plan(MethodConfig(name=name), MethodContext(COUNTS, 6)).stages
+    assert shared_prefix.class_weights is None
     assert deferred.class_weights is not None
     assert torch.equal(deferred.class_weights, effective_number(COUNTS, 0.9999).float())
     assert deferred.weighted_over == "weights"
-    assert METHODS[name].deferral == "defer_until"
+    assert METHODS[name].defer_field == "defer_until"
 
 
 def test_sam_drw_goes_on_sharpness_aware() -> None:
-    opening, deferred = build_plan(MethodConfig(name="sam-drw"), Problem(COUNTS, 6)).stages
-    assert type(deferred.update) is type(opening.update)
+    shared_prefix, deferred = build_plan(MethodConfig(name="sam-drw"), MethodContext(COUNTS, 6)).stages
+    assert type(deferred.update) is type(shared_prefix.update)
 
 
 def test_smote_draws_classes_evenly() -> None:
-    (stage,) = build_plan(MethodConfig(name="smote"), Problem(COUNTS, 6)).stages
+    (stage,) = build_plan(MethodConfig(name="smote"), MethodContext(COUNTS, 6)).stages
     assert stage.sampler == "class-balanced"

@@ -13,16 +13,16 @@ from trainables.components.losses.cross_entropy import cross_entropy
 from trainables.components.lr_schedule import stage_start
 from trainables.core.config import MethodConfig
 from trainables.data import load
-from trainables.methods.plan import Outputs, Problem
-from trainables.methods.registry import METHODS, build_plan, hyperparameters, last_switch
+from trainables.methods.plan import MethodContext, Outputs
+from trainables.methods.registry import METHODS, build_params, build_plan, last_stage_start
 from trainables.training.trainer import Trainer
 
-PROBLEM = Problem(torch.tensor([90, 40, 9, 1]), 6)
+PROBLEM = MethodContext(torch.tensor([90, 40, 9, 1]), 6)
 
 
 def _trainer(make_trial: Any, epochs: int = 4, **values: Any) -> Trainer:
     config = make_trial("offset", epochs=epochs)
-    config = config.model_copy(update={"method": MethodConfig(name="offset", hyperparameters=values)})
+    config = config.model_copy(update={"method": MethodConfig(name="offset", params=values)})
     return Trainer(config, load(config.data), torch.device("cpu"))
 
 
@@ -40,7 +40,7 @@ def _timeless(record: dict[str, Any]) -> dict[str, Any]:
     ],
 )
 def test_presets(preset: str, expected: tuple[float, float, bool]) -> None:
-    values: Any = hyperparameters(MethodConfig(name="offset", preset=preset))
+    values: Any = build_params(MethodConfig(name="offset", preset=preset))
     assert (values.center_weight, values.constraint_weight, values.offset_in_logits) == expected
     assert (values.center_rate, values.warmup) == (0.5, 0.0)
 
@@ -80,10 +80,10 @@ def test_no_gradient_moves_the_centres(make_trial: Any) -> None:
 def test_the_warm_up_is_the_opening_bit_for_bit_and_ends_at_class_means(make_trial: Any) -> None:
     own = _trainer(make_trial, epochs=5, warmup=0.5)
     method = METHODS["offset"]
-    assert method.opening is not None
-    opening = method.opening(hyperparameters(own.config.method))
-    other = _trainer(make_trial, epochs=5, **opening.hyperparameters)
-    switch = stage_start(last_switch(own.config.method), 5)
+    assert method.shared_prefix is not None
+    shared_prefix = method.shared_prefix(build_params(own.config.method))
+    other = _trainer(make_trial, epochs=5, **shared_prefix.params)
+    switch = stage_start(last_stage_start(own.config.method), 5)
     assert switch == 3
     for _ in range(switch):
         assert _timeless(own.run_epoch()) == _timeless(other.run_epoch())
@@ -98,9 +98,9 @@ def test_the_warm_up_is_the_opening_bit_for_bit_and_ends_at_class_means(make_tri
 
 def test_the_opening_is_a_linear_head_without_bias_on_cross_entropy() -> None:
     method = METHODS["offset"]
-    assert method.opening is not None
+    assert method.shared_prefix is not None
     torch.manual_seed(0)
-    plan = build_plan(method.opening(hyperparameters(MethodConfig(name="offset"))), PROBLEM)
+    plan = build_plan(method.shared_prefix(build_params(MethodConfig(name="offset"))), PROBLEM)
     torch.manual_seed(0)
     linear = LinearHead(6, 4, bias=False)
     assert isinstance(plan.head, OffsetHead)

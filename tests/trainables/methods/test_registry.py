@@ -10,14 +10,14 @@ import torch
 from trainables.components.heads import CosineHead, LinearHead, PrototypeHead
 from trainables.core.config import MethodConfig
 from trainables.core.errors import BadInput
-from trainables.methods.plan import Problem
-from trainables.methods.registry import METHODS, build_plan, hyperparameters, last_switch, method_named
+from trainables.methods.plan import MethodContext
+from trainables.methods.registry import METHODS, build_params, build_plan, last_stage_start, method_named
 
 COUNTS = torch.tensor([90, 40, 9, 1])
 
 
 def _values(name: str, **given: Any) -> Any:
-    return hyperparameters(MethodConfig(name=name, **given))
+    return build_params(MethodConfig(name=name, **given))
 
 
 def test_the_methods_are_these() -> None:
@@ -49,8 +49,8 @@ def test_presets_are_those_of_the_sources(name: str, preset: str, expected: dict
 
 
 def test_what_is_set_by_hand_wins_over_the_preset() -> None:
-    assert _values("affinity", preset="paper", hyperparameters={"sigma": 5}).sigma == 5
-    assert _values("affinity", preset="paper", hyperparameters={"sigma": 5}).sigma_unit == "absolute"
+    assert _values("affinity", preset="paper", params={"sigma": 5}).sigma == 5
+    assert _values("affinity", preset="paper", params={"sigma": 5}).sigma_unit == "absolute"
 
 
 @pytest.mark.parametrize(
@@ -75,13 +75,13 @@ def test_what_is_set_by_hand_wins_over_the_preset() -> None:
 )
 def test_values_out_of_their_range_are_refused(name: str, given: dict[str, Any], said: str) -> None:
     with pytest.raises(BadInput) as caught:
-        _values(name, hyperparameters=given)
+        _values(name, params=given)
     assert said in str(caught.value)
 
 
 def test_every_fault_is_said_at_once() -> None:
     with pytest.raises(BadInput) as caught:
-        _values("ldam-drw", hyperparameters={"max_margin": 0, "beta": 2})
+        _values("ldam-drw", params={"max_margin": 0, "beta": 2})
     assert "`max_margin`" in str(caught.value)
     assert "`beta`" in str(caught.value)
 
@@ -92,20 +92,20 @@ def test_an_unknown_preset_gets_the_nearest_name() -> None:
 
 
 def test_the_last_switch_is_the_deferral() -> None:
-    assert last_switch(MethodConfig(name="ldam")) == 0
-    assert last_switch(MethodConfig(name="ldam-drw")) == 0.8
-    assert last_switch(MethodConfig(name="ldam-drw", hyperparameters={"defer_until": 0.25})) == 0.25
+    assert last_stage_start(MethodConfig(name="ldam")) == 0
+    assert last_stage_start(MethodConfig(name="ldam-drw")) == 0.8
+    assert last_stage_start(MethodConfig(name="ldam-drw", params={"defer_until": 0.25})) == 0.25
 
 
 @pytest.mark.parametrize(
     ("name", "head"), [("erm", LinearHead), ("ldam", CosineHead), ("ldam-drw", CosineHead), ("affinity", PrototypeHead)]
 )
 def test_heads(name: str, head: type) -> None:
-    assert isinstance(build_plan(MethodConfig(name=name), Problem(COUNTS, 6)).head, head)
+    assert isinstance(build_plan(MethodConfig(name=name), MethodContext(COUNTS, 6)).head, head)
 
 
 def test_deferred_weights_rise_as_classes_get_smaller() -> None:
-    plain, deferred = build_plan(MethodConfig(name="ldam-drw"), Problem(COUNTS, 6)).stages
+    plain, deferred = build_plan(MethodConfig(name="ldam-drw"), MethodContext(COUNTS, 6)).stages
     assert plain.class_weights is None
     assert deferred.class_weights is not None
     assert deferred.class_weights.tolist() == sorted(deferred.class_weights.tolist())

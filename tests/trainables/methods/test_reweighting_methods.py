@@ -10,15 +10,15 @@ import torch
 from trainables.components.losses.cross_entropy import plain_loss
 from trainables.core.config import MethodConfig
 from trainables.data import load
-from trainables.methods.plan import Plan, Problem
-from trainables.methods.registry import build_plan, hyperparameters
+from trainables.methods.plan import MethodContext, Plan
+from trainables.methods.registry import build_params, build_plan
 from trainables.training.trainer import Trainer
 
 COUNTS = torch.tensor([90, 40, 9, 1])
 
 
 def _plan(name: str, counts: torch.Tensor = COUNTS, **values: Any) -> Plan:
-    return build_plan(MethodConfig(name=name, hyperparameters=values), Problem(counts, 6))
+    return build_plan(MethodConfig(name=name, params=values), MethodContext(counts, 6))
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def _plan(name: str, counts: torch.Tensor = COUNTS, **values: Any) -> Plan:
     ],
 )
 def test_presets(name: str, preset: str, expected: dict[str, Any]) -> None:
-    assert hyperparameters(MethodConfig(name=name, preset=preset)).model_dump() == expected
+    assert build_params(MethodConfig(name=name, preset=preset)).model_dump() == expected
 
 
 def test_all_of_them_train_with_plain_cross_entropy() -> None:
@@ -82,8 +82,8 @@ def test_beta_0_trains_as_erm_does(make_trial: Any) -> None:
     records = []
     for method in (
         MethodConfig(name="erm"),
-        MethodConfig(name="cb-rw", hyperparameters={"beta": 0.0}),
-        MethodConfig(name="drw", hyperparameters={"beta": 0.0}),
+        MethodConfig(name="cb-rw", params={"beta": 0.0}),
+        MethodConfig(name="drw", params={"beta": 0.0}),
     ):
         config = make_trial(epochs=3).model_copy(update={"method": method})
         trainer = Trainer(config, load(config.data), torch.device("cpu"))

@@ -13,8 +13,8 @@ from torch import Tensor
 from trainables.components.heads import LinearHead, MemoryHead, ScaledHead
 from trainables.core.config import MethodConfig, ModelConfig, TrialConfig
 from trainables.data import load
-from trainables.methods.plan import Problem
-from trainables.methods.registry import build_plan, hyperparameters, method_named, opening_of
+from trainables.methods.plan import MethodContext
+from trainables.methods.registry import build_params, build_plan, method_named, shared_prefix_of
 from trainables.methods.weight_balancing import Radius
 from trainables.training.evaluation import class_means
 from trainables.training.trainer import Trainer
@@ -25,7 +25,7 @@ POSTHOC = ("tau-norm", "wvn-rs", "posthoc-logit-adjustment")
 
 
 def _trainer(config: TrialConfig, model: str = "mlp", **values: Any) -> Trainer:
-    method = config.method.model_copy(update={"hyperparameters": values})
+    method = config.method.model_copy(update={"params": values})
     config = config.model_copy(update={"method": method, "model": ModelConfig(name=model)})
     return Trainer(config, load(config.data), torch.device("cpu"))
 
@@ -92,13 +92,13 @@ def test_the_last_stage_has_a_schedule_of_its_own(name: str, make_trial: MakeTri
 @pytest.mark.parametrize("name", ["crt", "lws", "oltr"])
 def test_from_the_state_of_its_opening_it_goes_on_as_from_its_own(name: str, make_trial: MakeTrial) -> None:
     whole = _trainer(make_trial(name, epochs=4), defer_until=0.5)
-    found = opening_of(whole.config)
+    found = shared_prefix_of(whole.config)
     assert found is not None
     assert (found[0].method.name, found[1]) == ("erm", 2)
-    opening, adopting = (Trainer(c, whole.data, torch.device("cpu")) for c in (found[0], whole.config))
+    shared_prefix, adopting = (Trainer(c, whole.data, torch.device("cpu")) for c in (found[0], whole.config))
     for _ in range(2):
-        opening.run_epoch()
-    adopting.adopt(opening.state())
+        shared_prefix.run_epoch()
+    adopting.adopt(shared_prefix.state())
     for trainer in (whole, adopting):
         while not trainer.finished:
             trainer.run_epoch()
@@ -237,14 +237,14 @@ def test_without_decay_its_first_stage_is_erm(make_trial: MakeTrial) -> None:
     ],
 )
 def test_presets(name: str, preset: str, expected: dict[str, Any]) -> None:
-    values = hyperparameters(MethodConfig(name=name, preset=preset))
+    values = build_params(MethodConfig(name=name, preset=preset))
     assert values.model_dump() == expected
 
 
 @pytest.mark.parametrize("name", ["crt", "lws", *POSTHOC, "oltr", "weight-balancing"])
 def test_two_classes_one_of_a_single_image(name: str) -> None:
     torch.manual_seed(0)
-    plan = build_plan(MethodConfig(name=name), Problem(torch.tensor([99, 1]), 6))
+    plan = build_plan(MethodConfig(name=name), MethodContext(torch.tensor([99, 1]), 6))
     features = torch.randn(3, 6)
     logits = plan.head(features).detach()
     assert logits.shape == (3, 2)

@@ -15,7 +15,7 @@ from torch import Tensor
 from trainables.core.config import TrialConfig
 from trainables.core.trial_folder import TrialFolder
 from trainables.data import load
-from trainables.methods.registry import opening_of
+from trainables.methods.registry import shared_prefix_of
 from trainables.shared.shared_needs import SharedNeeds
 from trainables.shared.shared_training import SharedTraining, shared_reference, wait_for
 from trainables.training.trainer import Trainer
@@ -72,7 +72,7 @@ def test_values_of_the_last_stage_share_and_values_of_the_first_do_not(make_tria
     trained = []
     for number, values in enumerate([{}, {"beta": 0.99}, {"scale": 10.0}, {"defer_until": 0.5}]):
         config = make_trial("ldam-drw", epochs=5)
-        config = config.model_copy(update={"method": config.method.model_copy(update={"hyperparameters": values})})
+        config = config.model_copy(update={"method": config.method.model_copy(update={"params": values})})
         trained.append(_with_others(config, tmp_path / "shared", tmp_path / str(number))[2]["trained"])
     # an earlier switch is trained anew from the start: only later states can go on from earlier ones
     assert trained == [4, 0, 4, 3]
@@ -177,7 +177,7 @@ def test_what_determines_a_training_names_its_folder(
 
 def test_a_method_without_stages_shares_nothing(make_trial: Any, tmp_path: Path) -> None:
     config = make_trial("cce")
-    assert opening_of(config) is None
+    assert shared_prefix_of(config) is None
     assert _with_others(config, tmp_path / "shared", tmp_path / "own")[2] == {}
     assert not (tmp_path / "shared").exists()
 
@@ -195,7 +195,7 @@ def _m2m_trials(make_trial: Any, count: int) -> list[TrialConfig]:
     for _ in range(count):
         values = {"beta": 1 - 10 ** rng.uniform(-3, -1), "lam": rng.uniform(0.01, 0.5), "gamma": 0.3, "steps": 2}
         config = make_trial("m2m", epochs=10, batch_size=128)
-        method = config.method.model_copy(update={"hyperparameters": values})
+        method = config.method.model_copy(update={"params": values})
         trials.append(config.model_copy(update={"method": method}))
     return trials
 

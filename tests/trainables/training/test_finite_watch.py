@@ -13,14 +13,14 @@ from trainables.training.finite_watch import FiniteWatch, NonFiniteLoss
 def _watched(*losses: float, examples: int = 2) -> FiniteWatch:
     watch = FiniteWatch()
     for step, loss in enumerate(losses):
-        watch.see(torch.tensor(loss), torch.tensor([[1.0, -10.0 * (step + 1)]]), examples)
+        watch.update(torch.tensor(loss), torch.tensor([[1.0, -10.0 * (step + 1)]]), examples)
     return watch
 
 
 def test_the_mean_is_over_examples() -> None:
     watch = FiniteWatch()
-    watch.see(torch.tensor(1.0), torch.zeros(3, 2), 3)
-    watch.see(torch.tensor(5.0), torch.zeros(1, 2), 1)
+    watch.update(torch.tensor(1.0), torch.zeros(3, 2), 3)
+    watch.update(torch.tensor(5.0), torch.zeros(1, 2), 1)
     assert watch.mean_loss(epoch=1, learning_rate=0.1) == pytest.approx(2.0)
 
 
@@ -48,14 +48,14 @@ def test_many_small_losses_are_summed_exactly() -> None:
 
 def test_half_precision_losses_are_watched_too() -> None:
     watch = FiniteWatch()
-    watch.see(torch.tensor(0.5, dtype=torch.bfloat16), torch.ones(1, 2, dtype=torch.bfloat16), 1)
+    watch.update(torch.tensor(0.5, dtype=torch.bfloat16), torch.ones(1, 2, dtype=torch.bfloat16), 1)
     assert watch.mean_loss(epoch=1, learning_rate=1.0) == 0.5
 
 
 def test_it_keeps_no_graph_alive() -> None:
     weight = torch.ones(2, requires_grad=True)
     watch = FiniteWatch()
-    watch.see((weight * 2).sum(), weight[None] * 3, 1)
+    watch.update((weight * 2).sum(), weight[None] * 3, 1)
     assert not any(t.requires_grad for t in (*watch._losses, *watch._largest))
 
 
@@ -80,7 +80,7 @@ def test_watching_waits_for_no_device() -> None:
     with _Waits() as waits:
         watch = FiniteWatch()
         for _ in range(5):
-            watch.see(loss, logits, 4)
+            watch.update(loss, logits, 4)
         assert waits.seen == []
         watch.mean_loss(epoch=1, learning_rate=1.0)
         assert waits.seen == ["tolist"]  # all of an epoch is read at once

@@ -111,7 +111,7 @@ def test_no_test_image_is_read_by_a_training(make_trial: MakeTrial) -> None:
 )
 def test_stages_switch_at_their_epoch(epochs: int, defer_until: float, switch: int, make_trial: MakeTrial) -> None:
     config = make_trial("ldam-drw", epochs=epochs, batch_size=128)
-    method = config.method.model_copy(update={"hyperparameters": {"defer_until": defer_until}})
+    method = config.method.model_copy(update={"params": {"defer_until": defer_until}})
     records = _records(_trainer(config.model_copy(update={"method": method})))
     stages = [record["stage"] for record in records]
     assert stages == ["'plain'"] * (switch - 1) + ["'re-weighted'"] * (epochs - switch + 1)
@@ -292,7 +292,7 @@ CHANGES: dict[str, Any] = {
     "model.name": "mlp",
     "method.name": "focal",
     "method.preset": "official",
-    "method.hyperparameters": {"gamma": -2.0},
+    "method.params": {"gamma": -2.0},
     "training.epochs": 3,
     "training.batch_size": 32,
     "training.lr": 0.04,

@@ -24,7 +24,7 @@ class Step:
         optimizer: SGD over all parameters, at this epoch's learning rate.
         parameters: those that this stage trains.
         learning_rate: of this epoch.
-        again: as ``forward``, but no running statistics move; None where there is no difference.
+        forward_frozen_stats: as ``forward``, but no running statistics move; None where there is no difference.
     """
 
     forward: Callable[[], Outputs]
@@ -33,7 +33,7 @@ class Step:
     optimizer: Optimizer
     parameters: Sequence[nn.Parameter]
     learning_rate: float
-    again: Callable[[], Outputs] | None = None
+    forward_frozen_stats: Callable[[], Outputs] | None = None
 
 
 class Update:

@@ -33,7 +33,7 @@ class SharpnessAwareUpdate(Update):
         loss.backward()  # type: ignore[no-untyped-call]
         weights = [p for p in step.parameters if p.grad is not None]
         kept = self._perturb(weights)
-        perturbed = step.objective((step.again or step.forward)())
+        perturbed = step.objective((step.forward_frozen_stats or step.forward)())
         step.optimizer.zero_grad(set_to_none=True)
         perturbed.backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():

@@ -85,7 +85,7 @@ class BatchPipeline:
         """Return the number of images."""
         return len(self.labels)
 
-    def expect(self, rows: Tensor, parts: Sequence[slice]) -> None:
+    def prefetch(self, rows: Tensor, parts: Sequence[slice]) -> None:
         """Be told the rows that an epoch will ask for, and in which slices; all images are here already."""
 
     def draw(self, n: int, generator: torch.Generator) -> Draws:

@@ -39,7 +39,7 @@ def open_pipeline(split: Split, mean: Sequence[float], std: Sequence[float], **o
 class StreamingPipeline(BatchPipeline):
     """A `BatchPipeline` over images that stay in a memory-mapped file.
 
-    Batches of the order that `expect` was told are gathered ahead by threads and copied to the device as
+    Batches of the order that `prefetch` was told are gathered ahead by threads and copied to the device as
     bytes; there they are cropped, flipped and normalised as ever. Other rows may be asked for at any time and
     are gathered on the spot. The threads end with the pipeline, whether or not an epoch was finished; what
     fails in one is raised by the call that wanted the batch.
@@ -49,7 +49,7 @@ class StreamingPipeline(BatchPipeline):
     _planned: _Ahead | None = None
     _order: Tensor | None = None
 
-    def expect(self, rows: Tensor, parts: Sequence[slice]) -> None:
+    def prefetch(self, rows: Tensor, parts: Sequence[slice]) -> None:
         """Begin to gather an epoch.
 
         Args:

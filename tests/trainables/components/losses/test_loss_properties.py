@@ -110,7 +110,7 @@ _SHAPES = st.tuples(st.integers(1, 5), st.integers(2, 6))
 _LOGITS = _SHAPES.flatmap(lambda shape: hnp.arrays(np.float64, shape, elements=_EIGHTHS, unique=True))
 
 
-def _problem(z: np.ndarray, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+def _context(z: np.ndarray, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     rng = np.random.default_rng(seed)
     labels = rng.integers(z.shape[1], size=z.shape[0])
     counts = rng.integers(1, 5000, size=z.shape[1])
@@ -121,7 +121,7 @@ def _problem(z: np.ndarray, seed: int) -> tuple[Tensor, Tensor, Tensor]:
 @settings(max_examples=20, deadline=None)
 @given(z=_LOGITS, seed=st.integers(0, 1000))
 def test_batch_permutation_permutes_the_losses(loss: Loss, z: np.ndarray, seed: int) -> None:
-    logits, labels, counts = _problem(z, seed)
+    logits, labels, counts = _context(z, seed)
     order = torch.from_numpy(np.random.default_rng(seed).permutation(len(z)))
     torch.testing.assert_close(loss(logits[order], labels[order], counts), loss(logits, labels, counts)[order])
 
@@ -130,7 +130,7 @@ def test_batch_permutation_permutes_the_losses(loss: Loss, z: np.ndarray, seed: 
 @settings(max_examples=20, deadline=None)
 @given(z=_LOGITS, seed=st.integers(0, 1000))
 def test_renaming_classes_with_their_counts_changes_nothing(loss: Loss, z: np.ndarray, seed: int) -> None:
-    logits, labels, counts = _problem(z, seed)
+    logits, labels, counts = _context(z, seed)
     new_order = torch.from_numpy(np.random.default_rng(seed).permutation(z.shape[1]))
     renamed = loss(logits[:, new_order], new_order.argsort()[labels], counts[new_order])
     torch.testing.assert_close(renamed, loss(logits, labels, counts))
@@ -140,7 +140,7 @@ def test_renaming_classes_with_their_counts_changes_nothing(loss: Loss, z: np.nd
 @settings(max_examples=20, deadline=None)
 @given(z=_LOGITS, seed=st.integers(0, 1000), shift=st.integers(-500, 500))
 def test_a_constant_added_to_all_logits_changes_nothing(loss: Loss, z: np.ndarray, seed: int, shift: int) -> None:
-    logits, labels, counts = _problem(z, seed)
+    logits, labels, counts = _context(z, seed)
     shifted = loss(logits + shift, labels, counts)
     torch.testing.assert_close(shifted, loss(logits, labels, counts), atol=1e-9, rtol=1e-9)
 

@@ -205,7 +205,7 @@ def test_where_nothing_is_confident_it_is_resampling(make_trial: Any) -> None:
     runs = []
     for method in (
         MethodConfig(name="rs"),
-        MethodConfig(name="m2m", preset="rs", hyperparameters={"gamma": 2.0, "beta": 0.5}),
+        MethodConfig(name="m2m", preset="rs", params={"gamma": 2.0, "beta": 0.5}),
     ):
         config = make_trial("rs", epochs=2).model_copy(update={"method": method})
         trainer = Trainer(config, load(config.data), torch.device("cpu"))

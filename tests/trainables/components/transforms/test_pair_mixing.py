@@ -15,7 +15,7 @@ from trainables.components.losses.cross_entropy import plain_loss
 from trainables.components.transforms.pair_mixing import Mixup, Remix, beta_draws, remix_shares
 from trainables.core.config import MethodConfig, TrialConfig
 from trainables.data import load
-from trainables.methods.plan import Outputs, Problem, Stage
+from trainables.methods.plan import MethodContext, Outputs, Stage
 from trainables.methods.registry import build_plan
 from trainables.training.batch_objective import batch_objective
 from trainables.training.trainer import Trainer
@@ -144,6 +144,6 @@ def test_a_small_alpha_gives_shares_in_range() -> None:
 
 @pytest.mark.parametrize(("preset", "mixes"), [("recommended", [True, False]), ("throughout", [True, True])])
 def test_what_mixup_drw_mixes(preset: str, mixes: list[bool]) -> None:
-    plan = build_plan(MethodConfig(name="mixup-drw", preset=preset), Problem(torch.tensor([50, 5]), 4))
+    plan = build_plan(MethodConfig(name="mixup-drw", preset=preset), MethodContext(torch.tensor([50, 5]), 4))
     assert [stage.transform is not None for stage in plan.stages] == mixes
     assert [stage.class_weights is not None for stage in plan.stages] == [False, True]

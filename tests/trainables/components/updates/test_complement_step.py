@@ -65,7 +65,7 @@ def test_two_classes_have_no_complement_and_train_as_erm(make_lab: MakeLab) -> N
 
 def test_a_training_without_its_second_step_is_erms(make_trial: Callable[..., TrialConfig]) -> None:
     losses = []
-    for method in (MethodConfig(name="cot", hyperparameters={"rate_factor": 0}), MethodConfig(name="erm")):
+    for method in (MethodConfig(name="cot", params={"rate_factor": 0}), MethodConfig(name="erm")):
         config = make_trial().model_copy(update={"method": method})
         trainer = Trainer(config, load(config.data), torch.device("cpu"))
         losses.append([trainer.run_epoch()["loss"] for _ in range(2)])

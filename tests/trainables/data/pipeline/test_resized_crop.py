@@ -98,7 +98,7 @@ def test_resident_and_streamed_batches_are_equal() -> None:
     )
     order = torch.randperm(15, generator=seeded())
     draws = one.draw(15, seeded())
-    other.expect(order, (slice(0, 8), slice(8, 15)))
+    other.prefetch(order, (slice(0, 8), slice(8, 15)))
     for part in (slice(0, 8), slice(8, 15)):
         asked = order[part], draws.offsets[part], draws.flips[part]
         assert torch.equal(one.batch(*asked), other.batch(*asked))

@@ -66,7 +66,7 @@ def test_batches_are_those_of_images_in_memory(kind: Augmentation, channels_last
         draws = resident.draw(60, generator)
         parts = tuple(batches_of(60, 7))
         for pipeline in (resident, streaming):
-            pipeline.expect(rows, parts)
+            pipeline.prefetch(rows, parts)
         for part in parts:
             asked = rows[part], draws.offsets[part], draws.flips[part]
             batch, expected = streaming.batch(*asked), resident.batch(*asked)
@@ -85,7 +85,7 @@ def test_other_rows_and_skipped_batches_are_served_in_the_middle_of_an_epoch() -
     resident, streaming = pipelines("none")
     rows = torch.arange(60).flip(0)
     parts = tuple(batches_of(60, 4))
-    streaming.expect(rows, parts)
+    streaming.prefetch(rows, parts)
     seeds = torch.tensor([3, 3, 59, 0])
     for part in (parts[0], parts[9], parts[2], slice(50, 55), parts[14]):
         assert torch.equal(streaming.pixels(seeds), resident.pixels(seeds))
@@ -105,7 +105,7 @@ def test_planned_batches_are_gathered_before_they_are_asked_for_and_never_many(m
     _, pipeline = pipelines("none")
     rows = torch.arange(60)
     parts = tuple(batches_of(60, 2))
-    pipeline.expect(rows, parts)
+    pipeline.prefetch(rows, parts)
     deadline = time.monotonic() + 20
     while len(gathered) < streaming._THREADS and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -128,7 +128,7 @@ def test_an_error_in_a_thread_is_raised_where_the_batch_is_wanted(monkeypatch: p
     monkeypatch.setattr(streaming, "_gather", failing)
     _, pipeline = pipelines("none")
     rows = torch.arange(60)
-    pipeline.expect(rows, tuple(batches_of(60, 10)))
+    pipeline.prefetch(rows, tuple(batches_of(60, 10)))
     for start in (0, 10, 20):
         pipeline.pixels(rows[start : start + 10])
     with pytest.raises(OSError, match="the disk is gone"):
@@ -141,10 +141,10 @@ def test_threads_end_with_a_pipeline_that_is_dropped_halfway() -> None:
     for _ in range(5):
         _, pipeline = pipelines()
         rows = torch.arange(60)
-        pipeline.expect(rows, tuple(batches_of(60, 5)))
+        pipeline.prefetch(rows, tuple(batches_of(60, 5)))
         pipeline.pixels(rows[:5])
         next(iter(pipeline.in_order(7)))
-        pipeline.expect(rows, tuple(batches_of(60, 5)))  # an epoch that was left is forgotten
+        pipeline.prefetch(rows, tuple(batches_of(60, 5)))  # an epoch that was left is forgotten
         assert loaders() > 0
         del pipeline
     wait_for_no_loaders()
