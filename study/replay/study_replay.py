@@ -50,7 +50,7 @@ class ReplayOptions:
     tolerance: float = 0.005
 
 
-def replay_study(folder: StudyFolder, wishes: ReplayOptions) -> dict[str, Any]:
+def replay_study(folder: StudyFolder, options: ReplayOptions) -> dict[str, Any]:
     """Replay a stored study.
 
     Returns:
@@ -61,32 +61,32 @@ def replay_study(folder: StudyFolder, wishes: ReplayOptions) -> dict[str, Any]:
         BadInput: no such study, a change that a replay cannot make, a cell without a curve, or warm starts from
             a study that is not there.
     """
-    _refuse(wishes.overrides)
-    view, spec = open_view(folder), folder.read_spec(wishes.overrides)
+    _refuse(options.overrides)
+    view, spec = open_view(folder), folder.read_spec(options.overrides)
     landscapes = read_surrogates(view, spec)
     if spec.search.warm_start == view.spec.search.warm_start:
         warm_starts = read_warm_starts(folder, spec)
     else:
         warm_starts = find_warm_starts(spec, [cell.cell for cell in view.cells], folder.storage, source="--set")
-    replays = replay_seeds(spec, landscapes, wishes, warm_starts)
+    replays = replay_seeds(spec, landscapes, options, warm_starts)
     return {
         "study": folder.name,
         "settings": _settings(spec),
-        "seeds": wishes.seeds,
-        "noise": wishes.noise,
-        "within": wishes.tolerance,
+        "seeds": options.seeds,
+        "noise": options.noise,
+        "tolerance": options.tolerance,
         "cells": [_cell(cell, landscapes[cell.cell.name], replays, view) for cell in view.cells],
         "all": {"recorded": _recorded_in_all(view), "replayed": _plain(in_all(replays))},
     }
 
 
 def replay_seeds(
-    spec: StudySpec, landscapes: dict[str, Surrogates], wishes: ReplayOptions, warm_starts: WarmStarts | None = None
+    spec: StudySpec, landscapes: dict[str, Surrogates], options: ReplayOptions, warm_starts: WarmStarts | None = None
 ) -> list[dict[str, CellOutcome]]:
     """Replay a study once for every seed."""
-    seeded = (spec.model_copy(update={"seed": spec.seed + number}) for number in range(wishes.seeds))
-    done = (simulate(one, landscapes, noise=wishes.noise, warm_starts=warm_starts) for one in seeded)
-    return [outcomes(one, landscapes, wishes.tolerance) for one in done]
+    seeded = (spec.model_copy(update={"seed": spec.seed + number}) for number in range(options.seeds))
+    done = (simulate(one, landscapes, noise=options.noise, warm_starts=warm_starts) for one in seeded)
+    return [outcomes(one, landscapes, options.tolerance) for one in done]
 
 
 def _refuse(overrides: tuple[str, ...]) -> None:

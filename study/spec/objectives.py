@@ -81,7 +81,7 @@ def losses(metrics: Metrics, values: Sequence[float]) -> tuple[float, ...]:
 def constraint_violations(constraints: Mapping[str, Bounds], record: Mapping[str, float]) -> dict[str, float]:
     """Return by how much each bound is broken, in the metric's unit; at most 0 where it is kept, as Optuna wants it.
 
-    >>> excesses({"many": Bounds(min=0.75)}, {"many": 0.5})
+    >>> constraint_violations({"many": Bounds(min=0.75)}, {"many": 0.5})
     {'many.min': 0.25}
     """
     found = {}
@@ -116,12 +116,12 @@ class Ranking(Generic[Candidate]):
         constraint_violation: Callable[[Candidate], Mapping[str, float]],
         first: str | None = None,
     ) -> None:
-        self._metrics, self._values, self._excess = metrics, values, constraint_violation
+        self._metrics, self._values, self._violations = metrics, values, constraint_violation
         self._first = 0 if first is None else names_of(metrics).index(first)
 
-    def broken(self, trial: Candidate) -> float:
+    def total_violation(self, trial: Candidate) -> float:
         """Return the sum of what bounds are broken by: the order that Optuna's TPE takes too; 0 is feasible."""
-        return sum(value for value in self._excess(trial).values() if value > 0)
+        return sum(value for value in self._violations(trial).values() if value > 0)
 
     def order(self, trial: Candidate) -> tuple[float, ...]:
         """Return what sorts from best to worst: feasible trials before others, then by the metrics, one first."""
@@ -129,7 +129,7 @@ class Ranking(Generic[Candidate]):
         if values is None:
             return (math.inf,)
         turned = losses(self._metrics, values)
-        return (self.broken(trial), turned[self._first], *turned)
+        return (self.total_violation(trial), turned[self._first], *turned)
 
     def best(self, trials: Iterable[Candidate]) -> Candidate | None:
         """Return the best by the first metric, of feasible ones where there are any; it is always on the front."""
@@ -141,7 +141,7 @@ class Ranking(Generic[Candidate]):
         Where none is feasible, it is the one that is nearest to it. Of a single metric it is the best alone.
         """
         ordered = sorted(trials, key=self.order)
-        feasible = [trial for trial in ordered if not self.broken(trial)]
+        feasible = [trial for trial in ordered if not self.total_violation(trial)]
         if not feasible or len(names_of(self._metrics)) == 1:
             return ordered[:1]
         kept: list[Candidate] = []

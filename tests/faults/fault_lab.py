@@ -187,7 +187,7 @@ class Said(NamedTuple):
     """What a ledger says of a trial, but for times of day."""
 
     state: str
-    values: dict[str, Any]
+    params: dict[str, Any]
     epochs: dict[int, float]
     value: float | None
     reason: str | None

@@ -104,7 +104,7 @@ def test_successive_halving_at_its_first_rung(others: list[float], own: float, s
 @pytest.mark.parametrize(
     ("warmup", "factor", "rungs"), [(1, 3, [1, 3, 9, 27]), (2, 2, [2, 4, 8, 16, 32]), (4, 3, [4, 12]), (5, 4, [5, 20])]
 )
-@pytest.mark.parametrize("first_decision", [0, 8])
+@pytest.mark.parametrize("pruning_start_epoch", [0, 8])
 def test_rungs_count_from_the_last_switch(warmup: int, factor: int, rungs: list[int], pruning_start_epoch: int) -> None:
     better = [[0.9] * 40]
     spec = {"name": "successive-halving", "warmup_epochs": warmup, "reduction_factor": factor}
@@ -131,7 +131,7 @@ def test_a_trial_without_values_goes_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bounds", "curve", "first_decision", "stops"),
+    ("bounds", "curve", "pruning_start_epoch", "stops"),
     [
         ({"lower": 0.3}, [0.29], 0, True),
         ({"lower": 0.3}, [0.3], 0, False),
@@ -180,7 +180,7 @@ def test_patience_counts_from_the_last_switch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("warmup", "factor", "first_decision", "rungs"),
+    ("warmup", "factor", "pruning_start_epoch", "rungs"),
     [(1, 3, 0, [1, 3, 9, 27]), (4, 3, 0, [4, 12, 36]), (1, 3, 36, [1, 3]), (5, 2, 30, [5, 10]), (50, 3, 0, [50])],
 )
 def test_brackets_begin_at_the_rungs_that_the_last_stage_holds(

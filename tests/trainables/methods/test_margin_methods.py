@@ -77,8 +77,8 @@ def test_ldam_drs_samples_evenly_in_its_last_stage_alone() -> None:
     assert torch.equal(_losses(plan, 0), expected) and torch.equal(_losses(plan, 1), expected)
 
 
-@pytest.mark.parametrize(("name", "opening"), [("ldam-drw", "ldam"), ("ldam-drs", "ldam"), ("elm-drw", "elm")])
-def test_an_opening_takes_every_value_of_the_method_it_repeats(name: str, shared_prefix: str) -> None:
+@pytest.mark.parametrize(("name", "shared_prefix"), [("ldam-drw", "ldam"), ("ldam-drs", "ldam"), ("elm-drw", "elm")])
+def test_a_shared_prefix_takes_every_param_of_the_method_it_repeats(name: str, shared_prefix: str) -> None:
     given = {"max_margin": 0.25, "scale": 10.0, "lam": 0.75, "own_margin": False}
     known = {key: value for key, value in given.items() if key in METHODS[shared_prefix].params.model_fields}
     makes = METHODS[name].shared_prefix

@@ -219,7 +219,7 @@ _KILLED_WHILE_WRITING = """
 import os, signal, sys
 from pathlib import Path
 import torch
-from trainables import trial_folder
+from trainables.core import trial_folder
 from trainables.core.config import TrialConfig
 from trainables.data import load
 from trainables.shared.shared_training import SharedTraining

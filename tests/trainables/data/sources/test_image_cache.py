@@ -109,7 +109,8 @@ def child(code: str, config: DataConfig) -> subprocess.Popen[str]:
     program = f"""
 import logging, os, signal
 from trainables.core.config import DataConfig
-from trainables.data import cache, prepare
+from trainables.data import prepare
+from trainables.data.sources import cache
 logging.basicConfig(level=logging.INFO)
 {code}
 print(prepare(DataConfig.model_validate_json({config.model_dump_json()!r})).fingerprint)
