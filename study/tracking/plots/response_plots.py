@@ -22,7 +22,7 @@ _PIXELS = 100
 """An inch."""
 _BLUE, _ORANGE, _GREY = "#0072B2", "#D55E00", "#666666"
 """Blue and vermilion are told apart by every kind of colour vision (Okabe and Ito, 2008, "Color universal design")."""
-_MARKS = {
+_MARKS: dict[str, dict[str, Any]] = {
     "pruned, at its last epoch": {"marker": "o", "facecolors": "none", "edgecolors": _GREY, "s": 26},
     "complete": {"marker": "o", "color": _BLUE, "s": 26},
     "preset": {"marker": "*", "color": _ORANGE, "s": 150, "edgecolors": "black", "linewidths": 0.6},
@@ -61,14 +61,14 @@ def response_picture(cell: CellView) -> bytes:
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
     buffer = io.BytesIO()
-    canvas.print_png(buffer)
+    canvas.print_png(buffer)  # type: ignore[no-untyped-call]
     return buffer.getvalue()
 
 
 def _draw(panel: Axes, name: str, dimension: Dimension, trials: Sequence[TrialView]) -> None:
     for label, look in _MARKS.items():
         points = [
-            (place, trial.value)
+            (place, trial.value or 0.0)
             for trial in trials
             if _kind(trial) == label and name in trial.params
             for place in [_place(dimension, trial.params[name])]
