@@ -14,6 +14,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search_spaces.encoding import decode
+from study.ledger.optuna_internals import QUEUED_PARAMS, trial_id, writable_trial
 from study.search.budget import ENDED, TrialCounts, count_trials, ranking_of
 from study.search.pruners import build_pruner
 from study.search.sampler_factory import build_searcher
@@ -163,7 +164,7 @@ class CellLedger:
         a copy of the trials that were there.
         """
         missing = {d.searched_name(name) for name, d in self.cell.space.items()} - trial.params.keys()
-        if missing and "fixed_params" not in trial.system_attrs:
+        if missing and QUEUED_PARAMS not in trial.system_attrs:
             copy = optuna.create_study(directions=self._study.directions, sampler=self._searcher(trial.number))
             copy.add_trials(self.trials()[: trial.number])
             asked = copy.ask()
@@ -171,8 +172,8 @@ class CellLedger:
             for name in missing:
                 distribution = asked.distributions[name]
                 value = distribution.to_internal_repr(asked.params[name])
-                self._storage.set_trial_param(trial._trial_id, name, value, distribution)
-        return Trial(self._study, trial._trial_id)
+                self._storage.set_trial_param(trial_id(trial), name, value, distribution)
+        return writable_trial(self._study, trial)
 
     def _trial(self, number: int) -> FrozenTrial:
         return self._study.get_trials(deepcopy=False)[number]
@@ -186,7 +187,7 @@ class CellLedger:
         trial = self._trial(number)
         last = max(trial.intermediate_values, default=0)
         if epoch not in trial.intermediate_values and not math.isnan(value):
-            self._storage.set_trial_intermediate_value(trial._trial_id, epoch, value)
+            self._storage.set_trial_intermediate_value(trial_id(trial), epoch, value)
             self._counts = None
         # a resumed trial repeats epochs that were judged before: rungs stay what they were
         if epoch < max(last, self.cell.pruning_start_epoch + self._spec.search.pruner.warmup_epochs):
@@ -198,7 +199,7 @@ class CellLedger:
         trial = self._trial(number)
         if not epochs["needed"] or "shared_epochs" in trial.user_attrs:
             return False
-        self._storage.set_trial_user_attr(trial._trial_id, "shared_epochs", epochs)
+        self._storage.set_trial_user_attr(trial_id(trial), "shared_epochs", epochs)
         self._counts = None
         return True
 
@@ -210,7 +211,7 @@ class CellLedger:
             return
         self._study.sampler = RandomSampler()  # none may propose anything here
         for name in found.keys() - trial.constraints.keys():
-            Trial(self._study, trial._trial_id).set_constraint(name, found[name])
+            writable_trial(self._study, trial).set_constraint(name, found[name])
 
     def complete(self, number: int, *values: float) -> None:
         """End a trial that spent its budget, with the study's metrics; one with a metric that is no number fails."""
@@ -232,7 +233,7 @@ class CellLedger:
         """End a trial that cannot be finished, and keep why."""
         trial = self._trial(number)
         if trial.state == TrialState.RUNNING:
-            self._storage.set_trial_user_attr(trial._trial_id, "reason", reason)
+            self._storage.set_trial_user_attr(trial_id(trial), "reason", reason)
             self._tell(number, TrialState.FAIL)
 
     def _tell(self, number: int, state: TrialState, values: Sequence[float] | None = None) -> None:

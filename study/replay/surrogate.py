@@ -73,6 +73,9 @@ class Surrogate:
     same as a regression of every epoch by itself, for the predictor is linear in the data. Where some were, their
     curve counts as far as it goes, and goes on as those of its neighbours do: regressed by itself, a late epoch that
     only good trials reached would raise the bad corners, too.
+
+    Scikit-learn gives the kernels and the fit. Its regressor is not what predicts: the epochs differ in the trials
+    that have them, it gives no leave-one-out differences, and `normalize_y` would fix a mean that is unknown here.
     """
 
     def __init__(self, space: Space, curves: Sequence[Curve], epochs: int) -> None:
@@ -119,7 +122,10 @@ class Surrogate:
         self._ends = np.clip(smooth[self._complete, -1], self._low, self._high)
 
     def _covariance(self, points: Floats) -> Floats:
-        return _matern(points / self._scales, self._points / self._scales) + _LEVEL_VARIANCE
+        level = ConstantKernel(_LEVEL_VARIANCE)
+        # without a coordinate all points are one, and there is no distance to take
+        kernel = Matern(self._scales, nu=2.5) + level if self._scales.size else ConstantKernel(1.0) + level
+        return np.asarray(kernel(points, self._points))
 
     def curve(self, values: dict[str, Any]) -> Floats:
         """Return the metric after every epoch, without noise; never outside of what was recorded in the cell."""
@@ -169,11 +175,6 @@ def _without_gaps(metric: Floats) -> Floats:
     filled = np.interp(np.arange(len(metric)), known, metric[known])
     filled[known[-1] + 1 :] = np.nan
     return filled
-
-
-def _matern(left: Floats, right: Floats) -> Floats:
-    scaled = np.sqrt(5) * np.linalg.norm(left[:, None] - right[None], axis=2)
-    return np.asarray((1 + scaled + scaled**2 / 3) * np.exp(-scaled))
 
 
 def _fitted(points: Floats, curves: Floats) -> tuple[Floats, float]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from study.ledger.optuna_internals import study_ids
 from study.spec.confirmation import CONFIRM, Setting, same_params, seeds_of, settings_of
 from study.spec.objectives import Metrics, Ranking, names_of
 from study.spec.study_spec import StudySpec
@@ -176,7 +177,7 @@ def open_view(folder: StudyFolder) -> StudyView:
     trials: dict[str, list[FrozenTrial]] = {}
     if spec.records.ledger is not None or (folder.path / "ledger.journal").exists():
         storage = open_storage(folder.path, spec.records.ledger, writable=False)
-        ids = {study.study_name: study._study_id for study in storage.get_all_studies()}
+        ids = study_ids(storage)
         for place in (place for cell in cells for place in (cell.name, f"{cell.name}/{CONFIRM}")):
             if f"{spec.name}/{place}" in ids:
                 trials[place] = storage.get_all_trials(ids[f"{spec.name}/{place}"], deepcopy=False)
