@@ -47,7 +47,7 @@ RECIPES = {
     "digits": Recipe((10.0, 20.0, 50.0, 100.0, 125.0), 64, 12),
     "mnist": Recipe((10.0, 20.0, 50.0, 100.0, 200.0), 256, 6),
 }
-"""Recipes by data set. Digits keep an image of each class up to ratio 126. Validation: 280 digits, 5,420 MNIST images."""
+"""Recipes by data set. Digits keep an image of each class up to ratio 126; 280 validate, of MNIST 5,420."""
 METHODS = ("cce", "affinity", "elm")
 DEFERRED = ("ldam", "ldam-drw", "elm", "elm-drw")
 """Methods with and without a deferred stage, to compare when to prune."""

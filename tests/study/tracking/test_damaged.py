@@ -44,7 +44,7 @@ def test_a_study_goes_on_without_records(damaged: Path, made: MadeStudy, empty_d
         recorder.touch(trial, True)
     assert recorder.close() == sorted(trial.key for trial in trials)
     assert said[0].startswith(f"tracking is off, the study continues: {damaged}: cannot be read")
-    assert [line for line in said if "not written" in line] == said[:1]
+    assert sum("tracking is off" in line for line in said) == 1
     assert said[-1] == "2 trials are not in MLflow yet; run: study record made"
 
     damaged.write_bytes(empty_database.read_bytes())
