@@ -31,6 +31,7 @@ from trainables.methods import (
     smote,
     weight_balancing,
 )
+from trainables.methods.deferral import deferred
 from trainables.methods.method import Method
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan
 
@@ -60,6 +61,7 @@ METHODS: dict[str, Method] = {
     "elm": ldam.ELM,
     "elm-drw": ldam.ELM_DRW,
     "mm-ldam": cosine_margin.MM_LDAM,
+    "mm-ldam-drw": deferred(cosine_margin.MM_LDAM, by="re-weighting", paper="Kato and Hotta, 2023, tables 1-3"),
     "gcl": cosine_margin.GCL,
     "fslwf": cosine_margin.FSLWF,
     "offset": offset.OFFSET,
