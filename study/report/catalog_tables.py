@@ -1,4 +1,4 @@
-"""What there is to choose from, read off the tables that the code itself uses."""
+"""Catalogs of methods, search spaces and data sets, derived from the tables that the code uses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FOLDERS: dict[FolderKind, str] = {
 
 
 def method_entries() -> list[dict[str, Any]]:
-    """Return every method: name, title, paper, stages, axes, hyperparameters, presets, searched values."""
+    """Return all methods: name, title, paper, stages, axes, hyperparameters, presets, searched params."""
     return [_method_entry(name, method) for name, method in METHODS.items()]
 
 
@@ -55,27 +55,27 @@ def _searched(dimension: Dimension) -> str:
 
 
 def space_entries() -> list[dict[str, Any]]:
-    """Return every searched value: method, value, where it is searched, what the first trial takes."""
+    """Return all searched params: method, param, range, and the first trial's setting."""
     return [
         {
             "method": name,
-            "value": value,
+            "param": param,
             "searched": _searched(dimension),
             "dimension": dimension.model_dump(mode="json"),
-            "first trial": getattr(build_params(MethodConfig(name=name)), value),
+            "first trial": getattr(build_params(MethodConfig(name=name)), param),
         }
         for name, space in SPACES.items()
-        for value, dimension in space.items()
+        for param, dimension in space.items()
     ]
 
 
 def unsearched_methods() -> list[str]:
-    """Return the methods that have nothing of their own to search."""
+    """Return the methods with an empty search space."""
     return [name for name, space in SPACES.items() if not space]
 
 
 def dataset_entries(data_dir: Path | None = None) -> list[dict[str, Any]]:
-    """Return every data set: name, title, number of classes, where its images come from.
+    """Return all data sets: name, title, number of classes, source of the images.
 
     Args:
         data_dir: folder of data sets that ``--data-dir`` named; None means STUDY_DATA_DIR.
@@ -110,12 +110,12 @@ def _folder_source(folder: Path, kind: FolderKind) -> str:
 
 
 def title_of(entry: dict[str, Any]) -> str:
-    """Return the title of a method's entry, marked where the method is given in part."""
+    """Return a method's title, marked if the method is implemented in part."""
     return str(entry["title"]) + (" (in part)" if entry["given_in_part"] else "")
 
 
 def methods_markdown() -> str:
-    """Return the table of methods that the README shows."""
+    """Return the README's table of methods as Markdown."""
     head = ["| name | method | source | differs from ERM in | searched |", "|---|---|---|---|---|"]
     return "\n".join([*head, *map(_markdown_row, method_entries())])
 

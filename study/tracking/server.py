@@ -81,25 +81,34 @@ def _landing(database: Path, artifacts: Path) -> str:
 
 def _run(command: list[str]) -> None:
     """Run the server, silent, until it ends or this process is told to."""
+    server: subprocess.Popen[bytes] | None = None
+    told: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        told.append(number)
+        if server is not None:  # while it starts, raising would lose the process
+            raise KeyboardInterrupt
+
     with tempfile.TemporaryFile() as log:
-        # a session of its own: MLflow starts the server as a child that it does not always take along
-        server = subprocess.Popen(
-            command, env={**_SETTINGS, **os.environ}, stdout=log, stderr=log, start_new_session=True
-        )
-        # SIGINT too: a shell starts what goes on behind it with that one ignored, and nothing would end the server
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, _interrupt)
+        # Before the server starts, or a signal that comes at once would leave it behind. SIGINT too: a shell starts a
+        # background job with that one ignored, and nothing would end the server.
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
         try:
+            # a session of its own: MLflow starts the server as a child that it does not always take along
+            server = subprocess.Popen(
+                command, env={**_SETTINGS, **os.environ}, stdout=log, stderr=log, start_new_session=True
+            )
+            if told:
+                return
             code = server.wait()
         except KeyboardInterrupt:
             return
         finally:
-            _stop(server)
+            if server is not None:
+                _stop(server)
+            for number, handler in before.items():
+                signal.signal(number, handler)
         raise BadInput(f"the MLflow server ended by itself with code {code}:\n{_end_of(log)}")
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:

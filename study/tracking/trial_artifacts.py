@@ -1,4 +1,4 @@
-"""The files that a trial leaves in MLflow: the class table, the confusion matrix, the false positives."""
+"""MLflow artifacts of a trial: class table, confusion matrix, cumulative false positives."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from trainables.core.metrics import cumulative_false_positives, recall_per_class
 from trainables.core.trial_folder import Record
 
 CLASS_TABLE = "classes.json"
-"""MLflow shows this file as a table; ``classes.parquet`` is the same."""
+"""The file that MLflow shows as a table; ``classes.parquet`` has the same rows."""
 
 
 @dataclass(frozen=True)
 class ClassTable:
-    """One row for every class, in the order of their indices.
+    """Per-class results, one row per class in label order.
 
     Attributes:
-        columns: name -> K values. ``rank`` is 1 for the class with most training images;
+        columns: name -> K entries. ``rank`` is 1 for the class with the most training images;
             ``cumulative_false_positives`` sums over the classes up to that rank.
-        bias: distance of the curve of false positives from a straight line; 0 is no bias.
+        bias: distance of the cumulative false-positive curve from a straight line; 0 means no bias.
     """
 
     columns: dict[str, list[Any]]
@@ -40,7 +40,7 @@ class ClassTable:
 
 
 def class_table(evaluation: Record) -> ClassTable:
-    """Build the class table from what an evaluation found.
+    """Build the class table of an evaluation.
 
     Args:
         evaluation: ``confusion`` (K, K) with true classes as rows, ``class_counts`` and ``class_names`` (K).
@@ -70,12 +70,12 @@ def class_table(evaluation: Record) -> ClassTable:
 
 
 def write_artifacts(evaluation: Record, title: str, folder: Path) -> None:
-    """Write every file of a trial's end into a folder.
+    """Write the final artifacts of a trial into a folder.
 
     Args:
-        evaluation: what the trial folder keeps of its newest epoch.
-        title: the trial's name, for the pictures.
-        folder: where to write; must exist.
+        evaluation: the evaluation of the last epoch, as the trial folder stores it.
+        title: the trial's name, for the plots.
+        folder: the output folder; must exist.
     """
     table, epoch = class_table(evaluation), evaluation["epoch"]
     names = table.columns["class"]
@@ -91,13 +91,13 @@ def write_artifacts(evaluation: Record, title: str, folder: Path) -> None:
 
 
 def _split_table(columns: dict[str, list[Any]]) -> str:
-    """Return what MLflow reads as a table. Its own `log_table` would append the rows again when repeated."""
+    """Return the JSON that MLflow shows as a table. Its `log_table` would append the rows again on every sync."""
     rows = [[_cell(value) for value in row] for row in zip(*columns.values(), strict=True)]
     return json.dumps({"columns": list(columns), "data": rows})
 
 
 def _cell(value: Any) -> Any:
-    """Return a value as the page shows it; ``classes.parquet`` keeps every digit."""
+    """Return a value rounded for the page; ``classes.parquet`` keeps full precision."""
     if not isinstance(value, float):
         return value
     return None if math.isnan(value) else round(value, 4)

@@ -1,4 +1,4 @@
-"""Bring one trial's run up to date: the same code while the trial runs, at its end, and years later."""
+"""Sync one trial to its MLflow run: while it runs, at its end, and at any later time."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric
 
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
-"""State of a trial that ended -> MLflow's status of its run."""
+"""State of an ended trial -> status of its MLflow run."""
 
 _BATCH = 800
-"""Metrics per request: below MLflow's 1,000 entries with parameters and tags added."""
+"""Metrics per request, so that params and tags fit into MLflow's limit of 1,000 entries."""
 
 
-def project_trial(runs: Runs, view: TrialView, metric: Metrics) -> bool:
-    """Bring a trial's run up to date. Doing it again, or again after dying half way, changes nothing.
+def sync_trial(runs: Runs, view: TrialView, metric: Metrics) -> bool:
+    """Sync a trial to its run. The operation is idempotent, also after a kill half way.
 
     Args:
         runs: the study's runs.
         view: the trial, as the ledger holds it now.
-        metric: the study's metric, or all that are searched for or bounded.
+        metric: the study's objective and constrained metrics.
 
     Returns:
-        Whether anything was left to be done.
+        Whether anything was written.
     """
     with runs.locked():
         run = runs.of_trial(view)
@@ -59,7 +59,9 @@ def project_trial(runs: Runs, view: TrialView, metric: Metrics) -> bool:
             time = found.times.get(found.final["epoch"], 0)
             epochs += [recall_metrics(found.final, time), test_metrics(view.test(), time)]
         wrote = [runs.write(run, batch, found.tags, found.parameters) for batch in _whole_epochs(epochs)]
-        wrote.append(runs.write(run, (), found.tags, found.parameters))  # of a trial without epochs
+        wrote.append(
+            runs.write(run, (), found.tags, found.parameters)
+        )  # a trial without epochs has tags and params only
         run.logged = max([last, *found.times])
         if view.state in STATUS:
             runs.end(run, STATUS[view.state], milliseconds(view.ended))
@@ -67,7 +69,7 @@ def project_trial(runs: Runs, view: TrialView, metric: Metrics) -> bool:
 
 
 class _Found(NamedTuple):
-    """What a trial's folder and view say; ``final`` is the evaluation of a trial that ended."""
+    """Contents of a trial's run; ``final`` is the last evaluation of an ended trial."""
 
     history: list[Record]
     times: dict[int, int]
@@ -91,7 +93,7 @@ def _read(view: TrialView) -> _Found:
 
 
 def _whole_epochs(epochs: list[list[Metric]]) -> Iterator[list[Metric]]:
-    """Fill batches with whole epochs: a request is stored whole or not at all, so an epoch is too."""
+    """Yield batches of whole epochs. A request is stored atomically, so an epoch is too."""
     batch: list[Metric] = []
     for epoch in epochs:
         if batch and len(batch) + len(epoch) > _BATCH:

@@ -36,9 +36,9 @@ METRICS: dict[str, tuple[str, Direction]] = {
     "top_3": ("share of images whose class is among the 3 largest logits", "maximize"),
     "top_5": ("share of images whose class is among the 5 largest logits", "maximize"),
 }
-"""Every scalar metric an epoch's record holds: name -> (description, direction).
+"""Scalar metrics of an epoch result: name -> (description, direction).
 
-Those of groups of classes are NaN where a group is empty.
+Metrics of a group of classes are NaN if the group is empty.
 """
 
 TOP_K = (3, 5)
@@ -102,7 +102,7 @@ def recall_per_class(confusion: ArrayLike) -> NDArray[np.float64]:
 
 
 def from_confusion(confusion: ArrayLike, train_counts: ArrayLike) -> dict[str, float]:
-    """Return every metric of `METRICS` that a confusion matrix determines: all but the losses and the top k.
+    """Return the metrics of `METRICS` that a confusion matrix determines: all but the losses and top-k accuracies.
 
     Args:
         confusion: int64, shape (K, K), rows are true classes; NumPy, lists, or a tensor on the CPU.

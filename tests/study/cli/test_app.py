@@ -102,7 +102,7 @@ def test_a_resume_of_a_finished_study_needs_nothing_that_trains(tmp_path: Path) 
     assert not imported & {"torch", "torchvision", "ray"}
     said = _run("resume", "made", "--storage", str(tmp_path)).stdout
     assert said.startswith("study 'made' is finished: ")
-    assert "1 were there already" in _run("record", "made", "--storage", str(tmp_path)).stdout
+    assert "1 already up to date" in _run("record", "made", "--storage", str(tmp_path)).stdout
 
 
 def test_methods_as_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,7 +69,7 @@ def test_pairs_of_a_file_are_verified(run: Run, tmp_path: Path) -> None:
     [
         (["--verify", "601"], "--verify 601: the number of pairs must be a multiple of 20"),
         (["--verify", "none.txt"], "pairs none.txt: cannot be read"),
-        (["--verify-on", "digits"], "--verify PAIRS.txt or --verify NUMBER says which pairs"),
+        (["--verify-on", "digits"], "--verify-on needs --verify PAIRS.txt or --verify NUMBER"),
         (["--verify", "600", "--verify-on", "digitz"], "did you mean 'digits'"),
         (["--plot-features", "x.png"], "draws two features, and mlp has 256; take --model affinity-conv-2d"),
         ([*PLANE, "--plot-features", "x.gif"], "expected a file that ends in .png"),

@@ -68,7 +68,7 @@ def test_a_cells_run_sums_up_its_trials(made: MadeStudy, client: MlflowClient, d
         "epochs_trained": 13,
         "epochs_saved": 3,
         "best_balanced_accuracy": best.value,
-        "paper_balanced_accuracy": cell.trials[0].value,
+        "preset_balanced_accuracy": cell.trials[0].value,
     }
     assert f"{best.value:.4f}" in run["tags"]["mlflow.note.content"]
     assert run["artifacts"] == ["response.png", "study.yaml", "summary.json"]

@@ -130,12 +130,12 @@ def test_a_server_that_is_away_holds_nothing_up(storage: Path, closed_port: int,
     recorder.touch(other, True)
     assert time.monotonic() - began < 0.1
     wait_until(lambda: len(said) == 1)
-    assert "cannot be reached; the study goes on" in said[0]
+    assert "cannot be reached; the study continues" in said[0]
 
     left = recorder.close(timeout=30)
 
     assert left == sorted([trial.key, other.key])
-    assert "2 trials are not in MLflow as yet; later: study record made" in said[1]
+    assert "2 trials are not in MLflow yet; run: study record made" in said[1]
     made.folder.write_spec(StudySpec.model_validate({**away.model_dump(mode="json"), "records": {}}))
     assert record_study(made.folder).written == 2
     assert dump()[trial.key]["status"] == "FINISHED"

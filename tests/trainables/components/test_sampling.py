@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from trainables.components.sampling import epoch_indices
-from trainables.core.errors import BadInput
 from trainables.core.randomness import epoch_generator
 
 COUNTS = torch.tensor([700, 200, 80, 20])
@@ -59,5 +58,5 @@ def test_a_class_without_images_is_passed_over() -> None:
 
 
 def test_other_kinds_are_named() -> None:
-    with pytest.raises(BadInput, match="did you mean 'class-balanced'"):
+    with pytest.raises(ValueError, match="`kind` must be 'instance' or 'class-balanced', got 'class_balanced'"):
         epoch_indices("class_balanced", LABELS, epoch_generator(0, 0, "order"))  # type: ignore[arg-type]

@@ -6,7 +6,6 @@ import torch
 
 from trainables.components.losses.cross_entropy import cross_entropy
 from trainables.components.losses.label_aware_smoothing import Shape, class_smoothing, label_aware_smoothing_loss
-from trainables.core.errors import BadInput
 
 Z = np.array([[2.0, -1.0, 0.5], [0.0, 3.0, -2.0], [-4.0, 1.5, 1.5]])
 Y = np.array([0, 2, 1])
@@ -81,11 +80,11 @@ def test_the_official_spread_is_torchs_label_smoothing() -> None:
 
 
 def test_bad_values_are_named() -> None:
-    with pytest.raises(BadInput, match=r"`head` must be in \[0, 1\), got 1\.0"):
+    with pytest.raises(ValueError, match=r"`head` must be in \[0, 1\), got 1\.0"):
         class_smoothing(COUNTS, head=1.0, tail=0.1, shape="concave")
-    with pytest.raises(BadInput, match=r"`tail` must be in \[0, 1\), got -0\.1"):
+    with pytest.raises(ValueError, match=r"`tail` must be in \[0, 1\), got -0\.1"):
         class_smoothing(COUNTS, head=0.4, tail=-0.1, shape="concave")
-    with pytest.raises(BadInput, match="unknown shape"):
+    with pytest.raises(ValueError, match="`shape` must be 'concave', 'linear' or 'convex', got 'flat'"):
         class_smoothing(COUNTS, head=0.4, tail=0.1, shape="flat")  # type: ignore[arg-type]
-    with pytest.raises(BadInput, match="unknown spread"):
+    with pytest.raises(ValueError, match="`spread` must be 'wrong' or 'all', got 'none'"):
         label_aware_smoothing_loss(LOGITS, LABELS, smoothing=torch.zeros(3), spread="none")  # type: ignore[arg-type]
