@@ -8,9 +8,8 @@ from torch import nn
 
 from trainables.components.heads import LinearHead, ScaledHead
 from trainables.components.losses.cross_entropy import plain_loss
-from trainables.core.config import MethodConfig
-from trainables.methods.baselines import linear_head
-from trainables.methods.method import Method
+from trainables.methods.baselines import ERM, linear_head
+from trainables.methods.method import Method, SharedPrefix
 from trainables.methods.plan import HEAD, Hyperparameters, MethodContext, Plan, Stage, StageStart
 
 
@@ -68,10 +67,6 @@ def lws(params: LwsParams, context: MethodContext) -> Plan:
     return Plan(head, (plain, scaled))
 
 
-def _shared_prefix(params: CrtParams | LwsParams) -> MethodConfig:
-    return MethodConfig(name="erm")
-
-
 CRT = Method(
     "Classifier re-training",
     "Kang et al., 2020, section 4",
@@ -80,7 +75,7 @@ CRT = Method(
     crt,
     ("sampler", "stages", "trainable"),
     defer_field="defer_until",
-    shared_prefix=_shared_prefix,
+    shared_prefix=SharedPrefix(ERM),
 )
 LWS = Method(
     "Learnable weight scaling",
@@ -90,5 +85,5 @@ LWS = Method(
     lws,
     ("head", "sampler", "stages", "trainable"),
     defer_field="defer_until",
-    shared_prefix=_shared_prefix,
+    shared_prefix=SharedPrefix(ERM),
 )

@@ -15,10 +15,9 @@ from trainables.components.losses.equalization_loss import (
     sided_gradients,
 )
 from trainables.components.losses.influence_balanced import influence_balanced_loss
-from trainables.methods.baselines import linear_head
-from trainables.methods.method import Method
+from trainables.methods.baselines import ERM, linear_head
+from trainables.methods.method import Method, SharedPrefix
 from trainables.methods.plan import Hyperparameters, MethodContext, Outputs, Plan, Stage
-from trainables.methods.reweighting import erm_prefix
 
 
 class EqualizationParams(Hyperparameters):
@@ -125,7 +124,7 @@ IB = Method(
     ("loss", "class weights", "stages"),
     {"paper": {}, "official": {"detach": False}},
     defer_field="defer_until",
-    shared_prefix=erm_prefix,
+    shared_prefix=SharedPrefix(ERM),
 )
 IB_FOCAL = Method(
     "Influence-balanced focal loss",
@@ -136,5 +135,5 @@ IB_FOCAL = Method(
     ("loss", "class weights", "stages"),
     {"paper": {}, "official": {"detach": False, "weighted_probability": True}},
     defer_field="defer_until",
-    shared_prefix=erm_prefix,
+    shared_prefix=SharedPrefix(ERM),
 )

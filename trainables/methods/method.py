@@ -6,13 +6,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from trainables.core.config import MethodConfig
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan
 
 Axis = Literal[
     "loss", "head", "sampler", "batch transform", "class weights", "stages", "trainable", "update", "post-hoc"
 ]
 Presets = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class SharedPrefix:
+    """The plain training that a method repeats before anything of its own acts.
+
+    Attributes:
+        method: the plain method, of one stage; None is the method itself, under ``params``.
+        params: what the plain method is given; None gives it those of its params that the repeating method has, by
+            name.
+    """
+
+    method: Method | None
+    params: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -28,9 +41,9 @@ class Method:
         axes: which axes leave their null default.
         presets: name -> the params in which it differs from ``recommended``; one is called ``paper``.
         defer_field: the hyperparameter that says at which fraction of the epochs the last stage begins.
-        shared_prefix: the method of one stage whose training the stages before the last repeat, from the params; what
-            it does not name acts in the last stage alone. With one stage: the method whose training it repeats whole,
-            changing the trained head alone. None shares nothing.
+        shared_prefix: the training that the stages before the last repeat; params that it does not take act in the
+            last stage alone. A method of one stage (post-hoc) repeats it whole and changes the trained head alone.
+            None shares nothing.
         reference: the method whose trained network it needs beside its own.
         given_in_part: what of the published method is left out; empty where nothing is.
     """
@@ -43,7 +56,7 @@ class Method:
     axes: tuple[Axis, ...]
     presets: Presets = field(default_factory=lambda: {"paper": {}})
     defer_field: str | None = None
-    shared_prefix: Callable[[Any], MethodConfig] | None = None
+    shared_prefix: SharedPrefix | None = None
     reference: str | None = None
     given_in_part: str = ""
 

@@ -10,9 +10,8 @@ from trainables.components.heads.offset_head import OffsetHead
 from trainables.components.losses.center_loss import center_loss
 from trainables.components.losses.cross_entropy import cross_entropy, plain_loss
 from trainables.components.posthoc.empirical_offset import EmpiricalOffset
-from trainables.core.config import MethodConfig
 from trainables.methods.baselines import NoHyperparameters, linear_head
-from trainables.methods.method import Method
+from trainables.methods.method import Method, SharedPrefix
 from trainables.methods.plan import Hyperparameters, MethodContext, Outputs, Plan, Stage, StageStart
 
 
@@ -57,12 +56,6 @@ def offset(params: OffsetParams, context: MethodContext) -> Plan:
     return Plan(head, (Stage("warm-up", 0.0, plain_loss), estimated))
 
 
-def _linear_opening(params: OffsetParams) -> MethodConfig:
-    # with all three of its terms left out, the method is cross entropy on a linear head without bias
-    left_out = {"center_weight": 0.0, "constraint_weight": 0.0, "offset_in_logits": False}
-    return MethodConfig(name="offset", params=left_out)
-
-
 def empirical_offset(params: NoHyperparameters, context: MethodContext) -> Plan:
     """Compose the empirical offset: cross entropy on a linear head without bias, class means taken off after."""
     head = linear_head(context, bias=False)
@@ -82,7 +75,8 @@ OFFSET = Method(
         "constraint-only": {"offset_in_logits": False},
     },
     defer_field="warmup",
-    shared_prefix=_linear_opening,
+    # with all three terms left out, the method is cross entropy on a linear head without bias
+    shared_prefix=SharedPrefix(None, {"center_weight": 0.0, "constraint_weight": 0.0, "offset_in_logits": False}),
 )
 EMPIRICAL_OFFSET = Method(
     "Empirical offset",

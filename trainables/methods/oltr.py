@@ -6,8 +6,8 @@ from pydantic import Field
 
 from trainables.components.heads import MemoryHead
 from trainables.components.losses.cross_entropy import plain_loss
-from trainables.core.config import MethodConfig
-from trainables.methods.method import Method
+from trainables.methods.baselines import ERM
+from trainables.methods.method import Method, SharedPrefix
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage, StageStart
 
 
@@ -39,10 +39,6 @@ def oltr(params: OltrParams, context: MethodContext) -> Plan:
     return Plan(head, (plain, attending))
 
 
-def _shared_prefix(params: OltrParams) -> MethodConfig:
-    return MethodConfig(name="erm")
-
-
 OLTR = Method(
     "Open long-tailed recognition",
     "Liu et al., 2019, dynamic meta-embedding",
@@ -51,7 +47,7 @@ OLTR = Method(
     oltr,
     ("head", "sampler", "stages", "trainable"),
     defer_field="defer_until",
-    shared_prefix=_shared_prefix,
+    shared_prefix=SharedPrefix(ERM),
     given_in_part=(
         "meta-embedding with centroids fixed at the switch; without the loss that learns them, modulated attention, "
         "the backbone's own learning rate and the rejection of unknown classes"

@@ -10,9 +10,8 @@ from trainables.components.losses.cross_entropy import plain_loss
 from trainables.components.posthoc.frequency_rescaling import FrequencyRescaling
 from trainables.components.posthoc.prior_subtraction import PriorSubtraction
 from trainables.components.posthoc.tau_normalisation import TauNormalisation
-from trainables.core.config import MethodConfig
-from trainables.methods.baselines import linear_head
-from trainables.methods.method import Method
+from trainables.methods.baselines import ERM, linear_head
+from trainables.methods.method import Method, SharedPrefix
 from trainables.methods.plan import Hyperparameters, MethodContext, Outputs, Plan, Stage
 
 
@@ -63,10 +62,6 @@ def posthoc_logit_adjustment(params: PriorParams, context: MethodContext) -> Pla
     return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss),), posthoc=posthoc)
 
 
-def _erm_prefix(params: Hyperparameters) -> MethodConfig:
-    return MethodConfig(name="erm")
-
-
 TAU_NORM = Method(
     "Tau-normalisation",
     "Kang et al., 2020, section 4",
@@ -75,7 +70,7 @@ TAU_NORM = Method(
     tau_norm,
     ("post-hoc",),
     {"paper": {"keep_bias": False}},
-    shared_prefix=_erm_prefix,
+    shared_prefix=SharedPrefix(ERM),
 )
 WVN_RS = Method(
     "Weight vector normalisation with re-sampling",
@@ -92,5 +87,5 @@ POSTHOC_LOGIT_ADJUSTMENT = Method(
     PriorParams,
     posthoc_logit_adjustment,
     ("post-hoc",),
-    shared_prefix=_erm_prefix,
+    shared_prefix=SharedPrefix(ERM),
 )
