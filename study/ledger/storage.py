@@ -10,7 +10,6 @@ from typing import IO
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from study.ledger.rdb_storage import BulkReadStorage
 from trainables.core.errors import BadInput
 
 
@@ -58,6 +57,8 @@ def open_storage(folder: Path, url: str | None, *, writable: bool = True) -> Bas
     """
     if url is not None:
         try:
+            from study.ledger.rdb_storage import BulkReadStorage  # imports SQLAlchemy
+
             return BulkReadStorage(url)
         except Exception as error:  # SQLAlchemy and its drivers raise many kinds
             raise BadInput(f"records.ledger: cannot open {_without_password(url)}: {error}") from None
