@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -10,15 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from study.spec.study_spec import STUDY_NAME, StudySpec
 from study.spec.validation import checked_spec
 from study.spec.yaml_io import read_yaml, write_yaml
 from trainables.core.errors import BadInput
+from trainables.core.kernel_lock import KernelLock, is_locked
 from trainables.core.trial_folder import write_atomically
 
 DEFAULT_STORAGE = "runs"
+_DRIVER_PATIENCE = 0.5
+"""Seconds that a starting driver tries its lock: somebody who asks `is_driven` holds it for a moment."""
+
 SHARED = "shared"
 """Folder of a storage that holds what the trials of all its studies share."""
 
@@ -109,12 +112,9 @@ class StudyFolder:
     def _not_writable(self, error: OSError) -> BadInput:
         return BadInput(f"cannot write to the storage folder {self.storage}: {error.strerror}")
 
-    def _lock_file(self) -> IO[bytes]:
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            return (self.path / "driver.lock").open("ab")
-        except OSError as error:
-            raise self._not_writable(error) from None
+    @property
+    def _lock_path(self) -> Path:
+        return self.path / "driver.lock"
 
     @contextmanager
     def driver_lock(self) -> Iterator[None]:
@@ -123,21 +123,17 @@ class StudyFolder:
         Raises:
             BadInput: another process drives the study now, or the storage cannot be written.
         """
-        with self._lock_file() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise BadInput(f"study '{self.name}' is being run by another process now") from None
+        lock = KernelLock(self._lock_path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            free = lock.try_acquire(_DRIVER_PATIENCE)
+        except OSError as error:
+            raise self._not_writable(error) from None
+        if not free:
+            raise BadInput(f"study '{self.name}' is being run by another process now")
+        with lock:
             yield
 
     def is_driven(self) -> bool:
         """Whether some process drives the study at this moment."""
-        lock = self.path / "driver.lock"
-        if not lock.exists():
-            return False
-        with lock.open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
+        return is_locked(self._lock_path)
