@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -23,6 +23,9 @@ from study.store.scratch_files import remove_scratch_files
 from study.store.study_folder import StudyFolder
 from study.store.warm_start import find_warm_starts, keep_warm_starts, read_warm_starts
 from trainables.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from study.driver.trial_runner import TrialRunner
 
 _log = logging.getLogger(__name__)
 
@@ -187,7 +190,7 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
 
 
 def _drive(spec: StudySpec, ledger: Ledger, folder: StudyFolder, address: str | None, console: Console) -> Outcome:
-    from study.driver.ray_tune import fit
+    from study.driver.ray_tune import RayTuneRunner
     from study.driver.trial_manager import TrialManager
     from study.tracking import Recorder
 
@@ -202,9 +205,10 @@ def _drive(spec: StudySpec, ledger: Ledger, folder: StudyFolder, address: str | 
     try:
         manager = TrialManager(ledger, folder.path, listener=recorder.touch, deadline=deadline)
         progress.attach(manager)
+        runner: TrialRunner = RayTuneRunner(spec, ledger, folder, address, progress)
         # Tune takes an interrupt itself while it runs; one that comes as Ray starts or stops ends up here
         with suppress(KeyboardInterrupt), progress:
-            fit(spec, manager, ledger, folder, address, progress)
+            runner.run(manager)
     finally:
         recorder.close()
     return _outcome(spec, ledger, folder, fault=manager.fault, out_of_time=manager.out_of_time)

@@ -25,14 +25,12 @@ from study.spec.confirmation import CONFIRM
 from study.spec.objectives import constraint_violations, directions, not_numbers
 from study.spec.study_spec import StudySpec
 from trainables.core.config import TrialConfig
+from trainables.core.trial_report import SharedEpochs
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 ReadTrial = Callable[[FrozenTrial], FrozenTrial]
 """Turns a trial as it is stored into one of today's format."""
-
-SHARED_EPOCHS = ("adopted", "needed", "trained")
-"""Of shared trainings: epochs that a trial took over, all that it needed, those that it trained itself."""
 
 
 @dataclass(frozen=True)
@@ -209,12 +207,12 @@ class CellLedger:
             return False
         return bool(self._study.pruner.prune(self._study, self._trial(number)))
 
-    def note_shared(self, number: int, epochs: dict[str, int]) -> bool:
+    def note_shared(self, number: int, epochs: SharedEpochs) -> bool:
         """Note once how many epochs a trial took from shared trainings; tell whether there was anything to note."""
         trial = self._trial(number)
-        if not epochs["needed"] or "shared_epochs" in trial.user_attrs:
+        if not epochs.needed or "shared_epochs" in trial.user_attrs:
             return False
-        self._storage.set_trial_user_attr(trial_id(trial), "shared_epochs", epochs)
+        self._storage.set_trial_user_attr(trial_id(trial), "shared_epochs", epochs.to_json())
         self._counts = None
         return True
 

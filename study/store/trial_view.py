@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from study.spec.cell import Cell
     from trainables.core.config import TrialConfig
-    from trainables.core.trial_folder import Record
+    from trainables.core.trial_folder import EpochResult, StoredJson
 
 STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING")
 """Every state of a trial that was started, as tables show them."""
@@ -83,7 +83,7 @@ class TrialView:
         config = self.cell.trial(self.params, self.number)
         return config if self.confirms is None else config.model_copy(update={"seed": self.confirms})
 
-    def test(self) -> Record | None:
+    def test(self) -> StoredJson | None:
         """Return what the test images said at its end, or None; only trials that confirm were shown them."""
         return TrialFolder(self.folder).test() if self.confirms is not None else None
 
@@ -92,7 +92,7 @@ class TrialView:
         """Epochs it reached. A metric that is not a number is never reported: a failed trial's files are asked."""
         if self.state != "FAIL":
             return self.reported
-        return max(self.reported, int(self.last_record().get("epoch", 0)))
+        return max(self.reported, int(self.last_epoch_result().get("epoch", 0)))
 
     @property
     def epochs_trained(self) -> int:
@@ -104,19 +104,19 @@ class TrialView:
         """Epochs that it would have had to train without others."""
         return max(0, self.shared.get("needed", 0) - self.shared.get("trained", 0))
 
-    def last_record(self) -> Record:
+    def last_epoch_result(self) -> EpochResult:
         """Return the record of the last epoch trained, or an empty one."""
         return max(self.history(), key=lambda record: int(record["epoch"]), default={})
 
-    def history(self) -> list[Record]:
+    def history(self) -> list[StoredJson]:
         """Return the record of every epoch in its folder, in order."""
         return TrialFolder(self.folder).history()
 
-    def evaluation(self) -> Record | None:
+    def evaluation(self) -> StoredJson | None:
         """Return what validation found at its newest epoch, or None."""
         return TrialFolder(self.folder).evaluation()
 
-    def stored_config(self) -> Record | None:
+    def stored_config(self) -> StoredJson | None:
         """Return its ``trial.json``: configuration, data and environment; None before its process wrote it."""
         from study.store import version1
 

@@ -23,7 +23,7 @@ from study.tracking.run_fields import (
 from study.tracking.run_index import KnownRun, Runs
 from study.tracking.trial_artifacts import write_artifacts
 from trainables.core.config import TrialConfig
-from trainables.core.trial_folder import Record
+from trainables.core.trial_folder import EpochResult, StoredJson
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -71,11 +71,11 @@ def sync_trial(runs: Runs, view: TrialView, metric: Metrics) -> bool:
 class _Found(NamedTuple):
     """Contents of a trial's run; ``final`` is the last evaluation of an ended trial."""
 
-    history: list[Record]
+    history: list[EpochResult]
     times: dict[int, int]
     tags: dict[str, str]
     parameters: dict[str, str]
-    final: Record | None
+    final: StoredJson | None
 
     def metrics(self, after: int, metric: Metrics) -> list[list[Metric]]:
         return [epoch_metrics(r, self.times[r["epoch"]], metric) for r in self.history if r["epoch"] > after]
@@ -103,7 +103,7 @@ def _whole_epochs(epochs: list[list[Metric]]) -> Iterator[list[Metric]]:
         yield batch
 
 
-def _upload(runs: Runs, run: KnownRun, evaluation: Record, title: str) -> None:
+def _upload(runs: Runs, run: KnownRun, evaluation: StoredJson, title: str) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         write_artifacts(evaluation, title, Path(scratch))
         runs.client.log_artifacts(run.id, scratch)

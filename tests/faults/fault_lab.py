@@ -23,7 +23,7 @@ from study.spec.validation import load_spec
 from study.spec.yaml_io import write_yaml
 from study.store.study_folder import StudyFolder
 from study.store.study_view import StudyView, cell_view, open_view
-from trainables.core.trial_folder import Record, TrialFolder
+from trainables.core.trial_folder import EpochResult, TrialFolder
 from trainables.data import load
 from trainables.training.finite_watch import NonFiniteLoss
 from trainables.training.trainer import Trainer
@@ -202,9 +202,9 @@ def content(view: StudyView) -> dict[str, Said]:
     }
 
 
-def timeless(record: Record) -> dict[str, str]:
-    """Return a record without its speed, in a form in which NaN equals NaN."""
-    return {name: repr(value) for name, value in record.items() if name not in ("images_per_second", "shared")}
+def timeless(result: EpochResult) -> dict[str, str]:
+    """Return an epoch result without its speed, in a form in which NaN equals NaN."""
+    return {name: repr(value) for name, value in result.items() if name not in ("images_per_second", "shared")}
 
 
 class Undisturbed:

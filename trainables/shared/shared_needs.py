@@ -10,6 +10,7 @@ import torch
 from trainables.components.network import Network
 from trainables.core.config import TrialConfig
 from trainables.core.trial_folder import TrialFolder
+from trainables.core.trial_report import NOTHING_SHARED, SharedEpochs
 from trainables.data import StudyData
 from trainables.methods.registry import reference_of, shared_prefix_of
 from trainables.shared.shared_training import SharedTraining, shared_reference
@@ -48,7 +49,7 @@ class SharedNeeds:
         self._missing = [shared for shared in (self._shared_prefix, self._reference) if shared is not None]
         self._needed = sum(shared.until for shared in self._missing)
         self._folder = folder
-        self._trained = (folder.shared_epochs() or {}).get("trained", 0)
+        self._trained = SharedEpochs.from_json(folder.shared_epochs()).trained
 
     def bind(self, trainer: Trainer) -> None:
         """Say whose needs these are; a training that is under way needs no opening any more."""
@@ -69,12 +70,12 @@ class SharedNeeds:
             if state is None:
                 return False
             if shared is self._shared_prefix:
-                for record in state["records"]:
-                    self._folder.append_epoch({**record, "shared": True})
+                for result in state["records"]:
+                    self._folder.append_epoch({**result, "shared": True})
                 self._trainer.adopt(state)
             shared.release()
             self._missing.pop(0)
-            self._folder.write_shared_epochs(self.spent())
+            self._folder.write_shared_epochs(self.spent().to_json())
         return True
 
     def advance(self) -> int:
@@ -86,15 +87,15 @@ class SharedNeeds:
         if shared.state() is None:  # not finished by another between the look and the lock
             shared.run_epoch()
             self._trained += 1
-            self._folder.write_shared_epochs(self.spent())
+            self._folder.write_shared_epochs(self.spent().to_json())
         return 1
 
-    def spent(self) -> dict[str, int]:
-        """Return how many epochs the trial took over, how many it needed of shared trainings and trained of them."""
+    def spent(self) -> SharedEpochs:
+        """Return the trial's epochs in shared trainings so far."""
         if not self._needed:
-            return {}
+            return NOTHING_SHARED
         adopted = self._shared_prefix.until if self._shared_prefix is not None else 0
-        return {"adopted": adopted, "needed": self._needed, "trained": self._trained}
+        return SharedEpochs(adopted, self._needed, self._trained)
 
     def release(self) -> None:
         """Let other processes have what this one trains."""

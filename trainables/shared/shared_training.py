@@ -22,7 +22,7 @@ from trainables.core.config import TrialConfig
 from trainables.core.device import autocast_dtype, device_name
 from trainables.core.environment import code_fingerprint
 from trainables.core.kernel_lock import KernelLock
-from trainables.core.trial_folder import Record, TrialFolder
+from trainables.core.trial_folder import EpochResult, TrialFolder
 from trainables.data import StudyData
 from trainables.training.checkpoints import (
     load_state,
@@ -88,7 +88,7 @@ class SharedTraining:
         self._trainer = None
         self._lock.release()
 
-    def run_epoch(self) -> Record:
+    def run_epoch(self) -> EpochResult:
         """Train the next epoch, holding the lock; the last one pins the state."""
         trainer = self._trainer = self._trainer or self._begin()
         result = trainer.run_epoch()

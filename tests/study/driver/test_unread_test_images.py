@@ -23,6 +23,7 @@ from study.store.study_folder import StudyFolder
 from study.store.study_view import open_view
 from trainables.core.errors import BadInput
 from trainables.core.trial_folder import TrialFolder
+from trainables.core.trial_report import EpochDone, from_result
 from trainables.data import load
 from trainables.entry_points.ray_trainable import ImbalanceTrial
 
@@ -37,15 +38,16 @@ class TestImagesRead(AssertionError):
 
 
 def _train(manager: TrialManager) -> list[TrialFolder]:
-    """Train what the book hands out until there is none, as Tune would, in this process."""
+    """Train what the trial manager hands out until there is none, as Tune would, in this process."""
     folders = []
-    while (config := manager.start("tune")) is not None:
-        trainable = ImbalanceTrial(config)
+    while (task := manager.start("tune")) is not None:
+        trainable = ImbalanceTrial(task.to_json())
         while not (result := trainable.step())["done"]:
             pass
-        assert "failure" not in result, result
-        manager.end("tune", {f"record/{name}": value for name, value in result["record"].items()}, failed=False)
-        folders.append(TrialFolder(Path(config["folder"])))
+        last = from_result(result)
+        assert isinstance(last, EpochDone), last
+        manager.end("tune", last, failed=False)
+        folders.append(TrialFolder(task.folder))
     return folders
 
 

@@ -31,7 +31,7 @@ def _write_some(folder: Path) -> bytes:
     return (folder / "ledger.journal").read_bytes()
 
 
-def test_a_cut_anywhere_in_the_last_records_loses_nothing_but_the_torn_one(tmp_path: Path) -> None:
+def test_a_cut_anywhere_in_the_last_epoch_results_loses_nothing_but_the_torn_one(tmp_path: Path) -> None:
     first = tmp_path / "first"
     first.mkdir()
     content = _write_some(first)

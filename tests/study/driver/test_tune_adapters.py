@@ -1,4 +1,4 @@
-"""What stands between Tune and the book: Tune's searcher and Tune's scheduler."""
+"""The adapters between Ray Tune and the trial manager."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from study.driver import tune_scheduler
+from study.driver import tune_adapters
 from study.driver.trial_manager import TrialManager
-from study.driver.tune_scheduler import LedgerScheduler
-from study.driver.tune_searcher import LedgerSearcher
+from study.driver.tune_adapters import LedgerScheduler, LedgerSearcher
 from study.ledger.study_ledger import Ledger
 from study.spec.study_spec import StudySpec
+from trainables.core.trial_report import EpochDone, to_result
 
 EPOCHS = 3
 
 
 def _result(epoch: int, value: float) -> dict[str, Any]:
-    return {"record/epoch": epoch, "record/balanced_accuracy": value, "done": epoch == EPOCHS}
+    return to_result(EpochDone({"epoch": epoch, "balanced_accuracy": value}, finished=epoch == EPOCHS))
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_a_worker_that_comes_free_goes_to_a_trial_that_has_none_starting(
     manager: TrialManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([0.0, 1.0, 2.0, 3.0, 62.0, 63.0])
-    monkeypatch.setattr(tune_scheduler, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(tune_adapters, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     running = SimpleNamespace(trial_id="running", status=Trial.RUNNING)
     older, newer = (SimpleNamespace(trial_id=name, status=Trial.PENDING) for name in ("older", "newer"))
     trials, scheduler = [running, older], LedgerScheduler(manager)
