@@ -6,8 +6,6 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from search_spaces.dimension import Space
 from trainables.core.errors import BadInput
 
@@ -64,6 +62,8 @@ class Grid:
         tried = self._tried(trials)
         if len(tried) == self.size:
             return None
+        import numpy as np  # a tenth of a second, which a bad study file need not wait for
+
         order = np.random.default_rng(self._seed).permutation(self.size)
         return self._point(next(int(index) for index in order if int(index) not in tried))
 

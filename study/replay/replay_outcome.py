@@ -14,7 +14,7 @@ from scipy.stats import t as student
 from study.replay.recorded_curves import Surrogates
 from study.replay.simulator import Simulated
 from study.store.study_view import cell_view
-from trainables.core.metrics import METRICS
+from trainables.core.metric_names import METRICS
 
 if TYPE_CHECKING:
     from study.store.study_view import CellView, TrialView

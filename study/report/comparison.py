@@ -12,7 +12,7 @@ from study.store.study_folder import StudyFolder
 from study.store.study_view import CellView, StudyView, open_view
 from study.terminal import plain_table
 from trainables.core.errors import BadInput, unknown_name
-from trainables.core.metrics import METRICS
+from trainables.core.metric_names import METRICS
 
 Entry = dict[str, Any]
 DECISIVE = {

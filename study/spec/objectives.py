@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from trainables.core.config import StrictModel
 from trainables.core.errors import unknown_name
-from trainables.core.metrics import METRICS, Direction
+from trainables.core.metric_names import METRICS, Direction
 
 Metrics = str | tuple[str, ...]
 """What ``search.metric`` may hold: a name, or several."""

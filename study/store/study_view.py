@@ -15,7 +15,7 @@ from study.spec.yaml_io import read_yaml
 from study.store.study_folder import StudyFolder
 from study.store.trial_view import STATES, TrialView, trial_view
 from trainables.core.errors import BadInput
-from trainables.core.metrics import METRICS
+from trainables.core.metric_names import METRICS
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

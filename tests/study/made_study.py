@@ -15,7 +15,8 @@ from study.ledger.study_ledger import Ledger
 from study.spec.cell import expand
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
-from trainables.core.metrics import METRICS, from_confusion, recall_per_class
+from trainables.core.metric_names import METRICS
+from trainables.core.metrics import from_confusion, recall_per_class
 from trainables.core.trial_folder import TrialFolder
 
 EPOCHS = 5

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
-from torch import Tensor
 
-from trainables.components.heads import PrototypeHead
-from trainables.components.losses.affinity_hinge import affinity_margin_loss
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, MethodContext, Outputs, Plan, Stage
+from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
+
+if TYPE_CHECKING:
+    from trainables.components.network import Outputs
+
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class AffinityParams(Hyperparameters):
@@ -39,6 +43,9 @@ class AffinityParams(Hyperparameters):
 
 def affinity(params: AffinityParams, context: MethodContext) -> Plan:
     """Compose the affinity loss: prototype head with diversity regulariser, max-margin hinge."""
+    from trainables.components.heads import PrototypeHead
+    from trainables.components.losses.affinity_hinge import affinity_margin_loss
+
     head = PrototypeHead(
         context.feature_dim,
         len(context.class_counts),

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
-from trainables.components.heads import CosineHead, ScaledCosineHead
-from trainables.components.losses.clouded_logits import cloud_noise, cloud_sizes, gaussian_clouded_loss
-from trainables.components.losses.cross_entropy import plain_loss
-from trainables.components.losses.label_aware_margin import class_margins
-from trainables.components.losses.maximum_margin import maximum_margin_loss
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, MethodContext, Outputs, Plan, Stage
+from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
+
+if TYPE_CHECKING:
+    from trainables.components.network import Outputs
+
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class MaximumMarginParams(Hyperparameters):
@@ -59,6 +59,12 @@ class LearnedScaleParams(Hyperparameters):
 
 def maximum_margin(params: MaximumMarginParams, context: MethodContext) -> Plan:
     """Compose MM or MM-LDAM: cosine head, margins that fall with every example's own gap."""
+    import torch
+
+    from trainables.components.heads import CosineHead
+    from trainables.components.losses.label_aware_margin import class_margins
+    from trainables.components.losses.maximum_margin import maximum_margin_loss
+
     label_margins = class_margins(context.class_counts, params.label_margin)
     shift = label_margins if params.variant == "mm-ldam" else torch.zeros_like(label_margins)
     limits = (params.max_margin - shift).float()
@@ -72,6 +78,11 @@ def maximum_margin(params: MaximumMarginParams, context: MethodContext) -> Plan:
 
 def gaussian_clouded(params: GaussianCloudedParams, context: MethodContext) -> Plan:
     """Compose GCL: cosine head, and in training alone noise in proportion to log(n_max / n)."""
+    import torch
+
+    from trainables.components.heads import CosineHead
+    from trainables.components.losses.clouded_logits import cloud_noise, cloud_sizes, gaussian_clouded_loss
+
     head = CosineHead(context.feature_dim, len(context.class_counts))
     sizes = params.noise * cloud_sizes(context.class_counts).float()
     clear, everywhere = torch.zeros_like(sizes).unsqueeze(0), params.noise_on == "all"
@@ -87,6 +98,9 @@ def gaussian_clouded(params: GaussianCloudedParams, context: MethodContext) -> P
 
 def learned_scale(params: LearnedScaleParams, context: MethodContext) -> Plan:
     """Compose FSLwF's classifier, its non-episodic part alone: cross entropy on cosines with a learned scale."""
+    from trainables.components.heads import ScaledCosineHead
+    from trainables.components.losses.cross_entropy import plain_loss
+
     head = ScaledCosineHead(context.feature_dim, len(context.class_counts), params.initial_scale)
     return Plan(head, (Stage("plain", 0.0, plain_loss),))
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import torch
-from pydantic import Field
-from torch import nn
+from typing import TYPE_CHECKING
 
-from trainables.components.heads import LinearHead, ScaledHead
-from trainables.components.losses.cross_entropy import plain_loss
+from pydantic import Field
+
 from trainables.methods.baselines import ERM, linear_head
 from trainables.methods.method import Method, SharedPrefix
 from trainables.methods.plan import HEAD, Hyperparameters, MethodContext, Plan, Stage, StageStart
+
+if TYPE_CHECKING:
+    import torch
+
+    from trainables.components.heads import LinearHead
 
 
 class CrtParams(Hyperparameters):
@@ -27,6 +30,9 @@ class LwsParams(Hyperparameters):
 
 def redraw(head: LinearHead, generator: torch.Generator) -> None:
     """Give a linear head new initial weights, drawn on the CPU whatever its device."""
+    import torch
+    from torch import nn
+
     drawn = torch.empty(head.weight.shape)
     head.weight.copy_(nn.init.kaiming_normal_(drawn, nonlinearity="relu", generator=generator))
     if head.bias is not None:
@@ -35,6 +41,8 @@ def redraw(head: LinearHead, generator: torch.Generator) -> None:
 
 def crt(params: CrtParams, context: MethodContext) -> Plan:
     """Compose cRT: ERM, then a new head on frozen features, class-balanced, with a schedule of its own."""
+    from trainables.components.losses.cross_entropy import plain_loss
+
     head = linear_head(context)
 
     def begin(start: StageStart) -> None:
@@ -54,6 +62,9 @@ def crt(params: CrtParams, context: MethodContext) -> Plan:
 
 def lws(params: LwsParams, context: MethodContext) -> Plan:
     """Compose LWS: ERM, then a scale for every class's logit, all else frozen, class-balanced."""
+    from trainables.components.heads import ScaledHead
+    from trainables.components.losses.cross_entropy import plain_loss
+
     head = ScaledHead(context.feature_dim, len(context.class_counts))
     plain = Stage("plain", 0.0, plain_loss, trainable_prefixes=("backbone.", "head.weight", "head.bias"))
     scaled = Stage(

@@ -8,7 +8,6 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, create_model
 
-from trainables.components.class_weights import effective_number
 from trainables.methods.method import Axis, Method, Presets, SharedPrefix
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
 
@@ -92,6 +91,8 @@ def deferred(
     """
 
     def build(given: Any, context: MethodContext) -> Plan:
+        from trainables.components.class_weights import effective_number
+
         balance: dict[str, Any] = {"sampler": "class-balanced"}
         if by == "re-weighting":
             balance = {"class_weights": effective_number(context.class_counts, given.beta).float()}

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-from torch import Tensor
+from typing import TYPE_CHECKING
 
-from trainables.components.heads import CosineHead
-from trainables.components.losses.label_aware_margin import class_margins, enlarged_margin_loss, ldam_loss
+from pydantic import Field
+
 from trainables.methods.deferral import deferred
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Loss, MethodContext, Outputs, Plan, Stage
+from trainables.methods.plan import Hyperparameters, Loss, MethodContext, Plan, Stage
+
+if TYPE_CHECKING:
+    from trainables.components.network import Outputs
+
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class LdamParams(Hyperparameters):
@@ -37,6 +43,8 @@ class ElmParams(LdamParams):
 
 
 def _ldam_loss(params: LdamParams, context: MethodContext) -> Loss:
+    from trainables.components.losses.label_aware_margin import class_margins, ldam_loss
+
     margins = class_margins(context.class_counts, params.max_margin).float()
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
@@ -46,6 +54,8 @@ def _ldam_loss(params: LdamParams, context: MethodContext) -> Loss:
 
 
 def _elm_loss(params: ElmParams, context: MethodContext) -> Loss:
+    from trainables.components.losses.label_aware_margin import class_margins, enlarged_margin_loss
+
     margins = class_margins(context.class_counts, params.max_margin).float()
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
@@ -62,6 +72,8 @@ def _elm_loss(params: ElmParams, context: MethodContext) -> Loss:
 
 
 def _plan(context: MethodContext, loss: Loss) -> Plan:
+    from trainables.components.heads import CosineHead
+
     head = CosineHead(context.feature_dim, len(context.class_counts))
     return Plan(head, (Stage("plain", 0.0, loss),))
 

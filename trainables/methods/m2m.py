@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
-from trainables.components.transforms.gradient_translation import Confidence
-from trainables.components.transforms.major_to_minor import Translation, TranslationSettings
+from trainables.components.variants import Confidence
 from trainables.core.errors import BadInput
 from trainables.methods.baselines import ERM
 from trainables.methods.deferral import followed_by
 from trainables.methods.ldam import LDAM, LdamParams
 from trainables.methods.method import Method, Presets, SharedPrefix
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan
+
+if TYPE_CHECKING:
+    from trainables.components.transforms.major_to_minor import TranslationSettings
 
 
 class TranslationParams(Hyperparameters):
@@ -46,6 +50,8 @@ class TranslationParams(Hyperparameters):
 
     def settings(self) -> TranslationSettings:
         """Return what the batch transform is told."""
+        from trainables.components.transforms.major_to_minor import TranslationSettings
+
         return TranslationSettings(**{name: getattr(self, name) for name in TranslationSettings.__annotations__})
 
 
@@ -54,6 +60,8 @@ class TranslationLdamParams(TranslationParams, LdamParams):
 
 
 def _translated(plain: Method, params: TranslationParams, context: MethodContext) -> Plan:
+    from trainables.components.transforms.major_to_minor import Translation
+
     if params.random_label and len(context.class_counts) < 3:
         raise BadInput("`random_label` needs at least 3 classes: there is none beside target and seed's")
     plan, transform = plain.build(params, context), Translation(params.settings())

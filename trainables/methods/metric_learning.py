@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-from torch import Tensor
+from typing import TYPE_CHECKING
 
-from trainables.components.class_centers import ClassCenters, follow_features
-from trainables.components.heads.cosine_head import unit_rows
-from trainables.components.losses.center_loss import center_loss
-from trainables.components.losses.cross_entropy import cross_entropy
-from trainables.components.losses.lifted_structured import lifted_structured_loss
-from trainables.components.losses.range_loss import range_loss
+from pydantic import Field
+
 from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, MethodContext, Outputs, Plan, Stage
+from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
+
+if TYPE_CHECKING:
+    from trainables.components.network import Outputs
+
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class CenterParams(Hyperparameters):
@@ -61,6 +63,10 @@ class LiftedParams(Hyperparameters):
 
 def center(params: CenterParams, context: MethodContext) -> Plan:
     """Compose the center loss: cross entropy on a linear head, features drawn to centres that follow them."""
+    from trainables.components.class_centers import ClassCenters, follow_features
+    from trainables.components.losses.center_loss import center_loss
+    from trainables.components.losses.cross_entropy import cross_entropy
+
     memory = ClassCenters(context.feature_dim, len(context.class_counts))
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
@@ -75,6 +81,8 @@ def center(params: CenterParams, context: MethodContext) -> Plan:
 
 def ranges(params: RangeParams, context: MethodContext) -> Plan:
     """Compose the range loss: cross entropy on a linear head, plus the batch's range loss on features."""
+    from trainables.components.losses.cross_entropy import cross_entropy
+    from trainables.components.losses.range_loss import range_loss
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
         return cross_entropy(outputs.logits, labels) + range_loss(
@@ -91,6 +99,9 @@ def ranges(params: RangeParams, context: MethodContext) -> Plan:
 
 def lifted(params: LiftedParams, context: MethodContext) -> Plan:
     """Compose the lifted loss: cross entropy on a linear head, plus the batch's lifted structured loss on features."""
+    from trainables.components.heads.cosine_head import unit_rows
+    from trainables.components.losses.cross_entropy import cross_entropy
+    from trainables.components.losses.lifted_structured import lifted_structured_loss
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
         features = unit_rows(outputs.features) if params.unit_features else outputs.features

@@ -7,8 +7,6 @@ from typing import Literal
 
 from pydantic import Field
 
-from trainables.components.losses.cross_entropy import plain_loss
-from trainables.components.transforms.pair_mixing import Mixup, Remix
 from trainables.methods.baselines import linear_head
 from trainables.methods.deferral import DeferredWeightingParams, deferred
 from trainables.methods.method import Method
@@ -45,11 +43,17 @@ class RemixParams(MixupParams):
 
 def mixup(params: MixupParams, context: MethodContext) -> Plan:
     """Compose mixup: ERM on mixed pairs."""
+    from trainables.components.losses.cross_entropy import plain_loss
+    from trainables.components.transforms.pair_mixing import Mixup
+
     return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss, transform=Mixup(params.alpha)),))
 
 
 def remix(params: RemixParams, context: MethodContext) -> Plan:
     """Compose Remix: mixup whose label is the rarer class's where it has a smaller share of the image."""
+    from trainables.components.losses.cross_entropy import plain_loss
+    from trainables.components.transforms.pair_mixing import Remix
+
     transform = Remix(params.alpha, params.kappa, params.tau)
     return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss, transform=transform),))
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-from torch import Tensor
+from typing import TYPE_CHECKING
 
-from trainables.components.class_centers import follow_features
-from trainables.components.heads.offset_head import OffsetHead
-from trainables.components.losses.center_loss import center_loss
-from trainables.components.losses.cross_entropy import cross_entropy, plain_loss
-from trainables.components.posthoc.empirical_offset import EmpiricalOffset
+from pydantic import Field
+
 from trainables.methods.baselines import NoHyperparameters, linear_head
 from trainables.methods.method import Method, SharedPrefix
-from trainables.methods.plan import Hyperparameters, MethodContext, Outputs, Plan, Stage, StageStart
+from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage, StageStart
+
+if TYPE_CHECKING:
+    from trainables.components.network import Outputs
+
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class OffsetParams(Hyperparameters):
@@ -36,6 +39,11 @@ class OffsetParams(Hyperparameters):
 
 def offset(params: OffsetParams, context: MethodContext) -> Plan:
     """Compose the estimated offset: head with centres, center loss, uniform constraint, at will after a warm-up."""
+    from trainables.components.class_centers import follow_features
+    from trainables.components.heads.offset_head import OffsetHead
+    from trainables.components.losses.center_loss import center_loss
+    from trainables.components.losses.cross_entropy import cross_entropy, plain_loss
+
     head = OffsetHead(context.feature_dim, len(context.class_counts), params.constraint_weight, params.offset_in_logits)
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
@@ -58,6 +66,9 @@ def offset(params: OffsetParams, context: MethodContext) -> Plan:
 
 def empirical_offset(params: NoHyperparameters, context: MethodContext) -> Plan:
     """Compose the empirical offset: cross entropy on a linear head without bias, class means taken off after."""
+    from trainables.components.losses.cross_entropy import plain_loss
+    from trainables.components.posthoc.empirical_offset import EmpiricalOffset
+
     head = linear_head(context, bias=False)
     return Plan(head, (Stage("plain", 0.0, plain_loss),), posthoc=EmpiricalOffset())
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from trainables.components.heads import MemoryHead
-from trainables.components.losses.cross_entropy import plain_loss
 from trainables.methods.baselines import ERM
 from trainables.methods.method import Method, SharedPrefix
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage, StageStart
@@ -27,6 +25,9 @@ class OltrParams(Hyperparameters):
 
 def oltr(params: OltrParams, context: MethodContext) -> Plan:
     """Compose OLTR: ERM, then meta-embeddings and a cosine classifier, class-balanced, with its own schedule."""
+    from trainables.components.heads import MemoryHead
+    from trainables.components.losses.cross_entropy import plain_loss
+
     head = MemoryHead(context.feature_dim, len(context.class_counts), params.scale, params.reach)
 
     def begin(start: StageStart) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-from torch import Tensor
+from typing import TYPE_CHECKING
 
-from trainables.components.heads.cosine_head import unit_rows
-from trainables.components.losses.cross_entropy import plain_loss
-from trainables.components.posthoc.frequency_rescaling import FrequencyRescaling
-from trainables.components.posthoc.prior_subtraction import PriorSubtraction
-from trainables.components.posthoc.tau_normalisation import TauNormalisation
+from pydantic import Field
+
 from trainables.methods.baselines import ERM, linear_head
 from trainables.methods.method import Method, SharedPrefix
-from trainables.methods.plan import Hyperparameters, MethodContext, Outputs, Plan, Stage
+from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
+
+if TYPE_CHECKING:
+    from trainables.components.network import Outputs
+
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class TauNormParams(Hyperparameters):
@@ -41,12 +44,19 @@ class PriorParams(Hyperparameters):
 
 def tau_norm(params: TauNormParams, context: MethodContext) -> Plan:
     """Compose tau-normalisation: ERM, its rows then divided by a power of their length."""
+    from trainables.components.losses.cross_entropy import plain_loss
+    from trainables.components.posthoc.tau_normalisation import TauNormalisation
+
     posthoc = TauNormalisation(params.tau, keep_bias=params.keep_bias)
     return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss),), posthoc=posthoc)
 
 
 def wvn_rs(params: WvnParams, context: MethodContext) -> Plan:
     """Compose WVN + RS: rows kept at length one on class-balanced batches, then divided by a power of n_k."""
+    from trainables.components.heads.cosine_head import unit_rows
+    from trainables.components.losses.cross_entropy import plain_loss
+    from trainables.components.posthoc.frequency_rescaling import FrequencyRescaling
+
     head = linear_head(context)
 
     def normalise(outputs: Outputs, labels: Tensor) -> None:
@@ -58,6 +68,9 @@ def wvn_rs(params: WvnParams, context: MethodContext) -> Plan:
 
 def posthoc_logit_adjustment(params: PriorParams, context: MethodContext) -> Plan:
     """Compose post-hoc logit adjustment: ERM, its logits then less tau times the log prior."""
+    from trainables.components.losses.cross_entropy import plain_loss
+    from trainables.components.posthoc.prior_subtraction import PriorSubtraction
+
     posthoc = PriorSubtraction(params.tau, context.class_counts)
     return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss),), posthoc=posthoc)
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pydantic import Field
-from torch import Tensor
 
-from trainables.components.class_weights import Divisor, effective_number, inverse_frequency
-from trainables.components.losses.cross_entropy import plain_loss
+from trainables.components.variants import Divisor
 from trainables.methods.baselines import ERM, linear_head
 from trainables.methods.deferral import DeferredWeightingParams, deferred
 from trainables.methods.method import Method
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class WeightedParams(Hyperparameters):
@@ -32,17 +34,23 @@ class DeferredWeightsParams(DeferredWeightingParams, WeightedParams):
 
 
 def _weighted(name: str, start: float, weights: Tensor, params: WeightedParams) -> Stage:
+    from trainables.components.losses.cross_entropy import plain_loss
+
     return Stage(name, start, plain_loss, class_weights=weights.float(), weighted_over=params.weighted_over)
 
 
 def reweighting(params: WeightedParams, context: MethodContext) -> Plan:
     """Compose RW: cross entropy with weights 1/n, scaled to sum K."""
+    from trainables.components.class_weights import inverse_frequency
+
     weights = inverse_frequency(context.class_counts)
     return Plan(linear_head(context), (_weighted("plain", 0.0, weights, params),))
 
 
 def class_balanced(params: ClassBalancedParams, context: MethodContext) -> Plan:
     """Compose CB-RW: cross entropy with effective-number weights, scaled to sum K."""
+    from trainables.components.class_weights import effective_number
+
     weights = effective_number(context.class_counts, params.beta)
     return Plan(linear_head(context), (_weighted("plain", 0.0, weights, params),))
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from trainables.components.losses.cross_entropy import plain_loss
-from trainables.components.updates.sharpness_step import SharpnessAwareUpdate
 from trainables.methods.baselines import linear_head
 from trainables.methods.deferral import DeferredWeightingParams, deferred
 from trainables.methods.method import Method
@@ -26,6 +24,9 @@ class SamDrwParams(DeferredWeightingParams, SamParams):
 
 def sam(params: SamParams, context: MethodContext) -> Plan:
     """Compose SAM: cross entropy, its gradient taken at w + rho g/||g||."""
+    from trainables.components.losses.cross_entropy import plain_loss
+    from trainables.components.updates.sharpness_step import SharpnessAwareUpdate
+
     update = SharpnessAwareUpdate(params.rho)
     return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss, update=update),))
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from trainables.components.losses.cross_entropy import plain_loss
-from trainables.components.transforms.smote_interpolation import Smote
 from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
@@ -19,6 +17,9 @@ class SmoteParams(Hyperparameters):
 
 def smote(params: SmoteParams, context: MethodContext) -> Plan:
     """Compose SMOTE: cross entropy on class-balanced batches that are in part interpolated."""
+    from trainables.components.losses.cross_entropy import plain_loss
+    from trainables.components.transforms.smote_interpolation import Smote
+
     stage = Stage("plain", 0.0, plain_loss, sampler="class-balanced", transform=Smote(params.neighbours))
     return Plan(linear_head(context), (stage,))
 

@@ -14,8 +14,9 @@ from trainables.components.losses.clouded_logits import cloud_noise, cloud_sizes
 from trainables.components.losses.cost_scaled_softmax import cost_scaled_loss, frequency_costs
 from trainables.components.losses.label_aware_margin import class_margins, enlarged_margin_loss, ldam_loss
 from trainables.components.losses.maximum_margin import maximum_margin_loss
+from trainables.components.network import Outputs
 from trainables.core.config import MethodConfig
-from trainables.methods.plan import MethodContext, Outputs, Plan
+from trainables.methods.plan import MethodContext, Plan
 from trainables.methods.registry import METHODS, build_params, build_plan, prefix_of
 
 COUNTS = torch.tensor([90, 40, 9, 1])

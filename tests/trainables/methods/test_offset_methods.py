@@ -11,9 +11,10 @@ from search_spaces import SPACES
 from trainables.components.heads import LinearHead, OffsetHead
 from trainables.components.losses.cross_entropy import cross_entropy
 from trainables.components.lr_schedule import stage_start
+from trainables.components.network import Outputs
 from trainables.core.config import MethodConfig
 from trainables.data import load
-from trainables.methods.plan import MethodContext, Outputs
+from trainables.methods.plan import MethodContext
 from trainables.methods.registry import build_params, build_plan, last_stage_start, prefix_of
 from trainables.training.trainer import Trainer
 

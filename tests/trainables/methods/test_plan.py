@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from trainables.components.heads import LinearHead
-from trainables.methods.plan import Outputs, Plan, Stage, stage_start
+from trainables.components.network import Outputs
+from trainables.methods.plan import Plan, Stage, stage_start
 
 
 def _loss(outputs: Outputs, labels: Tensor) -> Tensor:
