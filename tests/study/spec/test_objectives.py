@@ -72,7 +72,7 @@ def test_bounds_are_broken_by_what_is_lacking() -> None:
         ({"metric": ["many", "many"]}, "search.metric: must name at least one metric and none twice"),
         ({"metric": 3}, "search.metric: must be the name of a metric, or a list of names, got 3"),
         ({"metric": [3]}, "search.metric: must be the name of a metric, or a list of names"),
-        ({"metric": TWO, "pruner": "median"}, "`pruner` must be none, its default, with several metrics, got median"),
+        ({"metric": TWO, "pruner": "median"}, "`pruner` must be none (the default) with several metrics, got median"),
         ({"constraints": {"mony": {"min": 0.6}}}, "search.constraints: unknown metric 'mony'; did you mean 'many'?"),
         ({"constraints": {"many": {}}}, "search.constraints.many: `min` or `max` must be given"),
         ({"constraints": {"many": {"min": 2, "max": 1}}}, "search.constraints.many: `min` must be <= `max`, got 2"),
