@@ -21,7 +21,7 @@ PRUNER = {"name": "median", "startup_trials": 1}
 
 
 class Desk:
-    """A book with what it told its listener."""
+    """A trial manager and the events sent to its listener."""
 
     def __init__(self, ledger: Ledger, folder: Path, deadline: float | None = None) -> None:
         self.told: list[tuple[str, bool]] = []
@@ -47,7 +47,7 @@ def study(make_spec: Callable[..., StudySpec]) -> StudySpec:
 
 @pytest.fixture
 def desk(study: StudySpec, open_ledger: Callable[..., Ledger], tmp_path: Path) -> Callable[..., Desk]:
-    """Open the study's book anew, as a driver that starts does."""
+    """Open a new trial manager of the study, as a starting driver does."""
 
     def make(deadline: float | None = None) -> Desk:
         return Desk(open_ledger(study), tmp_path, deadline)
@@ -67,7 +67,7 @@ def _write_epochs(folder: str | Path, values: list[float]) -> None:
 
 
 def _run(desk: Desk, tune_id: str, value: float = 0.5) -> None:
-    """Train a trial to its end, as Tune would: the scheduler is not asked about the last result."""
+    """Train a trial to its end. As in Tune, the scheduler does not see the last result."""
     for epoch in range(1, EPOCHS):
         desk.manager.result(tune_id, _result(epoch, value))
     desk.manager.end(tune_id, _result(EPOCHS, value), failed=False)

@@ -1,4 +1,4 @@
-"""What stands between Tune and the book: Tune's searcher and Tune's scheduler."""
+"""Adapters between Tune and the trial manager: searcher and scheduler."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_worker_that_comes_free_goes_to_a_trial_that_has_none_starting(
     assert scheduler.choose_trial_to_run(controller) is newer
     newer.status = Trial.RUNNING
     assert scheduler.choose_trial_to_run(controller) is None
-    for _ in range(2):  # it waited for a minute, since its worker may find no room: the next that comes free is its
+    for _ in range(2):  # after a minute, its worker may lack resources: the trial gets the next free worker
         assert scheduler.choose_trial_to_run(controller) is older
 
 
@@ -83,7 +83,7 @@ def test_the_end_of_an_error_file_is_the_reason(manager: TrialManager, tmp_path:
     searcher.suggest("1")
     error = tmp_path / "error.txt"
     error.write_bytes(b"x" * 5000 + b"\xff\nOSError: no space\n")
-    for _ in range(2):  # the first death is forgiven
+    for _ in range(2):  # the first failure is retried
         scheduler.on_trial_error(None, SimpleNamespace(trial_id="1", error_file=str(error)))  # type: ignore[arg-type]
         searcher.on_trial_complete("1", None, error=True)
         searcher.suggest("1")

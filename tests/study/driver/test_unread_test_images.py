@@ -1,4 +1,4 @@
-"""No test label is read before confirmation: while a study searches, whoever reads its test split meets an error."""
+"""No test label is read before confirmation: during the search, reading the test split raises an error."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TestImagesRead(AssertionError):
 
 
 def _train(manager: TrialManager) -> list[TrialFolder]:
-    """Train what the book hands out until there is none, as Tune would, in this process."""
+    """Train all trials of the trial manager in this process, in place of Tune."""
     folders = []
     while (config := manager.start("tune")) is not None:
         trainable = ImbalanceTrial(config)
@@ -55,7 +55,7 @@ def test_every_way_of_training_reads_them_only_to_confirm(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """All kinds of methods: stages, a post-hoc change that is picked on validation, shared openings."""
+    """Methods of all kinds: stages, a post-hoc step selected on validation images, shared prefixes."""
 
     def spec(confirm: Any) -> StudySpec:
         methods = ["erm", "ldam-drw", "empirical-offset"]
@@ -94,7 +94,7 @@ def test_a_real_study_searches_without_its_test_images(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """In processes of their own: their file is spoilt while the study searches."""
+    """Trials in processes of their own: the test file is invalid during the search."""
     monkeypatch.setattr("study.driver.preflight.check_data", _then_hide(tmp_path))
     monkeypatch.setenv("STUDY_CACHE_DIR", str(tmp_path / "cache"))
     write_data_set(tmp_path / "sets" / "mine", images=10)
@@ -111,7 +111,7 @@ def test_a_real_study_searches_without_its_test_images(
     def hand_out(confirmation: Confirmation) -> Assignment | None:
         if not at:
             at.append(open_view(StudyFolder(storage, "tiny")).cells[0].counts())
-            with pytest.raises(BadInput):  # who read them until now met this
+            with pytest.raises(BadInput):  # any earlier read would have raised this error
                 load(next(iter(confirmation._search.values())).cell.base.data).test()
             _show(tmp_path)
         return _hand_out(confirmation)
@@ -128,7 +128,7 @@ def test_a_real_study_searches_without_its_test_images(
 
 
 def _then_hide(folder: Path) -> Callable[..., dict[str, str]]:
-    """Return a check of the data after which the test images can be read no more."""
+    """Return `check_data`, followed by replacing the test images with an invalid file."""
 
     def check(*given: Any, **named: Any) -> dict[str, str]:
         found = check_data(*given, **named)

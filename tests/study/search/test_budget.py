@@ -106,7 +106,7 @@ def test_running_trials_are_counted_with_all_that_they_may_train(spec: MakeSpec,
     assert ledger.remaining() == 2
     ledger.of(first).report(first.number, 1, 0.1)
     assert ledger.next() is None
-    ledger.of(first).prune(first.number)  # one epoch trained: not a whole trial is left
+    ledger.of(first).prune(first.number)  # one epoch is trained: the rest is less than a full trial
     assert ledger.next() is None
     train(ledger, second)
     assert ledger.remaining() == 0
@@ -127,7 +127,7 @@ def test_what_a_stopped_trial_spares_starts_another(spec: MakeSpec, open_ledger:
     ("shared", "spent"),
     [
         (None, 4),
-        ({"adopted": 3, "needed": 3, "trained": 3}, 4),  # it trained its opening itself
+        ({"adopted": 3, "needed": 3, "trained": 3}, 4),  # it trained its shared prefix itself
         ({"adopted": 3, "needed": 3, "trained": 0}, 1),  # another had
         ({"adopted": 0, "needed": 4, "trained": 4}, 8),  # a reference besides
         ({"adopted": 3, "needed": 3, "trained": 1}, 2),
@@ -156,7 +156,7 @@ def test_shared_epochs_count_once(
 
 
 def _ended(*values: float | str) -> list[FrozenTrial]:
-    """Trials in the order they ended: a number is complete, a letter is not."""
+    """Return trials in the order they ended: a number is a complete trial's value, a letter another final state."""
     trials, begin = [], datetime(2020, 1, 1)
     for number, value in enumerate(values):
         state = {"P": TrialState.PRUNED, "F": TrialState.FAIL}.get(str(value), TrialState.COMPLETE)

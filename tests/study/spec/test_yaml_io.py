@@ -108,7 +108,7 @@ def test_overrides_that_cannot_be(override: str, said: str) -> None:
     assert said in str(caught.value)
 
 
-# PyYAML folds the line breaks that only Unicode knows
+# PyYAML folds line breaks that exist only in Unicode
 _TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Zl", "Zp")) | st.just("\n"), min_size=1)
 _PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | _TEXT,
