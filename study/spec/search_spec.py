@@ -154,5 +154,5 @@ class SearchSpec(StrictModel):
     def _searchable(cls, training: dict[str, Dimension]) -> dict[str, Dimension]:
         for name in training:
             if name not in SEARCHABLE_TRAINING:
-                raise unknown_name("searched training value", name, SEARCHABLE_TRAINING)
+                raise unknown_name("searched training field", name, SEARCHABLE_TRAINING)
         return training
