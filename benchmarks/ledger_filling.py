@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import insert, select
 
 from search_spaces import Space, distributions_of
-from study.ledger.optuna_internals import models
+from study.ledger.optuna_tables import models
 
 PRUNED_SHARE = 0.4
 

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 Scalar = bool | int | float | str
 
 
+def same_value(one: Any, other: Any) -> bool:
+    """Tell whether two natural values are equal; a truth value is not a number.
+
+    >>> same_value(0.5, 0.5), same_value(1, 1.0), same_value(True, 1), same_value(0.1 + 0.2, 0.3)
+    (True, True, False, False)
+    """
+    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
+
+
 class Range(StrictModel):
     """An interval, ends included.
 
@@ -70,38 +79,81 @@ class Range(StrictModel):
         """Return the name under which the ledger holds the translated value of a field."""
         return f"-{name}" if self._mirrored else f"1-{name}" if self.scale == "log-complement" else name
 
+    @property
+    def descending(self) -> bool:
+        """Whether `to_unit` falls as the value rises: what is sampled in its place is -x or 1 - x."""
+        return self.searched_name("") != ""
+
+    def nearest(self, value: Any) -> float:
+        """Return the value itself, or the nearest end of the range for a value outside of it."""
+        inside = min(max(value, self.low), self.high)
+        return int(inside) if self.integer else float(inside)
+
     def encode(self, value: Any) -> Any:
         """Translate a field's value to what Optuna samples; values outside are moved to the nearest end."""
-        value = min(max(value, self.low), self.high)
+        value = self.nearest(value)
         sampled = -value if self._mirrored else 1 - value if self.scale == "log-complement" else value
         return int(sampled) if self.integer else sampled
 
     def decode(self, sampled: float) -> float:
         """Translate what Optuna sampled to the field's value."""
         value = -sampled if self._mirrored else 1 - sampled if self.scale == "log-complement" else sampled
-        return int(value) if self.integer else value
+        return int(value) if self.integer else float(value)
 
     def grid_values(self, points: int) -> tuple[float, ...]:
         """Return the values of a grid: the stated ones, or up to ``points`` evenly spaced ones of the scale."""
         if self.grid:
             return self.grid
+        return tuple(dict.fromkeys(self.from_unit(step, points - 1) for step in range(points)))
+
+    def to_unit(self, value: Any) -> float:
+        """Place a value between 0 and 1 on the scale of the search; values outside are moved to the nearest end.
+
+        0 is the smallest number that Optuna samples: the high end of a mirrored or complementary range.
+
+        >>> Range(low=0.01, high=1, scale="log").to_unit(0.1), Range(low=-2, high=-1, scale="log").to_unit(-1)
+        (0.5, 0.0)
+        """
+        low, high = self._sampled_ends
+        sampled = self.encode(value)
+        if self._logarithmic:
+            low, high, sampled = math.log(low), math.log(high), math.log(sampled)
+        return float((sampled - low) / (high - low))
+
+    def from_unit(self, place: float, of: float = 1) -> float:
+        """Return the value at ``place / of`` of the range, from 0 to 1 on the scale of the search.
+
+        Both ends are exact, whatever logarithm and exponential round; integer ranges return the nearest integer.
+
+        Args:
+            place: from 0 to ``of``.
+            of: length of the scale; with an integer the steps of a grid are divided only once.
+        """
+        low, high = self._sampled_ends
+        if place <= 0 or place >= of:
+            return self.decode(low if place <= 0 else high)
+        start, end = (math.log(low), math.log(high)) if self._logarithmic else (low, high)
+        sampled = start + (end - start) * place / of
+        sampled = math.exp(sampled) if self._logarithmic else sampled
+        return self.decode(min(max(round(sampled) if self.integer else sampled, low), high))
+
+    @property
+    def _logarithmic(self) -> bool:
+        return self.scale != "linear"
+
+    @property
+    def _sampled_ends(self) -> tuple[float, float]:
         low, high = sorted((self.encode(self.low), self.encode(self.high)))
-        logarithmic = self.scale != "linear"
-        start, end = (math.log(low), math.log(high)) if logarithmic else (low, high)
-        steps = [start + (end - start) * step / (points - 1) for step in range(points)]
-        sampled = [math.exp(step) if logarithmic else step for step in steps]
-        sampled[0], sampled[-1] = low, high  # exactly, whatever exp and log round
-        values = [self.decode(round(s) if self.integer else s) for s in sampled]
-        return tuple(dict.fromkeys(values))
+        return low, high
 
     def distribution(self) -> BaseDistribution:
         """Return what Optuna samples from."""
         from optuna.distributions import FloatDistribution, IntDistribution
 
-        low, high = sorted((self.encode(self.low), self.encode(self.high)))
+        low, high = self._sampled_ends
         if self.integer:
-            return IntDistribution(int(low), int(high), log=self.scale == "log")
-        return FloatDistribution(low, high, log=self.scale != "linear")
+            return IntDistribution(int(low), int(high), log=self._logarithmic)
+        return FloatDistribution(low, high, log=self._logarithmic)
 
 
 class Choices(StrictModel):
@@ -127,9 +179,13 @@ class Choices(StrictModel):
         """Return the name under which the ledger holds the value of a field: its own."""
         return name
 
+    def nearest(self, value: Any) -> Scalar:
+        """Return the value itself as it is listed; one that is not listed becomes the first."""
+        return next((choice for choice in self.choices if same_value(choice, value)), self.choices[0])
+
     def encode(self, value: Any) -> Any:
         """Return the value itself; one that is not listed becomes the first."""
-        return value if value in self.choices else self.choices[0]
+        return self.nearest(value)
 
     def decode(self, sampled: Any) -> Any:
         """Return the value itself."""
@@ -138,6 +194,20 @@ class Choices(StrictModel):
     def grid_values(self, points: int) -> tuple[Scalar, ...]:
         """Return the values of a grid: all of them."""
         return self.choices
+
+    def to_unit(self, value: Any) -> float:
+        """Place a choice between 0 and 1: the first is 0, the last 1, the others evenly between them.
+
+        >>> Choices(choices=(10, 20, 64)).to_unit(20)
+        0.5
+        """
+        places = (place for place, choice in enumerate(self.choices) if same_value(choice, value))
+        return next(places, 0) / (len(self.choices) - 1)
+
+    def from_unit(self, place: float, of: float = 1) -> Scalar:
+        """Return the choice at ``place / of``; every choice has an equal part of the unit interval."""
+        count = len(self.choices)
+        return self.choices[min(max(int(place / of * count), 0), count - 1)]
 
     def distribution(self) -> BaseDistribution:
         """Return what Optuna samples from."""

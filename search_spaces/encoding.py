@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from search_spaces.dimension import Space
+from search_spaces.dimension import Space, same_value
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -15,8 +15,32 @@ def distributions_of(space: Space) -> dict[str, BaseDistribution]:
     return {dimension.searched_name(name): dimension.distribution() for name, dimension in space.items()}
 
 
+def same_params(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Tell whether two settings have the same names and exactly the same natural values.
+
+    >>> same_params({"beta": 0.9999}, {"beta": 1 - (1 - 0.9999)}), same_params({"scale": 30}, {"scale": 64})
+    (True, False)
+    """
+    return one.keys() == other.keys() and all(same_value(value, other[name]) for name, value in one.items())
+
+
+def nearest_params(space: Space, params: dict[str, Any]) -> dict[str, Any]:
+    """Return the params that a space searches, those outside of it moved to its nearest end."""
+    return {name: dimension.nearest(params[name]) for name, dimension in space.items()}
+
+
+def moved_names(space: Space, params: dict[str, Any]) -> list[str]:
+    """Return the names whose values the space does not hold."""
+    return [name for name, value in nearest_params(space, params).items() if not same_value(value, params[name])]
+
+
+def encode(space: Space, params: dict[str, Any]) -> dict[str, Any]:
+    """Translate natural params into what Optuna samples, under Optuna's names."""
+    return {dimension.searched_name(name): dimension.encode(params[name]) for name, dimension in space.items()}
+
+
 def decode(space: Space, params: dict[str, Any]) -> dict[str, Any]:
-    """Translate what the ledger holds under Optuna's names into values of hyperparameters."""
+    """Translate what Optuna sampled, under its names, into natural params; names that are missing are left out."""
     return {
         name: dimension.decode(params[dimension.searched_name(name)])
         for name, dimension in space.items()

@@ -141,7 +141,8 @@ def resume(
 
 
 def _open_ledger(spec: StudySpec, cells: list[Cell], folder: StudyFolder) -> Ledger:
-    return Ledger(spec, cells, open_storage(folder.path, spec.records.ledger), read_warm_starts(folder, spec))
+    storage = open_storage(folder.path, spec.records.ledger)
+    return Ledger(spec, cells, storage, read_warm_starts(folder, spec), folder.trial_reader())
 
 
 def _idle(folder: StudyFolder, why: str, console: Console) -> Outcome:

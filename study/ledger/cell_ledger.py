@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,13 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from search_spaces.encoding import decode
+from search_spaces.encoding import decode, encode, nearest_params
 from study.ledger.optuna_internals import QUEUED_PARAMS, trial_id, writable_trial
 from study.search.budget import ENDED, TrialCounts, count_trials, ranking_of
 from study.search.pruners import build_pruner
 from study.search.sampler_factory import build_searcher
-from study.search.suggestion import Suggestion, moved_names
+from study.search.suggestion import Suggestion, with_moved_names
+from study.search.trial_params import PARAM_SOURCE, PARAMS
 from study.spec.cell import Cell
 from study.spec.confirmation import CONFIRM
 from study.spec.objectives import constraint_violations, directions, not_numbers
@@ -26,6 +27,9 @@ from study.spec.study_spec import StudySpec
 from trainables.core.config import TrialConfig
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+ReadTrial = Callable[[FrozenTrial], FrozenTrial]
+"""Turns a trial as it is stored into one of today's format."""
 
 SHARED_EPOCHS = ("adopted", "needed", "trained")
 """Of shared trainings: epochs that a trial took over, all that it needed, those that it trained itself."""
@@ -76,19 +80,17 @@ def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
             return trial.suggest_categorical(name, distribution.choices)  # type: ignore[attr-defined]
 
 
-def _first_origin(cell: Cell) -> str:
-    """Name the setting of the first trial: its preset, and what the study's ranges do not hold of it."""
-    moved = moved_names(cell.space, cell.preset_params())
-    preset = cell.base.method.preset
-    return f"{preset}, {' and '.join(moved)} moved into the range" if moved else preset
+def as_stored(trial: FrozenTrial) -> FrozenTrial:
+    """Return a trial that is stored in today's format: itself."""
+    return trial
 
 
 class CellLedger:
     """The trials of one cell."""
 
-    def __init__(self, study: StudySpec, cell: Cell, storage: BaseStorage) -> None:
-        """Open the cell's Optuna study, or create it with the paper's setting as its first trial."""
-        self.cell = cell
+    def __init__(self, study: StudySpec, cell: Cell, storage: BaseStorage, read_trial: ReadTrial = as_stored) -> None:
+        """Open the cell's Optuna study, or create it with the preset's setting as its first trial."""
+        self.cell, self._read_trial = cell, read_trial
         self._spec, self._storage = study, storage
         self._counts: TrialCounts | None = None
         self._study = optuna.create_study(
@@ -99,13 +101,18 @@ class CellLedger:
             load_if_exists=True,
         )
         if not self.trials():
-            paper = cell.preset_params()
-            first = {d.searched_name(name): d.encode(paper[name]) for name, d in cell.space.items()}
-            self._study.enqueue_trial(first, user_attrs={"origin": _first_origin(cell)})
+            preset = cell.preset_params()
+            self._enqueue(preset, with_moved_names(cell.base.method.preset, cell.space, preset))
+
+    def _enqueue(self, params: dict[str, Any], source: str) -> None:
+        """Queue a trial with given params; one write holds all of it, so that a kill cannot part them."""
+        natural = nearest_params(self.cell.space, params)
+        self._study.enqueue_trial(encode(self.cell.space, natural), user_attrs={PARAM_SOURCE: source, PARAMS: natural})
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
         """Return the trials in these states, or all; not copies, not to be changed."""
-        return self._study.get_trials(deepcopy=False, states=states or None)
+        stored = self._study.get_trials(deepcopy=False, states=states or None)
+        return [self._read_trial(trial) for trial in stored] if self._read_trial is not as_stored else stored
 
     def trial_counts(self) -> TrialCounts:
         """Return what became of the trials; counted again only after something happened to one."""
@@ -134,8 +141,7 @@ class CellLedger:
     def ask(self, suggestion: Suggestion | None = None) -> Assignment:
         """Start the next trial: what waits in the queue, else a suggestion, else what the searcher proposes."""
         if suggestion is not None and not self.trials(TrialState.WAITING):
-            given, origin = suggestion.encoded(self.cell.space), suggestion.origin(self.cell.space)
-            self._study.enqueue_trial(given, user_attrs={"origin": origin})
+            self._enqueue(suggestion.params, suggestion.param_source(self.cell.space))
         self._study.sampler = self._searcher(self.started)
         self._counts = None
         return self._assign(self._study.ask())
@@ -151,7 +157,16 @@ class CellLedger:
         )
 
     def _assign(self, trial: Trial) -> Assignment:
-        return Assignment(self.cell, trial.number, decode(self.cell.space, self._suggested(trial)))
+        """Complete a started trial: what Optuna samples, and once the natural params that it is trained with.
+
+        A kill before the params are written loses nothing: they are decoded from what was sampled.
+        """
+        sampled = self._suggested(trial)
+        params = trial.user_attrs.get(PARAMS)
+        if params is None:
+            params = decode(self.cell.space, sampled)
+            self._storage.set_trial_user_attr(trial_id(trial), PARAMS, params)
+        return Assignment(self.cell, trial.number, dict(params))
 
     def _suggested(self, trial: Trial) -> dict[str, Any]:
         dimensions = {d.searched_name(name): d for name, d in self.cell.space.items()}
@@ -176,7 +191,7 @@ class CellLedger:
         return writable_trial(self._study, trial)
 
     def _trial(self, number: int) -> FrozenTrial:
-        return self._study.get_trials(deepcopy=False)[number]
+        return self._read_trial(self._study.get_trials(deepcopy=False)[number])
 
     def report(self, number: int, epoch: int, value: float) -> bool:
         """Note the metric after ``epoch`` finished epochs; a repeated epoch changes nothing.
@@ -204,7 +219,7 @@ class CellLedger:
         return True
 
     def note_end(self, number: int, record: Mapping[str, Any]) -> None:
-        """Note once by how much a trial's last epoch breaks each bound of the study, where samplers look for it."""
+        """Note once by how much a trial's last epoch violates each bound of the study, where samplers look for it."""
         trial = self._trial(number)
         found = constraint_violations(self._spec.search.constraints, record)
         if trial.state != TrialState.RUNNING or not_numbers(found):

@@ -10,11 +10,12 @@ from optuna.pruners import NopPruner
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from search_spaces.encoding import decode
-from study.ledger.cell_ledger import Assignment, CellLedger
+from search_spaces.encoding import same_params
+from study.ledger.cell_ledger import Assignment, CellLedger, ReadTrial, as_stored
 from study.search.budget import ENDED
+from study.search.trial_params import PARAM_SOURCE, PARAMS, params_of
 from study.spec.cell import Cell
-from study.spec.confirmation import CONFIRM, Setting, same_params, seeds_of, settings_at_most, settings_of
+from study.spec.confirmation import CONFIRM, Setting, seeds_of, settings_at_most, settings_of
 from study.spec.objectives import directions
 from study.spec.study_spec import StudySpec
 
@@ -22,9 +23,9 @@ from study.spec.study_spec import StudySpec
 class CellConfirmation(CellLedger):
     """The trials that confirm one cell. Their settings and seeds are user attributes: nothing is proposed."""
 
-    def __init__(self, study: StudySpec, cell: Cell, storage: BaseStorage) -> None:
+    def __init__(self, study: StudySpec, cell: Cell, storage: BaseStorage, read_trial: ReadTrial = as_stored) -> None:
         """Open the Optuna study ``<study>/<cell>/confirm``, or create it empty."""
-        self.cell = cell
+        self.cell, self._read_trial = cell, read_trial
         self._spec, self._storage, self._counts = study, storage, None
         self._study = optuna.create_study(
             study_name=f"{study.name}/{cell.name}/{CONFIRM}",
@@ -36,7 +37,8 @@ class CellConfirmation(CellLedger):
 
     def begin(self, setting: Setting, seed: int) -> Assignment:
         """Start a trial; what determines it is written with it at once, so that a kill cannot part them."""
-        attributes = {"phase": CONFIRM, "origin": " and ".join(setting.names), "values": setting.params, "seed": seed}
+        source = " and ".join(setting.names)
+        attributes = {"phase": CONFIRM, PARAM_SOURCE: source, PARAMS: setting.params, "seed": seed}
         self._study.add_trial(optuna.trial.create_trial(state=TrialState.RUNNING, user_attrs=attributes))
         return self._confirming(self.trials()[-1])
 
@@ -52,27 +54,36 @@ class CellConfirmation(CellLedger):
     def of_setting(self, setting: Setting, seed: int) -> FrozenTrial | None:
         """Return the trial of a setting and a seed, or None when there is none yet."""
         same = (trial for trial in self.trials() if trial.user_attrs["seed"] == seed)
-        return next((trial for trial in same if same_params(trial.user_attrs["values"], setting.params)), None)
+        return next((trial for trial in same if same_params(trial.user_attrs[PARAMS], setting.params)), None)
 
     def _confirming(self, trial: FrozenTrial) -> Assignment:
         attributes = trial.user_attrs
-        return Assignment(self.cell, trial.number, dict(attributes["values"]), seed=int(attributes["seed"]))
+        return Assignment(self.cell, trial.number, dict(attributes[PARAMS]), seed=int(attributes["seed"]))
 
 
 class Confirmation:
     """The confirmation of a whole study; without ``confirm`` in its file it holds nothing and asks for nothing."""
 
-    def __init__(self, study: StudySpec, search: Mapping[str, CellLedger], storage: BaseStorage) -> None:
+    def __init__(
+        self,
+        study: StudySpec,
+        search: Mapping[str, CellLedger],
+        storage: BaseStorage,
+        read_trial: ReadTrial = as_stored,
+    ) -> None:
         """Open the confirmation of every cell.
 
         Args:
             study: the study.
             search: the trials of every cell's search, by its name.
             storage: of the ledger.
+            read_trial: turns a trial stored in an earlier format into one of today's.
         """
         self._spec, self._search = study, search
         searched = search.values() if study.confirm is not None else ()
-        self.cells = {f"{cell.cell.name}/{CONFIRM}": CellConfirmation(study, cell.cell, storage) for cell in searched}
+        self.cells = {
+            f"{cell.cell.name}/{CONFIRM}": CellConfirmation(study, cell.cell, storage, read_trial) for cell in searched
+        }
         self._interrupted = deque(trial for cell in self.cells.values() for trial in cell.running())
 
     def next(self) -> Assignment | None:
@@ -94,7 +105,7 @@ class Confirmation:
     def _settings(self, cell: Cell) -> list[Setting]:
         metric = self._spec.confirm.metric if self._spec.confirm is not None else None
         best = self._search[cell.name].best(metric)
-        return settings_of(cell, None if best is None else decode(cell.space, best.params))
+        return settings_of(cell, None if best is None else params_of(best, cell.space))
 
     def remaining(self, *, known: bool) -> int:
         """How many trials are yet to be started or ended; ``known`` tells whether the search is over."""

@@ -13,7 +13,7 @@ from optuna.distributions import json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import ColumnElement, Connection, or_, select
 
-from study.ledger.optuna_internals import TrialReadingStorage, models, table_of
+from study.ledger.optuna_tables import TrialReadingStorage, models, table_of
 
 _distribution = lru_cache(maxsize=1024)(json_to_distribution)
 """Trials of a cell share their distributions, which nothing changes."""

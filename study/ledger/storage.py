@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
-from typing import IO
 
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from study.ledger.rdb_storage import BulkReadStorage
 from trainables.core.errors import BadInput
-
-
-class _FlockLock:
-    """A lock that the kernel frees when its holder dies; Optuna's own outlives it by half a minute."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: IO[bytes] | None = None
-
-    def acquire(self) -> bool:
-        self._file = self._path.open("ab")
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        return True
-
-    def release(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+from trainables.core.kernel_lock import KernelLock
 
 
 def _cut_torn_line(journal: Path) -> None:
@@ -58,17 +38,16 @@ def open_storage(folder: Path, url: str | None, *, writable: bool = True) -> Bas
     """
     if url is not None:
         try:
+            from study.ledger.rdb_storage import BulkReadStorage  # imports SQLAlchemy
+
             return BulkReadStorage(url)
         except Exception as error:  # SQLAlchemy and its drivers raise many kinds
             raise BadInput(f"records.ledger: cannot open {_without_password(url)}: {error}") from None
     journal = folder / "ledger.journal"
-    lock = _FlockLock(folder / "ledger.lock")
+    lock = KernelLock(folder / "ledger.lock")  # Optuna's own outlives its holder by half a minute
     if writable:
-        lock.acquire()
-        try:
+        with lock:
             _cut_torn_line(journal)
-        finally:
-            lock.release()
     backend = JournalFileBackend(str(journal), lock_obj=lock)  # type: ignore[arg-type]  # only acquire, release
     try:
         return JournalStorage(backend)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
-from study.ledger.cell_ledger import Assignment, CellLedger
+from study.ledger.cell_ledger import Assignment, CellLedger, ReadTrial, as_stored
 from study.ledger.confirmation_ledger import Confirmation
 from study.search.budget import TrialCounts, remaining, why_finished
 from study.search.cell_order import next_cell
@@ -18,7 +18,7 @@ from study.spec.study_spec import StudySpec
 
 
 class Ledger:
-    """All cells of a study: whose turn it is, what a cell is to try next, and what is left of the limits."""
+    """All cells of a study: which gets the next trial, what a cell is to try next, and what is left of the limits."""
 
     def __init__(
         self,
@@ -26,11 +26,20 @@ class Ledger:
         cells: Sequence[Cell],
         storage: BaseStorage,
         warm_starts: Mapping[str, Sequence[Suggestion]] | None = None,
+        read_trial: ReadTrial = as_stored,
     ) -> None:
-        """Open every cell's Optuna study; ``warm_starts`` are tried first in the cells they are named for."""
+        """Open every cell's Optuna study.
+
+        Args:
+            study: the study.
+            cells: its cells.
+            storage: of Optuna.
+            warm_starts: name of a cell -> what it tries first.
+            read_trial: turns a trial stored in an earlier format into one of today's.
+        """
         self.study = study
-        self.cells = {cell.name: CellLedger(study, cell, storage) for cell in cells}
-        self.confirmation = Confirmation(study, self.cells, storage)
+        self.cells = {cell.name: CellLedger(study, cell, storage, read_trial) for cell in cells}
+        self.confirmation = Confirmation(study, self.cells, storage, read_trial)
         self._warm_starts = warm_starts or {}
         self._neighbours = {cell.name: neighbours(cell, cells) for cell in cells}
 
@@ -48,7 +57,7 @@ class Ledger:
         return [assignment for cell in self.cells.values() for assignment in cell.running()]
 
     def next(self) -> Assignment | None:
-        """Start a trial in the cell whose turn it is, then one that confirms; None where none may start now."""
+        """Start a trial in the cell that comes next, then one that confirms; None where none may start now."""
         cell = next_cell(self.study, [(ledger.cell, ledger.trial_counts()) for ledger in self.cells.values()])
         if cell is not None:
             return self.cells[cell.name].ask(self._suggestion(cell))
@@ -61,7 +70,7 @@ class Ledger:
         if trials[0].state == TrialState.WAITING:
             return None
         for warm in self._warm_starts.get(cell.name, ()):
-            if is_new(warm.encoded(cell.space), trials):
+            if is_new(warm.params_in(cell.space), trials, cell.space):
                 return warm
         if not self.study.search.transfer:
             return None

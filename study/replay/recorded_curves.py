@@ -8,7 +8,6 @@ from study.replay.surrogate import Curve, Surrogate
 from study.spec.study_spec import StudySpec
 from study.store.study_view import CellView, StudyView, TrialView
 from trainables.core.errors import BadInput
-from trainables.core.trial_folder import TrialFolder
 
 Surrogates = dict[str, Surrogate]
 """Metric -> landscape of one cell."""
@@ -48,7 +47,7 @@ def _landscape(view: StudyView, cell: CellView, metric: str) -> Surrogate:
 
 def _curve(trial: TrialView, cell: CellView, metric: str, decided: str, epochs: int) -> Curve:
     """Read a trial's curve from its folder, and where that is gone from the ledger."""
-    found = {record["epoch"]: record.get(metric) for record in TrialFolder(trial.folder).history()}
+    found = {record["epoch"]: record.get(metric) for record in trial.history()}
     if metric == decided:
         found = {**cell.frozen[cell.trials.index(trial)].intermediate_values, **found}
     values = np.full(epochs, np.nan)

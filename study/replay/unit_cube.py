@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from search_spaces import Dimension, Space
+from search_spaces import Choices, Dimension, Space
+from search_spaces.dimension import same_value
 
 Floats = npt.NDArray[np.float64]
 
@@ -31,11 +31,6 @@ def unit_point(space: Space, values: dict[str, Any]) -> Floats:
 
 
 def _coordinates(dimension: Dimension, value: Any) -> list[float]:
-    distribution, sampled = dimension.distribution(), dimension.encode(value)
-    if isinstance(distribution, CategoricalDistribution):
-        return [_APART if choice == sampled else 0.0 for choice in distribution.choices]
-    assert isinstance(distribution, (FloatDistribution, IntDistribution))
-    low, high = float(distribution.low), float(distribution.high)
-    if distribution.log:
-        low, high, sampled = math.log(low), math.log(high), math.log(sampled)
-    return [(sampled - low) / (high - low)]
+    if isinstance(dimension, Choices):
+        return [_APART if same_value(choice, dimension.nearest(value)) else 0.0 for choice in dimension.choices]
+    return [dimension.to_unit(value)]

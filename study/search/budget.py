@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from optuna.trial import FrozenTrial, TrialState
 
 from study.search.sampler_factory import cell_grid
+from study.search.trial_params import params_of
 from study.spec.cell import Cell
 from study.spec.objectives import Ranking
 from study.spec.study_spec import StudySpec
@@ -24,14 +25,14 @@ class TrialCounts:
         ended: of these, those that ended, in whatever way.
         epochs: trained ones, and those that running trials train if nothing stops them.
         best: the complete trial with the best value, or None.
-        left: trials that the cell may still get, the study's epochs aside.
+        remaining: trials that the cell may still get, the study's epochs aside.
     """
 
     started: int
     ended: int
     epochs: int
     best: FrozenTrial | None
-    left: int
+    remaining: int
 
     @property
     def running(self) -> int:
@@ -41,7 +42,7 @@ class TrialCounts:
     @property
     def done(self) -> bool:
         """Whether the cell gets no more trials and all it had are ended."""
-        return self.left == 0 and self.running == 0
+        return self.remaining == 0 and self.running == 0
 
 
 def count_trials(spec: StudySpec, cell: Cell, trials: Sequence[FrozenTrial]) -> TrialCounts:
@@ -61,17 +62,18 @@ def count_trials(spec: StudySpec, cell: Cell, trials: Sequence[FrozenTrial]) -> 
         ended=len(ended),
         epochs=sum(map(trained_epochs, ended)) + sum(max(budget, _bound_epochs(t, budget)) for t in running),
         best=best_of(ended, ranking),
-        left=_left(spec, cell, [*ended, *running], ended),
+        remaining=_remaining(spec, cell, [*ended, *running], ended),
     )
 
 
-def _left(spec: StudySpec, cell: Cell, started: list[FrozenTrial], ended: list[FrozenTrial]) -> int:
+def _remaining(spec: StudySpec, cell: Cell, started: list[FrozenTrial], ended: list[FrozenTrial]) -> int:
     search = spec.search
     left = max(0, search.trials - len(started))
     if not left or (search.stop_cell_after is not None and stalled(ended, search.stop_cell_after, ranking_of(spec))):
         return 0
     if search.searcher == "grid" and cell.space:
-        left = min(left, cell_grid(spec.seed, cell.name, cell.space, search.grid_points).count_untried(started))
+        grid = cell_grid(spec.seed, cell.name, cell.space, search.grid_points)
+        left = min(left, grid.count_untried(params_of(trial, cell.space) for trial in started))
     return left
 
 
@@ -128,7 +130,7 @@ def remaining_capacity(spec: StudySpec, cell_counts: Collection[TrialCounts]) ->
 
 def remaining(spec: StudySpec, cell_counts: Collection[TrialCounts]) -> int:
     """Return how many trials are yet to be started or ended; stopping some may make room for more."""
-    left, fits = sum(counts.left for counts in cell_counts), remaining_capacity(spec, cell_counts)
+    left, fits = sum(counts.remaining for counts in cell_counts), remaining_capacity(spec, cell_counts)
     return sum(counts.running for counts in cell_counts) + (left if fits is None else min(left, fits))
 
 
@@ -139,7 +141,7 @@ def why_finished(spec: StudySpec, cell_counts: Collection[TrialCounts]) -> str:
     if all(counts.started >= search.trials for counts in cell_counts):
         return f"every cell has its {search.trials} trials{confirmed}. Raise the budget with --set search.trials=N."
     reached = [f"search.trials={search.trials}"]
-    if any(counts.left for counts in cell_counts):
+    if any(counts.remaining for counts in cell_counts):
         reached = [f"search.epochs_total={search.epochs_total}"]
     elif search.stop_cell_after is not None:
         reached.append(f"search.stop_cell_after={search.stop_cell_after}")

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial
 
 from search_spaces import Space, distributions_of
 from search_spaces.grid import Grid
+from study.search.trial_params import params_of
 
 
 class GridSearcher(BaseSampler):
@@ -32,7 +33,8 @@ class GridSearcher(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Return the next point, or an empty dict if all have been tried."""
-        return self._grid.untried(study.get_trials(deepcopy=False)[: self._number]) or {}
+        earlier = study.get_trials(deepcopy=False)[: self._number]
+        return self._grid.untried(params_of(trial, self._space) for trial in earlier) or {}
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution

@@ -14,7 +14,6 @@ from optuna.trial import FrozenTrial
 
 from search_spaces import Space, distributions_of
 from search_spaces.grid import Grid
-from study.search.cma_es import CmaEsSearcher
 from study.search.grid_searcher import GridSearcher
 
 
@@ -89,6 +88,8 @@ def build_searcher(
         case "qmc":
             return _NumberedQMC(distributions_of(space), _seed(study_seed, cell), number)
         case "cmaes":
+            from study.search.cma_es import CmaEsSearcher  # imports scipy
+
             return CmaEsSearcher(distributions_of(space), number, seed)
         case "grid":
             return GridSearcher(space, cell_grid(study_seed, cell, space, grid_points), number, seed)

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from optuna.trial import FrozenTrial
 
 from study.search.budget import TrialCounts
-from study.search.suggestion import Suggestion, is_new, origin_of
+from study.search.suggestion import Suggestion, is_new
+from study.search.trial_params import param_source_of, params_of
 from study.spec.cell import Cell
 
 MOST_TRANSFERS = 3
@@ -48,14 +49,14 @@ def next_transfer(
         trials: its trials so far, also those that wait in its queue.
         near: its neighbours, the nearest first, with what became of their trials.
     """
-    given = [origin_of(trial) for trial in trials if origin_of(trial).startswith(_KIND)]
+    given = [source for trial in trials if (source := param_source_of(trial)).startswith(_KIND)]
     if not cell.space or len(given) >= MOST_TRANSFERS:
         return None
     for other, counts in near:
-        if any(origin.startswith(f"{_KIND}{other.name}/") for origin in given) or not _is_informative(counts):
+        if any(source.startswith(f"{_KIND}{other.name}/") for source in given) or not _is_informative(counts):
             continue
         suggestion = suggestion_of(cell, other, counts.best, _KIND)
-        if suggestion is not None and is_new(suggestion.encoded(cell.space), trials):
+        if suggestion is not None and is_new(suggestion.params_in(cell.space), trials, cell.space):
             return suggestion
     return None
 
@@ -76,7 +77,5 @@ def suggestion_of(cell: Cell, other: Cell, best: FrozenTrial | None, kind: str) 
     """
     if best is None:
         return None
-    from search_spaces.encoding import decode
-
-    config = other.trial(decode(other.space, best.params), best.number)
+    config = other.trial(params_of(best, other.space), best.number)
     return Suggestion(cell.params_of(config), f"{kind}{other.name}/{best.number:05d}")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
+from search_spaces.encoding import same_params
 from study.spec.cell import Cell
 from study.spec.study_spec import StudySpec
 from trainables.core.errors import BadInput
@@ -19,7 +19,7 @@ _FIRST_SEED = 10_000
 
 @dataclass(frozen=True)
 class Setting:
-    """Values of a cell that are confirmed, and what they are: ``best``, ``preset``, or both."""
+    """Params of a cell that are confirmed, and what they are: ``best``, ``preset``, or both."""
 
     names: tuple[str, ...]
     params: dict[str, Any]
@@ -36,7 +36,7 @@ def settings_of(cell: Cell, best: dict[str, Any] | None) -> list[Setting]:
 
     Args:
         cell: the cell.
-        best: values of its best trial; None where no trial of it is complete.
+        best: natural params of its best trial; None where no trial of it is complete.
     """
     preset = cell.preset_params()
     if best is None:
@@ -44,20 +44,6 @@ def settings_of(cell: Cell, best: dict[str, Any] | None) -> list[Setting]:
     if same_params(best, preset):
         return [Setting(("best", "preset"), preset)]
     return [Setting(("best",), best), Setting(("preset",), preset)]
-
-
-def same_params(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Tell whether two settings are the same, but for what translating a number to Optuna's and back rounds.
-
-    >>> same_params({"beta": 0.9999}, {"beta": 1 - (1 - 0.9999)}), same_params({"scale": 30}, {"scale": 64})
-    (True, False)
-    """
-    return one.keys() == other.keys() and all(_same(value, other[name]) for name, value in one.items())
-
-
-def _same(one: Any, other: Any) -> bool:
-    numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in (one, other))
-    return math.isclose(one, other, rel_tol=1e-12) if numbers else type(one) is type(other) and one == other
 
 
 def settings_at_most(cell: Cell) -> int:

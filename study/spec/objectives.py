@@ -79,7 +79,7 @@ def losses(metrics: Metrics, values: Sequence[float]) -> tuple[float, ...]:
 
 
 def constraint_violations(constraints: Mapping[str, Bounds], record: Mapping[str, float]) -> dict[str, float]:
-    """Return by how much each bound is broken, in the metric's unit; at most 0 where it is kept, as Optuna wants it.
+    """Return by how much each bound is violated, in the metric's unit; at most 0 where it is kept, as Optuna wants it.
 
     >>> constraint_violations({"many": Bounds(min=0.75)}, {"many": 0.5})
     {'many.min': 0.25}
@@ -100,12 +100,12 @@ def not_numbers(values: Mapping[str, float]) -> list[str]:
 
 
 class Ranking(Generic[Candidate]):
-    """Tells better trials from worse by their metrics and by the bounds that they break.
+    """Tells better trials from worse by their metrics and by the bounds that they violate.
 
     Args:
         metrics: of the study.
         values: returns a trial's metrics at its end, in their order.
-        constraint_violation: returns what its bounds are broken by: `constraint_violations`.
+        constraint_violation: returns how far each bound is violated: `constraint_violations`.
         first: the metric that ranks, of several; None is the first.
     """
 
@@ -120,7 +120,7 @@ class Ranking(Generic[Candidate]):
         self._first = 0 if first is None else names_of(metrics).index(first)
 
     def total_violation(self, trial: Candidate) -> float:
-        """Return the sum of what bounds are broken by: the order that Optuna's TPE takes too; 0 is feasible."""
+        """Return the sum of all constraint violations, by which Optuna's TPE orders too; 0 is feasible."""
         return sum(value for value in self._violations(trial).values() if value > 0)
 
     def order(self, trial: Candidate) -> tuple[float, ...]:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any
 
 from study.spec.study_spec import STUDY_NAME, StudySpec
 from study.spec.validation import checked_spec
 from study.spec.yaml_io import read_yaml, write_yaml
 from trainables.core.errors import BadInput
+from trainables.core.kernel_lock import KernelLock, is_locked
 from trainables.core.trial_folder import write_atomically
 
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
 DEFAULT_STORAGE = "runs"
+_DRIVER_PATIENCE = 0.5
+"""Seconds that a starting driver tries its lock: somebody who asks `is_driven` holds it for a moment."""
+
+FORMAT = 2
+"""Version of what this program stores; version 1 had no ``format.json``."""
 SHARED = "shared"
 """Folder of a storage that holds what the trials of all its studies share."""
 
@@ -73,13 +81,75 @@ class StudyFolder:
         self.refuse_taken()
         try:
             write_atomically(self.path / "data.json", json.dumps(data, indent=1).encode())
-            self.write_spec(spec)
+            self._write_format(FORMAT)
+            self._write_study_file(spec)
         except OSError as error:
             raise self._not_writable(error) from None
 
     def write_spec(self, spec: StudySpec) -> None:
-        """Store the checked study file; a study exists from the moment this returns."""
+        """Store the changed study file of a study that is resumed, in today's format.
+
+        Trials of an earlier format stay as they are, and the study goes on being read in both.
+        """
+        self._write_format(self.oldest_format())
+        self._write_study_file(spec)
+
+    def _write_study_file(self, spec: StudySpec) -> None:
+        """Store the checked study file; a new study exists from the moment this returns."""
         write_atomically(self.spec_path, write_yaml(spec.model_dump(mode="json")).encode())
+
+    @property
+    def format_path(self) -> Path:
+        """The file that says in which formats the study is stored."""
+        return self.path / "format.json"
+
+    def oldest_format(self) -> int:
+        """Return the oldest format in which anything of the study is stored; 1 without ``format.json``.
+
+        Raises:
+            BadInput: the file is damaged, or of a version that this program does not know.
+        """
+        if not self.format_path.exists():
+            return 1
+        try:
+            stored = json.loads(self.format_path.read_bytes())
+            version, oldest = int(stored["version"]), int(stored["oldest"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BadInput(f"{self.format_path}: cannot be read ({error}); put back a copy of it") from None
+        if not 1 <= oldest <= version <= FORMAT:
+            raise BadInput(
+                f"{self.format_path}: the study is stored in format {version}, "
+                f"this program knows formats 1 to {FORMAT}; open it with a newer version of the program"
+            )
+        return oldest
+
+    def _write_format(self, oldest: int) -> None:
+        stored = {"version": FORMAT, "oldest": oldest}
+        write_atomically(self.format_path, json.dumps(stored).encode())
+
+    def trial_reader(self) -> Callable[[FrozenTrial], FrozenTrial]:
+        """Return what turns a trial of the study's ledger into one of today's format."""
+        from study.ledger.cell_ledger import as_stored
+        from study.store import version1
+
+        return version1.trial if self.oldest_format() == 1 else as_stored
+
+    def read_warm_starts_file(self, stored: dict[str, Any]) -> dict[str, Any]:
+        """Return what ``warm-starts.json`` holds, in today's format."""
+        from study.store import version1
+
+        return version1.warm_starts(stored) if self.oldest_format() == 1 else stored
+
+    def read_mapping(self) -> dict[str, Any]:
+        """Return what the study file holds, in today's format.
+
+        Raises:
+            BadInput: it cannot be read, or the study is of a format that this program does not know.
+        """
+        from study.store import version1
+
+        oldest = self.oldest_format()
+        return version1.study_file(read_yaml(self.spec_path)) if oldest == 1 else read_yaml(self.spec_path)
 
     def read_spec(self, overrides: tuple[str, ...] = ()) -> StudySpec:
         """Read the study file back, changed by ``path=value`` pairs.
@@ -89,7 +159,7 @@ class StudyFolder:
         """
         if not self.spec_path.exists():
             raise self._unknown()
-        return checked_spec(read_yaml(self.spec_path), overrides, source=str(self.spec_path))
+        return checked_spec(self.read_mapping(), overrides, source=str(self.spec_path))
 
     def _unknown(self) -> BadInput:
         names = stored_names(self.storage)
@@ -109,12 +179,9 @@ class StudyFolder:
     def _not_writable(self, error: OSError) -> BadInput:
         return BadInput(f"cannot write to the storage folder {self.storage}: {error.strerror}")
 
-    def _lock_file(self) -> IO[bytes]:
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            return (self.path / "driver.lock").open("ab")
-        except OSError as error:
-            raise self._not_writable(error) from None
+    @property
+    def _lock_path(self) -> Path:
+        return self.path / "driver.lock"
 
     @contextmanager
     def driver_lock(self) -> Iterator[None]:
@@ -123,21 +190,17 @@ class StudyFolder:
         Raises:
             BadInput: another process drives the study now, or the storage cannot be written.
         """
-        with self._lock_file() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise BadInput(f"study '{self.name}' is being run by another process now") from None
+        lock = KernelLock(self._lock_path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            free = lock.try_acquire(_DRIVER_PATIENCE)
+        except OSError as error:
+            raise self._not_writable(error) from None
+        if not free:
+            raise BadInput(f"study '{self.name}' is being run by another process now")
+        with lock:
             yield
 
     def is_driven(self) -> bool:
         """Whether some process drives the study at this moment."""
-        lock = self.path / "driver.lock"
-        if not lock.exists():
-            return False
-        with lock.open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
+        return is_locked(self._lock_path)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from search_spaces.encoding import same_params
 from study.ledger.optuna_internals import study_ids
-from study.spec.confirmation import CONFIRM, Setting, same_params, seeds_of, settings_of
+from study.spec.confirmation import CONFIRM, Setting, seeds_of, settings_of
 from study.spec.objectives import Metrics, Ranking, names_of
 from study.spec.study_spec import StudySpec
-from study.spec.yaml_io import read_yaml
 from study.store.study_folder import StudyFolder
 from study.store.trial_view import STATES, TrialView, trial_view
 from trainables.core.errors import BadInput
@@ -170,17 +170,18 @@ def open_view(folder: StudyFolder) -> StudyView:
         folder.read_spec()  # raises, with the nearest name
     # checked when it was stored; checking the methods' values again would import torch
     try:
-        spec = StudySpec.model_validate(read_yaml(folder.spec_path))
+        spec = StudySpec.model_validate(folder.read_mapping())
     except ValidationError as error:
         raise BadInput("\n".join(f"{folder.spec_path}: {line}" for line in error_lines(error))) from None
-    cells = expand(spec)
+    cells, read_trial = expand(spec), folder.trial_reader()
     trials: dict[str, list[FrozenTrial]] = {}
     if spec.records.ledger is not None or (folder.path / "ledger.journal").exists():
         storage = open_storage(folder.path, spec.records.ledger, writable=False)
         ids = study_ids(storage)
         for place in (place for cell in cells for place in (cell.name, f"{cell.name}/{CONFIRM}")):
             if f"{spec.name}/{place}" in ids:
-                trials[place] = storage.get_all_trials(ids[f"{spec.name}/{place}"], deepcopy=False)
+                stored = storage.get_all_trials(ids[f"{spec.name}/{place}"], deepcopy=False)
+                trials[place] = [read_trial(trial) for trial in stored]
     views = (
         cell_view(
             cell,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study.spec.confirmation import CONFIRM
-from trainables.core.trial_folder import TrialFolder, whole_lines
+from trainables.core.trial_folder import TrialFolder
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -106,8 +106,22 @@ class TrialView:
 
     def last_record(self) -> Record:
         """Return the record of the last epoch trained, or an empty one."""
-        records = (record for file in self.folder.glob("epochs-*.jsonl") for record in whole_lines(file))
-        return max(records, key=lambda record: int(record["epoch"]), default={})
+        return max(self.history(), key=lambda record: int(record["epoch"]), default={})
+
+    def history(self) -> list[Record]:
+        """Return the record of every epoch in its folder, in order."""
+        return TrialFolder(self.folder).history()
+
+    def evaluation(self) -> Record | None:
+        """Return what validation found at its newest epoch, or None."""
+        return TrialFolder(self.folder).evaluation()
+
+    def stored_config(self) -> Record | None:
+        """Return its ``trial.json``: configuration, data and environment; None before its process wrote it."""
+        from study.store import version1
+
+        stored = TrialFolder(self.folder).config()
+        return None if stored is None else version1.trial_file(stored)
 
 
 def trial_view(cell: Cell, trial: FrozenTrial, study_path: Path) -> TrialView:
@@ -118,7 +132,7 @@ def trial_view(cell: Cell, trial: FrozenTrial, study_path: Path) -> TrialView:
         trial: Optuna's trial.
         study_path: the study's folder.
     """
-    from search_spaces.encoding import decode
+    from study.search.trial_params import PARAM_SOURCE, params_of
 
     seen, said = trial.intermediate_values, trial.user_attrs
     last = seen[max(seen)] if seen else None
@@ -129,9 +143,9 @@ def trial_view(cell: Cell, trial: FrozenTrial, study_path: Path) -> TrialView:
         cell=cell,
         number=trial.number,
         state=trial.state.name,
-        params=decode(cell.space, trial.params) if confirms is None else dict(said["values"]),
+        params=params_of(trial, cell.space),
         value=trial.values[0] if complete else last,
-        param_source=said.get("origin", "searcher" if cell.space else "seed"),
+        param_source=said.get(PARAM_SOURCE, "searcher" if cell.space else "seed"),
         reason=said.get("reason"),
         folder=(place if confirms is None else place / CONFIRM) / f"{trial.number:05d}",
         reported=max(seen, default=0),

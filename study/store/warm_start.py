@@ -67,7 +67,7 @@ def _place(folder: StudyFolder) -> Path:
 
 def keep_warm_starts(folder: StudyFolder, found: WarmStarts) -> None:
     """Store what was found: an earlier study may go on, or be deleted, before this one is resumed."""
-    plain = {cell: [{"values": s.params, "source": s.source} for s in given] for cell, given in found.items()}
+    plain = {cell: [{"params": s.params, "source": s.source} for s in given] for cell, given in found.items()}
     write_atomically(_place(folder), json.dumps(plain, indent=1).encode())
 
 
@@ -80,7 +80,7 @@ def read_warm_starts(folder: StudyFolder, spec: StudySpec) -> WarmStarts:
     if not spec.search.warm_start:
         return {}
     try:
-        stored = json.loads(_place(folder).read_bytes())
-        return {cell: [Suggestion(one["values"], one["source"]) for one in given] for cell, given in stored.items()}
+        stored = folder.read_warm_starts_file(json.loads(_place(folder).read_bytes()))
+        return {cell: [Suggestion(one["params"], one["source"]) for one in given] for cell, given in stored.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{_place(folder)}: cannot be read ({error}); put back a copy, or start a new study") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import getpass
 import json
 import uuid
@@ -20,6 +19,7 @@ from study.store.study_view import TrialView
 from study.tracking.client import artifact_folder, is_server, open_client, tracking_uri
 from study.tracking.run_fields import cell_tags, milliseconds
 from trainables.core.errors import BadInput
+from trainables.core.kernel_lock import KernelLock
 from trainables.core.trial_folder import write_atomically
 
 if TYPE_CHECKING:
@@ -71,8 +71,7 @@ class Runs:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Exclude other processes that sync the same study, so that no run is created twice."""
-        with (self._folder.path / "records.lock").open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with KernelLock(self._folder.path / "records.lock"):
             yield
 
     def of_cell(self, cell: Cell, started: datetime | None) -> KnownRun:

@@ -7,7 +7,6 @@ seconds of imports. tests/study/tracking/test_sqlite.py names the versions that 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from trainables.core.errors import BadInput
+from trainables.core.kernel_lock import KernelLock
 
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
@@ -37,8 +37,7 @@ def create_database(path: Path, artifacts: Path) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.partial")
-    with path.with_name(f".{path.name}.lock").open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with KernelLock(path.with_name(f".{path.name}.lock")):
         if _begun(path):  # another study was faster
             return
         for left in path.parent.glob(f"{scratch.name}*"):  # of a process that was killed: the file and SQLite's journal

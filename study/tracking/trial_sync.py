@@ -23,7 +23,7 @@ from study.tracking.run_fields import (
 from study.tracking.run_index import KnownRun, Runs
 from study.tracking.trial_artifacts import write_artifacts
 from trainables.core.config import TrialConfig
-from trainables.core.trial_folder import Record, TrialFolder
+from trainables.core.trial_folder import Record
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -82,8 +82,7 @@ class _Found(NamedTuple):
 
 
 def _read(view: TrialView) -> _Found:
-    folder = TrialFolder(view.folder)
-    stored, history, evaluation = folder.config(), folder.history(), folder.evaluation()
+    stored, history, evaluation = view.stored_config(), view.history(), view.evaluation()
     config = TrialConfig.model_validate(stored["trial"]) if stored else view.config
     images = sum(evaluation["class_counts"]) if evaluation else 0
     times = epoch_times(history, milliseconds(view.started), images)

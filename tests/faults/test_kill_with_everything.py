@@ -66,8 +66,8 @@ def _check(lab: Lab, undisturbed: Undisturbed, kills: int) -> None:
     ledger = Ledger(view.spec, expand(view.spec), open_storage(lab.path, None))
     found, expected = _content(ledger), _content(undisturbed.ledger)
     assert found == expected
-    said = [attributes.get("origin", "") for *_, attributes in found.values()]
-    assert sum(origin.startswith("transfer: ") for origin in said) >= 1
+    said = [attributes.get("param_source", "") for *_, attributes in found.values()]
+    assert sum(source.startswith("transfer: ") for source in said) >= 1
     assert any(state == "PRUNED" for state, *_ in found.values())
     confirmed = {key for key in found if "/confirm/" in key}
     assert len(confirmed) >= 4 * SEEDS

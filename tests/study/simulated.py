@@ -54,9 +54,9 @@ def content(ledger: Ledger) -> dict[str, list[tuple[Any, ...]]]:
     }
 
 
-def origins(ledger: Ledger, cell: str) -> list[str]:
+def param_sources(ledger: Ledger, cell: str) -> list[str]:
     """Where the trials of a cell came from, in their order."""
-    return [trial.user_attrs.get("origin", "searcher") for trial in ledger.cells[cell].trials()]
+    return [trial.user_attrs.get("param_source", "searcher") for trial in ledger.cells[cell].trials()]
 
 
 def ends_the_same_killed_after_any_write(

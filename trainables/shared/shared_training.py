@@ -7,14 +7,13 @@ Everything that determines such a training names its folder; states wanted of it
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 
@@ -22,6 +21,7 @@ from trainables.components.network import Network
 from trainables.core.config import TrialConfig
 from trainables.core.device import autocast_dtype, device_name
 from trainables.core.environment import code_fingerprint
+from trainables.core.kernel_lock import KernelLock
 from trainables.core.trial_folder import Record, TrialFolder
 from trainables.data import StudyData
 from trainables.training.checkpoints import (
@@ -54,14 +54,14 @@ class SharedTraining:
         self._identity = _identity(config, data, device)
         self.path = store / hashlib.sha256(json.dumps(self._identity, sort_keys=True).encode()).hexdigest()[:32]
         self._folder = TrialFolder(self.path)
-        self._lock: IO[bytes] | None = None
+        self._lock = KernelLock(self.path / "lock")
         self._trainer: Trainer | None = None
         self._saved_at = 0.0
 
     def state(self) -> State | None:
         """Return the state wanted, or None while it is not there; a damaged one is as good as none.
 
-        Beside what `Trainer.state` says it holds ``records``, those of all epochs up to it.
+        Beside what `Trainer.state` says it holds ``records``, the results of all epochs up to it.
         """
         state = load_state(self._pin)
         if state is not None:
@@ -75,45 +75,33 @@ class SharedTraining:
 
     def acquire(self) -> bool:
         """Take the training on, unless another process has; the kernel frees it when its holder dies."""
-        if self._lock is not None:
+        if self._lock.held:
             return True
         self.path.mkdir(parents=True, exist_ok=True)
         try:
-            lock = (self.path / "lock").open("ab")
+            return self._lock.try_acquire()
         except FileNotFoundError:  # removed since
             return False
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            still_there = os.path.samestat(os.fstat(lock.fileno()), (self.path / "lock").stat())
-        except (BlockingIOError, FileNotFoundError):
-            still_there = False
-        if still_there:
-            self._lock = lock
-        else:
-            lock.close()
-        return still_there
 
     def release(self) -> None:
         """Let another process have it."""
         self._trainer = None
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self._lock.release()
 
     def run_epoch(self) -> Record:
         """Train the next epoch, holding the lock; the last one pins the state."""
         trainer = self._trainer = self._trainer or self._begin()
-        record = trainer.run_epoch()
-        self._folder.append_epoch(record)
+        result = trainer.run_epoch()
+        self._folder.append_epoch(result)
         if trainer.epoch >= self.until:
             # of a training that went further before, later epochs are there, too
-            records = [one for one in self._folder.history() if one["epoch"] <= self.until]
-            save_state(self._pin, {**trainer.state(), "records": records})
+            epochs = [one for one in self._folder.history() if one["epoch"] <= self.until]
+            save_state(self._pin, {**trainer.state(), "records": epochs})  # the key that stored states have
             remove_checkpoints(self.path)
         elif time.monotonic() - self._saved_at >= self.config.training.checkpoint_seconds:
             save_checkpoint(self.path, trainer.epoch, trainer.state())
             self._saved_at = time.monotonic()
-        return record
+        return result
 
     def _begin(self) -> Trainer:
         trainer = Trainer(self.config, self.data, self.device)

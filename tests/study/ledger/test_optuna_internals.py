@@ -13,13 +13,11 @@ from optuna.trial import TrialState
 from study.ledger.optuna_internals import (
     CHECKED,
     QUEUED_PARAMS,
-    TrialReadingStorage,
-    models,
     study_ids,
-    table_of,
     trial_id,
     writable_trial,
 )
+from study.ledger.optuna_tables import TrialReadingStorage, models, table_of
 
 COLUMNS = {
     models.TrialModel: {"trial_id", "number", "study_id", "state", "datetime_start", "datetime_complete"},

@@ -77,8 +77,8 @@ def test_locking_leaves_nothing_that_could_block(tmp_path: Path) -> None:
 _HOLD = """
 import sys, time
 from pathlib import Path
-from study.ledger.storage import _FlockLock
-_FlockLock(Path(sys.argv[1]) / "ledger.lock").acquire()
+from trainables.core.kernel_lock import KernelLock
+KernelLock(Path(sys.argv[1]) / "ledger.lock").acquire()
 print("held", flush=True)
 time.sleep(600)
 """

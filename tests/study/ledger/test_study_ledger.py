@@ -76,7 +76,7 @@ def test_the_first_trial_of_every_cell_is_the_papers_setting(spec: MakeSpec, ope
         assert assignment.number == 0
         assert assignment.params == pytest.approx(assignment.cell.preset_params())
         assert assignment.cell.trial(assignment.params, 0).training == assignment.cell.base.training
-        assert ledger.of(assignment).trials()[0].user_attrs["origin"] == "recommended"
+        assert ledger.of(assignment).trials()[0].user_attrs["param_source"] == "recommended"
 
 
 def test_a_papers_value_outside_the_range_is_moved_to_its_end(make_spec: MakeSpec, open_ledger: OpenLedger) -> None:

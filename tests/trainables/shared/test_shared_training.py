@@ -121,7 +121,7 @@ def test_the_lock_of_a_killed_process_is_free(make_trial: Any, tmp_path: Path) -
     shared = _shared(tmp_path, make_trial("erm", epochs=2), 2)
     shared.path.mkdir(parents=True)
     code = (
-        "import fcntl, os, sys; f = open(sys.argv[1], 'ab'); fcntl.flock(f, fcntl.LOCK_EX); "
+        "import filelock, os, sys; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); "
         "print('held', flush=True); os.kill(os.getpid(), 9)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(shared.path / "lock")], capture_output=True, text=True)

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainables.core.errors import BadInput
+from trainables.core.kernel_lock import KernelLock
 from trainables.data.sources.source import LabelledImages, Source, SplitName
 
 _FORMAT = 1  # part of every file's name: raise it when the layout or the decoding changes
@@ -117,9 +118,7 @@ def _mapped(path: Path) -> CachedImages:
 
 @contextmanager
 def _building(path: Path) -> Iterator[None]:
-    from filelock import FileLock
-
-    lock = FileLock(path.with_suffix(".lock"))
+    lock = KernelLock(path.with_suffix(".lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
