@@ -216,7 +216,7 @@ def test_an_export_replaces_no_file_unasked(command: Command, stored: StudyFolde
     file = command.folder / "all.parquet"
     file.write_text("mine")
     message = command.refused("export", "tiny", "--to", file)
-    assert message == f"error: --to {file}: exists already; --force replaces it"
+    assert message == f"error: --to {file}: already exists; --force replaces it"
 
 
 @pytest.mark.parametrize(
