@@ -18,7 +18,7 @@ QUEUED_PARAMS = "fixed_params"
 """System attribute under which `Study.enqueue_trial` keeps the params that a trial is yet to take."""
 
 
-def trial_id(trial: FrozenTrial) -> int:
+def trial_id(trial: FrozenTrial | Trial) -> int:
     """Return a trial's id in its storage, unique over all studies there; its number is unique in its study alone."""
     return trial._trial_id
 
