@@ -1,4 +1,4 @@
-"""What Optuna may vary: for every method of `trainables.methods.registry.METHODS`, the space of its values."""
+"""Search spaces: for every method in `trainables.methods.registry.METHODS`, the params that Optuna may vary."""
 
 from search_spaces.affinity import AFFINITY
 from search_spaces.baselines import NOTHING

@@ -1,4 +1,4 @@
-"""Spaces of the other methods on cosines."""
+"""Search spaces of MM-LDAM, GCL and FSLwF."""
 
 from search_spaces.dimension import Choices, Range, Space
 

@@ -1,4 +1,4 @@
-"""Single trials that fail, single processes that die, and the user who presses Ctrl-C."""
+"""Failing trials, dying processes, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 
 from tests.faults.fault_lab import Lab, Undisturbed, content, timeless, wait_until
 
-pytestmark = pytest.mark.timeout(900)  # a busy machine takes long to start Ray
+pytestmark = pytest.mark.timeout(900)  # starting Ray takes long on a busy machine
 
 EPOCHS, TRIALS = 100, 4
-# Of the two learning rates one makes every training diverge in its first steps.
+# One of the two learning rates makes every training diverge in its first steps.
 STUDY: dict[str, Any] = {
     "name": "failing",
     "data": [{"dataset": "digits", "validation_fraction": 0.2, "profiles": [{"ratio": 10}]}],

@@ -115,7 +115,7 @@ def test_a_cluster_may_grow_and_is_not_asked() -> None:
 
 def test_places_that_can_be_written_pass(tmp_path: Path) -> None:
     check_places(RecordsSpec(), tmp_path)
-    check_places(RecordsSpec(tracking_uri="http://127.0.0.1:1"), tmp_path)  # away now; a study goes on without it
+    check_places(RecordsSpec(tracking_uri="http://127.0.0.1:1"), tmp_path)  # unreachable; a study runs without it
     check_places(RecordsSpec(tracking_uri="records.db", ledger=f"sqlite:///{tmp_path}/ledger.db"), tmp_path)
 
 

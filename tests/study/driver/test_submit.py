@@ -1,4 +1,4 @@
-"""Sending a study to a cluster: what is refused, the job's command, and a real job on a real head."""
+"""Submitting a study to a cluster: bad input, the job's command, and a real job on a real head."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ data:
 methods: [erm]
 """
 
-# Stands in for the command on the head, so that a job shows what it was started with.
+# Replaces the command on the head and shows how the job was started.
 FAKE_STUDY = """\
 #!/bin/sh
 echo "arguments:"; for word in "$@"; do echo "<$word>"; done
@@ -139,7 +139,7 @@ def test_a_server_that_is_no_cluster_is_named(spec_path: Path) -> None:
 
 
 def _words(command: str, fake_bin: Path, **environment: str) -> list[str]:
-    """Return the arguments that the command's shell hands to `study`."""
+    """Return the arguments that `study` receives from the job's shell."""
     path = f"{fake_bin}:{os.environ['PATH']}"
     done = subprocess.run(
         ["sh", "-c", command], env={"PATH": path, **environment}, capture_output=True, text=True, check=True
@@ -210,7 +210,7 @@ class Head:
 
 @contextmanager
 def _running_head(bin_folder: Path, **environment: str) -> Iterator[Head]:
-    """Start a cluster of one node that shares no port, folder or process with any other on this machine."""
+    """Start a one-node cluster that shares no port, folder or process with any other on this machine."""
     # Ray puts sockets in there, and the path of a socket must be short.
     folder = Path(tempfile.mkdtemp(prefix="study-ray-", dir="/tmp"))
     secret = "a-token-for-this-test-alone-0123456789"
@@ -267,7 +267,7 @@ def _wait_for(port: int, started: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def _end(started: subprocess.Popen[bytes], folder: Path) -> None:
-    """End the head, its children and whatever they left behind; nothing else on this machine."""
+    """Stop the head and its descendants, and nothing else on this machine."""
     own = psutil.Process(started.pid).children(recursive=True) if started.poll() is None else []
     started.terminate()
     try:

@@ -43,7 +43,7 @@ def spec(make_spec: MakeSpec) -> MakeSpec:
 
 
 def _value(assignment: Assignment) -> float:
-    """What a made-up training finds: the preset is the worst of all."""
+    """Return the value of a simulated training; the preset's is the lowest."""
     text = repr((assignment.place, sorted(assignment.params.items()), assignment.seed))
     return 0.1 + hashlib.sha256(text.encode()).digest()[0] / 255 if assignment.number or assignment.confirms else 0.05
 
@@ -73,7 +73,7 @@ def _content(ledger: Ledger) -> dict[str, list[Any]]:
 
 
 def _confirming(handed: list[Assignment]) -> list[tuple[str, int | None, bool]]:
-    """Return method, seed and whether it is the preset of every trial that confirms, in order."""
+    """Return method, seed and is-preset of every confirmation trial, in order."""
     return [(a.cell.method, a.seed, a.params == a.cell.preset_params()) for a in handed if a.confirms]
 
 

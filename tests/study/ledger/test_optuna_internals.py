@@ -1,4 +1,4 @@
-"""What is relied on of Optuna beside its public interface, and the versions it was checked with."""
+"""Private parts of Optuna that the ledger relies on, and the versions they were checked with."""
 
 from __future__ import annotations
 

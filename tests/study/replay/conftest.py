@@ -21,7 +21,7 @@ Response = Callable[[dict[str, Any], int], float]
 
 
 def height(values: dict[str, Any], epoch: int = EPOCHS) -> float:
-    """Best at gamma -2 and a rate of 0.05; grows with the epochs."""
+    """Return a value that is best at gamma -2 and lr 0.05 and grows with the epochs."""
     off = (math.log10(-values.get("gamma", -2.0) / 2) / 2) ** 2 + math.log10(values["training.lr"] / 0.05) ** 2
     return (0.9 - 0.3 * off) * (1 - 0.5**epoch)
 

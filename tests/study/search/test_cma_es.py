@@ -44,7 +44,7 @@ def test_the_ends_of_the_unit_interval_are_the_ends_of_the_range() -> None:
 
 
 def _evolve(optimum: np.ndarray, generations: int, beyond: np.ndarray | None = None) -> cmaes.CMA:
-    """Replay generations, each drawn from what the ones before lead to, as a study does; then ``beyond``."""
+    """Replay generations, each drawn from the distribution after the ones before, as in a study; then ``beyond``."""
     dimensions = len(optimum)
     seen: list[np.ndarray] = []
     evolution = replay(dimensions, seen, 0)
@@ -73,7 +73,7 @@ def test_points_from_elsewhere_cannot_make_it_jump() -> None:
 
 
 def test_a_repeated_point_leaves_a_distribution_to_draw_from() -> None:
-    """A preset that is transferred again, or whole numbers: a generation may hold one point many times."""
+    """A generation may hold one point many times: a preset transferred repeatedly, or integers."""
     size = replay(3, [], 0).population_size
     evolution = replay(3, [np.full((size, 3), 0.25)] * 40, 1)
     assert np.isfinite(evolution.ask()).all()
@@ -102,7 +102,7 @@ def _asked(study: optuna.Study, number: int) -> optuna.Trial:
 
 
 def test_several_at_once_and_after_a_kill_are_proposed_the_same() -> None:
-    """Trials that are running count for nothing, and every trial's draw is its own."""
+    """Running trials are ignored, and each trial has its own draw."""
     first, again = (optuna.create_study(direction="maximize") for _ in range(2))
     for study in (first, again):
         for number in range(20):
