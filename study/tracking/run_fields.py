@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from study.spec.objectives import Metrics, names_of
 from study.store.study_view import TrialView
-from study.tracking.trial_artifacts import CLASS_TABLE
 from trainables.core.config import TrialConfig
 from trainables.core.trial_folder import EpochResult, StoredJson
 
@@ -129,10 +128,6 @@ def trial_tags(view: TrialView, stored: StoredJson | None) -> dict[str, str]:
         if environment.get("git_commit"):
             tags["mlflow.source.git.commit"] = environment["git_commit"].rstrip("+")
     return {name: value[:_TAG_LENGTH] for name, value in tags.items()}
-
-
-TABLE_TAG = {"mlflow.loggedArtifacts": json.dumps([{"path": CLASS_TABLE, "type": "table"}])}
-"""Tag that makes MLflow's page show the class table."""
 
 
 def epoch_times(history: Sequence[EpochResult], started: int, images: int) -> dict[int, int]:

@@ -20,6 +20,10 @@ CLASS_TABLE = "classes.json"
 """The file that MLflow shows as a table; ``classes.parquet`` has the same rows."""
 
 
+TABLE_TAG = {"mlflow.loggedArtifacts": json.dumps([{"path": CLASS_TABLE, "type": "table"}])}
+"""Tag that makes MLflow's page show the class table."""
+
+
 @dataclass(frozen=True)
 class ClassTable:
     """Per-class results, one row per class in label order.

@@ -11,7 +11,6 @@ from study.spec.objectives import Metrics
 from study.store.study_view import TrialView
 from study.tracking.run_fields import (
     ALWAYS_THERE,
-    TABLE_TAG,
     epoch_metrics,
     epoch_times,
     milliseconds,
@@ -21,7 +20,7 @@ from study.tracking.run_fields import (
     trial_tags,
 )
 from study.tracking.run_index import KnownRun, Runs
-from study.tracking.trial_artifacts import write_artifacts
+from study.tracking.trial_artifacts import TABLE_TAG, write_artifacts
 from trainables.core.config import TrialConfig
 from trainables.core.trial_folder import EpochResult, StoredJson
 

@@ -59,11 +59,11 @@ def test_a_killed_worker_goes_on_an_interrupt_says_how_and_a_diverging_trial_fai
     assert found == undisturbed.content
     failed = {key: said for key, said in found.items() if said.state == "FAIL"}
     assert len(failed) == 2
-    for said in failed.values():
-        assert said.params["training.lr"] == 1e30
-        assert said.reason is not None
-        assert said.reason.startswith("NonFiniteLoss: loss ")
-        assert "at epoch 1, step " in said.reason
+    for trial in failed.values():
+        assert trial.params["training.lr"] == 1e30
+        assert trial.reason is not None
+        assert trial.reason.startswith("NonFiniteLoss: loss ")
+        assert "at epoch 1, step " in trial.reason
     for key, folder in lab.trials().items():
         assert [timeless(record) for record in folder.history()] == undisturbed.records[key]
 

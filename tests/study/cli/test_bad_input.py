@@ -190,7 +190,8 @@ def test_a_data_folder_that_cannot_be(command: Command, study_mapping: Make) -> 
 def test_a_data_folder_that_is_not_there_is_blamed_on_what_names_it(
     words: list[str], command: Command, study_mapping: Make
 ) -> None:
-    given = {"run": [command.write(study_mapping())], "train": ["erm"], "datasets": []}[words[0]]
+    of_command: dict[str, list[Any]] = {"run": [command.write(study_mapping())], "train": ["erm"], "datasets": []}
+    given = of_command[words[0]]
     none = command.folder / "none"
     message = command.refused(*words, *given, "--data-dir", none)
     assert message.startswith(f"error: --data-dir names {none}, which is not a folder")

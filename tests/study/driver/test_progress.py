@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from study.driver import progress
 from study.driver.progress import Progress
 from study.ledger.study_ledger import Ledger
 
@@ -20,7 +19,7 @@ class Watched:
 
     def __init__(self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.manager = 0.0, SimpleNamespace(epochs_seen=0, running=0)
-        monkeypatch.setattr(progress.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr("study.driver.progress.time.monotonic", lambda: self.now)
         self._file = io.StringIO()
         self._progress = Progress(ledger, Console(file=self._file, width=200))
         manager: Any = self.manager

@@ -108,7 +108,7 @@ def test_a_real_study_searches_without_its_test_images(
         search=SEARCH,
         confirm={"seeds": 1},
     )
-    storage, at = tmp_path / "runs", []
+    storage, at = tmp_path / "runs", list[Any]()
 
     def hand_out(confirmation: Confirmation) -> Assignment | None:
         if not at:

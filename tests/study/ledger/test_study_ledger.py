@@ -47,8 +47,8 @@ def _train(ledger: Ledger, assignment: Assignment, curve: Callable[[Assignment, 
 def _finish(ledger: Ledger) -> None:
     for assignment in ledger.interrupted():
         _train(ledger, assignment)
-    while (assignment := ledger.next()) is not None:
-        _train(ledger, assignment)
+    while (new := ledger.next()) is not None:
+        _train(ledger, new)
 
 
 def _content(ledger: Ledger) -> dict[str, list[tuple[Any, ...]]]:

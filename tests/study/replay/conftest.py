@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from study.ledger.cell_ledger import Assignment
 from study.ledger.storage import open_storage
-from study.ledger.study_ledger import Assignment, Ledger
+from study.ledger.study_ledger import Ledger
 from study.spec.cell import expand
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder

@@ -64,7 +64,7 @@ def test_means_and_deviations_over_seeds(study: MadeStudy) -> None:
     assert best.mean("balanced_accuracy") == pytest.approx((0.6 + 0.61 + 0.64) / 3)
     assert best.deviation("balanced_accuracy") == pytest.approx(statistics.stdev([0.6, 0.61, 0.64]))
     assert rows["erm", "best"].shared and not best.shared
-    assert best.params == open_view(study.folder).cells[1].best().params  # type: ignore[union-attr]
+    assert best.params == open_view(study.folder).cells[1].best().params
 
 
 def test_tests_are_against_erms_best_and_the_own_preset(study: MadeStudy) -> None:

@@ -39,7 +39,7 @@ def test_the_ends_of_the_unit_interval_are_the_ends_of_the_range() -> None:
     for low, high in ((0.1, 50.0), (1, 20)):
         kind = IntDistribution if isinstance(low, int) else FloatDistribution
         for log in (False, True):
-            distribution = kind(low, high, log=log)  # type: ignore[arg-type]
+            distribution = kind(low, high, log=log)
             assert (from_unit(distribution, 0), from_unit(distribution, 1)) == pytest.approx((low, high))
 
 

@@ -21,7 +21,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.fixture(params=DAMAGES.values(), ids=DAMAGES.keys())
+@pytest.fixture(params=list(DAMAGES.values()), ids=list(DAMAGES))
 def damaged(request: pytest.FixtureRequest, storage: Path) -> Path:
     database = storage / "mlflow.db"
     database.write_bytes(request.param(database.read_bytes()))

@@ -9,7 +9,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
-from study.ledger.study_ledger import Assignment
+from study.ledger.cell_ledger import Assignment
 from study.store.study_folder import StudyFolder
 from study.tracking import record_study
 from study.tracking.client import open_client

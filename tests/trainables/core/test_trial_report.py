@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ray.tune.utils.util import flatten_dict
+from ray._private.dict import flatten_dict
 
 from trainables.core.config import TrialConfig
 from trainables.core.trial_report import (

@@ -47,7 +47,7 @@ def test_presets(preset: str, expected: tuple[float, float, bool]) -> None:
 
 
 def test_spaces() -> None:
-    found = {name: (d.low, d.high, d.scale) for name, d in SPACES["offset"].items()}  # type: ignore[union-attr]
+    found = {name: (d.low, d.high, d.scale) for name, d in SPACES["offset"].items()}
     assert found == {"center_weight": (1e-4, 1, "log"), "constraint_weight": (1e-3, 10, "log")}
 
 

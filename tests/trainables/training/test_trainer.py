@@ -325,7 +325,7 @@ def _changed(mapping: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
 
 
 def _fields(model: Any, prefix: str = "") -> set[str]:
-    names = set()
+    names: set[str] = set()
     for name, field in model.model_fields.items():
         inner = field.annotation
         nested = isinstance(inner, type) and hasattr(inner, "model_fields")
