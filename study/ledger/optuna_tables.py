@@ -1,4 +1,4 @@
-"""Private parts of Optuna's database storage, which has no public bulk read. Apart, since they import SQLAlchemy."""
+"""Private parts of Optuna's database storage, which has no public bulk read. Importing them imports SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 
 class TrialReadingStorage(RDBStorage):
-    """Optuna's database storage, all of whose reads of a study's trials go through `read_trials`."""
+    """Optuna's database storage; every read of a study's trials goes through `read_trials`."""
 
     def read_trials(
         self,
@@ -20,10 +20,10 @@ class TrialReadingStorage(RDBStorage):
         included_ids: set[int],
         newer_than: int,
     ) -> list[FrozenTrial]:
-        """Return a study's trials with an id above ``newer_than``, and those named, ordered by id.
+        """Return a study's trials with an id above ``newer_than`` or in ``included_ids``, ordered by id.
 
         Raises:
-            KeyError: no such study.
+            KeyError: the study does not exist.
         """
         return super()._get_trials(study_id, states, included_ids, newer_than)
 
