@@ -1,4 +1,4 @@
-"""The runner on Ray Tune. Ray executes, and keeps nothing that a resume would need."""
+"""The trial runner on Ray Tune. Ray executes trials and stores nothing that a resume needs."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from study.store.study_folder import StudyFolder
 from trainables.entry_points.ray_trainable import ImbalanceTrial
 
 _ON_DEMAND = 8
-"""Concurrent trials on a cluster without machines yet, if the study does not say."""
+"""Concurrent trials on a cluster that has no machines yet, if the study sets no concurrency."""
 
 
 def _quiet() -> None:
-    """Silence Tune's warnings about results that it does not store; Ray's import sets its own log level."""
+    """Silence Tune's warnings about results that it does not store. Importing Ray sets its own log level."""
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
@@ -42,10 +42,10 @@ class RayTuneRunner:
 
     Attributes:
         spec: the study.
-        ledger: tells how many trials are left.
+        ledger: counts the remaining trials.
         folder: the study's folder, where Tune writes scratch files while it runs.
-        address: of a running Ray cluster; None starts Ray on this machine.
-        progress: renewed as trials go on.
+        address: address of a running Ray cluster; None starts Ray on this machine.
+        progress: updated after every step.
     """
 
     spec: StudySpec
@@ -55,7 +55,7 @@ class RayTuneRunner:
     progress: Progress
 
     def run(self, manager: TrialManager) -> None:
-        """Start or join Ray, train until the manager hands out no more trials, leave Ray."""
+        """Start or join Ray, train until the manager hands out no more trials, then leave Ray."""
         _quiet()
         ray.init(
             # without "local" Ray first looks for a running cluster on this machine, and waits long for a dead one
@@ -65,7 +65,7 @@ class RayTuneRunner:
             logging_level=logging.ERROR,
             configure_logging=False,
         )
-        # Ray aborts a driver on SIGTERM, by which batch systems and service managers stop programs
+        # Ray aborts a driver on SIGTERM, the signal with which batch systems and service managers stop programs
         signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
         scratch = self.folder.path / "tune"
         try:

@@ -1,4 +1,4 @@
-"""Trials between runner and ledger: hands them out, takes in their reports, ends them."""
+"""The trial manager between runner and ledger: it hands out trials, receives their reports and ends them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from trainables.core.trial_task import TrialTask
 from trainables.methods.registry import shared_prefix_of
 
 Listener = Callable[[Assignment, bool], None]
-"""Told of every change of a trial: the trial, and whether it has ended."""
+"""Called after every change of a trial, with the trial and True if it has ended."""
 
 
 class TrialManager:
-    """The one place that changes a trial's state. Runners only forward to it and know nothing of the ledger."""
+    """The only class that changes a trial's state. Runners forward to it and do not know the ledger."""
 
     def __init__(self, ledger: Ledger, folder: Path, *, listener: Listener, deadline: float | None = None) -> None:
         """Prepare to hand out interrupted trials first, then new ones until budget or deadline.
@@ -28,7 +28,7 @@ class TrialManager:
         Args:
             ledger: the study's ledger.
             folder: the study's folder.
-            listener: told of every epoch and end.
+            listener: called after every epoch and end.
             deadline: time.monotonic() after which no trial is handed out.
         """
         self._ledger, self._folder, self._listener, self._deadline = ledger, folder, listener, deadline
@@ -43,25 +43,25 @@ class TrialManager:
 
     @property
     def out_of_time(self) -> bool:
-        """Whether the wall-time budget is spent."""
+        """True once the wall-time budget is spent."""
         return self._deadline is not None and time.monotonic() >= self._deadline
 
     @property
     def running(self) -> int:
-        """How many trials are trained now."""
+        """Number of trials being trained."""
         return len(self._live)
 
     @property
     def busy(self) -> bool:
-        """Whether a trial is trained now, so that one may yet have to be handed out again."""
+        """True while a trial is being trained, which may have to be handed out again."""
         return bool(self._live)
 
     def trial_folder(self, assignment: Assignment) -> Path:
-        """Return where a trial's files are."""
+        """Return the folder of a trial's files."""
         return self._folder / "cells" / assignment.key
 
     def start(self, runner_id: str) -> TrialTask | None:
-        """Hand out the next trial, or return None if there is none now.
+        """Hand out the next trial, or return None if none may start now.
 
         Args:
             runner_id: the runner's own name for the trial.
@@ -81,11 +81,11 @@ class TrialManager:
         )
 
     def assignment(self, runner_id: str) -> Assignment:
-        """Return the trial that a runner was handed under a name."""
+        """Return the trial handed out under a runner's name for it."""
         return self._live[runner_id]
 
     def _shares_prefix(self, assignment: Assignment) -> bool:
-        """Return whether other trials begin alike: a prefix of one trial alone would be stored for nobody."""
+        """Return True if other trials have the same shared prefix; otherwise storing it would serve no trial."""
         if assignment.confirms:
             return self._ledger.confirmation.shares_prefix(assignment)
         return shared_prefix_of(assignment.config) == shared_prefix_of(assignment.cell.base)
@@ -105,7 +105,7 @@ class TrialManager:
         return new
 
     def _already_done(self, assignment: Assignment) -> bool:
-        """Report the epochs that an interrupted trial wrote and its dead driver did not; return whether they end it."""
+        """Report the epochs that an interrupted trial wrote and its dead driver did not; return True if they end it."""
         folder = TrialFolder(self.trial_folder(assignment))
         history = folder.history()
         cell, number, epochs = self._ledger.of(assignment), assignment.number, assignment.cell.base.training.epochs
@@ -132,10 +132,10 @@ class TrialManager:
         return False
 
     def report(self, runner_id: str, report: TrialReport) -> bool:
-        """Take in a report that is not the trial's last.
+        """Process a report other than the trial's last.
 
         Returns:
-            Whether the trial is to be stopped.
+            True if the trial must stop.
         """
         assignment = self._live[runner_id]
         match report:
@@ -159,7 +159,7 @@ class TrialManager:
         return cell.report(assignment.number, done.result["epoch"], self._values(done.result)[0])
 
     def _report_adopted(self, assignment: Assignment) -> None:
-        """Report adopted epochs too, so that the ledger reads like that of a trial that shares nothing."""
+        """Report adopted epochs too, so that the ledger equals that of a trial that shares nothing."""
         cell = self._ledger.of(assignment)
         for result in TrialFolder(self.trial_folder(assignment)).history():
             if result.get("shared") and not _is_of_another_method(result, assignment):
@@ -169,20 +169,20 @@ class TrialManager:
         return [float(result[name]) for name in self._ledger.study.search.metrics]
 
     def note_error(self, runner_id: str, reason: str) -> None:
-        """Keep what a trial died of until its end is told."""
+        """Store a trial's error until the runner reports its end."""
         self._errors[runner_id] = reason
 
     def end(self, runner_id: str, last: TrialReport | None, *, failed: bool) -> None:
         """End a trial in the ledger by its last report.
 
-        A trial that its runner dropped without a report or an error stays RUNNING: a resume hands it out again. One
-        whose process died is handed out again at once, up to `resources.retries` times. Tune could do that too, but
-        not for a process that dies while it is given its trial.
+        A trial that its runner dropped without a report or an error stays RUNNING, and a resume hands it out again. A
+        trial whose process died is handed out again at once, up to `resources.retries` times. Tune has such retries
+        too, but not for a process that dies while it receives its trial.
 
         Args:
             runner_id: the runner's name for the trial.
             last: the last report, or None.
-            failed: whether its process died or raised.
+            failed: True if the trial's process died or raised an error.
         """
         assignment = self._live.pop(runner_id, None)
         if assignment is None:
@@ -197,7 +197,7 @@ class TrialManager:
             self._listener(assignment, True)
             return
         match last:
-            case MachineFault(reason):  # nothing more is handed out; a resume finishes the trial
+            case MachineFault(reason):  # no further trial is handed out; a resume finishes this one
                 self.fault = reason
                 return
             case Failed(reason):
@@ -222,8 +222,8 @@ class TrialManager:
 
 
 def _is_of_another_method(result: EpochResult, assignment: Assignment) -> bool:
-    """Return whether the trial's own method would have evaluated an adopted epoch differently.
+    """Return True if the trial's own method would have evaluated an adopted epoch differently.
 
-    Before the last stage begins it would not. A post-hoc method adopts epochs of ERM, which it changes.
+    Results agree until the last stage begins. A post-hoc method adopts epochs of ERM and then changes their results.
     """
     return bool(result.get("shared")) and int(result["epoch"]) > assignment.cell.pruning_start_epoch

@@ -1,4 +1,4 @@
-"""The protocol of whatever runs trials: Ray Tune on a cluster, or the simulator of recorded studies."""
+"""The protocol of trial runners: Ray Tune on a cluster, or the simulator of recorded studies."""
 
 from __future__ import annotations
 
@@ -15,4 +15,4 @@ class TrialRunner(Protocol):
     """
 
     def run(self, manager: TrialManager) -> None:
-        """Run until no trial runs and the manager hands out no more."""
+        """Run until no trial is running and the manager hands out no more."""

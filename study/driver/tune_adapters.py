@@ -1,4 +1,4 @@
-"""Adapters between Ray Tune and the trial manager: searcher, scheduler, callback. They keep no state of their own."""
+"""Adapters between Ray Tune and the trial manager: searcher, scheduler, callback. The manager holds the state."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trainables.core.trial_report import from_result
 
 _REASON_LENGTH = 2000
 _WORKER_START = 60.0
-"""Seconds that a trial waits for its own new worker before it takes one that comes free."""
+"""Seconds that a trial waits for its own new worker before it takes a free one."""
 
 
 class LedgerSearcher(Searcher):
@@ -29,7 +29,7 @@ class LedgerSearcher(Searcher):
         self._manager = manager
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # as documented
-        """Return the next trial's configuration, None while there may be one later, or FINISHED."""
+        """Return the next trial's configuration, None if one may follow later, or FINISHED."""
         task = self._manager.start(trial_id)
         if task is not None:
             return task.to_json()
@@ -39,19 +39,19 @@ class LedgerSearcher(Searcher):
         """End the trial."""
         self._manager.end(trial_id, from_result(result or {}), failed=error)
 
-    # Tune pickles the searcher now and then; the ledger is the single source of truth, so there is nothing to keep
+    # Tune pickles the searcher periodically; the ledger is the single source of truth, so there is nothing to save
     def save(self, checkpoint_path: str) -> None:
-        """Keep nothing."""
+        """Save nothing."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Need nothing."""
+        """Restore nothing."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
 
 class LedgerScheduler(FIFOScheduler):
-    """Tune's scheduler: runs trials in their order and stops those that the ledger's pruner rejects."""
+    """Tune's scheduler: runs trials in order and stops those that the ledger's pruner rejects."""
 
     def __init__(self, manager: TrialManager) -> None:
         """Forward to ``manager``."""
@@ -83,7 +83,7 @@ class LedgerScheduler(FIFOScheduler):
         return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        """Keep the error of a trial; Tune ends the trial in the searcher next, without it."""
+        """Store a trial's error. Tune then ends the trial in the searcher without it."""
         if trial.error_file is not None:
             lines = Path(trial.error_file).read_text(encoding="utf-8", errors="replace").strip()
             self._manager.note_error(trial.trial_id, lines[-_REASON_LENGTH:])
@@ -93,10 +93,10 @@ class LedgerScheduler(FIFOScheduler):
 
 
 class ProgressCallback(Callback):
-    """Renews the display after every step of Tune's loop."""
+    """Updates the display after every step of Tune's loop."""
 
     def __init__(self, progress: Progress) -> None:
-        """Forward to ``progress``."""
+        """Update ``progress``."""
         self._progress = progress
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:

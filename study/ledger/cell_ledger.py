@@ -38,7 +38,7 @@ class Assignment:
     """A trial to train: its cell, its number in the cell and its searched params.
 
     Attributes:
-        seed: the seed of a confirmation trial; None for a search trial, which takes its cell's seed.
+        seed: the seed of a confirmation trial; None for a search trial, whose seed the cell determines.
     """
 
     cell: Cell
