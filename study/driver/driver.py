@@ -58,10 +58,7 @@ _ABSENT = object()
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one run or resume of a study.
-
-    Attributes say where the study is stored, how it ended, and whether there was nothing left to do (``idle``).
-    """
+    """The result of one run or resume of a study; ``idle`` is True if nothing was left to train."""
 
     folder: StudyFolder
     code: ExitCode
@@ -220,7 +217,7 @@ def _drive(spec: StudySpec, ledger: Ledger, folder: StudyFolder, address: str | 
 def _outcome(spec: StudySpec, ledger: Ledger, folder: StudyFolder, *, fault: str | None, out_of_time: bool) -> Outcome:
     left = ledger.remaining()
     if left and fault:
-        message = f"stopped with {left} trials left: {fault}; when that is mended: study resume {spec.name}"
+        message = f"stopped with {left} trials left: {fault}; once that is fixed: study resume {spec.name}"
         return Outcome(folder, ExitCode.SOME_FAILED, message)
     if left and out_of_time:
         return Outcome(
@@ -235,5 +232,5 @@ def _outcome(spec: StudySpec, ledger: Ledger, folder: StudyFolder, *, fault: str
     if failed:
         message = f"{failed} trials failed; `study show {spec.name}` says why"
         return Outcome(folder, ExitCode.SOME_FAILED, message)
-    report = "" if spec.confirm is None else f"; what was confirmed: study report {spec.name}"
+    report = "" if spec.confirm is None else f"; test results: study report {spec.name}"
     return Outcome(folder, ExitCode.DONE, f"study '{spec.name}' is finished{report}")

@@ -74,7 +74,7 @@ def _check_metric(metric: str, summary: DataSummary, where: str, place: str) -> 
     faultless = np.eye(len(summary.class_counts), dtype=np.int64)
     if math.isnan(from_confusion(faultless, summary.class_counts).get(metric, 0.0)):
         raise BadInput(
-            f"{where}: '{metric}' is of no class of {place}, whose classes have {summary.class_counts} images"
+            f"{where}: '{metric}' is undefined on {place}, whose classes have {summary.class_counts} images"
         )
 
 

@@ -143,7 +143,7 @@ def test_a_metric_of_a_group_without_classes_is_refused(
     if not refused:
         _checked(spec)
         return
-    with pytest.raises(BadInput, match=r"my\.yaml: search\.metric: 'few' is of no class of digits/long_tail-2"):
+    with pytest.raises(BadInput, match=r"my\.yaml: search\.metric: 'few' is undefined on digits/long_tail-2"):
         _checked(spec)
 
 

@@ -121,7 +121,7 @@ def test_a_real_study_searches_without_its_test_images(
     monkeypatch.setattr(Confirmation, "next", hand_out)
     outcome = driver.run(checked_spec(given, (), source="x"), storage, address=None, console=Console(quiet=True))
     assert outcome.code == driver.ExitCode.DONE, outcome.message
-    assert outcome.message.endswith("what was confirmed: study report tiny")
+    assert outcome.message.endswith("test results: study report tiny")
     assert at == [{"COMPLETE": 2, "PRUNED": 0, "FAIL": 0, "RUNNING": 0}]
     view = open_view(StudyFolder(storage, "tiny"))
     assert view.state == "finished"
