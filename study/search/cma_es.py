@@ -1,4 +1,4 @@
-"""CMA-ES, replayed from the ledger's values alone."""
+"""CMA-ES, replayed from the trials in the ledger alone."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from optuna.trial import FrozenTrial, TrialState
 
 Vector = NDArray[np.float64]
 _FIRST_WIDTH = 0.3
-"""Standard deviation at the beginning, in lengths of the range: about three of them reach every corner."""
+"""Initial standard deviation, as a fraction of the range: about three of them reach every corner."""
 _ATTEMPTS = 100
 
 
 def to_unit(distribution: BaseDistribution, value: float) -> float:
-    """Place a value of a range in [0, 1], on the range's scale."""
+    """Map a value of a range to [0, 1], on the range's scale."""
     low, high, log = _ends(distribution)
     return (math.log(value) - low) / (high - low) if log else (value - low) / (high - low)
 
 
 def from_unit(distribution: BaseDistribution, place: float) -> float:
-    """Return the value of a range at a place in [0, 1]; whole where the range is."""
+    """Return the value at a position in [0, 1] of a range; an integer for an integer range."""
     low, high, log = _ends(distribution)
     value = low + (high - low) * place
     value = math.exp(value) if log else value
@@ -43,7 +43,7 @@ def _is_whole(distribution: BaseDistribution) -> bool:
 
 def _ends(distribution: BaseDistribution) -> tuple[float, float, bool]:
     assert isinstance(distribution, (FloatDistribution, IntDistribution))
-    half = 0.5 if _is_whole(distribution) else 0.0  # so that the ends are as likely as what lies between
+    half = 0.5 if _is_whole(distribution) else 0.0  # so that the ends are as likely as the values between them
     low, high = distribution.low - half, distribution.high + half
     return (math.log(low), math.log(high), True) if distribution.log else (low, high, False)
 
@@ -51,19 +51,19 @@ def _ends(distribution: BaseDistribution) -> tuple[float, float, bool]:
 def replay(dimensions: int, generations: Iterable[Vector], seed: int) -> CMA:
     """Return the search distribution after generations that lie in the unit cube.
 
-    Points that the distribution could hardly have drawn are pulled towards its mean (Hansen, 2011, "Injecting
-    external solutions into CMA-ES", equation 5): presets and transferred params come from elsewhere, and trials
-    that ran side by side were drawn before the last update. The package itself takes every point as its own draw.
+    Points that are improbable under the distribution are pulled towards its mean (Hansen, 2011, "Injecting
+    external solutions into CMA-ES", equation 5): presets and transferred params are no draws of it, and concurrent
+    trials were drawn before the last update. The package itself treats every point as its own draw.
 
     Args:
-        dimensions: n, of the unit cube.
-        generations: of shape (population, n) each, the best point first.
-        seed: of the draws that `CMA.ask` returns.
+        dimensions: n, the dimension of the unit cube.
+        generations: arrays of shape (population, n), best point first.
+        seed: the seed of the draws of `CMA.ask`.
     """
     bounds = np.tile([0.0, 1.0], (dimensions, 1))
     optimizer = CMA(np.full(dimensions, 0.5), _FIRST_WIDTH, bounds, n_max_resampling=_ATTEMPTS, seed=seed)
     for points in generations:
-        # the package compares its values alone: ranks say all that it uses
+        # the package only compares values, so ranks suffice
         optimizer.tell([(point, float(rank)) for rank, point in enumerate(_injected(optimizer, points))])
     return optimizer
 
@@ -83,11 +83,11 @@ def spread(optimizer: CMA) -> tuple[float, Vector]:
 
 
 class CmaEsSearcher(BaseSampler):
-    """Proposes a draw of the distribution that the ended trials lead to, every generation in order of number.
+    """Proposes a draw from the distribution that follows from the ended trials, in generations by trial number.
 
-    Optuna's own sampler keeps a pickle of its optimizer beside the trials: nothing that lies in shared storage is
-    unpickled here, so the same package's optimizer is fed the trials again. Choices have no direction to evolve
-    in; they are drawn at random.
+    Optuna's own sampler stores a pickle of its optimizer beside the trials. Nothing in shared storage is unpickled
+    here, so the same package's optimizer is updated with the trials again. Choices have no direction to evolve in and
+    are drawn at random.
     """
 
     def __init__(self, distributions: dict[str, BaseDistribution], number: int, seed: int) -> None:
@@ -98,7 +98,7 @@ class CmaEsSearcher(BaseSampler):
         self._random = RandomSampler(seed=seed)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Return every range."""
+        """Return all ranges."""
         return dict(self._space)
 
     def sample_relative(
@@ -128,8 +128,8 @@ class CmaEsSearcher(BaseSampler):
 def ranked(trials: Sequence[FrozenTrial], direction: StudyDirection) -> list[FrozenTrial]:
     """Return trials from best to worst.
 
-    Complete ones by what they break of the study's bounds, then by value; stopped ones after them, those that got
-    far first.
+    Complete trials come first, by total constraint violation and then by value. Pruned trials follow, those with the
+    most epochs first.
     """
     sign = -1 if direction == StudyDirection.MAXIMIZE else 1
 
