@@ -45,7 +45,7 @@ class Grid:
         tried = self._tried(params)
         if len(tried) == self.size:
             return None
-        import numpy as np  # the import takes a tenth of a second, which the report of a bad study file need not wait for
+        import numpy as np  # imported here: checks of a study file need not wait for it
 
         order = np.random.default_rng(self._seed).permutation(self.size)
         return self._point(next(int(index) for index in order if int(index) not in tried))

@@ -73,9 +73,7 @@ def _check_metric(metric: str, summary: DataSummary, where: str, place: str) -> 
     """Refuse a metric over an empty group of classes, such as ``few`` where every class has many images."""
     faultless = np.eye(len(summary.class_counts), dtype=np.int64)
     if math.isnan(from_confusion(faultless, summary.class_counts).get(metric, 0.0)):
-        raise BadInput(
-            f"{where}: '{metric}' is undefined on {place}, whose classes have {summary.class_counts} images"
-        )
+        raise BadInput(f"{where}: '{metric}' is undefined on {place}, whose classes have {summary.class_counts} images")
 
 
 def check_resources(resources: ResourcesSpec, address: str | None) -> None:

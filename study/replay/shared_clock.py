@@ -1,4 +1,4 @@
-"""The shared trainings of a replayed study: each is trained once, by the first trial that needs it."""
+"""Shared trainings of a replayed study: each is trained once, by the first trial that needs it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ class SharedClock:
     """Simulates `trainables.shared.shared_needs` on a clock that counts epochs."""
 
     def __init__(self) -> None:
-        """Start with nothing trained."""
+        """Start without any shared training."""
         self._trained: dict[str, int] = {}
         self._ready: dict[str, float] = {}
 
     def take(self, trial: TrialConfig, now: float, *, share_prefix: bool) -> tuple[float, SharedEpochs]:
-        """Train every shared training that a trial needs and that is missing.
+        """Train the missing shared trainings that a trial needs.
 
         Args:
             trial: the trial's configuration.
-            now: its start, in epochs.
-            share_prefix: whether its prefix is shared.
+            now: the trial's start time, in epochs.
+            share_prefix: True if the trial has a shared prefix.
 
         Returns:
-            The time at which the trial itself can begin, and its shared epochs.
+            The time at which the trial's own training can begin, and its shared epochs.
         """
         shared_prefix, reference = shared_prefix_of(trial) if share_prefix else None, reference_of(trial)
         needs = [] if shared_prefix is None else [shared_prefix]

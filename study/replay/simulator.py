@@ -1,4 +1,4 @@
-"""The runner of replayed studies: a simulated clock, and recorded curves in place of training."""
+"""The trial runner of replayed studies: a simulated clock, and surrogates instead of training."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NOWHERE = Path("/nonexistent/replay")
 
 @dataclass
 class _Running:
-    """A trial in simulated training; ``epoch`` is its last finished one."""
+    """A trial in simulated training; ``epoch`` is its last finished epoch."""
 
     runner_id: str
     assignment: Assignment
@@ -44,7 +44,7 @@ class Simulated:
 
     Attributes:
         ledger: its ledger.
-        truth: trial key -> objective at the last epoch without noise, also of pruned trials.
+        truth: trial key -> noise-free objective value at the last epoch, for pruned trials too.
         clock: end of the last trial, in epochs of one worker.
     """
 
@@ -55,7 +55,7 @@ class Simulated:
 
 def simulate(
     spec: StudySpec,
-    landscapes: dict[str, Surrogates],
+    surrogates: dict[str, Surrogates],
     *,
     noise: bool = False,
     cells: Sequence[Cell] | None = None,
@@ -66,15 +66,15 @@ def simulate(
     All epochs take the same time. Without `search.concurrency`, one trial runs at a time.
 
     Args:
-        spec: the study as it is to run; its seed decides everything that is drawn.
-        landscapes: cell's name -> its landscapes by metric.
-        noise: whether a trial sees what a neighbour had beyond the smooth curve.
-        cells: in place of the study's own.
-        warm_starts: what cells try first of earlier studies.
+        spec: the study to simulate; its seed determines every draw.
+        surrogates: name of a cell -> its surrogates by metric.
+        noise: True to add the residual of a recorded neighbour to each curve.
+        cells: cells to use instead of the study's own.
+        warm_starts: name of a cell -> suggestions to try first.
     """
     spec = spec.model_copy(update={"confirm": None})  # no curves were recorded for other seeds
     ledger = Ledger(spec, list(cells) if cells is not None else expand(spec), InMemoryStorage(), warm_starts)
-    runner = SimulatedRunner(spec, ledger, landscapes, noise=noise)
+    runner = SimulatedRunner(spec, ledger, surrogates, noise=noise)
     runner.run(TrialManager(ledger, _NOWHERE, listener=lambda assignment, ended: None))
     return Simulated(ledger, runner.truth, runner.clock)
 
@@ -84,12 +84,12 @@ class SimulatedRunner:
 
     Attributes:
         truth: as in `Simulated`.
-        clock: time now, in epochs of one worker.
+        clock: current time, in epochs of one worker.
     """
 
-    def __init__(self, spec: StudySpec, ledger: Ledger, landscapes: dict[str, Surrogates], *, noise: bool) -> None:
+    def __init__(self, spec: StudySpec, ledger: Ledger, surrogates: dict[str, Surrogates], *, noise: bool) -> None:
         """Take the study and the surrogates of its cells; ``noise`` as in `simulate`."""
-        self._spec, self._ledger, self._surrogates, self._noise = spec, ledger, landscapes, noise
+        self._spec, self._ledger, self._surrogates, self._noise = spec, ledger, surrogates, noise
         self._metrics, self._shared = watched_metrics(spec), SharedClock()
         self._events: list[tuple[float, int, _Running]] = []
         self._numbers, self._handed_out = count(), 0
@@ -128,14 +128,14 @@ class SimulatedRunner:
         self.truth[assignment.key] = float(first.curve(params)[-1])
         curves = {name: surrogate.curve(params) for name, surrogate in surrogates.items()}
         if self._noise:
-            # the same neighbour for every metric: its curves belong together
+            # one neighbour for all metrics, since its curves belong together
             seed = [self._spec.seed, list(self._surrogates).index(assignment.cell.name), assignment.number]
             curves = {n: at.noisy_curve(params, np.random.default_rng(seed)) for n, at in surrogates.items()}
         diverges = first.diverges_after(params)
         return _Running(runner_id, assignment, curves, diverges, shared, shared.adopted)
 
     def _ended(self, manager: TrialManager, trial: _Running) -> bool:
-        """Let a trial finish an epoch; return whether that was its last."""
+        """Advance a trial by one epoch; return True if it was the last."""
         if trial.diverges_after is not None and trial.epoch >= trial.diverges_after:
             failure = Failed(f"diverges after {trial.epoch} epochs, as its neighbour did")
             manager.end(trial.runner_id, failure, failed=False)

@@ -21,7 +21,7 @@ class Cell:
 
     Attributes:
         name: ``dataset/profile/method``, unique in the study; also its folder under ``cells``.
-        base: the configuration with the preset's setting, which trial 0 uses.
+        base: the configuration without searched params; trial 0 has its setting.
         space: searched name -> dimension; training params have the prefix ``training.``.
     """
 

@@ -22,7 +22,7 @@ _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 @contextmanager
 def _connected(database: Path) -> Iterator[sqlite3.Connection]:
-    # rw: SQLite rolls back what a killed writer left half done, which "ro" cannot; it never creates the file
+    # "rw" lets SQLite roll back a killed writer's transaction, which "ro" does not; neither creates the file
     with closing(sqlite3.connect(f"{database.as_uri()}?mode=rw", uri=True, timeout=30)) as connection:
         yield connection
 
@@ -38,9 +38,9 @@ def create_database(path: Path, artifacts: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.partial")
     with KernelLock(path.with_name(f".{path.name}.lock")):
-        if _begun(path):  # another study was faster
+        if _begun(path):  # another process created it first
             return
-        for left in path.parent.glob(f"{scratch.name}*"):  # of a process that was killed: the file and SQLite's journal
+        for left in path.parent.glob(f"{scratch.name}*"):  # left by a killed process: the file and SQLite's journal
             left.unlink()
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
@@ -50,7 +50,7 @@ def create_database(path: Path, artifacts: Path) -> None:
 
 
 def _begun(path: Path) -> bool:
-    return path.exists() and path.stat().st_size > 0  # an empty file is no database yet
+    return path.exists() and path.stat().st_size > 0  # an empty file is not a database yet
 
 
 def check_database(database: Path) -> None:
@@ -78,8 +78,8 @@ def follow_artifacts(database: Path, artifacts: Path) -> int:
     changed to the folder beside the database if the other no longer exists, or if this one has the experiment too.
 
     Args:
-        database: the SQLite file, whole.
-        artifacts: the folder of artifacts beside it.
+        database: the SQLite file, which must be complete.
+        artifacts: the artifact folder beside it.
 
     Returns:
         The number of corrected experiments.

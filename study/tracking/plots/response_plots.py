@@ -1,4 +1,4 @@
-"""Response curves of a cell: the study's metric over every hyperparameter that is searched, a panel each."""
+"""Response plots of a cell: the study's metric over every searched param, one panel each."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
 
 _COLUMNS = 3
 _WIDTH, _HEIGHT, _AROUND, _NARROWEST = 3.8, 2.8, 0.9, 5.2
-"""Of a panel, of what stands above and below the panels, and of a picture whose legend fits, in inches."""
+"""Panel width and height, margin above and below the panels, minimum width for the legend, all in inches."""
 _PIXELS = 100
-"""An inch."""
+"""Pixels per inch."""
 _BLUE, _ORANGE, _GREY = "#0072B2", "#D55E00", "#666666"
-"""Blue and vermilion are told apart by every kind of colour vision (Okabe and Ito, 2008, "Color universal design")."""
+"""Blue and vermilion are distinguishable with every kind of colour vision (Okabe and Ito, 2008, "Color universal design")."""
 _MARKS: dict[str, dict[str, Any]] = {
     "pruned, at its last epoch": {"marker": "o", "facecolors": "none", "edgecolors": _GREY, "s": 26},
     "complete": {"marker": "o", "color": _BLUE, "s": 26},
     "preset": {"marker": "*", "color": _ORANGE, "s": 150, "edgecolors": "black", "linewidths": 0.6},
 }
-"""In the order of drawing: the last is on top."""
+"""Trial kind -> marker, in drawing order: the last is on top."""
 
 
 def response_picture(cell: CellView) -> bytes:
-    """Draw the metric over every searched hyperparameter as PNG.
+    """Plot the metric over every searched param as PNG.
 
-    An axis is the searched range, on the scale of the search. Complete trials are dots, pruned ones circles at the
-    metric of their last epoch, and the preset (trial 0) is a star.
+    The x axis is the searched range, on the search scale. Complete trials are dots. Pruned trials are circles at the
+    metric of their last epoch. The preset's setting (trial 0) is a star.
 
     Args:
-        cell: a cell in which something is searched, with at least one trial that is complete or pruned.
+        cell: a cell with searched params and at least one complete or pruned trial.
     """
-    # not pyplot, which keeps figures and is not made for threads; here, since the import takes half a second
+    # not pyplot, which retains figures and is not thread-safe; imported here because it takes half a second
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -92,7 +92,7 @@ def _kind(trial: TrialView) -> str:
 
 
 def _place(dimension: Dimension, value: Any) -> float | None:
-    """Return where a value lies in the range, from 0 to 1, on the scale that is searched."""
+    """Return a value's position in the range, from 0 to 1, on the search scale."""
     if isinstance(dimension, Choices):
         choices = dimension.choices
         return (choices.index(value) + 0.5) / len(choices) if value in choices else None
@@ -101,11 +101,11 @@ def _place(dimension: Dimension, value: Any) -> float | None:
 
 
 def _sampled(dimension: Range, value: float) -> float:
-    """Return a value on the scale that is searched: itself, its logarithm, or that of -x or 1 - x."""
+    """Return a value on the search scale: itself, its logarithm, or the logarithm of -x or 1 - x."""
     if dimension.scale == "linear":
         return float(value)
     logarithm = math.log(dimension.encode(value))
-    # what is sampled in place of the value falls as the value rises
+    # the sampled -x or 1 - x falls as the value rises
     return logarithm if dimension.searched_name("") == "" else -logarithm
 
 
@@ -120,7 +120,7 @@ def _label(value: Any) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return a text that matplotlib draws as it stands: two dollar signs would begin and end a formula."""
+    """Return a text that matplotlib draws literally: a pair of dollar signs would enclose a formula."""
     return text.replace("$", r"\$")
 
 
