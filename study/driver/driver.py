@@ -45,7 +45,7 @@ RAISABLE = (
 
 
 class ExitCode(IntEnum):
-    """How a study ended."""
+    """Exit codes of a study command."""
 
     DONE = 0
     SOME_FAILED = 1

@@ -90,7 +90,7 @@ def _run(command: list[str]) -> None:
             raise KeyboardInterrupt
 
     with tempfile.TemporaryFile() as log:
-        # Installed before the server starts, so that an early signal cannot leave it running. SIGINT is included because
+        # Installed before the server starts, so that an early signal cannot leave it running. SIGINT is included:
         # a shell starts background jobs with SIGINT ignored, and nothing would end the server.
         before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
         try:

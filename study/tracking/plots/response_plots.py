@@ -21,7 +21,7 @@ _WIDTH, _HEIGHT, _AROUND, _NARROWEST = 3.8, 2.8, 0.9, 5.2
 _PIXELS = 100
 """Pixels per inch."""
 _BLUE, _ORANGE, _GREY = "#0072B2", "#D55E00", "#666666"
-"""Blue and vermilion are distinguishable with every kind of colour vision (Okabe and Ito, 2008, "Color universal design")."""
+"""Blue and vermilion differ in every kind of colour vision (Okabe and Ito, 2008, "Color universal design")."""
 _MARKS: dict[str, dict[str, Any]] = {
     "pruned, at its last epoch": {"marker": "o", "facecolors": "none", "edgecolors": _GREY, "s": 26},
     "complete": {"marker": "o", "color": _BLUE, "s": 26},
