@@ -1,4 +1,4 @@
-"""StoredJson response landscapes without Ray, on small long-tailed images, as a stored study that `study replay` reads.
+"""Record response landscapes without Ray, on small long-tailed images, as a stored study that `study replay` reads.
 
 Trials cover the space evenly (QMC) and none is pruned, so that every curve is complete and poor regions are covered as
 well as good ones. The ledger, the trial manager and the trial folders are the study's own. Only the training runs in
@@ -192,7 +192,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    """StoredJson the landscapes."""
+    """Record the landscapes."""
     given = parser(__doc__).parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     print(header("benchmarks.landscapes", "torch", "optuna"), flush=True)

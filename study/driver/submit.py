@@ -61,10 +61,22 @@ def submit(spec_path: Path, *, address: str, overrides: Sequence[str] = (), resu
         shutil.copy(spec_path, folder)
         command = entrypoint(spec, spec_path.name, overrides, resume=resume)
         with _explained(place):
+            return _submitted(client, command, folder, spec.name)
+
+
+def _submitted(client: JobSubmissionClient, command: str, folder: str, name: str, patience: float = 60.0) -> str:
+    """Submit a job and return its id; a head that has just started gets ``patience`` seconds for its job agent."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
             submission_id: str = client.submit_job(
-                entrypoint=command, runtime_env={"working_dir": folder}, metadata={"study": spec.name}
+                entrypoint=command, runtime_env={"working_dir": folder}, metadata={"study": name}
             )
-    return submission_id
+            return submission_id
+        except RuntimeError as error:
+            if "No available agent" not in str(error) or time.monotonic() >= deadline:
+                raise
+            time.sleep(1.0)
 
 
 def follow(address: str, submission_id: str, write: Callable[[str], object] = _print) -> int:
