@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from study.driver.submit import checked_address, entrypoint, follow, submit, token
+from study.driver.submit import _submitted, checked_address, entrypoint, follow, submit, token
 from study.spec.validation import load_spec
 from trainables.core.errors import BadInput
 
@@ -344,3 +344,22 @@ def test_a_study_runs_and_resumes_as_a_job(spec_path: Path, tmp_path: Path, monk
     ]
     status = json.loads(subprocess.run(study, capture_output=True, check=True).stdout)
     assert [sum(cell["states"].values()) for cell in status["cells"]] == [3]
+
+
+def test_a_head_that_has_just_started_gets_time_for_its_job_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[Any] = [RuntimeError("code 500: No available agent to submit job"), "raysubmit_1"]
+
+    class Client:
+        def submit_job(self, **given: Any) -> str:
+            answer = answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return str(answer)
+
+    monkeypatch.setattr("study.driver.submit.time.sleep", lambda seconds: None)
+    client: Any = Client()
+    assert _submitted(client, "study run x.yaml", "/folder", "x") == "raysubmit_1"
+    for error, patience in (("No available agent", -1.0), ("no such folder", 60.0)):
+        answers[:] = [RuntimeError(error)]
+        with pytest.raises(RuntimeError, match=error):
+            _submitted(client, "study run x.yaml", "/folder", "x", patience)
