@@ -10,15 +10,13 @@ from trainables.methods.method import Method
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from trainables.components.network import Outputs
 
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-
 class AffinityParams(Hyperparameters):
-    """Values of the affinity loss.
+    """Params of the affinity loss.
 
     Attributes:
         margin: lambda of eq 6, which the paper does not state.

@@ -11,12 +11,12 @@ from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
 
 
 class ComplementObjectiveParams(Hyperparameters):
-    """Values of COT.
+    """Params of COT.
 
     Attributes:
         variant: ``paper`` divides by K-1 and decays weights in the first step alone; ``official`` divides by K and
             decays them in both.
-        rate_factor: learning rate of the second step over that of the first; the paper's is 1, 0 is ERM.
+        rate_factor: learning rate of the second step divided by the first step's; 1 in the paper, 0 is ERM.
     """
 
     variant: ComplementVariant = "paper"

@@ -10,22 +10,20 @@ from trainables.methods.method import Method
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from trainables.components.network import Outputs
 
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-
 class MaximumMarginParams(Hyperparameters):
-    """Values of the maximum margin loss.
+    """Params of the maximum margin loss.
 
     Attributes:
         variant: ``mm-ldam`` takes m = M - D_y, ``mm`` takes m = M.
         max_margin: M: the larger it is, the smaller are all margins, exp(-M) at most.
-        gamma: g, what m is multiplied with where the example is classified rightly.
-        label_margin: of the margins D of LDAM, that of the rarest class; without effect in ``mm``.
-        scale: s, what cosines are multiplied with before the softmax.
+        gamma: g, factor of m for correctly classified examples.
+        label_margin: LDAM margin of the rarest class; without effect in ``mm``.
+        scale: s, factor of the cosines before the softmax.
     """
 
     variant: Literal["mm-ldam", "mm"] = "mm-ldam"
@@ -36,13 +34,13 @@ class MaximumMarginParams(Hyperparameters):
 
 
 class GaussianCloudedParams(Hyperparameters):
-    """Values of Gaussian clouded logits.
+    """Params of Gaussian clouded logits.
 
     Attributes:
-        margin: m, taken from the target's cosine at any time.
-        noise: what the cloud of the rarest class is multiplied with.
+        margin: m, margin that is always subtracted from the target's cosine.
+        noise: factor of the noise of the rarest class.
         noise_on: clouds lower the cosine of the target alone, or of every class.
-        scale: s, what cosines are multiplied with before the softmax.
+        scale: s, factor of the cosines before the softmax.
     """
 
     margin: float = Field(0.5, ge=0, le=2)
@@ -52,7 +50,7 @@ class GaussianCloudedParams(Hyperparameters):
 
 
 class LearnedScaleParams(Hyperparameters):
-    """Values of the cosine head with a learned scale: `initial_scale`, the scale at the beginning."""
+    """Params of the cosine head with a learned scale: `initial_scale`, the scale at the beginning."""
 
     initial_scale: float = Field(10.0, gt=0, le=1000)
 

@@ -9,11 +9,9 @@ from trainables.methods.method import Method
 from trainables.methods.plan import MethodContext, Plan, Stage
 
 if TYPE_CHECKING:
-    from trainables.components.network import Outputs
-
-
-if TYPE_CHECKING:
     from torch import Tensor
+
+    from trainables.components.network import Outputs
 
 
 def cost_sensitive(params: NoHyperparameters, context: MethodContext) -> Plan:

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class CrtParams(Hyperparameters):
-    """Values of classifier re-training: `defer_until`, the fraction of the epochs at which it begins (90 of 100)."""
+    """Params of classifier re-training: `defer_until`, the fraction of the epochs at which it begins (90 of 100)."""
 
     defer_until: float = Field(0.9, gt=0, lt=1, allow_inf_nan=False)
 
 
 class LwsParams(Hyperparameters):
-    """Values of learnable weight scaling: `defer_until`, the fraction of the epochs at which it begins (90 of 95)."""
+    """Params of learnable weight scaling: `defer_until`, the fraction of the epochs at which it begins (90 of 95)."""
 
     defer_until: float = Field(0.95, gt=0, lt=1, allow_inf_nan=False)
 

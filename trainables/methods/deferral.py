@@ -12,7 +12,7 @@ from trainables.methods.method import Axis, Method, Presets, SharedPrefix
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
 
 Deferral = Literal["re-weighting", "re-sampling"]
-"""How classes are balanced in the last stage: by class weights (DRW) or by a class-balanced sampler (DRS)."""
+"""Class balancing of the last stage: class weights (DRW) or a class-balanced sampler (DRS)."""
 
 
 _DEFER_UNTIL: float = Field(0.8, gt=0, lt=1, allow_inf_nan=False)

@@ -11,17 +11,14 @@ from trainables.methods.method import Method, SharedPrefix
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
 
 if TYPE_CHECKING:
-    from trainables.components.network import Outputs
-
-
-if TYPE_CHECKING:
     from torch import Tensor
 
     from trainables.components.losses.equalization_loss import SidedWeights
+    from trainables.components.network import Outputs
 
 
 class EqualizationParams(Hyperparameters):
-    """Values of equalization loss v2.
+    """Params of equalization loss v2.
 
     Attributes:
         alpha: how far the weight of positives may exceed 1.
@@ -35,7 +32,7 @@ class EqualizationParams(Hyperparameters):
 
 
 class InfluenceParams(Hyperparameters):
-    """Values of IB.
+    """Params of IB.
 
     Attributes:
         alpha: size of the factor.
@@ -49,7 +46,7 @@ class InfluenceParams(Hyperparameters):
 
 
 class InfluenceFocalParams(InfluenceParams):
-    """Values of IB-focal.
+    """Params of IB-focal.
 
     Attributes:
         gamma: focusing exponent; 0 is IB.

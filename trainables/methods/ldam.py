@@ -11,19 +11,17 @@ from trainables.methods.method import Method
 from trainables.methods.plan import Hyperparameters, Loss, MethodContext, Plan, Stage
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from trainables.components.network import Outputs
 
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-
 class LdamParams(Hyperparameters):
-    """Values of LDAM.
+    """Params of LDAM.
 
     Attributes:
         max_margin: M, the margin of the rarest class, in units of the cosine.
-        scale: s, what cosines are multiplied with before the softmax.
+        scale: s, factor of the cosines before the softmax.
     """
 
     max_margin: float = Field(0.5, gt=0, le=2)
@@ -31,11 +29,11 @@ class LdamParams(Hyperparameters):
 
 
 class ElmParams(LdamParams):
-    """Values of ELM.
+    """Params of ELM.
 
     Attributes:
         lam: lambda, the weight of the margin of the nearest wrong class; 0 is LDAM.
-        own_margin: whether the target's own margin D_y is there; without it only lam D_c* is.
+        own_margin: use the target's own margin D_y; without it only lam D_c* acts.
     """
 
     lam: float = Field(1.0, ge=0, le=2)

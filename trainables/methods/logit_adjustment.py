@@ -11,27 +11,25 @@ from trainables.methods.method import Method
 from trainables.methods.plan import Hyperparameters, Loss, MethodContext, Plan, Stage
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from trainables.components.network import Outputs
 
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-
 class LargeMarginParams(Hyperparameters):
-    """Values of LMSCE: `lam`, weight of the divergence over the wrong classes; 0 is cross entropy."""
+    """Params of LMSCE: `lam`, weight of the divergence over the wrong classes; 0 is cross entropy."""
 
     lam: float = Field(0.3, ge=0, allow_inf_nan=False)
 
 
 class LogitAdjustmentParams(Hyperparameters):
-    """Values of logit adjustment: `tau`, strength of the prior; 0 is cross entropy, 1 balanced softmax."""
+    """Params of logit adjustment: `tau`, strength of the prior; 0 is cross entropy, 1 balanced softmax."""
 
     tau: float = Field(1.0, ge=0, allow_inf_nan=False)
 
 
 class VectorScalingParams(Hyperparameters):
-    """Values of VS.
+    """Params of VS.
 
     Attributes:
         gamma: of the factors (n/n_max)^gamma on the logits; 0 is logit adjustment.
@@ -43,7 +41,7 @@ class VectorScalingParams(Hyperparameters):
 
 
 class LabelAwareParams(Hyperparameters):
-    """Values of label-aware smoothing.
+    """Params of label-aware smoothing.
 
     Attributes:
         head: eps of the most frequent class.

@@ -11,15 +11,13 @@ from trainables.methods.method import Method
 from trainables.methods.plan import Hyperparameters, Loss, MethodContext, Plan, Stage
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from trainables.components.network import Outputs
 
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-
 class ComplementParams(Hyperparameters):
-    """Values of complement cross entropy.
+    """Params of complement cross entropy.
 
     Attributes:
         gamma: weight of the complement entropy, negative (paper, eq 5); the paper's best is -1.
@@ -31,7 +29,7 @@ class ComplementParams(Hyperparameters):
 
 
 class FocalParams(Hyperparameters):
-    """Values of focal loss: `gamma`, the focusing exponent, at least 0."""
+    """Params of focal loss: `gamma`, the focusing exponent, at least 0."""
 
     gamma: float = Field(2.0, ge=0, allow_inf_nan=False)
 

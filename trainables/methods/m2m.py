@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class TranslationParams(Hyperparameters):
-    """Values of M2m.
+    """Params of M2m.
 
     Attributes:
         beta: of the acceptance probability 1 - beta^max(n_k0 - n_k, 0), in [0, 1).
@@ -56,7 +56,7 @@ class TranslationParams(Hyperparameters):
 
 
 class TranslationLdamParams(TranslationParams, LdamParams):
-    """Values of M2m on LDAM: of both."""
+    """Params of M2m on LDAM: of both."""
 
 
 def _translated(plain: Method, params: TranslationParams, context: MethodContext) -> Plan:

@@ -1,4 +1,4 @@
-"""What an entry of the table of methods says."""
+"""An entry of the registry of methods."""
 
 from __future__ import annotations
 
@@ -33,19 +33,18 @@ class Method:
     """One method.
 
     Attributes:
-        title: what the literature calls it.
+        title: its name in the literature.
         paper: authors, year and the equations that define it.
-        equation: what it computes, in one line, in the symbols of docs/methods.md.
+        equation: its loss in one line, in the symbols of docs/methods.md.
         params: its typed hyperparameters; their defaults are the preset ``recommended``.
-        build: composes head and stages from the params and the problem.
-        axes: which axes leave their null default.
+        build: composes the plan from the params and the context; torch is imported inside.
+        axes: the axes on which the method differs from ERM.
         presets: name -> the params in which it differs from ``recommended``; one is called ``paper``.
-        defer_field: the hyperparameter that says at which fraction of the epochs the last stage begins.
-        shared_prefix: the training that the stages before the last repeat; params that it does not take act in the
-            last stage alone. A method of one stage (post-hoc) repeats it whole and changes the trained head alone.
-            None shares nothing.
+        defer_field: the param with the fraction of the epochs at which the last stage begins.
+        shared_prefix: the training that the stages before the last repeat; params that it does not take act only in
+            the last stage. A post-hoc method repeats it whole and changes only the trained head. None shares nothing.
         reference: the method whose trained network it needs beside its own.
-        given_in_part: what of the published method is left out; empty where nothing is.
+        given_in_part: the parts of the published method that are left out; empty if none.
     """
 
     title: str

@@ -11,15 +11,13 @@ from trainables.methods.method import Method
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from trainables.components.network import Outputs
 
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-
 class CenterParams(Hyperparameters):
-    """Values of the center loss.
+    """Params of the center loss.
 
     Attributes:
         center_weight: l, of ||f - c_y||^2; the paper's formula halves the square, and so its lambda.
@@ -31,7 +29,7 @@ class CenterParams(Hyperparameters):
 
 
 class RangeParams(Hyperparameters):
-    """Values of the range loss, in squared units of the features.
+    """Params of the range loss, in squared units of the features.
 
     Attributes:
         intra_weight: alpha, of the largest ranges within classes.
@@ -47,7 +45,7 @@ class RangeParams(Hyperparameters):
 
 
 class LiftedParams(Hyperparameters):
-    """Values of the lifted structured loss.
+    """Params of the lifted structured loss.
 
     Attributes:
         lifted_weight: of the loss beside cross entropy.

@@ -14,7 +14,7 @@ from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
 
 
 class MixupParams(Hyperparameters):
-    """Values of mixup: `alpha`, of Beta(alpha, alpha), from which the share of the first image is drawn."""
+    """Params of mixup: `alpha`, of Beta(alpha, alpha), from which the share of the first image is drawn."""
 
     alpha: float = Field(1.0, gt=0, le=100)
 
@@ -30,7 +30,7 @@ class MixupDrwParams(DeferredWeightingParams, MixupParams):
 
 
 class RemixParams(MixupParams):
-    """Values of Remix.
+    """Params of Remix.
 
     Attributes:
         kappa: how many times as large the other class must be for the rarer one to take the label.

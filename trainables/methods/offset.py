@@ -11,15 +11,13 @@ from trainables.methods.method import Method, SharedPrefix
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage, StageStart
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from trainables.components.network import Outputs
 
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-
 class OffsetParams(Hyperparameters):
-    """Values of the estimated offset.
+    """Params of the estimated offset.
 
     Attributes:
         center_weight: lambda_1 of eq 6, of ||f - c_y||^2; the paper's is 1, the default the center-loss paper's.

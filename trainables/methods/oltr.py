@@ -10,7 +10,7 @@ from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage,
 
 
 class OltrParams(Hyperparameters):
-    """Values of OLTR.
+    """Params of OLTR.
 
     Attributes:
         scale: of the cosines in the second stage.

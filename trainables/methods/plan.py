@@ -1,4 +1,4 @@
-"""The parts a method is composed of; the training loop sees these and never a method's name."""
+"""Plans and stages: a method as composed components. The training loop sees these and never a method's name."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Hyperparameters(StrictModel):
 
 
 class MethodContext(NamedTuple):
-    """What a method is told of the data and the network.
+    """Facts on data and network that a method may use.
 
     Attributes:
         class_counts: training images per class, int64, shape (K,), on the device that trains.
@@ -48,7 +48,7 @@ AfterStep: TypeAlias = "Callable[[Outputs, Tensor], None]"
 
 
 class StageStart(NamedTuple):
-    """What a stage may use at its beginning.
+    """The state that a stage may use at its beginning.
 
     Attributes:
         head: of the method, as the stage before left it.

@@ -11,15 +11,13 @@ from trainables.methods.method import Method, SharedPrefix
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from trainables.components.network import Outputs
 
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-
 class TauNormParams(Hyperparameters):
-    """Values of tau-normalisation.
+    """Params of tau-normalisation.
 
     Attributes:
         tau: the power of a row's length that the row is divided by; None picks it on validation.
@@ -31,13 +29,13 @@ class TauNormParams(Hyperparameters):
 
 
 class WvnParams(Hyperparameters):
-    """Values of weight vector normalisation: `gamma`, the power of n_k / n_max; None picks it on validation."""
+    """Params of weight vector normalisation: `gamma`, the power of n_k / n_max; None picks it on validation."""
 
     gamma: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
 
 
 class PriorParams(Hyperparameters):
-    """Values of post-hoc logit adjustment: `tau`, the weight of the log prior; None picks it on validation."""
+    """Params of post-hoc logit adjustment: `tau`, the weight of the log prior; None picks it on validation."""
 
     tau: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
 

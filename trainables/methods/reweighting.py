@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class WeightedParams(Hyperparameters):
-    """Values of RW: `weighted_over`, what a batch's weighted sum is divided by (LDAM's or M2m's convention)."""
+    """Params of RW: `weighted_over`, the divisor of a batch's weighted sum (LDAM's or M2m's convention)."""
 
     weighted_over: Divisor = "weights"
 
 
 class ClassBalancedParams(WeightedParams):
-    """Values of CB-RW: those of RW, and `beta` of the effective number of samples, in [0, 1); 0 is ERM."""
+    """Params of CB-RW: those of RW, and `beta` of the effective number of samples, in [0, 1); 0 is ERM."""
 
     beta: float = Field(0.9999, ge=0, lt=1, allow_inf_nan=False)
 

@@ -11,7 +11,7 @@ from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
 
 
 class SamParams(Hyperparameters):
-    """Values of SAM: `rho`, the length by which the weights are moved before the gradient is taken."""
+    """Params of SAM: `rho`, length of the step to the perturbed weights at which the gradient is taken."""
 
     rho: float = Field(0.05, gt=0, le=100)
 

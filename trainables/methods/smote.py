@@ -10,7 +10,7 @@ from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
 
 
 class SmoteParams(Hyperparameters):
-    """Values of SMOTE: `neighbours`, among how many nearest images of the class the second one is drawn."""
+    """Params of SMOTE: `neighbours`, number of nearest images of the class from which the second one is drawn."""
 
     neighbours: int = Field(5, ge=1, le=100)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class WeightBalancingParams(Hyperparameters):
-    """Values of weight balancing.
+    """Params of weight balancing.
 
     Attributes:
         first_weight_decay: of the whole network in the first stage.

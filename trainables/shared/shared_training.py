@@ -1,8 +1,8 @@
-"""Trainings that several trials need the same of: trained once, kept beside the studies, found again.
+"""Shared trainings: trained once, stored beside the studies, found again by fingerprint.
 
-A method with stages repeats, up to its last switch, the training of a simpler method (its `Method.opening`), and
-some need a whole training of another (their `Method.reference`). Both are a `TrialConfig` and a number of epochs.
-Everything that determines such a training names its folder; states wanted of it are pinned there under their epoch.
+A method with stages repeats the training of a simpler method until its last stage begins (`Method.shared_prefix`).
+Some methods need a whole training of another one (`Method.reference`). Both are a `TrialConfig` and a number of epochs.
+The folder is named by a hash of everything that determines the training; wanted states are pinned there by epoch.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ from trainables.training.trainer import Trainer
 from trainables.training.training_state import State
 
 _POLL = 0.2
-"""Seconds between two looks for what another process trains."""
+"""Seconds between two checks for a state that another process trains."""
 
 
 class SharedTraining:
-    """One training under a shared folder, run by whichever process holds its lock.
+    """One training in the shared store, run by the process that holds its lock.
 
     Args:
         store: the folder of all shared trainings.
-        config: what is trained.
+        config: the configuration of the training.
         until: the epoch whose state is wanted.
-        data: what the configuration names.
-        device: where it is trained.
+        data: the data set of the configuration.
+        device: the device to train on.
     """
 
     def __init__(self, store: Path, config: TrialConfig, until: int, data: StudyData, device: torch.device) -> None:
