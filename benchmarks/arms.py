@@ -36,12 +36,12 @@ class Arm:
     blind: bool = False
 
 
-def replay_arm(arm: Arm, landscapes: dict[str, Surrogates], tolerance: float, seed: int) -> Replay:
+def replay_arm(arm: Arm, surrogates: dict[str, Surrogates], tolerance: float, seed: int) -> Replay:
     """Replay an arm once, with noise, after adding ``seed`` to its seed."""
     spec = arm.spec.model_copy(update={"seed": arm.spec.seed + seed})
     cells = expand(spec)
     cells = [BlindCell(**vars(cell)) for cell in cells] if arm.blind else cells
-    return outcomes(simulate(spec, landscapes, noise=True, cells=cells), landscapes, tolerance)
+    return outcomes(simulate(spec, surrogates, noise=True, cells=cells), surrogates, tolerance)
 
 
 def workers(jobs: int) -> Executor:
@@ -50,20 +50,20 @@ def workers(jobs: int) -> Executor:
 
 
 def replay_arms(
-    arms: dict[str, Arm], landscapes: dict[str, Surrogates], *, seeds: int, jobs: int, tolerance: float = TOLERANCE
+    arms: dict[str, Arm], surrogates: dict[str, Surrogates], *, seeds: int, jobs: int, tolerance: float = TOLERANCE
 ) -> dict[str, list[Replay]]:
     """Replay every arm over the same seeds.
 
     Args:
         arms: name -> arm.
-        landscapes: cell name -> landscapes by metric.
+        surrogates: cell name -> surrogates by metric.
         seeds: number of replays per arm.
         jobs: number of processes.
         tolerance: largest distance from the best recorded trial that counts as near, in the metric's unit.
     """
     with workers(jobs) as pool:
         return {
-            name: list(pool.map(partial(replay_arm, arm, landscapes, tolerance), range(seeds)))
+            name: list(pool.map(partial(replay_arm, arm, surrogates, tolerance), range(seeds)))
             for name, arm in arms.items()
         }
 

@@ -25,7 +25,9 @@ from study.spec.cell import expand
 from study.spec.search_spec import SearchSpec
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
-from trainables.core.trial_folder import Record
+from trainables.core.trial_folder import EpochResult
+from trainables.core.trial_report import EpochDone, Failed, TrialReport
+from trainables.core.trial_task import TrialTask
 
 
 @dataclass(frozen=True)
@@ -92,39 +94,38 @@ def landscape_spec(
     )
 
 
-def train_trial(config: dict[str, Any], metric: str) -> tuple[list[tuple[int, float]], str | None]:
+def train_trial(task: TrialTask, metric: str) -> tuple[list[tuple[int, float]], str | None]:
     """Train one complete trial and write its folder; return (epoch, metric) pairs and the failure, or None."""
     import torch
 
-    from trainables.core.config import TrialConfig
     from trainables.core.trial_folder import TrialFolder
     from trainables.data import load
     from trainables.training.finite_watch import NonFiniteLoss
     from trainables.training.trainer import Trainer
 
     torch.set_num_threads(1)
-    trial, folder = TrialConfig.model_validate(config["trial"]), TrialFolder(Path(config["folder"]))
+    trial, folder = task.trial, TrialFolder(task.folder)
     folder.write_config({"trial": trial.model_dump(mode="json")})
     trainer = Trainer(trial, load(trial.data), torch.device("cpu"))
     found: list[tuple[int, float]] = []
     while not trainer.finished:
         try:
-            record: Record = trainer.run_epoch()
+            result: EpochResult = trainer.run_epoch()
         except NonFiniteLoss as error:
             return found, f"NonFiniteLoss: {error}"
-        folder.append_epoch(record)
-        found.append((int(record["epoch"]), float(record[metric])))
+        folder.append_epoch(result)
+        found.append((int(result["epoch"]), float(result[metric])))
     return found, None
 
 
 def tell(manager: TrialManager, trial: str, metric: str, curve: list[tuple[int, float]], failure: str | None) -> None:
     """Report a trained trial to the trial manager epoch by epoch, as Ray Tune would."""
-    results: list[dict[str, Any]] = [{"record/epoch": epoch, f"record/{metric}": value} for epoch, value in curve]
+    reports: list[TrialReport] = [EpochDone({"epoch": epoch, metric: value}) for epoch, value in curve]
     if failure is not None:
-        results.append({"failure": failure})
-    for result in results[:-1]:
-        manager.result(trial, result)
-    manager.end(trial, results[-1], failed=False)
+        reports.append(Failed(failure))
+    for report in reports[:-1]:
+        manager.report(trial, report)
+    manager.end(trial, reports[-1], failed=False)
 
 
 def record(spec: StudySpec, storage: Path, jobs: int, say: Callable[[str], None]) -> StudyFolder:
@@ -160,8 +161,8 @@ def _train_all(manager: TrialManager, metric: str, jobs: int, ledger: Ledger, sa
     at_work: dict[Future[Any], str] = {}
     with workers(jobs) as pool:
         while True:
-            while len(at_work) < jobs and (config := manager.start(str(handed_out))) is not None:
-                at_work[pool.submit(train_trial, config, metric)] = str(handed_out)
+            while len(at_work) < jobs and (task := manager.start(str(handed_out))) is not None:
+                at_work[pool.submit(train_trial, task, metric)] = str(handed_out)
                 handed_out += 1
             if not at_work:
                 return

@@ -16,11 +16,11 @@ from optuna.distributions import (
     distribution_to_json,
 )
 from optuna.storages import BaseStorage, RDBStorage
-from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import insert, select
 
 from search_spaces import Space, distributions_of
+from study.ledger.optuna_tables import models
 
 PRUNED_SHARE = 0.4
 

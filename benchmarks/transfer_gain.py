@@ -30,7 +30,7 @@ from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
 from study.store.study_view import CellView, StudyView, open_view
 from trainables.core.errors import BadInput
-from trainables.core.metrics import METRICS
+from trainables.core.metric_names import METRICS
 
 CAN_TRANSFER = "transfer" in SearchSpec.model_fields
 PRUNERS = ("median", "successive-halving")

@@ -10,7 +10,7 @@ import argparse
 import ast
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -132,11 +132,13 @@ def _name(path: Path) -> str:
     return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
 
 
-def _resolved(path: Path, modules: Iterable[str]) -> Iterator[str]:
+def _resolved(path: Path, modules: Collection[str]) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in modules)
-        elif isinstance(node, ast.ImportFrom) and node.module in modules:  # ruff bans relative imports
+        elif (
+            isinstance(node, ast.ImportFrom) and node.module is not None and node.module in modules
+        ):  # ruff bans relative imports
             for alias in node.names:
                 inside = f"{node.module}.{alias.name}"
                 yield inside if inside in modules else node.module

@@ -1,85 +1,72 @@
-"""The points of a grid search: every combination of the grid values of a space."""
+"""Grid search: every combination of the grid values of a space."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from search_spaces.dimension import Space
+from search_spaces.dimension import Range, Space, same_value
 from trainables.core.errors import BadInput
 
-if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
-
 LARGEST_GRID = 100_000
-"""Points of a cell beyond which no study would come to an end of its grid."""
-
-
-def same_value(one: Any, other: Any) -> bool:
-    """Tell whether two values in the ledger's units are one, apart from the rounding of a translation.
-
-    >>> same_value(0.1 + 0.2, 0.3), same_value("paper", "official"), same_value(True, 1)
-    (True, False, False)
-    """
-    if isinstance(one, str) or isinstance(other, str) or isinstance(one, bool) or isinstance(other, bool):
-        return bool(one is other or (type(one) is type(other) and one == other))
-    return math.isclose(one, other, rel_tol=1e-9)
-
-
-def _distinct(values: Iterable[Any]) -> tuple[Any, ...]:
-    """Leave out what is one value with the one before it, as points of a very narrow range are."""
-    kept: list[Any] = []
-    for value in values:
-        if not kept or not same_value(value, kept[-1]):
-            kept.append(value)
-    return tuple(kept)
+"""Maximum number of grid points of a cell; no study would finish a larger grid."""
 
 
 class Grid:
-    """The points of a space that a grid search tries.
+    """The points of a grid search over a space.
 
     Args:
         space: searched name -> dimension.
-        points: of a range that states no grid.
-        seed: draws the order; neighbouring points one after the other would leave half a budget one-sided.
+        points: number of points of a range without a stated grid.
+        seed: seed of the order; in sorted order, an incomplete grid would cover only one side of the space.
     """
 
     def __init__(self, space: Space, points: int, seed: int = 0) -> None:
+        self._space, self._seed = space, seed
         self._axes: dict[str, tuple[Any, ...]] = {
-            dimension.searched_name(name): _distinct(dimension.encode(value) for value in dimension.grid_values(points))
+            name: tuple(dict.fromkeys(dimension.encode(value) for value in dimension.grid_values(points)))
+            if isinstance(dimension, Range)
+            else dimension.choices
             for name, dimension in space.items()
         }
-        self._seed = seed
 
     @property
     def size(self) -> int:
-        """How many points there are."""
+        """Number of points."""
         return math.prod(len(axis) for axis in self._axes.values())
 
-    def untried(self, trials: Iterable[FrozenTrial]) -> dict[str, Any] | None:
-        """Return the first point that no trial has had, in the ledger's units, or None."""
-        tried = self._tried(trials)
+    def untried(self, params: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
+        """Return the first untried point, in Optuna's names and values, or None.
+
+        Args:
+            params: natural params of every trial so far.
+        """
+        tried = self._tried(params)
         if len(tried) == self.size:
             return None
+        import numpy as np  # imported here: checks of a study file need not wait for it
+
         order = np.random.default_rng(self._seed).permutation(self.size)
         return self._point(next(int(index) for index in order if int(index) not in tried))
 
-    def count_untried(self, trials: Iterable[FrozenTrial]) -> int:
-        """Return how many points no trial has had."""
-        return self.size - len(self._tried(trials))
+    def count_untried(self, params: Iterable[dict[str, Any]]) -> int:
+        """Return the number of untried points, given the natural params of every trial so far."""
+        return self.size - len(self._tried(params))
 
-    def _tried(self, trials: Iterable[FrozenTrial]) -> set[int]:
-        return {index for trial in trials if (index := self._index(trial.params)) is not None}
+    def _tried(self, params: Iterable[dict[str, Any]]) -> set[int]:
+        return {index for one in params if (index := self._index(one)) is not None}
 
     def _index(self, params: dict[str, Any]) -> int | None:
         index = 0
         for name, axis in self._axes.items():
-            place = next((i for i, v in enumerate(axis) if name in params and same_value(v, params[name])), None)
+            if name not in params:
+                return None  # a trial interrupted during sampling
+            # both sides are encoded from natural values by the same function, so equal values are equal to the last bit
+            sampled = self._space[name].encode(params[name])
+            place = next((i for i, value in enumerate(axis) if same_value(value, sampled)), None)
             if place is None:
-                return None  # such as the preset's setting, which need not be a point of the grid
+                return None  # for example the preset's setting, which need not be a grid point
             index = index * len(axis) + place
         return index
 
@@ -87,19 +74,19 @@ class Grid:
         point = {}
         for name, axis in reversed(self._axes.items()):
             index, place = divmod(index, len(axis))
-            point[name] = axis[place]
+            point[self._space[name].searched_name(name)] = axis[place]
         return point
 
 
 def check_grid(spaces: Sequence[tuple[str, Space]], points: int) -> None:
-    """Refuse grids that no study would come to an end of.
+    """Refuse grids that are too large for any study to finish.
 
     Args:
-        spaces: name of a cell and what it searches.
-        points: of a range that states no grid.
+        spaces: pairs of a cell's name and its search space.
+        points: number of points of a range without a stated grid.
 
     Raises:
-        BadInput: a grid of more than `LARGEST_GRID` points.
+        BadInput: a grid has more than `LARGEST_GRID` points.
     """
     for name, space in spaces:
         size = Grid(space, points).size

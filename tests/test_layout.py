@@ -117,3 +117,31 @@ def test_the_lock_file_names_no_address_and_every_dependency() -> None:
     for requirement in chain(project["dependencies"], *project["optional-dependencies"].values()):
         name = requirement.split("[")[0].split(">=")[0].split("==")[0].lower()
         assert name in pinned, f"{name} is not in requirements.lock: run `make lock`"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["methods"],
+        ["methods", "--json"],
+        ["spaces"],
+        ["status"],
+        ["status", "none"],
+        ["run", "{bad}"],
+        ["show", "none"],
+    ],
+    ids=" ".join,
+)
+def test_commands_that_do_not_train_import_no_torch(words: list[str], tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("name: bad\ndata: [{dataset: digits, profiles: [{ratio: 10}]}]\nmethods: [ccee]\n")
+    code = (
+        "import sys\nfrom study.cli.app import main\n"
+        f"sys.argv = {['study', *(word.format(bad=bad) for word in words)]!r}\n"
+        "try: main()\n"
+        "finally: print('heavy:', *sorted({'torch', 'ray', 'mlflow', 'matplotlib'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1].strip() == "heavy:", done.stderr
+    expected = 2 if {"run", "none"} & set(words) else 0
+    assert done.returncode == expected, done.stderr

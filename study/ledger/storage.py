@@ -1,4 +1,4 @@
-"""Open the Optuna storage that the ledger writes to; survive a process killed in the middle of a write."""
+"""Open the ledger's Optuna storage, and repair a journal whose writer was killed in the middle of a write."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from pathlib import Path
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from study.ledger.rdb_storage import BulkReadStorage
 from trainables.core.errors import BadInput
 from trainables.core.kernel_lock import KernelLock
 
 
 def _cut_torn_line(journal: Path) -> None:
-    """Remove what follows the last line break: a record that a dying process did not finish.
+    """Remove an unfinished record, which follows the last line break.
 
-    Left there, the next record would be glued to it and the journal could never be read again.
+    Otherwise the next record would be appended to it and make the journal unreadable.
     """
     if not journal.exists() or journal.stat().st_size == 0:
         return
@@ -30,17 +29,19 @@ def open_storage(folder: Path, url: str | None, *, writable: bool = True) -> Bas
     """Open the ledger's storage.
 
     Args:
-        folder: the study's folder; holds ``ledger.journal`` where no database is named.
+        folder: the study's folder; holds ``ledger.journal`` if ``url`` is None.
         url: database URL, or None for the journal file.
-        writable: whether the caller drives the study; only one process at a time may.
+        writable: True if the caller drives the study; only one process at a time may do so.
 
     Raises:
-        BadInput: the database cannot be reached.
+        BadInput: the database cannot be opened, or the journal is damaged.
     """
     if url is not None:
         try:
+            from study.ledger.rdb_storage import BulkReadStorage  # imports SQLAlchemy
+
             return BulkReadStorage(url)
-        except Exception as error:  # SQLAlchemy and its drivers raise many kinds
+        except Exception as error:  # SQLAlchemy and its drivers raise many types
             raise BadInput(f"records.ledger: cannot open {_without_password(url)}: {error}") from None
     journal = folder / "ledger.journal"
     lock = KernelLock(folder / "ledger.lock")  # Optuna's own outlives its holder by half a minute
@@ -50,7 +51,7 @@ def open_storage(folder: Path, url: str | None, *, writable: bool = True) -> Bas
     backend = JournalFileBackend(str(journal), lock_obj=lock)  # type: ignore[arg-type]  # only acquire, release
     try:
         return JournalStorage(backend)
-    except ValueError as error:  # a line in the middle that is not JSON, or not even text
+    except ValueError as error:  # a line in the middle is not JSON or not text
         raise BadInput(f"{journal}: is damaged ({error}); put back a copy of it, or start a new study") from None
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search_spaces import SPACES, Choices, Dimension
 from trainables.core.config import DataConfig, MethodConfig
 from trainables.core.errors import BadInput
 from trainables.core.paths import data_folder_named
-from trainables.data import DATASETS
-from trainables.data.sources.locate import FolderKind, folder_datasets
-from trainables.data.sources.locate import data_dir as data_folder
-from trainables.data.sources.parquet_folder import holds_vectors, schema_of
 from trainables.methods.method import Method
 from trainables.methods.registry import METHODS, build_params
+
+if TYPE_CHECKING:
+    from trainables.data.sources.locate import FolderKind
 
 _BUILT_IN = {"scikit-learn": "built in", "torchvision": "downloaded when first used"}
 _FOLDERS: dict[FolderKind, str] = {
@@ -83,6 +82,10 @@ def dataset_entries(data_dir: Path | None = None) -> list[dict[str, Any]]:
     Raises:
         BadInput: the folder does not exist.
     """
+    from trainables.data import DATASETS
+    from trainables.data.sources.locate import data_dir as data_folder
+    from trainables.data.sources.locate import folder_datasets
+
     root = data_folder(DataConfig(dataset="digits")) if data_dir is None else data_folder_named(data_dir, "--data-dir")
     folders = folder_datasets(root)
     names = list(dict.fromkeys([*DATASETS, *folders]))
@@ -100,6 +103,8 @@ def dataset_entries(data_dir: Path | None = None) -> list[dict[str, Any]]:
 
 
 def _folder_source(folder: Path, kind: FolderKind) -> str:
+    from trainables.data.sources.parquet_folder import holds_vectors, schema_of
+
     said = _FOLDERS[kind]
     if kind == "parquet":
         try:

@@ -12,7 +12,7 @@ from study.store.study_folder import StudyFolder
 from study.store.study_view import CellView, StudyView, open_view
 from study.terminal import plain_table
 from trainables.core.errors import BadInput, unknown_name
-from trainables.core.metrics import METRICS
+from trainables.core.metric_names import METRICS
 
 Entry = dict[str, Any]
 DECISIVE = {
@@ -71,7 +71,7 @@ def _entry(view: StudyView, cell: CellView, metric: str) -> Entry:
         shown = f"{spread(row, metric)} (n={row.n})"
         return {**about, "on": "test", "n": row.n, "mean": mean, "std": deviation, "shown": shown}
     best = cell.best()
-    value = None if best is None else best.last_record().get(metric)
+    value = None if best is None else best.last_epoch_result().get(metric)
     if value is None:
         return {**about, "on": None, "n": 0, "mean": None, "std": None, "shown": ""}
     return {**about, "on": "validation", "n": 1, "mean": number(value), "std": None, "shown": f"{value:.4f} val"}

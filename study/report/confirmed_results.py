@@ -12,7 +12,7 @@ from typing import Any
 from study.report.significance import Paired, holm, paired
 from study.store.study_view import CellView, StudyView
 from trainables.core.errors import BadInput, unknown_name
-from trainables.core.metrics import METRICS
+from trainables.core.metric_names import METRICS
 
 TEST_METRICS = ("balanced_accuracy", "geometric_mean", "many", "medium", "few")
 """Test metrics that every table shows."""

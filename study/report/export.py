@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from study.store.study_folder import StudyFolder
 from study.store.study_view import TrialView, open_view
 from trainables.core.errors import BadInput
-from trainables.core.trial_folder import TrialFolder, write_atomically
+from trainables.core.trial_folder import write_atomically
 
 _PARAM = "param."
 _TEXTS = (
@@ -106,7 +106,7 @@ def _rows(study: str, trial: TrialView) -> list[dict[str, Any]]:
         "params": json.dumps(trial.params),
         **{f"{_PARAM}{name}": value for name, value in trial.params.items()},
     }
-    rows = [{**shared, **record} for record in TrialFolder(trial.folder).history()] or [shared]
+    rows = [{**shared, **record} for record in trial.history()] or [shared]
     tested = trial.test()
     if tested is not None:
         rows[-1] |= {f"test_{name}": value for name, value in tested["metrics"].items()}

@@ -1,4 +1,4 @@
-"""Whose turn it is: shares a cluster between the cells of a study."""
+"""Cell order: chooses the cell that gets the next trial."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from study.search.budget import TrialCounts, remaining_capacity
 from study.spec.cell import Cell
 from study.spec.study_spec import StudySpec
 
-Turn = tuple[Cell, TrialCounts]
+CellState = tuple[Cell, TrialCounts]
 
 
-def next_cell(spec: StudySpec, turns: Sequence[Turn]) -> Cell | None:
-    """Return the cell that gets the next trial, or None where no cell may have one now.
+def next_cell(spec: StudySpec, states: Sequence[CellState]) -> Cell | None:
+    """Return the cell that gets the next trial, or None if no cell may start one now.
 
-    Takes a step per cell, however many trials they have.
+    Costs one step per cell, whatever the number of trials.
 
     Args:
-        spec: the study, for its limits and its order.
-        turns: every cell, in the order of the file, with what became of its trials.
+        spec: the study, for its limits and its cell order.
+        states: every cell with its trial counts, in the order of the study file.
     """
-    fits, cap = remaining_capacity(spec, [counts for _, counts in turns]), spec.search.cell_concurrency
+    fits, cap = remaining_capacity(spec, [counts for _, counts in states]), spec.search.cell_concurrency
     if fits == 0:
         return None
-    waiting = [(c, counts) for c, counts in turns if counts.left and (cap is None or counts.running < cap)]
+    waiting = [(c, counts) for c, counts in states if counts.remaining and (cap is None or counts.running < cap)]
     if not waiting:
         return None
-    cell, _ = min(waiting, key=lambda turn: _place(spec, turn, len(turns)))
+    cell, _ = min(waiting, key=lambda state: _place(spec, state, len(states)))
     return cell
 
 
-def _place(spec: StudySpec, turn: Turn, cells: int) -> tuple[bool, bool, float, int]:
-    """Return where a cell stands in the queue, the smallest first; equals stay in the order of the file.
+def _place(spec: StudySpec, state: CellState, cells: int) -> tuple[bool, bool, float, int]:
+    """Return a cell's sort key in the queue, smallest first; equal cells keep the order of the study file.
 
-    No cell starves in an order by ratio: each has its first trial before any has a second, and takes no more
-    than its part of a limited number of epochs while others still want theirs.
+    An order by ratio starves no cell. Each cell gets its first trial before any gets a second, and takes at most its
+    share of `epochs_total` while other cells still wait for theirs.
     """
-    cell, counts = turn
+    cell, counts = state
     if spec.search.order == "fair":
         return False, False, 0.0, counts.started
     total = spec.search.epochs_total

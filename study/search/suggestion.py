@@ -1,4 +1,4 @@
-"""Values that a cell is to try because they were good elsewhere."""
+"""Params that a cell tries because they were good in another cell."""
 
 from __future__ import annotations
 
@@ -9,51 +9,37 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from search_spaces import Space
-from search_spaces.grid import same_value
+from search_spaces.encoding import moved_names, nearest_params, same_params
+from study.search.trial_params import params_of
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """Values for a trial, and where they come from.
+    """Params for a trial and their source.
 
     Attributes:
-        params: searched name -> value, in the method's own units.
+        params: searched name -> natural value.
         source: ``transfer: <cell>/<number>`` or ``warm start: <study> <cell>/<number>``.
     """
 
     params: dict[str, Any]
     source: str
 
-    def encoded(self, space: Space) -> dict[str, Any]:
-        """Return the values as the ledger holds them, those outside of the space moved to its nearest end."""
-        return {d.searched_name(name): d.encode(self.params[name]) for name, d in space.items()}
+    def params_in(self, space: Space) -> dict[str, Any]:
+        """Return the natural params in a cell's space; values outside it are moved to the nearest end."""
+        return nearest_params(space, self.params)
 
-    def origin(self, space: Space) -> str:
-        """Return the source, with what the space does not hold of the values."""
-        moved = moved_names(space, self.params)
-        return f"{self.source}, {' and '.join(moved)} moved into the range" if moved else self.source
-
-
-def moved_names(space: Space, values: dict[str, Any]) -> list[str]:
-    """Return the names whose values the space does not hold."""
-    return [n for n, d in space.items() if not same_value(d.decode(d.encode(values[n])), values[n])]
+    def param_source(self, space: Space) -> str:
+        """Return the source, with the names of params that were moved into the space."""
+        return with_moved_names(self.source, space, self.params)
 
 
-def origin_of(trial: FrozenTrial) -> str:
-    """Return where the values of a trial came from; empty where the searcher proposed them."""
-    return str(trial.user_attrs.get("origin", ""))
+def with_moved_names(source: str, space: Space, params: dict[str, Any]) -> str:
+    """Return the param source, with the names of params that were moved into the range."""
+    moved = moved_names(space, params)
+    return f"{source}, {' and '.join(moved)} moved into the range" if moved else source
 
 
-def fixed_params(trial: FrozenTrial) -> dict[str, Any]:
-    """Return a trial's values in the ledger's units, also those that a queued trial is yet to take."""
-    queued: dict[str, Any] = trial.system_attrs.get("fixed_params", {})
-    return {**queued, **trial.params}
-
-
-def is_new(params: dict[str, Any], trials: Iterable[FrozenTrial]) -> bool:
-    """Tell whether no trial has these values, in the ledger's units."""
-    return not any(_same(params, fixed_params(trial)) for trial in trials)
-
-
-def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    return one.keys() == other.keys() and all(same_value(value, other[name]) for name, value in one.items())
+def is_new(params: dict[str, Any], trials: Iterable[FrozenTrial], space: Space) -> bool:
+    """Return True if no trial of a cell, queued ones included, has exactly these natural params."""
+    return not any(same_params(params, params_of(trial, space)) for trial in trials)

@@ -1,42 +1,42 @@
-"""Confirmation: which settings of a cell are trained again, with which seeds, once the search is over."""
+"""Confirmation: the settings of a cell that are trained again after the search, and their seeds."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
+from search_spaces.encoding import same_params
 from study.spec.cell import Cell
 from study.spec.study_spec import StudySpec
 from trainables.core.errors import BadInput
 
 CONFIRM = "confirm"
-"""Phase of the trials that confirm; the other is ``search``. Also the name of their folder below the cell's."""
+"""Phase of confirmation trials (the other is ``search``), and the name of their folder below the cell's."""
 
 _FIRST_SEED = 10_000
-"""Added to the study's seed: no trial of a search has one of these, so that no luck of a seed is confirmed."""
+"""Added to the study's seed: no search trial has such a seed, so confirmation does not repeat a lucky seed."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Values of a cell that are confirmed, and what they are: ``best``, ``preset``, or both."""
+    """Params of a cell to confirm, and their roles: ``best``, ``preset``, or both."""
 
     names: tuple[str, ...]
     params: dict[str, Any]
 
 
 def seeds_of(spec: StudySpec) -> list[int]:
-    """Return the seeds of a study's confirmation; the first ones stay when their number is raised."""
+    """Return the seeds of a study's confirmation; raising their number keeps the first ones."""
     count = spec.confirm.seeds if spec.confirm is not None else 0
     return [spec.seed + _FIRST_SEED + index for index in range(count)]
 
 
 def settings_of(cell: Cell, best: dict[str, Any] | None) -> list[Setting]:
-    """Return what is confirmed of a cell.
+    """Return the settings to confirm in a cell.
 
     Args:
         cell: the cell.
-        best: values of its best trial; None where no trial of it is complete.
+        best: natural params of its best trial; None if no trial is complete.
     """
     preset = cell.preset_params()
     if best is None:
@@ -46,27 +46,15 @@ def settings_of(cell: Cell, best: dict[str, Any] | None) -> list[Setting]:
     return [Setting(("best",), best), Setting(("preset",), preset)]
 
 
-def same_params(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Tell whether two settings are the same, but for what translating a number to Optuna's and back rounds.
-
-    >>> same_params({"beta": 0.9999}, {"beta": 1 - (1 - 0.9999)}), same_params({"scale": 30}, {"scale": 64})
-    (True, False)
-    """
-    return one.keys() == other.keys() and all(_same(value, other[name]) for name, value in one.items())
-
-
-def _same(one: Any, other: Any) -> bool:
-    numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in (one, other))
-    return math.isclose(one, other, rel_tol=1e-12) if numbers else type(one) is type(other) and one == other
-
-
 def settings_at_most(cell: Cell) -> int:
-    """Return how many settings will be confirmed as far as is known before the search is over."""
+    """Return an upper bound on the number of settings to confirm, before the search is over."""
     return 2 if cell.space else 1
 
 
 def check_confirmation(before: StudySpec, after: StudySpec) -> None:
-    """Refuse to take back, or to choose by other means, what a study confirms; it may be added and have more seeds.
+    """Refuse a resume that reduces a study's confirmation or selects its settings by another metric.
+
+    Adding a confirmation or more seeds is allowed.
 
     Raises:
         BadInput: fewer seeds, or another metric.

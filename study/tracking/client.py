@@ -7,9 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from study.tracking.sqlite import check_database, follow_artifacts
+from study.tracking.sqlite import check_database, create_database, follow_artifacts
 from trainables.core.errors import BadInput
-from trainables.core.kernel_lock import KernelLock
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -81,38 +80,12 @@ def open_client(uri: str, storage: Path) -> MlflowClient:
         logging.getLogger(name).setLevel(logging.WARNING)
     if uri.startswith("sqlite:///"):
         database, artifacts = Path(uri.removeprefix("sqlite:///")), artifact_folder(uri, storage)
-        _create_database(database, artifacts)
+        create_database(database, artifacts)
         check_database(database)
         follow_artifacts(database, artifacts)
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=uri)
-
-
-def _create_database(path: Path, artifacts: Path) -> None:
-    """Create the tables in a temporary file and rename it when it is complete.
-
-    MLflow takes seconds and some sixty migrations for it. A process killed in between would leave a file that
-    MLflow cannot complete.
-    """
-    if _begun(path):
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.partial")
-    with KernelLock(path.with_name(f".{path.name}.lock")):
-        if _begun(path):  # another study was faster
-            return
-        for left in path.parent.glob(f"{scratch.name}*"):  # of a process that was killed: the file and SQLite's journal
-            left.unlink()
-        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-        store = SqlAlchemyStore(f"sqlite:///{scratch}", artifacts.as_uri())  # type: ignore[no-untyped-call]
-        store.engine.dispose()
-        os.replace(scratch, path)
-
-
-def _begun(path: Path) -> bool:
-    return path.exists() and path.stat().st_size > 0  # an empty file is no database yet
 
 
 _OWN_FAULTS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS")

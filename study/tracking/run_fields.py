@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from study.spec.objectives import Metrics, names_of
 from study.store.study_view import TrialView
-from study.tracking.trial_artifacts import CLASS_TABLE
 from trainables.core.config import TrialConfig
-from trainables.core.trial_folder import Record
+from trainables.core.trial_folder import EpochResult, StoredJson
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -105,7 +104,7 @@ def trial_parameters(view: TrialView, config: TrialConfig) -> dict[str, str]:
 _TRAINING = {"epochs", "batch_size", "lr", "momentum", "weight_decay", "augmentation", "precision"}
 
 
-def trial_tags(view: TrialView, stored: Record | None) -> dict[str, str]:
+def trial_tags(view: TrialView, stored: StoredJson | None) -> dict[str, str]:
     """Return the tags of a trial: state, source of its params, provenance.
 
     Args:
@@ -131,11 +130,7 @@ def trial_tags(view: TrialView, stored: Record | None) -> dict[str, str]:
     return {name: value[:_TAG_LENGTH] for name, value in tags.items()}
 
 
-TABLE_TAG = {"mlflow.loggedArtifacts": json.dumps([{"path": CLASS_TABLE, "type": "table"}])}
-"""Tag that makes MLflow's page show the class table."""
-
-
-def epoch_times(history: Sequence[Record], started: int, images: int) -> dict[int, int]:
+def epoch_times(history: Sequence[EpochResult], started: int, images: int) -> dict[int, int]:
     """Return the end time of each epoch in milliseconds, computed from its throughput.
 
     The files contain no timestamps. A time that is the same at every reading makes syncing idempotent.
@@ -146,20 +141,20 @@ def epoch_times(history: Sequence[Record], started: int, images: int) -> dict[in
         images: training images per epoch; 0 if unknown.
     """
     times, now = {}, float(started)
-    for record in history:
-        pace = record.get("images_per_second") or math.nan
+    for result in history:
+        pace = result.get("images_per_second") or math.nan
         now += max(1.0, 1000 * images / pace) if math.isfinite(pace) else 1.0
-        times[record["epoch"]] = int(now)
+        times[result["epoch"]] = int(now)
     return times
 
 
-def epoch_metrics(record: Record, time: int, study_metric: Metrics) -> list[Metric]:
+def epoch_metrics(result: EpochResult, time: int, study_metric: Metrics) -> list[Metric]:
     """Return the finite metrics of one epoch."""
     keys = dict.fromkeys((*names_of(study_metric), *EPOCH_METRICS))
-    return metrics({key: record[key] for key in keys if key in record}.items(), record["epoch"], time)
+    return metrics({key: result[key] for key in keys if key in result}.items(), result["epoch"], time)
 
 
-def recall_metrics(evaluation: Record, time: int) -> list[Metric]:
+def recall_metrics(evaluation: StoredJson, time: int) -> list[Metric]:
     """Return the final recall of each class as metrics; none with more than 20 classes.
 
     The step is always 0: MLflow draws bars for it, where another step would give a curve of one point.
@@ -171,7 +166,7 @@ def recall_metrics(evaluation: Record, time: int) -> list[Metric]:
     return metrics(zip(keys, evaluation["recall"], strict=True), 0, time)
 
 
-def test_metrics(tested: Record | None, time: int) -> list[Metric]:
+def test_metrics(tested: StoredJson | None, time: int) -> list[Metric]:
     """Return the test metrics as ``test_...`` at step 0; none for a trial without a test evaluation."""
     found = {} if tested is None else tested["metrics"]
     return metrics({f"test_{name}": value for name, value in found.items()}.items(), 0, time)

@@ -14,10 +14,14 @@ import pyarrow.parquet as pq
 
 from study.tracking.plots.trial_plots import confusion_picture, false_positives_picture
 from trainables.core.metrics import cumulative_false_positives, recall_per_class
-from trainables.core.trial_folder import Record
+from trainables.core.trial_folder import StoredJson
 
 CLASS_TABLE = "classes.json"
 """The file that MLflow shows as a table; ``classes.parquet`` has the same rows."""
+
+
+TABLE_TAG = {"mlflow.loggedArtifacts": json.dumps([{"path": CLASS_TABLE, "type": "table"}])}
+"""Tag that makes MLflow's page show the class table."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class ClassTable:
         return [value for _, value in rows]
 
 
-def class_table(evaluation: Record) -> ClassTable:
+def class_table(evaluation: StoredJson) -> ClassTable:
     """Build the class table of an evaluation.
 
     Args:
@@ -69,7 +73,7 @@ def class_table(evaluation: Record) -> ClassTable:
     return ClassTable(columns, bias)
 
 
-def write_artifacts(evaluation: Record, title: str, folder: Path) -> None:
+def write_artifacts(evaluation: StoredJson, title: str, folder: Path) -> None:
     """Write the final artifacts of a trial into a folder.
 
     Args:

@@ -11,7 +11,6 @@ from study.spec.objectives import Metrics
 from study.store.study_view import TrialView
 from study.tracking.run_fields import (
     ALWAYS_THERE,
-    TABLE_TAG,
     epoch_metrics,
     epoch_times,
     milliseconds,
@@ -21,9 +20,9 @@ from study.tracking.run_fields import (
     trial_tags,
 )
 from study.tracking.run_index import KnownRun, Runs
-from study.tracking.trial_artifacts import write_artifacts
+from study.tracking.trial_artifacts import TABLE_TAG, write_artifacts
 from trainables.core.config import TrialConfig
-from trainables.core.trial_folder import Record, TrialFolder
+from trainables.core.trial_folder import EpochResult, StoredJson
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -71,19 +70,18 @@ def sync_trial(runs: Runs, view: TrialView, metric: Metrics) -> bool:
 class _Found(NamedTuple):
     """Contents of a trial's run; ``final`` is the last evaluation of an ended trial."""
 
-    history: list[Record]
+    history: list[EpochResult]
     times: dict[int, int]
     tags: dict[str, str]
     parameters: dict[str, str]
-    final: Record | None
+    final: StoredJson | None
 
     def metrics(self, after: int, metric: Metrics) -> list[list[Metric]]:
         return [epoch_metrics(r, self.times[r["epoch"]], metric) for r in self.history if r["epoch"] > after]
 
 
 def _read(view: TrialView) -> _Found:
-    folder = TrialFolder(view.folder)
-    stored, history, evaluation = folder.config(), folder.history(), folder.evaluation()
+    stored, history, evaluation = view.stored_config(), view.history(), view.evaluation()
     config = TrialConfig.model_validate(stored["trial"]) if stored else view.config
     images = sum(evaluation["class_counts"]) if evaluation else 0
     times = epoch_times(history, milliseconds(view.started), images)
@@ -104,7 +102,7 @@ def _whole_epochs(epochs: list[list[Metric]]) -> Iterator[list[Metric]]:
         yield batch
 
 
-def _upload(runs: Runs, run: KnownRun, evaluation: Record, title: str) -> None:
+def _upload(runs: Runs, run: KnownRun, evaluation: StoredJson, title: str) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         write_artifacts(evaluation, title, Path(scratch))
         runs.client.log_artifacts(run.id, scratch)

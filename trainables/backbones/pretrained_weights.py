@@ -63,12 +63,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
         BadInput: as in `load_weights`.
     """
     import torch
-
-    from trainables.backbones.safetensors_file import read_safetensors
+    from safetensors.torch import load_file
 
     try:
         if path.suffix == ".safetensors":
-            found: Any = read_safetensors(path)
+            found: Any = load_file(path)
         else:
             found = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-Divisor = Literal["weights", "examples"]
+from trainables.components.variants import Divisor
 
 
 def inverse_frequency(counts: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def longest_allowed(rows: Tensor, share: float) -> Tensor:
@@ -36,3 +36,13 @@ def within_ball(rows: Tensor, radius: Tensor) -> Tensor:
     lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
     # where() instead of a clamped quotient: rows within the ball stay bit for bit, including rows of norm 0
     return torch.where(lengths > radius, rows * (radius / lengths), rows)
+
+
+class MaxNormRadius(nn.Module):
+    """The radius of MaxNorm as a buffer ``radius``, a scalar; infinite until it is set."""
+
+    radius: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("radius", torch.tensor(float("inf")))

@@ -33,7 +33,7 @@ class KernelLock:
 
     @property
     def held(self) -> bool:
-        """Whether this object holds the lock."""
+        """True if this object holds the lock."""
         return self._file is not None
 
     def acquire(self) -> bool:

@@ -1,4 +1,4 @@
-"""What lies in a folder of shared trainings, and how it is removed."""
+"""The entries of the store of shared trainings: list and remove them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Trainings that several trials need the same of: trained once, kept beside the studies, found again.
+"""Shared trainings: trained once, stored beside the studies, found again by fingerprint.
 
-A method with stages repeats, up to its last switch, the training of a simpler method (its `Method.opening`), and
-some need a whole training of another (their `Method.reference`). Both are a `TrialConfig` and a number of epochs.
-Everything that determines such a training names its folder; states wanted of it are pinned there under their epoch.
+A method with stages repeats the training of a simpler method until its last stage begins (`Method.shared_prefix`).
+Some methods need a whole training of another one (`Method.reference`). Both are a `TrialConfig` and a number of epochs.
+The folder is named by a hash of everything that determines the training; wanted states are pinned there by epoch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from trainables.core.config import TrialConfig
 from trainables.core.device import autocast_dtype, device_name
 from trainables.core.environment import code_fingerprint
 from trainables.core.kernel_lock import KernelLock
-from trainables.core.trial_folder import Record, TrialFolder
+from trainables.core.trial_folder import EpochResult, TrialFolder
 from trainables.data import StudyData
 from trainables.training.checkpoints import (
     load_state,
@@ -35,18 +35,18 @@ from trainables.training.trainer import Trainer
 from trainables.training.training_state import State
 
 _POLL = 0.2
-"""Seconds between two looks for what another process trains."""
+"""Seconds between two checks for a state that another process trains."""
 
 
 class SharedTraining:
-    """One training under a shared folder, run by whichever process holds its lock.
+    """One training in the shared store, run by the process that holds its lock.
 
     Args:
         store: the folder of all shared trainings.
-        config: what is trained.
+        config: the configuration of the training.
         until: the epoch whose state is wanted.
-        data: what the configuration names.
-        device: where it is trained.
+        data: the data set of the configuration.
+        device: the device to train on.
     """
 
     def __init__(self, store: Path, config: TrialConfig, until: int, data: StudyData, device: torch.device) -> None:
@@ -88,7 +88,7 @@ class SharedTraining:
         self._trainer = None
         self._lock.release()
 
-    def run_epoch(self) -> Record:
+    def run_epoch(self) -> EpochResult:
         """Train the next epoch, holding the lock; the last one pins the state."""
         trainer = self._trainer = self._trainer or self._begin()
         result = trainer.run_epoch()

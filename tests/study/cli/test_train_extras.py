@@ -1,4 +1,4 @@
-"""What `study train` does after a training: verification of pairs, a plot of features, weights from a file."""
+"""Options of `study train`: verification of pairs, a plot of features, initial weights from a file."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_features_are_drawn(run: Run, tmp_path: Path) -> None:
 def test_any_number_of_classes(tmp_path: Path, classes: int, ending: str) -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(3 * classes) % classes
-    names = [f"class {k} & $" for k in range(classes)]  # no mathematics, whatever a name holds
+    names = [f"class {k} & $" for k in range(classes)]  # names are not parsed as mathematics
     draw_features(tmp_path / f"x{ending}", rng.normal(size=(3 * classes, 2)), labels, names)
     assert (tmp_path / f"x{ending}").stat().st_size > 1000
     with pytest.raises(BadInput, match="cannot be written"):

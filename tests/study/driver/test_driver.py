@@ -109,7 +109,7 @@ def test_a_full_disk_stops_the_study_and_says_how_to_go_on(
     ledger = open_ledger(make_spec())
     outcome = _outcome(ledger.study, ledger, StudyFolder(tmp_path, "tiny"), fault="disk full", out_of_time=False)
     assert outcome.code == ExitCode.SOME_FAILED
-    assert "disk full; when that is mended: study resume tiny" in outcome.message
+    assert "disk full; once that is fixed: study resume tiny" in outcome.message
 
 
 def test_a_search_space_cannot_be_taken_away(make_spec: MakeSpec) -> None:

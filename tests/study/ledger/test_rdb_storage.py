@@ -34,11 +34,11 @@ def url(tmp_path: Path) -> str:
                     params={"sigma": 0.5, "margin": 0.25, "prototypes": index + 1, "form": "ab"[index % 2]},
                     distributions=SPACE,
                     intermediate_values={1: 0.5, 3: math.nan, 2: -math.inf},
-                    user_attrs={"origin": "paper", "shared_epochs": {"needed": 3}},
+                    user_attrs={"param_source": "paper", "shared_epochs": {"needed": 3}},
                 )
             )
         study.add_trial(create_trial(state=TrialState.PRUNED, params={}, distributions={}))
-        study.enqueue_trial({"sigma": 2.0}, user_attrs={"origin": "transfer"})
+        study.enqueue_trial({"sigma": 2.0}, user_attrs={"param_source": "transfer"})
         running = study.ask()
         running.suggest_float("margin", 0.0, 1.0)
         running.suggest_float("sigma", 0.1, 10.0, log=True)

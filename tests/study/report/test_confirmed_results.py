@@ -25,7 +25,7 @@ SEEDS = 3
 
 
 def _tested(trial: Assignment) -> float:
-    """ERM .5, CCE's best .6 to .62, CCE's preset .55, all a little better with every seed."""
+    """A study with ERM at .5, CCE's best at .6 to .62 and CCE's preset at .55; each seed adds a little."""
     seed = (trial.seed or 0) % 10
     if trial.cell.method == "erm":
         return 0.5 + seed / 100
@@ -64,7 +64,7 @@ def test_means_and_deviations_over_seeds(study: MadeStudy) -> None:
     assert best.mean("balanced_accuracy") == pytest.approx((0.6 + 0.61 + 0.64) / 3)
     assert best.deviation("balanced_accuracy") == pytest.approx(statistics.stdev([0.6, 0.61, 0.64]))
     assert rows["erm", "best"].shared and not best.shared
-    assert best.params == open_view(study.folder).cells[1].best().params  # type: ignore[union-attr]
+    assert best.params == open_view(study.folder).cells[1].best().params
 
 
 def test_tests_are_against_erms_best_and_the_own_preset(study: MadeStudy) -> None:
@@ -169,7 +169,7 @@ def test_studies_side_by_side(study: MadeStudy, tmp_path: Path) -> None:
     printed = _print(print_comparison, entries, "balanced_accuracy")
     assert "0.6167 +-0.0208 (n=3)" in printed and "0.9000 val" in printed
     assert "not comparable with test results" in printed
-    assert "not comparable; they" not in printed  # one alone is of validation images
+    assert "not comparable; they" not in printed  # only one is from validation images
     with pytest.raises(BadInput, match="named twice"):
         compared([study.folder, study.folder], "balanced_accuracy")
     with pytest.raises(BadInput, match="no study 'mode'"):

@@ -13,9 +13,10 @@ from trainables.core.errors import BadInput
 
 
 def printed(folder: StudyFolder, *, every_trial: bool = False) -> str:
-    console = Console(file=io.StringIO(), width=160)
+    file = io.StringIO()
+    console = Console(file=file, width=160)
     print_leaderboard(folder, console, every_trial=every_trial)
-    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+    return file.getvalue()
 
 
 def rows(text: str, *starts: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What reports show where several metrics are searched for, or bounds have to be kept."""
+"""Reports of studies with several metrics or with constraints."""
 
 from __future__ import annotations
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from search_spaces.encoding import encode
 from study.ledger.study_ledger import Ledger
 from study.search.transfer import MOST_TRANSFERS, STARTED_UP, neighbours
 from study.spec.cell import Cell, expand
 from study.spec.study_spec import StudySpec
-from tests.study.simulated import EPOCHS, ends_the_same_killed_after_any_write, finish, origins, train
+from tests.study.simulated import EPOCHS, ends_the_same_killed_after_any_write, finish, param_sources, train
 
 MakeSpec = Callable[..., StudySpec]
 OpenLedger = Callable[..., Ledger]
@@ -45,10 +46,10 @@ def _complete(ledger: Ledger, name: str, *values: float) -> None:
 
 
 def _ask(ledger: Ledger, name: str) -> str:
-    """Give a cell its next trial, as if it were its turn; return where its values came from."""
+    """Hand out a cell's next trial and return the source of its params."""
     cell = ledger.cells[name]
     train(ledger, cell.ask(ledger._suggestion(cell.cell)))
-    return origins(ledger, name)[-1]
+    return param_sources(ledger, name)[-1]
 
 
 def test_the_nearest_neighbours_come_first(spec: MakeSpec) -> None:
@@ -92,7 +93,7 @@ def test_a_finished_neighbours_best_follows_the_presets_setting(spec: MakeSpec, 
     ("values", "budget", "counts"),
     [
         ((0.1, 0.2), 2, True),  # finished
-        ((0.1, 0.2), 9, False),  # its searcher only looks about as yet
+        ((0.1, 0.2), 9, False),  # its searcher still samples at random
         ((0.1, 0.2, 0.3, 0.4), 9, False),
         ((0.1, 0.2, 0.3, 0.4, 0.5), 9, True),
     ],
@@ -135,7 +136,7 @@ def test_a_running_trial_of_a_neighbour_keeps_it_from_being_finished(spec: MakeS
 
 def test_values_that_a_cell_has_had_are_not_given_again(spec: MakeSpec, open_ledger: OpenLedger) -> None:
     ledger = open_ledger(spec(10, 20, 50, trials=2))
-    _complete(ledger, _cell(10), 0.9, 0.1)  # its best is the preset, which every cell has had
+    _complete(ledger, _cell(10), 0.9, 0.1)  # its best trial is the preset, which every cell has tried
     _complete(ledger, _cell(20), 0.1, 0.9)
     assert [_ask(ledger, _cell(50)) for _ in range(2)] == ["recommended", f"transfer: {_cell(20)}/00001"]
 
@@ -154,13 +155,13 @@ def test_at_most_so_many_transfers(spec: MakeSpec, open_ledger: OpenLedger) -> N
 def test_it_can_be_switched_off(spec: MakeSpec, open_ledger: OpenLedger) -> None:
     ledger = open_ledger(spec(10, 50, transfer=False, order="ratio-ascending"))
     finish(ledger)
-    assert set(origins(ledger, _cell(50))) == {"recommended", "searcher"}
+    assert set(param_sources(ledger, _cell(50))) == {"recommended", "searcher"}
 
 
 def test_cells_in_which_nothing_is_searched_exchange_nothing(spec: MakeSpec, open_ledger: OpenLedger) -> None:
     ledger = open_ledger(spec(10, 50, methods=["erm"], order="ratio-ascending"))
     finish(ledger)
-    assert all(not origin.startswith("transfer") for origin in origins(ledger, _cell(50, method="erm")))
+    assert all(not source.startswith("transfer") for source in param_sources(ledger, _cell(50, method="erm")))
 
 
 @pytest.mark.parametrize(("order", "giver", "taker"), [("ratio-ascending", 10, 50), ("ratio-descending", 50, 10)])
@@ -169,16 +170,16 @@ def test_an_order_by_ratio_has_neighbours_finished_first(
 ) -> None:
     ledger = open_ledger(spec(10, 50, order=order))
     finish(ledger)
-    assert origins(ledger, _cell(taker))[1].startswith(f"transfer: {_cell(giver)}/")
-    assert set(origins(ledger, _cell(giver))) == {"recommended", "searcher"}
+    assert param_sources(ledger, _cell(taker))[1].startswith(f"transfer: {_cell(giver)}/")
+    assert set(param_sources(ledger, _cell(giver))) == {"recommended", "searcher"}
 
 
 def test_in_a_fair_order_cells_exchange_what_they_found(spec: MakeSpec, open_ledger: OpenLedger) -> None:
     ledger = open_ledger(spec(10, 50, trials=8))
     finish(ledger)
-    given = [origins(ledger, _cell(ratio)) for ratio in (10, 50)]
-    assert all(not any(origin.startswith("transfer") for origin in cell[: STARTED_UP - 1]) for cell in given)
-    assert any(origin.startswith("transfer") for cell in given for origin in cell)
+    given = [param_sources(ledger, _cell(ratio)) for ratio in (10, 50)]
+    assert all(not any(source.startswith("transfer") for source in cell[: STARTED_UP - 1]) for cell in given)
+    assert any(source.startswith("transfer") for cell in given for source in cell)
 
 
 def test_a_good_find_at_one_ratio_helps_the_next(spec: MakeSpec, open_ledger: OpenLedger, tmp_path: Path) -> None:
@@ -211,9 +212,12 @@ def test_a_kill_between_queueing_and_starting_gives_it_once(spec: MakeSpec, open
     cell: Cell = ledger.cells[_cell(50)].cell
     suggestion = ledger._suggestion(cell)
     assert suggestion is not None
-    queued = suggestion.encoded(cell.space)
-    ledger.cells[_cell(50)]._study.enqueue_trial(queued, user_attrs={"origin": suggestion.origin(cell.space)})
+    queued = encode(cell.space, suggestion.params_in(cell.space))
+    ledger.cells[_cell(50)]._study.enqueue_trial(
+        queued,
+        user_attrs={"param_source": suggestion.param_source(cell.space), "params": suggestion.params_in(cell.space)},
+    )
     again = open_ledger(study)  # the driver died here
     finish(again)
-    given = [origin for origin in origins(again, _cell(50)) if origin.startswith("transfer")]
+    given = [source for source in param_sources(again, _cell(50)) if source.startswith("transfer")]
     assert given == [f"transfer: {_cell(20)}/00001", f"transfer: {_cell(10)}/00001"]

@@ -15,7 +15,7 @@ from study.spec.cell import expand
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
 from study.store.warm_start import MOST_WARM_STARTS, find_warm_starts, keep_warm_starts, read_warm_starts
-from tests.study.simulated import EPOCHS, content, ends_the_same_killed_after_any_write, finish, origins, train
+from tests.study.simulated import EPOCHS, content, ends_the_same_killed_after_any_write, finish, param_sources, train
 from trainables.core.errors import BadInput
 
 MakeSpec = Callable[..., StudySpec]
@@ -40,7 +40,7 @@ def spec(make_spec: MakeSpec) -> MakeSpec:
 
 
 def _stored(study: StudySpec, storage: Path, values: list[float]) -> Ledger:
-    """Store an earlier study whose cells' trials came to these values."""
+    """Store an earlier study whose trials have these values."""
     folder = StudyFolder(storage, study.name)
     folder.path.mkdir()
     folder.create(study, {})
@@ -102,7 +102,7 @@ def test_they_are_tried_after_the_presets_setting(spec: MakeSpec, tmp_path: Path
     ledger = _opened(spec(10, warm_start=["old"]), tmp_path)
     handed = finish(ledger)
     given = [f"warm start: old {CELL.format(ratio)}/00001" for ratio in (10, 20)]
-    assert origins(ledger, CELL.format(10)) == ["recommended", *given, "searcher", "searcher"]
+    assert param_sources(ledger, CELL.format(10)) == ["recommended", *given, "searcher", "searcher"]
     assert handed[1].params == pytest.approx({"gamma": -old.cells[CELL.format(10)].trials()[1].params["-gamma"]})
 
 
@@ -110,7 +110,7 @@ def test_they_come_before_transfers(spec: MakeSpec, tmp_path: Path) -> None:
     _stored(spec(50, name="old"), tmp_path, [0.1, 0.9])
     ledger = _opened(spec(10, 50, warm_start=["old"], transfer=True, order="ratio-ascending"), tmp_path)
     finish(ledger)
-    kinds = [origin.split(":")[0] for origin in origins(ledger, CELL.format(50))]
+    kinds = [source.split(":")[0] for source in param_sources(ledger, CELL.format(50))]
     assert kinds[:3] == ["recommended", "warm start", "transfer"]
 
 
@@ -120,14 +120,17 @@ def test_values_outside_of_the_new_range_are_moved_and_it_is_said(spec: MakeSpec
     ledger = _opened(spec(10, method=narrow, warm_start=["old"]), tmp_path)
     handed = finish(ledger)
     assert handed[1].params == {"gamma": -5}
-    assert origins(ledger, CELL.format(10))[1] == f"warm start: old {CELL.format(10)}/00000, gamma moved into the range"
+    assert (
+        param_sources(ledger, CELL.format(10))[1]
+        == f"warm start: old {CELL.format(10)}/00000, gamma moved into the range"
+    )
 
 
 def test_values_that_were_the_presets_are_not_tried_twice(spec: MakeSpec, tmp_path: Path) -> None:
     _stored(spec(10, 20, name="old"), tmp_path, [0.9, 0.1])
     ledger = _opened(spec(10, warm_start=["old"]), tmp_path)
     finish(ledger)
-    assert set(origins(ledger, CELL.format(10))) == {"recommended", "searcher"}
+    assert set(param_sources(ledger, CELL.format(10))) == {"recommended", "searcher"}
 
 
 def test_what_was_found_stays_when_the_earlier_study_goes_on(spec: MakeSpec, tmp_path: Path) -> None:
@@ -137,7 +140,7 @@ def test_what_was_found_stays_when_the_earlier_study_goes_on(spec: MakeSpec, tmp
     train(old, old.cells[CELL.format(10)].ask(), 0.9)
     ledger = _opened(study, tmp_path)
     finish(ledger)
-    assert origins(ledger, CELL.format(10))[1] == f"warm start: old {CELL.format(10)}/00001"
+    assert param_sources(ledger, CELL.format(10))[1] == f"warm start: old {CELL.format(10)}/00001"
     assert content(_opened(study, tmp_path)) == content(ledger)
 
 

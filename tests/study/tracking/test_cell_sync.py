@@ -22,7 +22,7 @@ Dumper = Callable[[], dict[str, dict[str, Any]]]
 
 
 def judged_cell(storage: Path, metric: str, trials: int) -> CellView:
-    """Build a cell in which the margin alone decides, and more of it is better."""
+    """Build a cell in which only the margin matters, and larger is better."""
     made = MadeStudy(storage, spec_of(methods=["affinity"], search={"trials": trials, "metric": metric}))
     (cell,) = made.cells.values()
     distributions = {d.searched_name(n): d.distribution() for n, d in cell.space.items()}

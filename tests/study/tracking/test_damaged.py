@@ -1,4 +1,4 @@
-"""Damaged files of records: one message that names file and way out, and a study that goes on without records."""
+"""Damaged tracking files: one message names the file and the remedy, and the study continues without MLflow."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.fixture(params=DAMAGES.values(), ids=DAMAGES.keys())
+@pytest.fixture(params=list(DAMAGES.values()), ids=list(DAMAGES))
 def damaged(request: pytest.FixtureRequest, storage: Path) -> Path:
     database = storage / "mlflow.db"
     database.write_bytes(request.param(database.read_bytes()))
@@ -73,7 +73,7 @@ def test_an_empty_database_is_filled(made: MadeStudy) -> None:
 
 
 def test_damage_further_in_is_one_message_too(made: MadeStudy) -> None:
-    """The head is whole and the pages behind it are not."""
+    """A database with an intact header and damaged pages."""
     made.complete()
     database = made.folder.storage / "mlflow.db"
     whole = database.read_bytes()

@@ -36,6 +36,16 @@ def closed_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _noting(requests: list[str], original: Callable[..., Any]) -> Callable[..., Any]:
+    """Count the calls of a function."""
+
+    def called(*given: Any, **named: Any) -> Any:
+        requests.append("x")
+        return original(*given, **named)
+
+    return called
+
+
 def test_what_was_touched_is_recorded_when_closed(made: MadeStudy, dump: Dumper) -> None:
     said: list[str] = []
     recorder = recorder_of(made, said)
@@ -97,7 +107,7 @@ def test_a_running_trial_is_seen_before_its_end(made: MadeStudy, dump: Dumper) -
 def test_many_touches_are_gathered(made: MadeStudy, monkeypatch: pytest.MonkeyPatch) -> None:
     requests: list[str] = []
     original = MlflowClient.log_batch
-    monkeypatch.setattr(MlflowClient, "log_batch", lambda *a, **k: (requests.append("x"), original(*a, **k)))
+    monkeypatch.setattr(MlflowClient, "log_batch", _noting(requests, original))
     recorder, trial = recorder_of(made, [], every=60), made.start()
     for epoch in range(1, EPOCHS + 1):
         made.train(trial, range(epoch, epoch + 1))

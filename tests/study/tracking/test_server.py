@@ -62,7 +62,7 @@ def test_records_on_a_server_are_named(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def _commands(monkeypatch: pytest.MonkeyPatch, command: list[str]) -> list[str]:
-    """Serve with another command in the server's place; return what was said."""
+    """Replace the server's command; return a list for the output."""
     monkeypatch.setattr("study.tracking.server.server_command", lambda *given, **named: command)
     return []
 
@@ -94,7 +94,7 @@ def _lives(process: int) -> bool:
 
 @pytest.fixture(params=["default", "ignored"])
 def interrupts(request: pytest.FixtureRequest) -> Iterator[object]:
-    """SIGINT as a terminal leaves it, or ignored as a shell leaves it to a background job."""
+    """SIGINT with its default action, as in a terminal, or ignored, as in a shell's background job."""
     before = signal.getsignal(signal.SIGINT)
     handler = signal.SIG_IGN if request.param == "ignored" else signal.default_int_handler
     signal.signal(signal.SIGINT, handler)
@@ -173,12 +173,12 @@ def server(storage: Path, tmp_path: Path) -> Iterator[str]:
     finally:
         process.terminate()
         assert process.wait(timeout=30) == 0
-    with pytest.raises(URLError):  # nothing that it started lives on
+    with pytest.raises(URLError):  # no process that it started is still alive
         urlopen(f"{url}/health", timeout=5)
 
 
 def _picture(url: str, study: str, trial: str) -> bytes:
-    """Ask for the confusion picture as the page does."""
+    """Request the confusion picture as the page does."""
     with urlopen(f"{url}/api/2.0/mlflow/experiments/get-by-name?experiment_name={study}", timeout=30) as answer:
         experiment = json.load(answer)["experiment"]["experiment_id"]
     query = {"experiment_ids": [experiment], "filter": f"tags.`study.trial` = '{trial}'"}

@@ -61,7 +61,7 @@ def test_weighted_mean_over_weights_and_over_examples() -> None:
 def test_weights_of_one_are_the_plain_mean() -> None:
     losses = torch.tensor([1.0, 2.0, 4.0])
     for over in ("weights", "examples"):
-        assert torch.equal(weighted_mean(losses, torch.ones(3), over), losses.mean())  # type: ignore[arg-type]
+        assert torch.equal(weighted_mean(losses, torch.ones(3), over), losses.mean())
 
 
 def test_weights_follow_the_losses_dtype_and_carry_no_loss_gradient_away() -> None:
@@ -85,4 +85,4 @@ def test_wrong_values_are_named() -> None:
     with pytest.raises(ValueError, match=r"at least 1 in every class, got \[4, 0\]"):
         inverse_frequency(torch.tensor([4, 0]))
     with pytest.raises(ValueError, match="`over` must be 'weights' or 'examples', got 'weight'"):
-        weighted_mean(torch.ones(1), torch.ones(1), "weight")  # type: ignore[arg-type]
+        weighted_mean(torch.ones(1), torch.ones(1), "weight")

@@ -31,7 +31,8 @@ def test_a_killed_holder_leaves_it_free(tmp_path: Path) -> None:
     )
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path / "lock")]).returncode == -9
     assert not is_locked(tmp_path / "lock")
-    assert KernelLock(tmp_path / "lock").try_acquire()
+    with KernelLock(tmp_path / "lock") as lock:
+        assert lock.held
 
 
 def test_a_probe_neither_creates_nor_needs_a_writable_file(tmp_path: Path) -> None:
@@ -45,7 +46,8 @@ def test_a_file_that_was_moved_away_while_it_was_taken_guards_nothing(tmp_path: 
     path = tmp_path / "lock"
     with KernelLock(path):
         os.replace(path, tmp_path / "moved")
-        assert KernelLock(path).try_acquire()
+        with KernelLock(path) as other:
+            assert other.held
 
 
 def test_probes_never_make_a_patient_holder_fail(tmp_path: Path) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
 from trainables.components.losses.cross_entropy import cross_entropy, promoted
-
-Variant = Literal["paper", "official"]
+from trainables.components.variants import ComplementVariant
 
 
 def wrong_log_softmax(logits: Tensor, labels: Tensor) -> Tensor:
@@ -46,7 +43,7 @@ def complement_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return (log_q.exp() * log_q).sum(dim=1).neg()
 
 
-def complement_cross_entropy(logits: Tensor, labels: Tensor, *, gamma: float, variant: Variant) -> Tensor:
+def complement_cross_entropy(logits: Tensor, labels: Tensor, *, gamma: float, variant: ComplementVariant) -> Tensor:
     """Return CE + gamma/(K-1) * C (``paper``) or CE - gamma/K * C (``official``, the released code) per example.
 
     At gamma=-1 ``official`` *adds* C/K, so it sharpens the distribution over the wrong classes where the paper

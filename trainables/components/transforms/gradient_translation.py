@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from trainables.components.losses.cross_entropy import cross_entropy, promoted
+from trainables.components.variants import Confidence
 
-Confidence = Literal["probability", "loss"]
 Bounds = tuple[float, float]
 
 

@@ -13,13 +13,13 @@ from trainables.components.network import Network
 from trainables.components.transforms.generation_sites import SeedPools, Sites, draw_other_labels, draw_sites
 from trainables.components.transforms.gradient_translation import (
     Bounds,
-    Confidence,
     confident,
     held_constant,
     translate,
     translation_objective,
     unit_images,
 )
+from trainables.components.variants import Confidence
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainables.components.losses.complement_entropy import Variant, complement_entropy
+from trainables.components.losses.complement_entropy import complement_entropy
 from trainables.components.network import Outputs
 from trainables.components.updates.gradient_step import Step, Update
+from trainables.components.variants import ComplementVariant
 from trainables.core.config import TrainingConfig
 
 
@@ -29,7 +30,7 @@ class ComplementUpdate(Update):
     Source: Chen, Wang, Liu, Chang, Pan, Chen, Wei and Juan, 2019, algorithm 1; the authors' released code.
     """
 
-    def __init__(self, variant: Variant = "paper", rate_factor: float = 1.0) -> None:
+    def __init__(self, variant: ComplementVariant = "paper", rate_factor: float = 1.0) -> None:
         self.variant, self.rate_factor = variant, rate_factor
 
     def prepare(self, parameters: Sequence[nn.Parameter], training: TrainingConfig) -> None:

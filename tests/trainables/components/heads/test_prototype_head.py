@@ -20,7 +20,7 @@ def absolute(*sizes: int, **settings: Any) -> PrototypeHead:
     return PrototypeHead(*sizes, **{"sigma_unit": "absolute", **settings}).double()
 
 
-def log_affinities(features: np.ndarray, weight: np.ndarray, distance: str, similarity: str, sigma: float):
+def log_affinities(features: np.ndarray, weight: np.ndarray, distance: str, similarity: str, sigma: float) -> Any:
     """Equation 9 and table 4, one feature vector, class and prototype at a time, before any logarithm."""
     result = np.zeros((len(features), len(weight)))
     for i, f in enumerate(features):

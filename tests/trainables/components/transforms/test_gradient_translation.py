@@ -173,7 +173,7 @@ def test_huge_logits_are_judged(measure: str) -> None:
 
 def test_another_measure_is_refused() -> None:
     with pytest.raises(ValueError, match="`measure` must be 'probability' or 'loss', got 'logit'"):
-        confident(torch.zeros(1, 2), torch.tensor([0]), gamma=0.9, measure="logit")  # type: ignore[arg-type]
+        confident(torch.zeros(1, 2), torch.tensor([0]), gamma=0.9, measure="logit")
 
 
 def test_a_network_held_constant_is_put_back_as_it_was() -> None:

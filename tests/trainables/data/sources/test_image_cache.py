@@ -49,7 +49,7 @@ def test_all_rows_are_taken_without_a_copy(shapes: Configure, monkeypatch: pytes
     views = []
 
     def spy(*arguments: object) -> cache.CachedImages:
-        views.append(open_images(*arguments))  # type: ignore[arg-type]
+        views.append(open_images(*arguments))
         return views[-1]
 
     monkeypatch.setattr(loading, "open_images", spy)

@@ -1,0 +1,38 @@
+"""Natural params of stored trials, and their sources."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from search_spaces import Space
+from search_spaces.encoding import decode
+
+PARAMS = "params"
+"""User attribute of a trial: its natural params, exactly as used in training."""
+
+PARAM_SOURCE = "param_source"
+"""User attribute of a trial: the source of its params; absent if the searcher proposed them."""
+
+
+def params_of(trial: FrozenTrial, space: Space) -> dict[str, Any]:
+    """Return a trial's natural params.
+
+    For a trial without stored natural params, the params sampled so far are decoded. This applies to trials interrupted
+    during sampling and to studies stored before natural params were.
+
+    Args:
+        trial: a trial of the ledger, possibly a queued one.
+        space: the search space of its cell.
+    """
+    noted = trial.user_attrs.get(PARAMS)
+    if noted is not None:
+        return dict(noted)
+    queued: dict[str, Any] = trial.system_attrs.get("fixed_params", {})
+    return decode(space, {**queued, **trial.params})
+
+
+def param_source_of(trial: FrozenTrial) -> str:
+    """Return the source of a trial's params; empty if the searcher proposed them."""
+    return str(trial.user_attrs.get(PARAM_SOURCE, ""))

@@ -1,0 +1,87 @@
+"""Studies stored before the format had a number still open, and newer formats are refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from study.ledger.storage import open_storage
+from study.ledger.study_ledger import Ledger
+from study.report.export import export_study
+from study.report.status import status_of
+from study.spec.cell import expand
+from study.store.study_folder import StudyFolder, stored_names
+from study.store.study_view import open_view
+from study.store.warm_start import read_warm_starts
+from trainables.core.errors import BadInput
+
+STORED = Path(__file__).parent / "stored_v1"
+CELL = "digits/long_tail-20/{}"
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Path:
+    """A copy of two studies of version 1: one finished, one killed in the middle of a trial."""
+    shutil.copytree(STORED, tmp_path / "runs")
+    return tmp_path / "runs"
+
+
+def test_a_finished_study_reads_as_it_did(storage: Path) -> None:
+    assert stored_names(storage) == ["first", "second"]
+    status = status_of(storage, "first")
+    assert status["state"] == "finished"
+    best = {cell["method"]: cell["best"]["value"] for cell in status["cells"]}
+    assert best["erm"] == 0.7857142857142857
+    assert {m: round(v, 4) for m, v in best.items()} == {"erm": 0.7857, "cce": 0.7679, "ldam-drw": 0.5964}
+    view = open_view(StudyFolder(storage, "first"))
+    assert [trial.param_source for trial in view.cells[2].confirming] == ["best", "preset"]
+    assert view.cells[2].trials[0].params == view.cells[2].cell.preset_params()
+    assert view.cells[1].cell.base.method.params == {"gamma": -5}
+    stored = view.cells[1].trials[0].stored_config()
+    assert stored is not None and stored["trial"]["method"]["params"]["gamma"] == -5
+
+
+def test_its_export_holds_every_epoch(storage: Path, tmp_path: Path) -> None:
+    rows = export_study(StudyFolder(storage, "first"), tmp_path / "first.parquet")
+    table = pq.read_table(tmp_path / "first.parquet")
+    assert rows == table.num_rows == 2 * (6 + len(table.filter(table["phase"].to_numpy(False) == "confirm")) // 2)
+    assert set(table["param_source"].to_pylist()) >= {"recommended", "searcher", "best", "preset"}
+
+
+def test_an_interrupted_study_goes_on_in_todays_words(storage: Path) -> None:
+    folder = StudyFolder(storage, "second")
+    spec = folder.read_spec()
+    assert read_warm_starts(folder, spec)[CELL.format("ldam-drw")][0].source.startswith("warm start: first ")
+    folder.write_spec(spec)
+    ledger = Ledger(
+        spec,
+        expand(spec),
+        open_storage(folder.path, None),
+        read_warm_starts(folder, spec),
+        folder.trial_reader(),
+    )
+    (interrupted,) = ledger.interrupted()
+    assert interrupted.key == f"{CELL.format('ldam-drw')}/00001"
+    ledger.of(interrupted).complete(interrupted.number, 0.5)
+    while (new := ledger.next()) is not None:
+        ledger.of(new).complete(new.number, 0.5)
+    assert ledger.remaining() == 0
+    assert json.loads(folder.format_path.read_bytes()) == {"version": 2, "oldest": 1}
+    assert "values:" not in folder.spec_path.read_text()
+    view = open_view(folder)
+    assert view.state == "finished"
+    assert {trial.param_source for cell in view.cells for trial in cell.confirming} >= {"best", "preset"}
+
+
+@pytest.mark.parametrize(
+    ("stored", "said"), [('{"version": 3, "oldest": 3}', "format 3.*knows formats 1 to 2"), ("{", "cannot be read")]
+)
+def test_a_format_that_is_not_known_is_refused(stored: str, said: str, storage: Path) -> None:
+    folder = StudyFolder(storage, "first")
+    folder.format_path.write_text(stored)
+    with pytest.raises(BadInput, match=said):
+        open_view(folder)
