@@ -20,7 +20,7 @@ PRUNER = {"name": "median", "startup_trials": 1}
 
 
 class Desk:
-    """A book with what it told its listener."""
+    """A trial manager and what it told its listener."""
 
     def __init__(self, ledger: Ledger, folder: Path, deadline: float | None = None) -> None:
         self.told: list[tuple[str, bool]] = []
