@@ -78,7 +78,8 @@ _HOLD = """
 import sys, time
 from pathlib import Path
 from trainables.core.kernel_lock import KernelLock
-KernelLock(Path(sys.argv[1]) / "ledger.lock").acquire()
+lock = KernelLock(Path(sys.argv[1]) / "ledger.lock")
+lock.acquire()
 print("held", flush=True)
 time.sleep(600)
 """
