@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 STUDY := $(BIN)/study
+LOWEST := .venv-lowest
 
 # Two test processes; all tests of a file go to the same one, so that a file's cluster or server starts once.
 PYTEST_ARGS ?= -n 2 --dist loadfile
@@ -15,25 +16,28 @@ BENCH_ARGS ?=
 LOCK_ARGS ?=
 
 # Two processes that each start a thread per core would only wait for each other.
-test test-slow: export OMP_NUM_THREADS ?= 1
+test test-slow test-lowest coverage: export OMP_NUM_THREADS ?= 1
 # Where this is set, as in some containers, every process of a study would compile torch and Ray anew: 20 s each.
 unexport PYTHONDONTWRITEBYTECODE
 # Nothing here reports to anybody.
 export RAY_USAGE_STATS_ENABLED ?= 0
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
-.PHONY: help venv quickstart test test-slow lint bench readme lock clean
+.PHONY: help venv quickstart test test-slow test-lowest coverage lint bench readme rooms lock clean
 
 help:
 	@echo 'make quickstart  install, run studies/quickstart.yaml, print its leaderboard'
 	@echo 'make venv        install into $(VENV) what requirements.lock names'
 	@echo 'make test        lint, types and tests'
 	@echo 'make test-slow   the long tests: processes killed at many moments, a real cluster'
-	@echo 'make lint        ruff and mypy'
+	@echo 'make test-lowest the tests with the lowest version that pyproject.toml allows of every dependency'
+	@echo 'make coverage    the tests, and how many lines and branches they reach'
+	@echo 'make lint        ruff, mypy and the contracts on imports between rooms'
 	@echo 'make bench       the benchmarks (BENCH_ARGS are passed on)'
 	@echo 'make readme      renew the table of methods in the README'
+	@echo 'make rooms       renew the drawing of the imports in docs/architecture.md'
 	@echo 'make lock        resolve requirements.lock again (LOCK_ARGS=--upgrade for newer versions)'
-	@echo 'make clean       remove caches; runs/ and $(VENV) stay'
+	@echo 'make clean       remove caches; runs/ and the environments stay'
 
 venv: $(STAMP)
 
@@ -64,12 +68,31 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --cache-dir .import_linter_cache
 
 test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+# The processes that tests start are measured too; pyproject.toml says of what.
+coverage: $(STAMP)
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+
+# An environment of its own, renewed when pyproject.toml changes. Only uv can choose the lowest versions.
+test-lowest: $(LOWEST)/.installed
+	$(LOWEST)/bin/python -m pytest $(PYTEST_ARGS)
+
+$(LOWEST)/.installed: pyproject.toml | $(STAMP)
+	$(BIN)/uv --version > /dev/null || { echo 'uv is needed: $(BIN)/python -m pip install uv'; exit 1; }
+	test -x $(LOWEST)/bin/python || $(BIN)/python -m venv $(LOWEST)
+	$(BIN)/uv pip compile pyproject.toml --all-extras --resolution lowest-direct --python $(LOWEST)/bin/python \
+	    --quiet --no-emit-index-url --no-emit-find-links --output-file $(LOWEST)/requirements.txt
+	$(BIN)/uv pip install --python $(LOWEST)/bin/python --requirement $(LOWEST)/requirements.txt
+	$(BIN)/uv pip install --python $(LOWEST)/bin/python --no-deps --no-build-isolation --editable .
+	touch $@
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.training_loop $(BENCH_ARGS)
@@ -79,6 +102,9 @@ bench: $(STAMP)
 readme: $(STAMP)
 	$(BIN)/python -m study.report.readme_table README.md
 
+rooms: $(STAMP)
+	$(BIN)/python docs/draw_rooms.py --write
+
 # No index address and no path of this machine may end up in the file.
 lock: $(STAMP)
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 $(LOCK_ARGS) \
@@ -86,5 +112,5 @@ lock: $(STAMP)
 	    --quiet --output-file requirements.lock
 
 clean:
-	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
-	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis .coverage* build *.egg-info
+	find . -path './.venv*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

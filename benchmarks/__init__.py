@@ -1,1 +1,1 @@
-"""Measured speed, beside what a user would write otherwise."""
+"""Benchmarks against the code a user would otherwise write."""

@@ -1,4 +1,4 @@
-"""Settings of a search, each replayed over many seeds in several processes, and what they differ by."""
+"""Replay search settings (arms) over many seeds in several processes, and compare them."""
 
 from __future__ import annotations
 
@@ -16,71 +16,71 @@ from study.spec.study_spec import StudySpec
 
 Replay = dict[str, CellOutcome]
 TOLERANCE = 0.005
-"""How near to the best recorded trial is near enough, in the metric's unit."""
+"""Largest distance from the best recorded trial that counts as near, in the metric's unit."""
 
 
 class BlindCell(Cell):
-    """A cell whose pruner does not know that a stage switches: it judges from the first epoch."""
+    """A cell whose pruner ignores the change of stage and judges from the first epoch."""
 
     @property
     def pruning_start_epoch(self) -> int:
-        """No epoch is waited for."""
+        """Return 0: the pruner waits for no epoch."""
         return 0
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One setting: a study, and whether its pruner ignores the switch of stages."""
+    """One setting: a study, and whether its pruner ignores the change of stage."""
 
     spec: StudySpec
     blind: bool = False
 
 
-def replay_arm(arm: Arm, landscapes: dict[str, Surrogates], tolerance: float, seed: int) -> Replay:
-    """Replay an arm once, with noise, its seed raised by ``seed``."""
+def replay_arm(arm: Arm, surrogates: dict[str, Surrogates], tolerance: float, seed: int) -> Replay:
+    """Replay an arm once, with noise, after adding ``seed`` to its seed."""
     spec = arm.spec.model_copy(update={"seed": arm.spec.seed + seed})
     cells = expand(spec)
     cells = [BlindCell(**vars(cell)) for cell in cells] if arm.blind else cells
-    return outcomes(simulate(spec, landscapes, noise=True, cells=cells), landscapes, tolerance)
+    return outcomes(simulate(spec, surrogates, noise=True, cells=cells), surrogates, tolerance)
 
 
 def workers(jobs: int) -> Executor:
-    """Return an executor of so many processes; of a single job it is a thread, which need not import anything anew."""
+    """Return an executor with ``jobs`` processes; a single job runs in a thread, which repeats no import."""
     return ThreadPoolExecutor(1) if jobs == 1 else ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
 
 
 def replay_arms(
-    arms: dict[str, Arm], landscapes: dict[str, Surrogates], *, seeds: int, jobs: int, tolerance: float = TOLERANCE
+    arms: dict[str, Arm], surrogates: dict[str, Surrogates], *, seeds: int, jobs: int, tolerance: float = TOLERANCE
 ) -> dict[str, list[Replay]]:
     """Replay every arm over the same seeds.
 
     Args:
-        arms: by name.
-        landscapes: cell's name -> its landscapes by metric.
-        seeds: replays of an arm.
-        jobs: processes.
-        tolerance: how near to the best recorded trial is near enough, in the metric's unit.
+        arms: name -> arm.
+        surrogates: cell name -> surrogates by metric.
+        seeds: number of replays per arm.
+        jobs: number of processes.
+        tolerance: largest distance from the best recorded trial that counts as near, in the metric's unit.
     """
     with workers(jobs) as pool:
         return {
-            name: list(pool.map(partial(replay_arm, arm, landscapes, tolerance), range(seeds)))
+            name: list(pool.map(partial(replay_arm, arm, surrogates, tolerance), range(seeds)))
             for name, arm in arms.items()
         }
 
 
 def mean_of(replay: Replay, measure: str, keep: Callable[[str], bool] = lambda cell: True) -> float:
-    """Return the mean of a measure over the cells that are kept."""
+    """Return the mean of a measure over the cells for which ``keep`` is true."""
     values = [float(getattr(outcome, measure)) for cell, outcome in replay.items() if keep(cell)]
     return sum(values) / len(values)
 
 
 def difference(first: Iterable[float], second: Iterable[float]) -> Estimate:
-    """Estimate by how much the first exceeds the second, seed by seed."""
+    """Estimate the mean of first minus second, paired by seed."""
     return estimate(a - b for a, b in zip(first, second, strict=True))
 
 
 def said(found: Estimate, form: str = "{:.2f}") -> str:
-    """Write an estimate with its interval."""
+    """Format an estimate with its interval."""
     if found.mean is None:
         return "unknown"
     if found.low is None or found.high is None:

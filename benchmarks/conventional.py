@@ -1,4 +1,4 @@
-"""The training loop of countless repositories: Dataset, DataLoader, transforms per image, a loss read every step."""
+"""A conventional training loop: Dataset, DataLoader, per-image transforms, and the loss read at every step."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from trainables.data import Augmentation, StudyData
 
 
 class ImageDataset(Dataset[tuple[Tensor, int]]):
-    """Images in memory, made into a PIL image and transformed one by one, as torchvision's own sets do it."""
+    """Images in memory, converted to PIL and transformed one by one, as torchvision's data sets do."""
 
     def __init__(self, images: npt.NDArray[np.uint8], labels: list[int], transform: transforms.Compose) -> None:
-        """Keep images (N, H, W) or (N, H, W, 3)."""
+        """Store images (N, H, W) or (N, H, W, 3) and labels."""
         self.images, self.labels, self.transform = images, labels, transform
 
     def __len__(self) -> int:
@@ -33,7 +33,7 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
 
 
 def transform_for(data: StudyData, augmentation: Augmentation) -> transforms.Compose:
-    """Return torchvision's per-image transforms for an augmentation: padding of 4 and a flip, as in the papers."""
+    """Return torchvision's per-image transforms for an augmentation: crop with padding 4 and flip, as in the papers."""
     steps: list[nn.Module | object] = []
     if augmentation != "none":
         steps.append(transforms.RandomCrop(data.train.images.shape[-1], padding=4))
@@ -43,10 +43,10 @@ def transform_for(data: StudyData, augmentation: Augmentation) -> transforms.Com
 
 
 class ConventionalLoop:
-    """Trains a network in float32 with the memory layout torch has by default.
+    """Trains a network in float32 with torch's default memory layout.
 
-    The workers are persistent: they start in the first epoch, which is never timed. From then on an epoch costs
-    what it costs in a long training, including the wait for its first batches.
+    The workers are persistent. They start in the first epoch, which is never timed. Later epochs cost as much as in a
+    long training, including the wait for the first batches.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class ConventionalLoop:
         workers: int,
         device: torch.device,
     ) -> None:
-        """Build loader and optimizer; ``network`` gives logits (B, K)."""
+        """Build loader and optimizer; ``network`` returns logits (B, K)."""
         pixels = data.train.images.permute(0, 2, 3, 1).contiguous().numpy()
         pixels = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
         dataset = ImageDataset(pixels, data.train.labels.tolist(), transform_for(data, augmentation))

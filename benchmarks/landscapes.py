@@ -1,8 +1,8 @@
-"""Record response landscapes without Ray: small images made long-tailed, as a stored study that `study replay` reads.
+"""Record response landscapes without Ray, on small long-tailed images, as a stored study that `study replay` reads.
 
-Trials are drawn evenly over the space (QMC) and none is pruned, so that every curve is whole and bad corners are known
-as well as good ones. The ledger, the book and the trial folders are the study's own; only the training runs in plain
-processes, which report when a trial is done. Killed and started again, it goes on where it stood.
+Trials cover the space evenly (QMC) and none is pruned, so that every curve is complete and poor regions are covered as
+well as good ones. The ledger, the trial manager and the trial folders are the study's own. Only the training runs in
+plain processes, which report when a trial is done. A restarted recording continues after its last finished trial.
 """
 
 from __future__ import annotations
@@ -25,17 +25,19 @@ from study.spec.cell import expand
 from study.spec.search_spec import SearchSpec
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
-from trainables.core.trial_folder import Record
+from trainables.core.trial_folder import EpochResult
+from trainables.core.trial_report import EpochDone, Failed, TrialReport
+from trainables.core.trial_task import TrialTask
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How trials on a data set are trained.
+    """Training settings of the trials on a data set.
 
     Attributes:
         ratios: imbalance ratios.
         batch_size: images per step.
-        epochs: of a trial.
+        epochs: epochs per trial.
     """
 
     ratios: tuple[float, ...]
@@ -47,10 +49,10 @@ RECIPES = {
     "digits": Recipe((10.0, 20.0, 50.0, 100.0, 125.0), 64, 12),
     "mnist": Recipe((10.0, 20.0, 50.0, 100.0, 200.0), 256, 6),
 }
-"""By data set. Digits keep an image of every class up to a ratio of 126; 280 of them validate, of MNIST 5,420."""
+"""Recipes by data set. Digits keep an image of each class up to ratio 126; 280 validate, of MNIST 5,420."""
 METHODS = ("cce", "affinity", "elm")
 DEFERRED = ("ldam", "ldam-drw", "elm", "elm-drw")
-"""With and without deferral, for the question of when to prune."""
+"""Methods with and without a deferred stage, to compare when to prune."""
 
 
 def landscape_spec(
@@ -63,7 +65,7 @@ def landscape_spec(
     epochs: int | None = None,
     searcher: str = "qmc",
 ) -> StudySpec:
-    """Return the study of landscapes: every method's own space and the learning rate."""
+    """Return the study to record: it searches each method's own space and the learning rate."""
     recipe = RECIPES[dataset]
     profile = {"kind": "long_tail", "ratio": list(ratios or recipe.ratios)}
     search: dict[str, Any] = {
@@ -72,7 +74,7 @@ def landscape_spec(
         "pruner": "none",
         "training": {"lr": {"low": 0.003, "high": 0.3, "scale": "log"}},
     }
-    if "transfer" in SearchSpec.model_fields:  # would put trials where the others were good
+    if "transfer" in SearchSpec.model_fields:  # transfer would concentrate trials where others were good
         search["transfer"] = False
     return StudySpec.model_validate(
         {
@@ -92,52 +94,51 @@ def landscape_spec(
     )
 
 
-def train_trial(config: dict[str, Any], metric: str) -> tuple[list[tuple[int, float]], str | None]:
-    """Train one trial whole and write its folder; return the metric of every epoch and why it failed, or None."""
+def train_trial(task: TrialTask, metric: str) -> tuple[list[tuple[int, float]], str | None]:
+    """Train one complete trial and write its folder; return (epoch, metric) pairs and the failure, or None."""
     import torch
 
-    from trainables.core.config import TrialConfig
     from trainables.core.trial_folder import TrialFolder
     from trainables.data import load
     from trainables.training.finite_watch import NonFiniteLoss
     from trainables.training.trainer import Trainer
 
     torch.set_num_threads(1)
-    trial, folder = TrialConfig.model_validate(config["trial"]), TrialFolder(Path(config["folder"]))
+    trial, folder = task.trial, TrialFolder(task.folder)
     folder.write_config({"trial": trial.model_dump(mode="json")})
     trainer = Trainer(trial, load(trial.data), torch.device("cpu"))
     found: list[tuple[int, float]] = []
     while not trainer.finished:
         try:
-            record: Record = trainer.run_epoch()
+            result: EpochResult = trainer.run_epoch()
         except NonFiniteLoss as error:
             return found, f"NonFiniteLoss: {error}"
-        folder.append_epoch(record)
-        found.append((int(record["epoch"]), float(record[metric])))
+        folder.append_epoch(result)
+        found.append((int(result["epoch"]), float(result[metric])))
     return found, None
 
 
 def tell(manager: TrialManager, trial: str, metric: str, curve: list[tuple[int, float]], failure: str | None) -> None:
-    """Report a trained trial to the book, as Ray Tune would have, epoch by epoch."""
-    results: list[dict[str, Any]] = [{"record/epoch": epoch, f"record/{metric}": value} for epoch, value in curve]
+    """Report a trained trial to the trial manager epoch by epoch, as Ray Tune would."""
+    reports: list[TrialReport] = [EpochDone({"epoch": epoch, metric: value}) for epoch, value in curve]
     if failure is not None:
-        results.append({"failure": failure})
-    for result in results[:-1]:
-        manager.result(trial, result)
-    manager.end(trial, results[-1], failed=False)
+        reports.append(Failed(failure))
+    for report in reports[:-1]:
+        manager.report(trial, report)
+    manager.end(trial, reports[-1], failed=False)
 
 
 def record(spec: StudySpec, storage: Path, jobs: int, say: Callable[[str], None]) -> StudyFolder:
-    """Train every trial that the study still lacks.
+    """Train every trial that the study still needs.
 
     Args:
-        spec: the study; a stored one of its name is continued.
+        spec: the study; a stored study of the same name is continued.
         storage: the folder of all studies.
         jobs: processes.
         say: prints a line.
 
     Raises:
-        BadInput: data that cannot be had, or another process at work on the study.
+        BadInput: the data is unavailable, or another process works on the study.
     """
     from trainables.data import prepare
 
@@ -160,8 +161,8 @@ def _train_all(manager: TrialManager, metric: str, jobs: int, ledger: Ledger, sa
     at_work: dict[Future[Any], str] = {}
     with workers(jobs) as pool:
         while True:
-            while len(at_work) < jobs and (config := manager.start(str(handed_out))) is not None:
-                at_work[pool.submit(train_trial, config, metric)] = str(handed_out)
+            while len(at_work) < jobs and (task := manager.start(str(handed_out))) is not None:
+                at_work[pool.submit(train_trial, task, metric)] = str(handed_out)
                 handed_out += 1
             if not at_work:
                 return
@@ -173,7 +174,7 @@ def _train_all(manager: TrialManager, metric: str, jobs: int, ledger: Ledger, sa
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """Return the options that say which landscapes and where."""
+    """Return the parser for the landscapes to record and their storage."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--storage", type=Path, default=Path("runs"), help="folder of studies")
     made.add_argument("--name", default="landscapes", help="the study's name")

@@ -1,4 +1,4 @@
-"""Fill a ledger with trials that were never trained, quickly, to see how it does when it is large."""
+"""Fill a ledger quickly with trials that were never trained, to measure it at large sizes."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from optuna.distributions import (
     distribution_to_json,
 )
 from optuna.storages import BaseStorage, RDBStorage
-from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import insert, select
 
 from search_spaces import Space, distributions_of
+from study.ledger.optuna_tables import models
 
 PRUNED_SHARE = 0.4
 
 
 def ended_trials(space: Space, epochs: int, count: int, rng: random.Random) -> Iterator[FrozenTrial]:
-    """Make up trials that ended, some of them pruned.
+    """Generate ended trials, some of them pruned.
 
     Args:
-        space: of their cell.
-        epochs: the budget of a trial.
-        count: how many.
-        rng: draws values, heights of curves and which are pruned.
+        space: the cell's search space.
+        epochs: budget of a trial.
+        count: number of trials.
+        rng: draws params, curve heights and the pruned trials.
     """
     searched = distributions_of(space)
     for _ in range(count):
@@ -61,7 +61,7 @@ def _drawn(distribution: BaseDistribution, rng: random.Random) -> Any:
 
 
 def fill(storage: BaseStorage, study_id: int, trials: list[FrozenTrial]) -> None:
-    """Add trials to a study; a database gets them in bulk, where Optuna would take 70 ms for each."""
+    """Add trials to a study; a database receives them in bulk, because Optuna takes 70 ms for each."""
     if isinstance(storage, RDBStorage):
         _fill_database(storage, study_id, trials)
     else:

@@ -1,8 +1,8 @@
-"""Seconds that the ledger takes as it grows: to suggest, to report and judge, to show a status, to resume.
+"""Measure how the ledger scales: seconds to suggest, to report and prune, to show a status, and to resume.
 
-One cell holds all trials, which is the worst case: searcher and pruner look at the trials of their cell. The growth
-exponent is the slope of log seconds over log trials between the last two sizes; 1 is linear. Measured on the journal
-file and, where its programs are installed, on a private PostgreSQL server.
+One cell holds all trials. This is the worst case, because searcher and pruner read the trials of their cell. The growth
+exponent is the slope of log seconds over log trials between the last two sizes; 1 is linear. The benchmark runs on the
+journal file and, where its programs are installed, on a private PostgreSQL server.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Times = dict[str, float]
 
 
 def scale_spec(trials: int, searcher: str, ledger: str | None) -> StudySpec:
-    """Return a study of one cell that searches five values."""
+    """Return a study of one cell that searches five params."""
     search: dict[str, Any] = {
         "trials": trials,
         "searcher": searcher,
@@ -67,7 +67,7 @@ def _open(folder: StudyFolder, spec: StudySpec) -> Ledger:
 
 
 def _ask_and_report(ledger: Ledger, repeats: int) -> Times:
-    """Time a suggestion, and a report with its judgement; the trials stay without an end, as if cut off."""
+    """Time suggestions, and reports with pruning; the trials never end, as if interrupted."""
     asks, reports = [], []
     for _ in range(repeats):
         seconds, assignment = _timed(ledger.next)
@@ -94,7 +94,7 @@ def _resume(folder: StudyFolder, spec: StudySpec) -> Times:
 
 
 def measure(folder: StudyFolder, spec: StudySpec, sizes: tuple[int, ...], repeats: int) -> dict[int, Times]:
-    """Fill a ledger to each size in turn and time every step there."""
+    """Fill a ledger to each size in turn and time every step at that size."""
     with folder.driver_lock():
         folder.create(spec, {})
     rng, found = random.Random(0), {}
@@ -114,7 +114,7 @@ def measure(folder: StudyFolder, spec: StudySpec, sizes: tuple[int, ...], repeat
 
 
 def lines(found: dict[int, Times]) -> list[str]:
-    """Write a table of milliseconds with the growth between the last two sizes."""
+    """Format a table of milliseconds with the growth exponent between the last two sizes."""
     *_, before, last = found
     made = [f"  {'ms at':<20}" + "".join(f"{size:>10}" for size in found) + "    growth"]
     for step in found[last]:

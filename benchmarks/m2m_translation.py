@@ -1,10 +1,10 @@
-"""What an epoch of M2m's deferred stage costs: against an epoch of ERM, and against algorithm 1 image by image.
+"""Measure the cost of an epoch of M2m's deferred stage against ERM and against algorithm 1 image by image.
 
-All train the same network on the same long-tailed images, an epoch in turn, round after round, in one process; ratios
-are medians over the rounds of seconds per training image. The image-by-image loop is a direct transcription of the
-paper's algorithm and shares nothing with our method but images and the networks' build; it visits fewer images, as it
-is slow. beta is such that, as on CIFAR with its thousands of images, hardly any site is refused by the draw of
-acceptance: ours draws that before it translates, and would otherwise gain by it as well.
+All loops train the same network on the same long-tailed images in one process. They take turns, one epoch each per
+round. Ratios are medians over the rounds of seconds per training image. The image-by-image loop is a direct
+transcription of the paper's algorithm. It shares only the images and the networks' build with our method, and visits
+fewer images because it is slow. beta is chosen so that the acceptance draw refuses hardly any site, as on CIFAR with
+its thousands of images. Our method draws acceptance before it translates, and would otherwise gain from that as well.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _VALIDATION_IMAGES = 32
 
 
 def long_tailed(data: StudyData, images: int, ratio: float) -> StudyData:
-    """Keep about so many training images with n_k = n_0 ratio^(-k/(K-1)), as far as classes have them."""
+    """Keep about ``images`` training images with n_k = n_0 ratio^(-k/(K-1)), as far as classes have them."""
     classes = len(data.class_names)
     shares = [ratio ** (-k / (classes - 1)) for k in range(classes)]
     largest = images / sum(shares)
@@ -57,7 +57,7 @@ def long_tailed(data: StudyData, images: int, ratio: float) -> StudyData:
 def our_loop(
     method: dict[str, object], data: StudyData, given: argparse.Namespace, reference: Trainer | None
 ) -> Trainer:
-    """Build our loop as a trial does, in float32, without augmentation."""
+    """Build our loop as a trial does, in float32 and without augmentation."""
     training = {
         "epochs": 1_000_000,
         "batch_size": given.batch_size,
@@ -81,15 +81,15 @@ def our_loop(
 
 
 class ImageByImage:
-    """M2m's deferred stage as algorithm 1 reads, an image at a time.
+    """M2m's deferred stage as in algorithm 1, one image at a time.
 
     Args:
-        f: the network that is trained, logits (B, K) of normalised images.
-        g: the reference, likewise.
-        data: long-tailed images.
-        batch_size: of the class-balanced batches.
-        images: how many an epoch visits.
-        device: where to.
+        f: the network in training; returns logits (B, K) of normalised images.
+        g: the reference network, with the same interface.
+        data: the long-tailed images.
+        batch_size: size of the class-balanced batches.
+        images: number of images per epoch.
+        device: where both networks run.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class ImageByImage:
         self.translated = 0
 
     def run_epoch(self) -> float:
-        """Train on `images` images and return the seconds each took."""
+        """Train on `images` images and return the seconds per image."""
         began = time.perf_counter()
         for start in range(0, self.images, self.batch_size):
             rows = torch.multinomial(self.weights, min(self.batch_size, self.images - start), replacement=True)
@@ -167,7 +167,7 @@ def _conventional(trainer: Trainer) -> nn.Module:
 
 
 def loops_of(data: StudyData, given: argparse.Namespace) -> dict[str, Epoch]:
-    """Build every loop by the name it is shown under, all from a reference that was trained for some epochs."""
+    """Build all loops by display name, from one reference that is trained for some epochs first."""
     reference = our_loop({"name": "erm"}, data, given, None)
     for _ in range(given.reference_epochs):
         reference.run_epoch()
@@ -180,7 +180,7 @@ def loops_of(data: StudyData, given: argparse.Namespace) -> dict[str, Epoch]:
 
 
 def report(seconds: dict[str, list[float]]) -> str:
-    """Say what an image costs in every loop, and the two ratios."""
+    """Format the cost per image of every loop, and the two ratios."""
     lines = [f"  {name:<28} {1e3 * statistics.median(found):>9.3f} ms an image" for name, found in seconds.items()]
     erm, m2m, direct = seconds.values()
     for name, above, below in (("M2m / ERM", m2m, erm), ("image by image / M2m", direct, m2m)):
@@ -190,7 +190,7 @@ def report(seconds: dict[str, list[float]]) -> str:
 
 
 def main() -> None:
-    """Compare the loops and print figures."""
+    """Compare the loops and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--dataset", default="mnist", help="where it cannot be had, digits enlarged to its size")

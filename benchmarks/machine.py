@@ -1,4 +1,4 @@
-"""The machine that figures were taken on, in the words that RESULTS.md needs."""
+"""Description of the machine that a benchmark ran on, as RESULTS.md needs it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import psutil
 
 
 def processor() -> str:
-    """Return the processor's name as the system gives it."""
+    """Return the processor's name as the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:  # not Linux
@@ -25,16 +25,16 @@ def processor() -> str:
 
 
 def cores() -> int:
-    """Return how many processor cores this process may use."""
+    """Return the number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def header(module: str, *packages: str) -> str:
-    """Say what is run, when and on what.
+    """Format the command, date, machine and versions of a benchmark.
 
     Args:
         module: the benchmark, as ``python -m`` takes it.
-        packages: distributions whose versions matter to it.
+        packages: distributions whose versions matter to the result.
     """
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
@@ -47,14 +47,14 @@ def header(module: str, *packages: str) -> str:
 
 
 class Neighbours:
-    """Tells which share of the machine processes other than this one and its children took."""
+    """Measures the share of the machine used by processes other than this one and its children."""
 
     def __init__(self) -> None:
-        """Start at this moment."""
+        """Start measuring now."""
         self._before = self._now()
 
     def share(self) -> float:
-        """Return what others took since the last call, from 0 to 1, and start anew."""
+        """Return the share others used since the last call, from 0 to 1, and restart the measurement."""
         now = self._now()
         wall, busy, own = (after - before for after, before in zip(now, self._before, strict=True))
         self._before = now
@@ -62,7 +62,7 @@ class Neighbours:
 
     def _now(self) -> tuple[float, float, float]:
         times = psutil.cpu_times()._asdict()
-        # the kernel counts a guest's time as user's already
+        # the kernel already counts guest time as user time
         idle = ("idle", "iowait", "guest", "guest_nice")
         busy = sum(seconds for kind, seconds in times.items() if kind not in idle)
         children = [child.cpu_times() for child in psutil.Process().children(recursive=True)]

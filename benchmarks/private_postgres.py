@@ -1,4 +1,4 @@
-"""A PostgreSQL server of one's own for as long as a benchmark runs: in a temporary folder, on a socket there."""
+"""A private PostgreSQL server for the duration of a benchmark, in a temporary folder, on a socket there."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _USERS = ("postgres", "nobody")
-"""Who runs the server where this process is root, which PostgreSQL refuses to run as."""
+"""Users that run the server if this process is root; PostgreSQL refuses to run as root."""
 
 
 def server_programs() -> Path | None:
-    """Return the folder of ``initdb`` and ``pg_ctl``, the newest Debian has or the one on the path, or None."""
+    """Return the folder of ``initdb`` and ``pg_ctl``: Debian's newest, else the one on the path, else None."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
     on_path = shutil.which("initdb")
     return found[-1].parent if found else Path(on_path).parent if on_path else None
@@ -31,13 +31,13 @@ def _unprivileged() -> str:
 
 @contextmanager
 def private_postgres(programs: Path) -> Iterator[str]:
-    """Start a server and yield the URL of its database; the server and all it holds are gone afterwards.
+    """Start a server and yield the URL of its database; server and data are removed afterwards.
 
     Args:
         programs: folder of ``initdb`` and ``pg_ctl``.
 
     Raises:
-        CalledProcessError: the server cannot be made or started; its output is printed.
+        CalledProcessError: the server cannot be created or started; its error output is printed.
     """
     user = _unprivileged()
     with tempfile.TemporaryDirectory(prefix="pg-") as folder:

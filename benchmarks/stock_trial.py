@@ -1,4 +1,4 @@
-"""A Trainable as a user of Ray Tune writes it: train an epoch, return its numbers, let Tune keep the checkpoint."""
+"""A Trainable as a Ray Tune user would write it: train an epoch, return its results, let Tune keep the checkpoint."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from trainables.training.trainer import Trainer
 
 
 class StockTrial(tune.Trainable):
-    """The work of our trials, epoch for epoch, around the same training loop."""
+    """The same epochs as in our trials, around the same training loop."""
 
     def setup(self, config: dict[str, Any], trial: dict[str, Any] | None = None) -> None:
-        """Build the training; ``config`` holds what is searched, ``trial`` the rest, by `tune.with_parameters`."""
+        """Build the training: ``config`` holds the searched values, ``trial`` the rest (`tune.with_parameters`)."""
         assert trial is not None
         torch.set_num_threads(1)
         given = {**trial, "training": {**trial["training"], "lr": config["lr"]}}
@@ -25,14 +25,14 @@ class StockTrial(tune.Trainable):
         self._trainer = Trainer(checked, load(checked.data))
 
     def step(self) -> dict[str, Any]:
-        """Train one epoch and return its record."""
+        """Train one epoch and return its result."""
         record = self._trainer.run_epoch()
         return {**record, "done": self._trainer.finished}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Save the training, which Tune asks for at its end."""
+        """Save the training; Tune requests this at its end."""
         torch.save(self._trainer.state(), Path(checkpoint_dir) / "state.pt")
 
     def load_checkpoint(self, checkpoint: dict[str, Any] | str | None) -> None:
-        """Continue a training."""
+        """Restore a training from its checkpoint."""
         self._trainer.load(torch.load(Path(str(checkpoint)) / "state.pt", weights_only=True))

@@ -1,11 +1,11 @@
-"""Seconds per trial that a study costs beyond training, beside Tuner + OptunaSearch + MLflowLoggerCallback.
+"""Measure a study's seconds per trial beyond training, against Tuner + OptunaSearch + MLflowLoggerCallback.
 
-Both sweeps train the same trials (a perceptron on a few hundred digits, five results each) with the same loop. Ours
-is ``study run`` whole: ledger, MLflow runs with tables and pictures, reused actors. The stock sweep has the defaults
-of its pieces: a new actor for every trial, metrics one by one, no pictures. The overhead of a trial is
-(wall - training / concurrency) / trials, where training is measured inside the trials; Ray's start and stop are
-shown apart, imports and the creation of MLflow's database come before the clock. The start of our workers, which
-import torch once, is part of it; a shorter sweep of ours shows what a further trial costs once they stand.
+Both sweeps train the same trials (a perceptron on a few hundred digits, five results each) with the same loop. Ours is
+the complete ``study run``: ledger, MLflow runs with tables and pictures, reused actors. The stock sweep uses the
+defaults of its parts: a new actor for every trial, metrics logged one by one, no pictures. The overhead of a trial is
+(wall - training / concurrency) / trials, with training measured inside the trials. Ray's start and stop are shown
+separately. Imports and the creation of MLflow's database precede the measurement. The overhead includes the start of
+our workers, which import torch once. A shorter sweep of ours gives the cost of each further trial.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MOST_SECONDS, LEAST_RATIO = 0.4, 3.0
 
 
 def measure(side: str, trials: int, concurrency: int, epochs: int) -> SweepTimes:
-    """Run one sweep in a new process and a new folder."""
+    """Run one sweep in a new process and folder."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder).resolve()
         numbers = [str(trials), str(concurrency), str(epochs)]
@@ -55,7 +55,7 @@ def _further(few: SweepTimes, many: SweepTimes) -> float:
 
 
 def main() -> None:
-    """Run both sweeps in turn, round after round, and print figures."""
+    """Run both sweeps in turn for every round and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=120, help="trials of our sweep")
     parser.add_argument("--few-trials", type=int, default=40, help="trials of our shorter sweep")

@@ -1,4 +1,4 @@
-"""The two sweeps that `sweep_overhead` compares, each run in a process of its own; the last line printed is JSON."""
+"""The two sweeps that `sweep_overhead` compares, each run in its own process; the last line printed is JSON."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _METRIC = "balanced_accuracy"
 
 @dataclass(frozen=True)
 class SweepTimes:
-    """What one sweep took, in seconds, after all imports and with an empty MLflow database at hand.
+    """Seconds of one sweep, measured after all imports and with an empty MLflow database in place.
 
     Attributes:
-        trials: how many were trained.
-        concurrency: how many at a time.
+        trials: number of trained trials.
+        concurrency: trials at a time.
         wall: from the call that starts the sweep to its return, Ray's start and stop included.
-        ray: start and stop of Ray alone.
-        training: in the training loop, measured inside the trials and summed over them.
+        ray: Ray's start and stop only.
+        training: time in the training loop, measured inside the trials and summed.
     """
 
     trials: int
@@ -43,7 +43,7 @@ class SweepTimes:
 
 
 def sweep_spec(trials: int, concurrency: int, epochs: int) -> StudySpec:
-    """Return a study of trials that do almost nothing: a perceptron on a few hundred images of 8x8 pixels."""
+    """Return a study of very short trials: a perceptron on a few hundred images of 8x8 pixels."""
     return StudySpec.model_validate(
         {
             "name": "overhead",
@@ -101,7 +101,7 @@ def _training_seconds(epochs: list[dict[Any, Any]], images: int) -> float:
 
 
 def ours(trials: int, concurrency: int, epochs: int, folder: Path) -> SweepTimes:
-    """Run the sweep as ``study run`` does, with ledger, records, artifacts and reused actors."""
+    """Run the sweep as ``study run`` does, with ledger, tracking, artifacts and reused actors."""
     import ray
     from rich.console import Console
 
@@ -125,7 +125,7 @@ def ours(trials: int, concurrency: int, epochs: int, folder: Path) -> SweepTimes
 
 
 def stock(trials: int, concurrency: int, epochs: int, folder: Path) -> SweepTimes:
-    """Run the sweep with Ray's own pieces, as its documentation puts them together."""
+    """Run the sweep with Ray's own components, combined as in its documentation."""
     import ray
     from ray import tune
     from ray.air.integrations.mlflow import MLflowLoggerCallback
@@ -173,7 +173,7 @@ SIDES = {"ours": ours, "stock": stock}
 
 
 def main() -> None:
-    """Run one side."""
+    """Run one of the two sweeps."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("side", choices=SIDES)
     parser.add_argument("trials", type=int)

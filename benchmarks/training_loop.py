@@ -1,10 +1,10 @@
-"""Images per second of our training loop beside a conventional one: same network, images, batches and optimizer.
+"""Compare images per second of our training loop with a conventional one: same network, images, batches, optimizer.
 
-Every loop trains one epoch in turn, round after round, in one process; the ratio of two loops is the median over the
-rounds, and rounds that other processes disturbed are repeated. The first epoch of every loop, in which the
-conventional one starts its workers, is not timed. Ours is timed by the training alone, as its records are; the
-conventional loop does not validate. Both use every core. That our loop keeps freed memory helps the conventional one
-too, as it runs in the same process.
+In every round each loop trains one epoch, all in one process. The ratio of two loops is the median over the rounds.
+Rounds that other processes disturbed are repeated. The first epoch of every loop, in which the conventional loop starts
+its workers, is not timed. Our time covers training only, as in its results; the conventional loop does not validate.
+Both use every core. Our loop keeps freed memory, which helps the conventional loop too because it runs in the same
+process.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Case:
     """One comparison.
 
     Attributes:
-        images: in an epoch, chosen so that an epoch of either loop takes a second or a few on two cores.
-        required: what the ratio of ours to the conventional loop must reach on two cores.
+        images: images per epoch, chosen so that an epoch of either loop takes a few seconds on two cores.
+        required: ratio of ours to the conventional loop that must be reached on two cores.
     """
 
     network: str
@@ -60,7 +60,7 @@ GPU_CASES = (Case("resnet32", "cifar10", "crop-flip", 128, 45_000, 10.0),)
 
 
 def first_images(data: StudyData, count: int) -> StudyData:
-    """Cut a data set down to its first ``count`` training images in a fixed random order."""
+    """Reduce a data set to its first ``count`` training images in a fixed random order."""
     chosen = torch.randperm(len(data.train.labels), generator=torch.Generator().manual_seed(0))[:count]
     images, labels = data.train.images[chosen].contiguous(), data.train.labels[chosen]
     few = slice(0, _VALIDATION_IMAGES)
@@ -89,7 +89,7 @@ def _enlarged_digits(channels: int, size: int) -> StudyData:
 
 
 def load_images(dataset: str) -> tuple[StudyData, str]:
-    """Return a data set and its name; where it cannot be had, digits enlarged to its size, which the name says."""
+    """Return a data set and its name; if unavailable, digits enlarged to its size, named accordingly."""
     try:
         return load(DataConfig.model_validate({"dataset": dataset, "profile": {"kind": "natural"}})), dataset
     except BadInput as error:
@@ -98,7 +98,7 @@ def load_images(dataset: str) -> tuple[StudyData, str]:
 
 
 def our_loop(case: Case, data: StudyData, precision: str, device: torch.device, compiled: bool) -> Trainer:
-    """Build our loop as a trial does; its record says how many images a second it trained on."""
+    """Build our loop as a trial does; its result holds the images per second."""
     training = {
         "epochs": 1_000_000,
         "batch_size": case.batch_size,
@@ -118,7 +118,7 @@ def our_loop(case: Case, data: StudyData, precision: str, device: torch.device, 
 
 
 def conventional_loop(case: Case, data: StudyData, workers: int, device: torch.device) -> ConventionalLoop:
-    """Build the conventional loop around a network of the same build."""
+    """Build the conventional loop around a network of the same architecture."""
     trainer = our_loop(case, data, "float32", torch.device("cpu"), compiled=False)
     network = nn.Sequential(trainer.network.backbone, trainer.network.head).to(memory_format=torch.contiguous_format)
     return ConventionalLoop(
@@ -141,7 +141,7 @@ def _our_epoch(trainer: Trainer) -> float:
 
 
 def loops_of(case: Case, data: StudyData, workers: list[int], device: torch.device, compiled: bool) -> dict[str, Epoch]:
-    """Build every loop of a comparison by the name it is shown under; ours at its default precision comes first."""
+    """Build all loops of a comparison by display name; ours at its default precision comes first."""
     loops: dict[str, Epoch] = {}
     for precision in ("auto", "float32"):
         trainer = our_loop(case, data, precision, device, compiled)
@@ -154,13 +154,13 @@ def loops_of(case: Case, data: StudyData, workers: list[int], device: torch.devi
 
 
 def measure(loops: dict[str, Epoch], rounds: int) -> tuple[dict[str, list[float]], float]:
-    """Train an epoch of every loop in turn, round after round.
+    """Train one epoch of every loop per round.
 
-    Rounds in which other processes took more than a tenth of the machine are repeated, up to twice as many as
-    asked for; the calmest count.
+    Rounds in which other processes used more than a tenth of the machine are repeated, up to twice the requested
+    number in total. The least disturbed rounds count.
 
     Returns:
-        Images per second of every loop in the rounds that count, and the largest share that others took in them.
+        Images per second of every loop in the counted rounds, and the largest share that others used in them.
     """
     for epoch in loops.values():
         epoch()
@@ -174,7 +174,7 @@ def measure(loops: dict[str, Epoch], rounds: int) -> tuple[dict[str, list[float]
 
 
 def report(case: Case, speeds: dict[str, list[float]]) -> str:
-    """Say how fast every loop was and how much faster ours are; what is required holds for our default."""
+    """Format every loop's speed and the ratios of ours; the required ratio applies to our default precision."""
     lines = [f"  {name:<38} {statistics.median(found):>9,.0f} images/s" for name, found in speeds.items()]
     own = [name for name in speeds if name.startswith("ours")]
     for other in (name for name in speeds if name not in own):
@@ -186,7 +186,7 @@ def report(case: Case, speeds: dict[str, list[float]]) -> str:
 
 
 def compare(case: Case, given: argparse.Namespace) -> None:
-    """Measure one case and print it."""
+    """Measure one case and print the result."""
     device = torch.device(given.device)
     data, name = load_images(given.dataset or case.dataset)
     data = first_images(data, given.images or case.images)
@@ -202,7 +202,7 @@ def compare(case: Case, given: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Compare the loops on every case and print figures."""
+    """Compare the loops on every case and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--workers", type=int, nargs="+", help="workers of a DataLoader (2; 8 with a GPU), or several")

@@ -1,13 +1,13 @@
-"""What transfer between cells and pruning after the last switch are worth, on replayed landscapes.
+"""Measure the gain of transfer between cells and of pruning after the last change of stage, on replayed landscapes.
 
-Transfer: trials until one is within half a point of the cell's best recorded trial, with and without it. Pruning:
-epochs saved, and the rank of the trial that the study would choose among all it started, for methods with and without
-deferred stages, beside the same pruner when it ignores the switch. Record the two studies first:
+Transfer: trials until one is within half a point of the cell's best recorded trial, with and without transfer. Pruning:
+epochs saved, and the rank of the selected trial among all started, for methods with and without deferred stages,
+compared with the same pruner when it ignores the change of stage. Record the two studies first:
 
     python -m benchmarks.landscapes
     python -m benchmarks.landscapes --name deferred --deferred --ratios 10 50 100
 
-Means over seeds with 95 % confidence intervals; differences are taken seed by seed.
+Means over seeds with 95 % confidence intervals; differences are paired by seed.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
 from study.store.study_view import CellView, StudyView, open_view
 from trainables.core.errors import BadInput
-from trainables.core.metrics import METRICS
+from trainables.core.metric_names import METRICS
 
 CAN_TRANSFER = "transfer" in SearchSpec.model_fields
 PRUNERS = ("median", "successive-halving")
 
 
 def recorded(folder: StudyFolder, overrides: tuple[str, ...]) -> tuple[StudyView, dict[str, Surrogates]]:
-    """Return a stored study with changes to its file, and its landscapes.
+    """Return a stored study with overrides applied, and its landscapes.
 
     Raises:
-        BadInput: no such study, or a change that cannot be.
+        BadInput: the study does not exist, or an override is invalid.
     """
     view = replace(open_view(folder), spec=folder.read_spec(overrides))
     return view, read_surrogates(view, view.spec)
 
 
 def worth(cells: Sequence[CellView], landscapes: dict[str, Surrogates], metric: str) -> dict[str, float]:
-    """Return by how much the best values of each cell's nearest neighbour are short of its own best, without noise.
+    """Return how far the best params of each cell's nearest neighbour fall short of the cell's own best, without noise.
 
-    No transfer of best values can do better than this, however many trials found them.
+    No transfer of best params can do better than this, however many trials found them.
     """
     sign = 1 if METRICS[metric][1] == "maximize" else -1
     views = {view.cell.name: view for view in cells}
@@ -69,7 +69,7 @@ def worth(cells: Sequence[CellView], landscapes: dict[str, Surrogates], metric: 
 
 
 def worth_line(short_by: dict[str, float], tolerance: float = TOLERANCE) -> str:
-    """Write in how many cells the nearest neighbour's best values are good enough, and by how much they are short."""
+    """Format in how many cells the nearest neighbour's best params are near, and their median shortfall."""
     near = sum(value <= tolerance for value in short_by.values())
     if not short_by:
         return "no cell has a neighbour"
@@ -80,7 +80,7 @@ def worth_line(short_by: dict[str, float], tolerance: float = TOLERANCE) -> str:
 
 
 def transfer_arms(spec: StudySpec) -> dict[str, Arm]:
-    """Return the study with and without transfer; without alone where this version has none."""
+    """Return the study with and without transfer; only without if this version has no transfer."""
     if not CAN_TRANSFER:
         return {"without": Arm(spec)}
     return {
@@ -90,7 +90,7 @@ def transfer_arms(spec: StudySpec) -> dict[str, Arm]:
 
 
 def transfer_lines(replays: dict[str, list[Replay]]) -> list[str]:
-    """Write what transfer changes, in all and cell by cell."""
+    """Format the effect of transfer, overall and per cell."""
     lines = []
     for name, found in replays.items():
         measures = ("trials_until", "reached", "regret")
@@ -113,7 +113,7 @@ def transfer_lines(replays: dict[str, list[Replay]]) -> list[str]:
 
 
 def _receivers_line(without: list[Replay], with_it: list[Replay]) -> str:
-    """Write what transfer changes in the cells that were given anything; in an order by ratio the first give only."""
+    """Format the effect of transfer in receiving cells; in an order by ratio the first cells only provide."""
     cells = [cell for cell in without[0] if any(a[cell] != b[cell] for a, b in zip(without, with_it, strict=True))]
     if not cells:
         return "no cell was given anything"
@@ -126,7 +126,7 @@ def _receivers_line(without: list[Replay], with_it: list[Replay]) -> str:
 
 
 def pruning_arms(spec: StudySpec) -> dict[str, Arm]:
-    """Return the study without a pruner and, for every pruner, as it is and ignoring the switch."""
+    """Return the study without a pruner and, for every pruner, with and without regard to the change of stage."""
     arms = {"none": Arm(_pruned(spec, "none"))}
     for pruner in PRUNERS:
         arms[pruner] = Arm(_pruned(spec, pruner))
@@ -140,7 +140,7 @@ def _pruned(spec: StudySpec, name: str) -> StudySpec:
 
 
 def pruning_lines(spec: StudySpec, replays: dict[str, list[Replay]]) -> list[str]:
-    """Write epochs saved, rank and regret for methods with deferred stages and without."""
+    """Format epochs saved, rank and regret for methods with and without deferred stages."""
     deferred = {cell.name for cell in expand(spec) if cell.pruning_start_epoch > 0}
     budget, lines = spec.search.trials * spec.training.epochs, []
     for group, wanted in (("deferred", True), ("plain", False)):
@@ -161,7 +161,7 @@ def pruning_lines(spec: StudySpec, replays: dict[str, list[Replay]]) -> list[str
 
 
 def main() -> None:
-    """Replay and print."""
+    """Replay both studies and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--storage", type=Path, default=Path("runs"), help="folder of studies")
     parser.add_argument("--name", default="landscapes", help="study for transfer")

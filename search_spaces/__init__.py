@@ -1,9 +1,9 @@
-"""What Optuna may vary: for every method of `trainables.methods.registry.METHODS`, the space of its values."""
+"""Search spaces: for every method in `trainables.methods.registry.METHODS`, the params that Optuna may vary."""
 
 from search_spaces.affinity import AFFINITY
 from search_spaces.baselines import NOTHING
 from search_spaces.complement_training import COT
-from search_spaces.cosine_margin import FSLWF, GCL, MM_LDAM
+from search_spaces.cosine_margin import FSLWF, GCL, MM_LDAM, MM_LDAM_DRW
 from search_spaces.dimension import Choices, Dimension, Range, Space
 from search_spaces.encoding import distributions_of
 from search_spaces.influence import EQUALIZATION_V2, IB, IB_FOCAL
@@ -45,6 +45,7 @@ SPACES: dict[str, Space] = {
     "elm": ELM,
     "elm-drw": ELM_DRW,
     "mm-ldam": MM_LDAM,
+    "mm-ldam-drw": MM_LDAM_DRW,
     "gcl": GCL,
     "fslwf": FSLWF,
     "offset": OFFSET,

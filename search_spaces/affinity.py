@@ -1,4 +1,4 @@
-"""Space of the affinity loss."""
+"""Search space of the affinity loss."""
 
 from search_spaces.dimension import Range, Space
 

@@ -1,4 +1,4 @@
-"""Methods without values of their own: only what the study file searches of the training itself."""
+"""Search space of methods without params: only `search.training` of the study file varies."""
 
 from search_spaces.dimension import Space
 

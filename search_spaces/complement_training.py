@@ -1,4 +1,4 @@
-"""Space of complement objective training: the paper has nothing to tune."""
+"""Search space of complement objective training, which has no hyperparameters."""
 
 from search_spaces.dimension import Space
 

@@ -1,4 +1,4 @@
-"""Spaces of the other methods on cosines."""
+"""Search spaces of MM-LDAM, GCL and FSLwF."""
 
 from search_spaces.dimension import Choices, Range, Space
 
@@ -7,6 +7,7 @@ MM_LDAM: Space = {
     "gamma": Range(low=1, high=10, scale="log"),
     "scale": Choices(choices=(10.0, 19.0, 26.0, 30.0, 64.0)),
 }
+MM_LDAM_DRW: Space = {**MM_LDAM, "beta": Range(low=0.9, high=0.99999, scale="log-complement")}
 GCL: Space = {
     "margin": Range(low=0, high=1),
     "noise": Range(low=0, high=2),

@@ -1,4 +1,4 @@
-"""One searched value: its range, its scale, and its translation to what Optuna samples."""
+"""One search dimension: its range, its scale, and its conversion to and from Optuna's samples."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Scalar = bool | int | float | str
 
 
 def same_value(one: Any, other: Any) -> bool:
-    """Tell whether two natural values are equal; a truth value is not a number.
+    """Return True if two natural values are equal; a truth value never equals a number.
 
     >>> same_value(0.5, 0.5), same_value(1, 1.0), same_value(True, 1), same_value(0.1 + 0.2, 0.3)
     (True, True, False, False)
@@ -25,7 +25,7 @@ def same_value(one: Any, other: Any) -> bool:
 
 
 class Range(StrictModel):
-    """An interval, ends included.
+    """An interval that includes its ends.
 
     Attributes:
         low: smallest value.
@@ -33,8 +33,8 @@ class Range(StrictModel):
         scale: ``linear``; ``log`` (of the magnitude, when both ends are negative); ``log-complement`` is
             logarithmic in 1 - x, for values that press against 1 such as beta.
         integer: whole numbers only.
-        grid: the values that the searcher ``grid`` takes, in the field's own units; in a method's own space the
-            grid of its paper. Empty takes evenly spaced points of the scale.
+        grid: the values that the searcher ``grid`` tries, in the field's own units; in a method's own space, the
+            grid of its paper. If empty, the points are evenly spaced on the scale.
     """
 
     low: float = Field(allow_inf_nan=False)
@@ -71,45 +71,45 @@ class Range(StrictModel):
 
     @property
     def examples(self) -> tuple[float, ...]:
-        """Both ends and, unless only whole numbers are searched, a broken one between them."""
+        """Both ends and, unless the range is an integer one, a fractional value between them."""
         ends = (self.low, self.high)
         return ends if self.integer else (*ends, self.low + (self.high - self.low) / math.pi)
 
     def searched_name(self, name: str) -> str:
-        """Return the name under which the ledger holds the translated value of a field."""
+        """Return the name under which the ledger holds a field's encoded value."""
         return f"-{name}" if self._mirrored else f"1-{name}" if self.scale == "log-complement" else name
 
     @property
     def descending(self) -> bool:
-        """Whether `to_unit` falls as the value rises: what is sampled in its place is -x or 1 - x."""
+        """True if `to_unit` falls as the value rises, because -x or 1 - x is sampled instead."""
         return self.searched_name("") != ""
 
     def nearest(self, value: Any) -> float:
-        """Return the value itself, or the nearest end of the range for a value outside of it."""
+        """Return the value, or the nearest end of the range if it lies outside."""
         inside = min(max(value, self.low), self.high)
         return int(inside) if self.integer else float(inside)
 
     def encode(self, value: Any) -> Any:
-        """Translate a field's value to what Optuna samples; values outside are moved to the nearest end."""
+        """Convert a field's value to Optuna's; values outside the range are moved to the nearest end."""
         value = self.nearest(value)
         sampled = -value if self._mirrored else 1 - value if self.scale == "log-complement" else value
         return int(sampled) if self.integer else sampled
 
     def decode(self, sampled: float) -> float:
-        """Translate what Optuna sampled to the field's value."""
+        """Convert Optuna's value to the field's."""
         value = -sampled if self._mirrored else 1 - sampled if self.scale == "log-complement" else sampled
         return int(value) if self.integer else float(value)
 
     def grid_values(self, points: int) -> tuple[float, ...]:
-        """Return the values of a grid: the stated ones, or up to ``points`` evenly spaced ones of the scale."""
+        """Return the grid: the stated values, or up to ``points`` values evenly spaced on the scale."""
         if self.grid:
             return self.grid
         return tuple(dict.fromkeys(self.from_unit(step, points - 1) for step in range(points)))
 
     def to_unit(self, value: Any) -> float:
-        """Place a value between 0 and 1 on the scale of the search; values outside are moved to the nearest end.
+        """Map a value to [0, 1] on the search scale; values outside the range are moved to the nearest end.
 
-        0 is the smallest number that Optuna samples: the high end of a mirrored or complementary range.
+        0 is the smallest value that Optuna samples, which is the high end of a mirrored or complementary range.
 
         >>> Range(low=0.01, high=1, scale="log").to_unit(0.1), Range(low=-2, high=-1, scale="log").to_unit(-1)
         (0.5, 0.0)
@@ -121,13 +121,14 @@ class Range(StrictModel):
         return float((sampled - low) / (high - low))
 
     def from_unit(self, place: float, of: float = 1) -> float:
-        """Return the value at ``place / of`` of the range, from 0 to 1 on the scale of the search.
+        """Return the value at ``place / of`` of the range, from 0 to 1 on the search scale.
 
-        Both ends are exact, whatever logarithm and exponential round; integer ranges return the nearest integer.
+        Both ends are exact, whatever the rounding of logarithm and exponential. Integer ranges return the nearest
+        integer.
 
         Args:
             place: from 0 to ``of``.
-            of: length of the scale; with an integer the steps of a grid are divided only once.
+            of: length of the scale; an integer length lets a grid's steps be divided only once.
         """
         low, high = self._sampled_ends
         if place <= 0 or place >= of:
@@ -147,7 +148,7 @@ class Range(StrictModel):
         return low, high
 
     def distribution(self) -> BaseDistribution:
-        """Return what Optuna samples from."""
+        """Return the Optuna distribution of the range."""
         from optuna.distributions import FloatDistribution, IntDistribution
 
         low, high = self._sampled_ends
@@ -157,7 +158,7 @@ class Range(StrictModel):
 
 
 class Choices(StrictModel):
-    """A list of values without order."""
+    """A list of unordered values."""
 
     choices: tuple[Scalar, ...] = Field(min_length=2)
 
@@ -172,31 +173,31 @@ class Choices(StrictModel):
 
     @property
     def examples(self) -> tuple[Scalar, ...]:
-        """All of them."""
+        """All choices."""
         return self.choices
 
     def searched_name(self, name: str) -> str:
-        """Return the name under which the ledger holds the value of a field: its own."""
+        """Return the name under which the ledger holds a field's value: the field's own."""
         return name
 
     def nearest(self, value: Any) -> Scalar:
-        """Return the value itself as it is listed; one that is not listed becomes the first."""
+        """Return the value as listed; a value that is not listed becomes the first choice."""
         return next((choice for choice in self.choices if same_value(choice, value)), self.choices[0])
 
     def encode(self, value: Any) -> Any:
-        """Return the value itself; one that is not listed becomes the first."""
+        """Return the value as listed; a value that is not listed becomes the first choice."""
         return self.nearest(value)
 
     def decode(self, sampled: Any) -> Any:
-        """Return the value itself."""
+        """Return the value unchanged."""
         return sampled
 
     def grid_values(self, points: int) -> tuple[Scalar, ...]:
-        """Return the values of a grid: all of them."""
+        """Return the grid: all choices."""
         return self.choices
 
     def to_unit(self, value: Any) -> float:
-        """Place a choice between 0 and 1: the first is 0, the last 1, the others evenly between them.
+        """Map a choice to [0, 1]: the first is 0, the last is 1, the others are evenly spaced.
 
         >>> Choices(choices=(10, 20, 64)).to_unit(20)
         0.5
@@ -205,12 +206,12 @@ class Choices(StrictModel):
         return next(places, 0) / (len(self.choices) - 1)
 
     def from_unit(self, place: float, of: float = 1) -> Scalar:
-        """Return the choice at ``place / of``; every choice has an equal part of the unit interval."""
+        """Return the choice at ``place / of``; every choice has an equal share of the unit interval."""
         count = len(self.choices)
         return self.choices[min(max(int(place / of * count), 0), count - 1)]
 
     def distribution(self) -> BaseDistribution:
-        """Return what Optuna samples from."""
+        """Return the Optuna distribution of the choices."""
         from optuna.distributions import CategoricalDistribution
 
         return CategoricalDistribution(self.choices)
@@ -223,4 +224,4 @@ def _kind(given: Any) -> str:
 
 Dimension = Annotated[Annotated[Range, Tag("range")] | Annotated[Choices, Tag("choices")], Discriminator(_kind)]
 Space = dict[str, Dimension]
-"""Field of a method's hyperparameters -> where it is searched."""
+"""Name of a hyperparameter -> its search dimension."""

@@ -1,4 +1,4 @@
-"""The points of a grid search: every combination of the grid values of a space."""
+"""Grid search: every combination of the grid values of a space."""
 
 from __future__ import annotations
 
@@ -6,22 +6,20 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
 from search_spaces.dimension import Range, Space, same_value
 from trainables.core.errors import BadInput
 
 LARGEST_GRID = 100_000
-"""Points of a cell beyond which no study would come to an end of its grid."""
+"""Maximum number of grid points of a cell; no study would finish a larger grid."""
 
 
 class Grid:
-    """The points of a space that a grid search tries.
+    """The points of a grid search over a space.
 
     Args:
         space: searched name -> dimension.
-        points: of a range that states no grid.
-        seed: draws the order; neighbouring points one after the other would leave half a budget one-sided.
+        points: number of points of a range without a stated grid.
+        seed: seed of the order; in sorted order, an incomplete grid would cover only one side of the space.
     """
 
     def __init__(self, space: Space, points: int, seed: int = 0) -> None:
@@ -35,11 +33,11 @@ class Grid:
 
     @property
     def size(self) -> int:
-        """How many points there are."""
+        """Number of points."""
         return math.prod(len(axis) for axis in self._axes.values())
 
     def untried(self, params: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
-        """Return the first point that no trial has had, as Optuna samples it, or None.
+        """Return the first untried point, in Optuna's names and values, or None.
 
         Args:
             params: natural params of every trial so far.
@@ -47,11 +45,13 @@ class Grid:
         tried = self._tried(params)
         if len(tried) == self.size:
             return None
+        import numpy as np  # imported here: checks of a study file need not wait for it
+
         order = np.random.default_rng(self._seed).permutation(self.size)
         return self._point(next(int(index) for index in order if int(index) not in tried))
 
     def count_untried(self, params: Iterable[dict[str, Any]]) -> int:
-        """Return how many points no trial has had, given the natural params of every trial so far."""
+        """Return the number of untried points, given the natural params of every trial so far."""
         return self.size - len(self._tried(params))
 
     def _tried(self, params: Iterable[dict[str, Any]]) -> set[int]:
@@ -61,12 +61,12 @@ class Grid:
         index = 0
         for name, axis in self._axes.items():
             if name not in params:
-                return None  # a trial that was cut off before all its values were drawn
-            # both sides are encoded by the same function from natural values: equal ones are equal to the last bit
+                return None  # a trial interrupted during sampling
+            # both sides are encoded from natural values by the same function, so equal values are equal to the last bit
             sampled = self._space[name].encode(params[name])
             place = next((i for i, value in enumerate(axis) if same_value(value, sampled)), None)
             if place is None:
-                return None  # such as the preset's setting, which need not be a point of the grid
+                return None  # for example the preset's setting, which need not be a grid point
             index = index * len(axis) + place
         return index
 
@@ -79,14 +79,14 @@ class Grid:
 
 
 def check_grid(spaces: Sequence[tuple[str, Space]], points: int) -> None:
-    """Refuse grids that no study would come to an end of.
+    """Refuse grids that are too large for any study to finish.
 
     Args:
-        spaces: name of a cell and what it searches.
-        points: of a range that states no grid.
+        spaces: pairs of a cell's name and its search space.
+        points: number of points of a range without a stated grid.
 
     Raises:
-        BadInput: a grid of more than `LARGEST_GRID` points.
+        BadInput: a grid has more than `LARGEST_GRID` points.
     """
     for name, space in spaces:
         size = Grid(space, points).size

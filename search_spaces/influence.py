@@ -1,4 +1,4 @@
-"""Spaces of losses weighted by gradients."""
+"""Search spaces of losses weighted by gradients or influence."""
 
 from search_spaces.dimension import Range, Space
 

@@ -1,4 +1,4 @@
-"""Spaces of margin losses."""
+"""Search spaces of LDAM and ELM."""
 
 from search_spaces.dimension import Choices, Range, Space
 

@@ -1,4 +1,4 @@
-"""Spaces of losses that adjust logits or labels."""
+"""Search spaces of losses that adjust logits or labels."""
 
 from search_spaces.dimension import Range, Space
 

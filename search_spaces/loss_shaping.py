@@ -1,4 +1,4 @@
-"""Spaces of losses that reshape cross entropy."""
+"""Search spaces of losses that reshape cross entropy."""
 
 from search_spaces.dimension import Range, Space
 

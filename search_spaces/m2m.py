@@ -1,4 +1,4 @@
-"""Space of major-to-minor translation."""
+"""Search spaces of major-to-minor translation (M2m)."""
 
 from search_spaces.dimension import Range, Space
 from search_spaces.ldam import LDAM

@@ -1,4 +1,4 @@
-"""Spaces of losses of distances between features."""
+"""Search spaces of losses on distances between features."""
 
 from search_spaces.dimension import Range, Space
 

@@ -1,4 +1,4 @@
-"""Spaces of methods that train on mixed pairs of images."""
+"""Search spaces of mixup and Remix."""
 
 from search_spaces.dimension import Range, Space
 

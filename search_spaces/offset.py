@@ -1,4 +1,4 @@
-"""Space of the estimated offset; the empirical one has no values."""
+"""Search space of the estimated offset; the empirical offset has no hyperparameters."""
 
 from search_spaces.dimension import Range, Space
 

@@ -1,4 +1,4 @@
-"""Spaces of re-weighting; what the weighted sum is divided by is a convention and not searched."""
+"""Search space of re-weighting; the normalisation of the weighted sum is not searched."""
 
 from search_spaces.dimension import Range, Space
 

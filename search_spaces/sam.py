@@ -1,4 +1,4 @@
-"""Spaces of sharpness-aware minimisation."""
+"""Search spaces of sharpness-aware minimisation."""
 
 from search_spaces.dimension import Range, Space
 

@@ -1,4 +1,4 @@
-"""Space of SMOTE."""
+"""Search space of SMOTE."""
 
 from search_spaces.dimension import Range, Space
 

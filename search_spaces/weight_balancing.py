@@ -1,4 +1,4 @@
-"""Space of weight balancing."""
+"""Search space of weight balancing."""
 
 from search_spaces.dimension import Range, Space
 

@@ -1,4 +1,4 @@
-"""How every table of the command looks."""
+"""Tables and console output of the command `study`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from rich.table import Table
 
 _WIDTH_OF_A_LOG = 120
 _UNBROKEN = 100_000
-"""Columns of what is no terminal: there a line is never broken or cut, since it is read by programs too."""
+"""Width in columns of output that is not a terminal. Programs may read it, so no line is wrapped or truncated."""
 
 _PADDING = re.compile(r"[ \t]+$", flags=re.M)
 
 
 class PlainTable(Table):
-    """A table that stays within a log's width, but never cuts what must stand in one line to fit there."""
+    """A table that fits a log's width if possible, without truncating a cell."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Render; wider than a log only where the widest names need it."""
+        """Render the table; it is wider than a log only if its longest words need it."""
         if options.max_width == _UNBROKEN:
             columns = os.environ.get("COLUMNS", "")
             wished = int(columns) if columns.isdecimal() else _WIDTH_OF_A_LOG
@@ -32,12 +32,12 @@ class PlainTable(Table):
 
 
 def plain_table(title: str | None = None) -> Table:
-    """Return an empty table without lines, its title at the left."""
+    """Return an empty table without rules, with a left-aligned title."""
     return PlainTable(title=title, title_justify="left", box=None, pad_edge=False, collapse_padding=True)
 
 
 class _WithoutPadding(TextIOBase):
-    """Standard output without the spaces that fill a table's rows up to their width."""
+    """Standard output without the trailing spaces of table rows."""
 
     def write(self, text: str) -> int:
         return sys.stdout.write(_PADDING.sub("", text))
@@ -47,6 +47,6 @@ class _WithoutPadding(TextIOBase):
 
 
 def console() -> Console:
-    """Return where the command prints: as wide as the terminal, and as wide as need be in a file, a pipe or a log."""
+    """Return a console as wide as the terminal; in a file, a pipe or a log its width is unlimited."""
     found = Console()
     return found if found.is_terminal else Console(file=cast(IO[str], _WithoutPadding()), width=_UNBROKEN)

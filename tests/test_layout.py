@@ -1,74 +1,94 @@
-"""The shape of the code: imports point one way, the command starts fast."""
+"""The shape of the code beyond the import contracts of `make lint`: drawing, file names, a command that starts fast."""
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
 import pytest
 
+from docs.draw_rooms import PACKAGES, PAGE, Graph, drawn_arrows, read_graph, renewed
+
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("study", "search_spaces", "trainables")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 DUMPING_GROUNDS = {"utils", "util", "helpers", "helper", "common", "misc"}
-
-# package -> ours it must not import
-FORBIDDEN = {"study": set(), "search_spaces": {"study"}, "trainables": {"study", "search_spaces"}}
 HEAVY = ("torch", "ray", "mlflow", "optuna")
 
-
-def _imports(path: Path) -> Iterator[str]:
-    """Yield every module a file imports, anywhere in it."""
-    for node in ast.walk(ast.parse(path.read_text(), filename=str(path))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative imports hide where they point"
-            yield node.module or ""
+SPACES = {path.stem for path in (ROOT / "search_spaces").glob("*.py")} - {"__init__", "dimension", "encoding", "grid"}
 
 
-def _importers(distribution: str) -> set[str]:
-    """Return the files, relative to the root, that import a distribution."""
-    return {
-        path.relative_to(ROOT).as_posix()
-        for path in FILES
-        if any(module.split(".")[0] == distribution for module in _imports(path))
-    }
+@pytest.fixture(scope="module")
+def graph() -> Graph:
+    return read_graph(ROOT)
 
 
-def test_there_are_files_to_check() -> None:
-    assert {path.relative_to(ROOT).parts[0] for path in FILES} == set(PACKAGES)
+def test_no_file_imports_itself_through_others_and_no_room_one_above_it(graph: Graph) -> None:
+    assert len(graph.arrows) > 50
+    assert graph.circles == []
+    assert graph.upward == []
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_imports_point_one_way(package: str) -> None:
-    for path in (ROOT / package).rglob("*.py"):
-        wrong = {module for module in _imports(path) if module.split(".")[0] in FORBIDDEN[package]}
-        assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
+def test_the_drawing_of_the_rooms_is_up_to_date(graph: Graph) -> None:
+    page = (ROOT / PAGE).read_text(encoding="utf-8")
+    assert page.count("<!-- rooms -->") == page.count("<!-- /rooms -->") == 1
+    assert renewed(page, graph) == page, "run `make rooms`"
 
 
-def test_ray_is_imported_in_study_and_ray_trainable_alone() -> None:
-    outside = {name for name in _importers("ray") if not name.startswith("study/")}
-    assert outside == {"trainables/entry_points/ray_trainable.py"}
+def test_a_circle_and_an_upward_arrow_are_found_where_they_are() -> None:
+    imports = {"study.cli.app": ["study.spec.cell"], "study.spec.cell": ["study.spec.grid"], "study.spec.grid": []}
+    straight = Graph({name: frozenset(others) for name, others in imports.items()}, ("study.cli", "study.spec"))
+    assert (straight.circles, straight.upward, straight.arrows) == ([], [], [("study.cli", "study.spec")])
+    assert straight.chain() == ["study.cli.app", "study.spec.cell", "study.spec.grid"]
+    bent = Graph({**straight.imports, "study.spec.grid": frozenset(["study.cli.app"])}, straight.layers)
+    assert bent.circles == [("study.cli.app", "study.spec.cell", "study.spec.grid")]
+    assert bent.upward == [("study.spec", "study.cli")]
+    with pytest.raises(ValueError, match=r"in no layer of pyproject\.toml: study\.spec"):
+        _ = Graph(straight.imports, ("study.cli",)).upward
 
 
-def test_mlflow_is_imported_in_tracking_alone() -> None:
-    importers = _importers("mlflow")
-    assert importers and all(name.startswith("study/tracking/") for name in importers)
+def test_imports_in_functions_and_for_types_alone_count(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.importlinter]\ncontracts = []\n")
+    (tmp_path / "study" / "spec").mkdir(parents=True)
+    for name in ("spec/__init__", "spec/cell", "spec/grid", "terminal"):
+        (tmp_path / "study" / f"{name}.py").touch()
+    (tmp_path / "study" / "app.py").write_text(
+        "from typing import TYPE_CHECKING\n"
+        "import study.terminal\n"
+        "if TYPE_CHECKING:\n    from study.spec import Something, cell\n"
+        "def run():\n    from study.spec.grid import Grid\n"
+    )
+    below = {"study.terminal", "study.spec", "study.spec.cell", "study.spec.grid"}
+    assert read_graph(tmp_path).imports["study.app"] == below
+    assert read_graph(tmp_path).arrows == [("study.app", "study.spec"), ("study.app", "study.terminal")]
 
 
-def test_a_training_knows_nothing_of_optuna() -> None:
-    importers = _importers("optuna")
-    assert importers and not [name for name in importers if name.startswith("trainables/")]
+def test_the_drawing_leaves_out_what_follows_and_nothing_else(graph: Graph) -> None:
+    drawn = drawn_arrows(graph.arrows)
+    assert set(drawn) < set(graph.arrows)
+    below = {room: {room} for room in graph.rooms}
+    for _ in graph.rooms:
+        for upper, lower in drawn:
+            below[upper] |= below[lower]
+    assert all(lower in below[upper] for upper, lower in graph.arrows)
 
 
 def test_no_file_is_a_dumping_ground() -> None:
     assert not [path for path in FILES if path.stem in DUMPING_GROUNDS or path.parent.name in DUMPING_GROUNDS]
+
+
+def test_one_name_means_one_file() -> None:
+    """A space alone shares its name, with the family of methods that it belongs to."""
+    spaces = [path for path in FILES if path.parent.name == "search_spaces" and path.stem in SPACES]
+    others = [path for path in (*FILES, *(ROOT / "benchmarks").rglob("*.py")) if path not in spaces]
+    files: dict[str, list[str]] = {}
+    for path in others:
+        if path.stem != "__init__":
+            files.setdefault(path.stem, []).append(path.relative_to(ROOT).as_posix())
+    assert not {stem: paths for stem, paths in files.items() if len(paths) > 1}
+    assert {stem: files.get(stem) for stem in SPACES} == {stem: [f"trainables/methods/{stem}.py"] for stem in SPACES}
 
 
 def test_the_command_imports_nothing_heavy_before_it_is_needed() -> None:
@@ -97,3 +117,31 @@ def test_the_lock_file_names_no_address_and_every_dependency() -> None:
     for requirement in chain(project["dependencies"], *project["optional-dependencies"].values()):
         name = requirement.split("[")[0].split(">=")[0].split("==")[0].lower()
         assert name in pinned, f"{name} is not in requirements.lock: run `make lock`"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["methods"],
+        ["methods", "--json"],
+        ["spaces"],
+        ["status"],
+        ["status", "none"],
+        ["run", "{bad}"],
+        ["show", "none"],
+    ],
+    ids=" ".join,
+)
+def test_commands_that_do_not_train_import_no_torch(words: list[str], tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("name: bad\ndata: [{dataset: digits, profiles: [{ratio: 10}]}]\nmethods: [ccee]\n")
+    code = (
+        "import sys\nfrom study.cli.app import main\n"
+        f"sys.argv = {['study', *(word.format(bad=bad) for word in words)]!r}\n"
+        "try: main()\n"
+        "finally: print('heavy:', *sorted({'torch', 'ray', 'mlflow', 'matplotlib'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1].strip() == "heavy:", done.stderr
+    expected = 2 if {"run", "none"} & set(words) else 0
+    assert done.returncode == expected, done.stderr

@@ -1,1 +1,1 @@
-"""The command `study`: options and printing. May import every other remaining_capacity; nothing imports it."""
+"""The command `study`: options and printing. May import every other room; nothing imports it."""

@@ -1,4 +1,4 @@
-"""The command ``study``. Nothing heavy is imported before a command needs it."""
+"""The command ``study``. Each subcommand imports heavy packages only when it runs."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ app.command(name="doctor")(doctor_command.doctor)
 
 
 def main() -> None:
-    """Run the command; what the user gave wrongly becomes one message and exit code 2."""
+    """Run the command; bad input ends in one message and exit code 2."""
     try:
         app()
     except BadInput as error:
-        # soft_wrap: a path broken over two lines can be neither searched for nor pasted
+        # soft_wrap: a path that is broken over two lines cannot be searched for or pasted
         Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""What ``study doctor`` finds: each finding says what was looked at, what was found, and if that is well."""
+"""Diagnostics of ``study doctor``: each finding names its subject, the result, and whether the result is good."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 from trainables.data.sources.locate import folder_datasets
 
 _PACKAGES = ("ray", "torch", "torchvision", "optuna", "mlflow", "pyarrow")
-_ROOM_NEEDED = 2 * 2**30
+_FREE_BYTES_NEEDED = 2 * 2**30
 
 
 class Finding(NamedTuple):
@@ -24,7 +24,7 @@ class Finding(NamedTuple):
 
 
 def findings(storage: Path, data_dir: Path | None) -> Iterator[Finding]:
-    """Look at packages, processors, memory, storage, data and the cluster token, in this order."""
+    """Check packages, processors, memory, storage, data and the cluster token, in this order."""
     yield from _packages()
     yield from _devices()
     yield _storage(storage)
@@ -37,7 +37,7 @@ def _packages() -> Iterator[Finding]:
         try:
             yield Finding(name, version(name))
         except PackageNotFoundError:
-            yield Finding(name, "not installed; set the environment up again with `make venv`", good=False)
+            yield Finding(name, "not installed; run `make venv` to repair the environment", good=False)
 
 
 def _devices() -> Iterator[Finding]:
@@ -46,18 +46,18 @@ def _devices() -> Iterator[Finding]:
     from trainables.core.device import multiplies_bfloat16, pick_device
 
     device = pick_device()
-    bfloat16 = "native" if multiplies_bfloat16(device) else "emulated: precision auto means float32"
+    bfloat16 = "native" if multiplies_bfloat16(device) else "emulated; precision auto selects float32"
     yield Finding("processors", f"{os.cpu_count()}")
     for index in range(torch.cuda.device_count()):
         yield Finding(f"GPU {index}", torch.cuda.get_device_name(index))
     if not torch.cuda.is_available():
-        yield Finding("GPU", "none visible; trials train on the processor")
+        yield Finding("GPU", "none visible; trials train on the CPU")
     yield Finding("bfloat16", bfloat16)
     shared = Path("/dev/shm")
     if shared.exists():
         free = shutil.disk_usage(shared).free
         good = free > 2**28
-        yield Finding("shared memory", f"{free / 2**30:.1f} GiB free; Ray wants 0.25 GiB or more", good)
+        yield Finding("shared memory", f"{free / 2**30:.1f} GiB free; Ray needs at least 0.25 GiB", good)
 
 
 def _storage(storage: Path) -> Finding:
@@ -65,18 +65,18 @@ def _storage(storage: Path) -> Finding:
     free = shutil.disk_usage(existing).free
     if not os.access(existing, os.W_OK):
         return Finding("storage", f"{storage} cannot be written", good=False)
-    return Finding("storage", f"{storage}, {free / 2**30:.0f} GiB free", good=free > _ROOM_NEEDED)
+    return Finding("storage", f"{storage}, {free / 2**30:.0f} GiB free", good=free > _FREE_BYTES_NEEDED)
 
 
 def _data(data_dir: Path | None) -> Finding:
     given = data_dir or os.environ.get("STUDY_DATA_DIR")
     if not given:
-        return Finding("data", "STUDY_DATA_DIR is not set; digits is built in, others are downloaded")
+        return Finding("data", "STUDY_DATA_DIR is not set; digits is built in; the others are downloaded")
     folder = Path(given)
     found = folder_datasets(folder) if folder.is_dir() else {}
     if not found:
-        return Finding("data", f"{folder} holds no data set (docs/data.md)", good=False)
-    return Finding("data", f"{folder} holds {', '.join(found)}")
+        return Finding("data", f"{folder} contains no data set (docs/data.md)", good=False)
+    return Finding("data", f"{folder} contains {', '.join(found)}")
 
 
 def _token() -> Finding:

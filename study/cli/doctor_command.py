@@ -1,4 +1,4 @@
-"""Check the machine: versions, devices, memory, data, storage, cluster token."""
+"""The command ``study doctor``: prints diagnostics of this machine."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from study.cli.options import DataDir, Storage
 
 
 def doctor(storage: Storage = None, data_dir: DataDir = None) -> None:
-    """Check what this machine has.
+    """Diagnose this machine.
 
-    Shows packages, devices, memory, storage and data, and what would stand in a study's way.
+    Checks packages, devices, memory, storage, data and the cluster token. Exit code 1 if a check fails.
     """
     import typer
 

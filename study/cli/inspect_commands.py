@@ -1,4 +1,4 @@
-"""Commands on a stored study: status, show, record, export, ui."""
+"""Commands that inspect a stored study: status, show, record, export, ui."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from study.cli.options import AsJson, Name, NameOrNone, Storage
 
 
 def status(name: NameOrNone = None, as_json: AsJson = False, storage: Storage = None) -> None:
-    """Show how far a study is.
+    """Show the progress of a study, cell by cell.
 
-    Cell by cell; without a name, a line for every stored study.
+    Without a name, list all stored studies.
     """
     from study import terminal
     from study.report.status import overview, print_overview, print_status, status_of
@@ -36,7 +36,7 @@ def status(name: NameOrNone = None, as_json: AsJson = False, storage: Storage = 
 
 
 def show(name: Name, storage: Storage = None) -> None:
-    """Show the leaderboard of every cell."""
+    """Show the leaderboard and every trial of each cell."""
     from study import terminal
     from study.report.leaderboard import print_leaderboard
     from study.store.study_folder import StudyFolder, storage_root
@@ -45,7 +45,7 @@ def show(name: Name, storage: Storage = None) -> None:
 
 
 def record(name: Name, storage: Storage = None) -> None:
-    """Bring MLflow up to date with the study, whatever was missed."""
+    """Write to MLflow whatever it is missing of a study."""
     from study.store.study_folder import StudyFolder, storage_root
     from study.tracking import record_study
 
@@ -59,7 +59,7 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
     storage: Storage = None,
 ) -> None:
-    """Write all trials and epochs of a study to one Parquet file."""
+    """Export all trials and epochs of a study to one Parquet file."""
     from study.report.export import export_study
     from study.store.study_folder import StudyFolder, storage_root
 
@@ -72,9 +72,9 @@ def ui(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 5000,
 ) -> None:
-    """Show the records in MLflow.
+    """Start the MLflow UI on the stored studies.
 
-    Starts its server, which listens on this machine only unless told otherwise.
+    The server listens on this machine only, unless --host says otherwise.
     """
     from study.store.study_folder import storage_root
     from study.tracking.server import serve

@@ -1,4 +1,4 @@
-"""Commands that list what there is: methods, data sets, search spaces."""
+"""Commands that list the catalog: methods, data sets, search spaces."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> N
 
 
 def methods(as_json: AsJson = False) -> None:
-    """List every method: paper, equation, axes, presets, params."""
+    """List all methods with paper, equation, presets and params."""
     from study.report.catalog_tables import method_entries
 
     entries = method_entries()
@@ -53,7 +53,7 @@ def _method_lines(entry: dict[str, Any]) -> list[str]:
 
 
 def datasets(as_json: AsJson = False, data_dir: DataDir = None) -> None:
-    """List every data set and where its images come from."""
+    """List all data sets and the source of their images."""
     from study.report.catalog_tables import dataset_entries
 
     entries = dataset_entries(data_dir)
@@ -65,14 +65,14 @@ def datasets(as_json: AsJson = False, data_dir: DataDir = None) -> None:
 
 
 def spaces(as_json: AsJson = False) -> None:
-    """List what is searched of every method, with range and scale."""
+    """List the search space of each method: params, ranges, scales."""
     from study.report.catalog_tables import space_entries, unsearched_methods
 
     entries: list[dict[str, Any]] = space_entries()
     if as_json:
         typer.echo(json.dumps(entries, indent=1))
         return
-    columns = ("method", "value", "searched", "first trial")
+    columns = ("method", "param", "searched", "first trial")
     rows = [tuple(str(entry[column]) for column in columns) for entry in entries]
-    rows += [(name, "none", "what a study searches of the training", "") for name in unsearched_methods()]
+    rows += [(name, "none", "training params only, if the study searches any", "") for name in unsearched_methods()]
     _print_table(columns, rows)

@@ -9,11 +9,11 @@ import typer
 
 Storage = Annotated[
     Path | None,
-    typer.Option("--storage", help="Folder of studies and records [default: $STUDY_STORAGE or ./runs]."),
+    typer.Option("--storage", help="Folder of studies and MLflow data [default: $STUDY_STORAGE or ./runs]."),
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Change a value of the study file; may be repeated."),
+    typer.Option("--set", metavar="PATH=VALUE", help="Override a value of the study file; may be repeated."),
 ]
 DataDir = Annotated[
     Path | None,

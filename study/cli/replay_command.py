@@ -1,4 +1,4 @@
-"""The command that runs a recorded study again without training."""
+"""The command ``study replay``."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from study.cli.options import AsJson, Name, Overrides, Storage
 def replay(
     name: Name,
     overrides: Overrides = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Replays, each with a seed of its own.")] = 1,
-    noise: Annotated[bool, typer.Option(help="Give every trial the noise of a recorded neighbour.")] = False,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of replays, each with its own seed.")] = 1,
+    noise: Annotated[bool, typer.Option(help="Add to each trial the noise of a recorded neighbour.")] = False,
     tolerance: Annotated[
-        float, typer.Option(min=0, help="How near to the best recorded trial is near enough, in the metric's unit.")
+        float,
+        typer.Option(min=0, help="Distance to the best recorded trial that counts as near, in metric units."),
     ] = 0.005,
     as_json: AsJson = False,
     storage: Storage = None,
 ) -> None:
-    """Run a recorded study again without training.
+    """Replay a recorded study under other search settings.
 
-    Its curves stand for training, so that another search, say --set search.searcher=gp, is tried in seconds.
+    Recorded curves replace training, so that another search, for example --set search.searcher=gp, takes seconds.
     """
     from study import terminal
     from study.replay.study_replay import ReplayOptions, print_replay, replay_study
     from study.store.study_folder import StudyFolder, storage_root
 
-    wishes = ReplayOptions(tuple(overrides or ()), seeds, noise, tolerance)
-    found = replay_study(StudyFolder(storage_root(storage), name), wishes)
+    options = ReplayOptions(tuple(overrides or ()), seeds, noise, tolerance)
+    found = replay_study(StudyFolder(storage_root(storage), name), options)
     if as_json:
         typer.echo(json.dumps(found, indent=1))
     else:

@@ -1,4 +1,4 @@
-"""Commands that say what came of studies: report, compare."""
+"""Commands that report results: report, compare."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from study.cli.options import AsJson, Name, Storage
 
 def report(
     name: Name,
-    metric: Annotated[str | None, typer.Option(help="Metric that is tested [default: the study's].")] = None,
+    metric: Annotated[str | None, typer.Option(help="Metric to test [default: the study's].")] = None,
     baseline: Annotated[str | None, typer.Option(help="Method to test against [default: ERM].")] = None,
     as_json: AsJson = False,
     storage: Storage = None,
 ) -> None:
-    """Show what was confirmed on the test images, with tests."""
+    """Report test-set results with paired significance tests."""
     from study import terminal
     from study.report.confirmed_results import confirmed_tables
     from study.report.confirmed_tables import print_report, report_as_json
@@ -34,11 +34,11 @@ def report(
 
 def compare(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of stored studies.")],
-    metric: Annotated[str, typer.Option(help="Metric that is shown.")] = "balanced_accuracy",
+    metric: Annotated[str, typer.Option(help="Metric to show.")] = "balanced_accuracy",
     as_json: AsJson = False,
     storage: Storage = None,
 ) -> None:
-    """Show results of several studies side by side."""
+    """Compare the results of several studies side by side."""
     from study import terminal
     from study.report.comparison import compared, print_comparison
     from study.store.study_folder import StudyFolder, storage_root

@@ -24,7 +24,7 @@ def run(
     storage: Storage = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Run a new study from its file."""
+    """Run a new study from a study file."""
     from study.spec.validation import load_spec
     from study.store.study_folder import storage_root
 
@@ -34,7 +34,7 @@ def run(
     else:
         checked = checked.with_data_dir(os.environ.get("STUDY_DATA_DIR") or None, origin="STUDY_DATA_DIR")
     from study import terminal
-    from study.driver import driver  # imports Optuna, which a wrong study file need not wait for
+    from study.driver import driver  # imports Optuna: a bad study file is refused before that
 
     console = terminal.console()
     outcome = driver.run(checked, storage_root(storage), address=address, console=console, source=str(spec))
@@ -48,10 +48,10 @@ def resume(
     storage: Storage = None,
     data_dir: MovedDataDir = None,
 ) -> None:
-    """Continue a study where it stands.
+    """Resume a stored study.
 
-    A larger budget is spent by --set search.trials=N. Data are looked for where they were when the study began,
-    whatever STUDY_DATA_DIR says now; --data-dir names their new place.
+    --set search.trials=N raises the budget. Data are read from where they were when the study began, whatever
+    STUDY_DATA_DIR says now; --data-dir names a new location.
     """
     from study import terminal
     from study.driver import driver
@@ -82,9 +82,9 @@ def submit(
     address: Annotated[str, typer.Option(help="Dashboard of the cluster, for example http://127.0.0.1:8265.")],
     overrides: Overrides = None,
     resume: Annotated[bool, typer.Option(help="Continue the stored study of this name.")] = False,
-    follow: Annotated[bool, typer.Option(help="Show the job's output until it ends.")] = False,
+    follow: Annotated[bool, typer.Option(help="Follow the job's output until it ends.")] = False,
 ) -> None:
-    """Send a study to a Ray cluster as a job."""
+    """Submit a study to a Ray cluster as a job."""
     from study.driver import submit as jobs
 
     job = jobs.submit(spec, address=address, overrides=tuple(overrides or ()), resume=resume)

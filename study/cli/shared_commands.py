@@ -1,4 +1,4 @@
-"""The command on what trials share: list it, remove it."""
+"""The command ``study shared``: lists and removes shared trainings."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 def shared(
     remove: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Remove this one (its key or the beginning), or 'all'.")
+        str | None, typer.Option(metavar="KEY", help="Remove the entry with this key or key prefix, or 'all'.")
     ] = None,
     unused_days: Annotated[
-        float | None, typer.Option(min=0, help="Remove what no trial used for so many days.")
+        float | None, typer.Option(min=0, help="Remove entries that no trial has used for this many days.")
     ] = None,
     as_json: AsJson = False,
     storage: Storage = None,
 ) -> None:
-    """List or remove the trainings that trials of all studies share.
+    """List or remove shared trainings.
 
-    A later trial trains anew what it needs and does not find.
+    Trials of all studies share them. Removed entries are retrained on demand.
     """
     from study.store.study_folder import SHARED, storage_root
     from trainables.core.errors import BadInput
@@ -42,7 +42,7 @@ def shared(
         return
     chosen = entries if remove in (None, "all") else [entry for entry in entries if entry.key.startswith(remove or "")]
     if remove is not None and not chosen:
-        raise BadInput(f"--remove {remove}: no shared training in {store} begins with that; `study shared` lists them")
+        raise BadInput(f"--remove {remove}: no shared training in {store} has this key; `study shared` lists the keys")
     if unused_days is not None:
         before = datetime.now() - timedelta(days=unused_days)
         chosen = [entry for entry in chosen if entry.used < before]

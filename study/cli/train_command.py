@@ -1,4 +1,4 @@
-"""One training on the command line, without Ray, Optuna or MLflow."""
+"""The command ``study train``: one training, without Ray, Optuna or MLflow."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def train(
     minority: Annotated[str, typer.Option(help="last, first, odd or even classes.")] = "last",
     protocol: Annotated[str, typer.Option(help="holdout, published, m2m or test-select.")] = "holdout",
     model: Annotated[str, typer.Option(help="A network.")] = "resnet32",
-    weights: Annotated[str | None, typer.Option(help="File of weights that the network begins from.")] = None,
+    weights: Annotated[str | None, typer.Option(help="File of pretrained weights.")] = None,
     preset: Annotated[str, typer.Option(help="A preset of the method.")] = "recommended",
-    values: MethodParams = None,
+    params: MethodParams = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 200,
     batch_size: Annotated[int, typer.Option(help="Images per step.")] = 128,
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 0.1,
@@ -39,23 +39,24 @@ def train(
     augmentation: Annotated[str, typer.Option(help="auto, none, crop, crop-flip or resized-crop-flip.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     label_noise: Annotated[float, typer.Option(help="Share of wrong training labels.")] = 0.0,
-    image_size: Annotated[int | None, typer.Option(help="Scale and crop images to so many pixels.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Scale and crop images to this size in pixels.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, order and augmentation.")] = 0,
     test: Annotated[bool, typer.Option(help="Evaluate on the test images at the end.")] = False,
     verify: Annotated[
         str | None,
-        typer.Option(metavar="PAIRS.txt|NUMBER", help="Verify pairs of test images by the distance of their features."),
+        typer.Option(metavar="PAIRS.txt|NUMBER", help="Verify pairs of test images by feature distance."),
     ] = None,
-    verify_on: Annotated[str | None, typer.Option(help="Another data set whose pairs are verified.")] = None,
+    verify_on: Annotated[str | None, typer.Option(help="Another data set to verify pairs of.")] = None,
     plot_features: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Draw the features of a network that has two.")
+        Path | None,
+        typer.Option(metavar="FILE.png", help="Plot the features of a network with 2-D features."),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for epochs and checkpoints.")] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Train once and print what every epoch finds.
+    """Train once and print the metrics of every epoch.
 
-    With --output, epochs and checkpoints are kept, and a later call continues from them.
+    With --output, epoch results and checkpoints are stored, and a later call resumes from them.
     """
     from trainables.core.paths import data_folder_named
     from trainables.entry_points.standalone import train_once
@@ -72,7 +73,7 @@ def train(
                 "label_noise": label_noise,
             },
             "model": {"name": model, "weights": weights},
-            "method": {"name": method, "preset": preset, "params": _values(values)},
+            "method": {"name": method, "preset": preset, "params": _params(params)},
             "training": {
                 "epochs": epochs,
                 "batch_size": batch_size,
@@ -98,7 +99,7 @@ def _extras(verify: str | None, verify_on: str | None, plot: Path | None, *, of_
 
         extras.append(verification(verify, verify_on))
     elif verify_on is not None:
-        raise BadInput("--verify-on says on which images; --verify PAIRS.txt or --verify NUMBER says which pairs")
+        raise BadInput("--verify-on needs --verify PAIRS.txt or --verify NUMBER, which say which pairs")
     if plot is not None:
         from trainables.entry_points.feature_plot import feature_plot
 
@@ -106,7 +107,7 @@ def _extras(verify: str | None, verify_on: str | None, plot: Path | None, *, of_
     return extras
 
 
-def _values(given: list[str] | None) -> dict[str, Any]:
+def _params(given: list[str] | None) -> dict[str, Any]:
     from study.spec.yaml_io import with_overrides
 
     return with_overrides({}, tuple(given or ()))

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -24,6 +24,9 @@ from study.store.study_folder import StudyFolder
 from study.store.warm_start import find_warm_starts, keep_warm_starts, read_warm_starts
 from trainables.core.errors import BadInput
 
+if TYPE_CHECKING:
+    from study.driver.trial_runner import TrialRunner
+
 _log = logging.getLogger(__name__)
 
 RAISABLE = (
@@ -38,11 +41,11 @@ RAISABLE = (
     "resources",
     "records.tracking_uri",
 )
-"""What a resume may change: limits and places, never what a trial's numbers depend on."""
+"""Settings that a resume may change: limits and storage places, never a setting that affects a trial's result."""
 
 
 class ExitCode(IntEnum):
-    """How a study ended."""
+    """Exit codes of a study command."""
 
     DONE = 0
     SOME_FAILED = 1
@@ -55,7 +58,7 @@ _ABSENT = object()
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one run or resume of a study came to."""
+    """The result of one run or resume of a study; ``idle`` is True if nothing was left to train."""
 
     folder: StudyFolder
     code: ExitCode
@@ -71,12 +74,12 @@ def run(
     Args:
         spec: the checked study.
         storage: the folder of all studies.
-        address: of a running Ray cluster; None starts Ray on this machine.
+        address: address of a running Ray cluster; None starts Ray on this machine.
         console: where progress is shown.
-        source: what messages call the study file.
+        source: the study file's name in messages.
 
     Raises:
-        BadInput: anything that is wrong with the study, the data or the storage, before Ray starts.
+        BadInput: the study, the data or the storage is invalid; raised before Ray starts.
     """
     from study.driver.preflight import check_data, check_places, check_resources  # imports torch
 
@@ -86,7 +89,7 @@ def run(
     check_places(spec.records, storage)
     warm_starts = find_warm_starts(spec, cells, storage, source=source)
     data = check_data(spec, cells, console, source=source)
-    folder.refuse_taken()  # after the file's own mistakes, which another name would not mend
+    folder.refuse_taken()  # after the file's own errors, which another name would not fix
     with folder.driver_lock():
         folder.refuse_taken()
         keep_warm_starts(folder, warm_starts)
@@ -104,21 +107,21 @@ def resume(
     console: Console,
     data_dir: Path | None = None,
 ) -> Outcome:
-    """Continue a stored study where its ledger stands, perhaps with a larger budget.
+    """Continue a stored study from its ledger, possibly with a larger budget.
 
     Args:
-        name: of the stored study.
+        name: the stored study's name.
         storage: the folder of all studies.
-        overrides: ``path=value`` pairs; only what `RAISABLE` names may change.
-        address: of a running Ray cluster; None starts Ray on this machine.
+        overrides: ``path=value`` pairs; only settings in `RAISABLE` may change.
+        address: address of a running Ray cluster; None starts Ray on this machine.
         console: where progress is shown.
-        data_dir: where the data folders stand now, if they were moved.
+        data_dir: the data folders' new parent folder, if they were moved.
 
     Raises:
-        BadInput: no such study, a change that would make old and new trials incomparable, changed data.
+        BadInput: the study does not exist, a change would make old and new trials incomparable, or the data changed.
     """
     folder = StudyFolder(storage, name)
-    # of a stored study as it stands, neither the methods' values nor the data need be looked at: no torch
+    # an unchanged finished study needs no check of params or data, and so no import of torch
     if not overrides and data_dir is None and (why := why_finished(folder)) is not None:
         return _idle(folder, why, console)
     from study.driver.preflight import check_data, check_places, check_resources
@@ -136,7 +139,7 @@ def resume(
         if check_data(spec, cells, console, source=str(folder.spec_path)) != folder.read_data():
             raise BadInput(f"study '{name}': the data changed since it was started; start a new study")
         folder.write_spec(spec)
-        # not opened anew: a database takes seconds to read thousands of trials
+        # the open ledger is reused: a database takes seconds to read thousands of trials
         return _drive(spec, ledger, folder, address, console)
 
 
@@ -151,7 +154,7 @@ def _idle(folder: StudyFolder, why: str, console: Console) -> Outcome:
 
 
 def _catch_up(folder: StudyFolder, console: Console) -> None:
-    """Complete the records: the driver may have died after the last trial's end but before it was recorded."""
+    """Record what a driver left out that died between its last trial's end and the record of it."""
     from study.tracking import record_study
 
     try:
@@ -187,7 +190,7 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
 
 
 def _drive(spec: StudySpec, ledger: Ledger, folder: StudyFolder, address: str | None, console: Console) -> Outcome:
-    from study.driver.ray_tune import fit
+    from study.driver.ray_tune import RayTuneRunner
     from study.driver.trial_manager import TrialManager
     from study.tracking import Recorder
 
@@ -202,9 +205,10 @@ def _drive(spec: StudySpec, ledger: Ledger, folder: StudyFolder, address: str | 
     try:
         manager = TrialManager(ledger, folder.path, listener=recorder.touch, deadline=deadline)
         progress.attach(manager)
-        # Tune takes an interrupt itself while it runs; one that comes as Ray starts or stops ends up here
+        runner: TrialRunner = RayTuneRunner(spec, ledger, folder, address, progress)
+        # Tune handles interrupts while it runs; an interrupt during Ray's start or stop is caught here
         with suppress(KeyboardInterrupt), progress:
-            fit(spec, manager, ledger, folder, address, progress)
+            runner.run(manager)
     finally:
         recorder.close()
     return _outcome(spec, ledger, folder, fault=manager.fault, out_of_time=manager.out_of_time)
@@ -213,7 +217,7 @@ def _drive(spec: StudySpec, ledger: Ledger, folder: StudyFolder, address: str | 
 def _outcome(spec: StudySpec, ledger: Ledger, folder: StudyFolder, *, fault: str | None, out_of_time: bool) -> Outcome:
     left = ledger.remaining()
     if left and fault:
-        message = f"stopped with {left} trials left: {fault}; when that is mended: study resume {spec.name}"
+        message = f"stopped with {left} trials left: {fault}; once that is fixed: study resume {spec.name}"
         return Outcome(folder, ExitCode.SOME_FAILED, message)
     if left and out_of_time:
         return Outcome(
@@ -228,5 +232,5 @@ def _outcome(spec: StudySpec, ledger: Ledger, folder: StudyFolder, *, fault: str
     if failed:
         message = f"{failed} trials failed; `study show {spec.name}` says why"
         return Outcome(folder, ExitCode.SOME_FAILED, message)
-    report = "" if spec.confirm is None else f"; what was confirmed: study report {spec.name}"
+    report = "" if spec.confirm is None else f"; test results: study report {spec.name}"
     return Outcome(folder, ExitCode.DONE, f"study '{spec.name}' is finished{report}")

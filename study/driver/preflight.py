@@ -1,4 +1,4 @@
-"""What can be found wrong before Ray starts: the data of every cell, and the machine."""
+"""Checks before Ray starts: the data of every cell, and the machine."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from trainables.data import DataSummary, prepare, resolve_augmentation
 
 
 def check_data(spec: StudySpec, cells: list[Cell], console: Console, *, source: str) -> dict[str, str]:
-    """Read, decode and cache the data of every cell, so that no trial meets a broken file.
+    """Read, decode and cache the data of every cell, so that no trial fails on a broken file.
 
     Args:
-        spec: the study, for the network that must fit the images.
-        cells: the cells; those of one data set and profile share their data.
-        console: says how many images every profile leaves.
+        spec: the study; its network must accept the images.
+        cells: the cells; cells with the same data set and profile share their data.
+        console: prints the number of images of every profile.
         source: the study file's name, for messages.
 
     Returns:
-        ``dataset/profile`` -> fingerprint of the chosen images and labels.
+        ``dataset/profile`` -> fingerprint of the selected images and labels.
 
     Raises:
-        BadInput: a data set that is missing or damaged, a class without images, images too small.
+        BadInput: a data set is missing or damaged, a class has no images, or images are too small.
     """
     fingerprints: dict[str, str] = {}
     for cell in cells:
@@ -70,19 +70,17 @@ def _summary(spec: StudySpec, cell: Cell, source: str) -> DataSummary:
 
 
 def _check_metric(metric: str, summary: DataSummary, where: str, place: str) -> None:
-    """Refuse a metric over a group of classes that has none, such as ``few`` where every class has many images."""
+    """Refuse a metric over an empty group of classes, such as ``few`` where every class has many images."""
     faultless = np.eye(len(summary.class_counts), dtype=np.int64)
     if math.isnan(from_confusion(faultless, summary.class_counts).get(metric, 0.0)):
-        raise BadInput(
-            f"{where}: '{metric}' is of no class of {place}, whose classes have {summary.class_counts} images"
-        )
+        raise BadInput(f"{where}: '{metric}' is undefined on {place}, whose classes have {summary.class_counts} images")
 
 
 def check_resources(resources: ResourcesSpec, address: str | None) -> None:
-    """Check that this machine can run one trial; a cluster may grow, so it is not asked.
+    """Check that this machine can run one trial. A cluster is not checked: it may grow.
 
     Raises:
-        BadInput: more processors or GPUs per trial than there are.
+        BadInput: a trial requests more processors or GPUs than the machine has.
     """
     if address is not None:
         return
@@ -101,12 +99,12 @@ def check_resources(resources: ResourcesSpec, address: str | None) -> None:
 
 
 def check_places(records: RecordsSpec, storage: Path) -> None:
-    """Check that the ledger's database answers and that MLflow can write where the study says.
+    """Check that the ledger's database opens and that MLflow can write to the tracking URI.
 
-    A tracking server is not asked: a study goes on without it, and is recorded when it is there.
+    A tracking server is not contacted: a study runs without it and is recorded once the server is available.
 
     Raises:
-        BadInput: a database that cannot be opened, or a folder where a server or a file must be named.
+        BadInput: the database cannot be opened, or the tracking URI names a folder instead of a server or a file.
     """
     tracking_uri(records.tracking_uri, storage)
     if records.ledger is not None:

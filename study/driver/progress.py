@@ -1,4 +1,4 @@
-"""What a running study shows: trials done, the best of every cell, time left."""
+"""The display of a running study: finished trials, the best value of every cell, time left."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _TABLE_EVERY = 1.0
 
 
 class Progress:
-    """Shows a table that renews itself on a terminal, and a line now and then anywhere else."""
+    """Shows a live table on a terminal, and a line every few seconds elsewhere."""
 
     def __init__(self, ledger: Ledger, console: Console) -> None:
-        """Watch ``ledger``, print to ``console``."""
+        """Show the state of ``ledger`` on ``console``."""
         self._ledger, self._console = ledger, console
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
         self._manager: TrialManager | None = None
@@ -37,7 +37,7 @@ class Progress:
         self._pace_from: tuple[float, int] | None = None
 
     def attach(self, manager: TrialManager) -> None:
-        """Take the number of finished epochs, and so the pace, from ``manager``."""
+        """Take the number of trained epochs, and so the pace, from ``manager``."""
         self._manager = manager
 
     def __enter__(self) -> Progress:
@@ -49,17 +49,17 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Show the end and stop."""
+        """Show the final state and stop."""
         self.show(force=True)
         if self._live is not None:
             self._live.stop()
 
     def say(self, message: str) -> None:
-        """Print a line of its own."""
+        """Print a message on a separate line."""
         self._console.print(message, style="yellow", highlight=False)
 
     def show(self, *, force: bool = False) -> None:
-        """Show the state, if it was not shown a moment ago."""
+        """Show the state, unless it was shown a moment ago."""
         every = _TABLE_EVERY if self._live is not None else _LINE_EVERY
         if not force and time.monotonic() - self._shown < every:
             return
@@ -110,20 +110,20 @@ class Progress:
         return states["COMPLETE"] + states["FAIL"]
 
     def _at_work(self) -> str:
-        """Say what goes on inside of trials: the first of them may take hours to end."""
+        """Describe the running trials: the first trial may take hours to end."""
         manager = self._manager
         return (
             f", {manager.running} running, {manager.epochs_seen} epochs trained" if manager and manager.running else ""
         )
 
     def _time_left(self) -> str:
-        """Say how long it will take; nothing until the pace is known."""
+        """Estimate the time left; empty until the pace is known."""
         seen = self._manager.epochs_seen if self._manager else 0
         if not self._ledger.remaining():
             return ", 0:00:00 left"
         now = time.monotonic()
         if self._pace_from is None and seen:
-            self._pace_from = (now, seen)  # not from the beginning: starting Ray says nothing of the pace
+            self._pace_from = (now, seen)  # measured from the first epoch: Ray's start is no part of the pace
         if self._pace_from is None or seen == self._pace_from[1]:
             return ""
         pace = (now - self._pace_from[0]) / (seen - self._pace_from[1])

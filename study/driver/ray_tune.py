@@ -1,4 +1,4 @@
-"""One run of Ray Tune over the ledger: Ray executes, and keeps nothing that a resume would need."""
+"""The trial runner on Ray Tune. Ray executes trials and stores nothing that a resume needs."""
 
 from __future__ import annotations
 
@@ -7,89 +7,93 @@ import os
 import shutil
 import signal
 import time
+from dataclasses import dataclass
+from pathlib import Path
 
 import ray
 from ray import tune
 
 from study.driver.progress import Progress
 from study.driver.trial_manager import TrialManager
-from study.driver.tune_callback import ProgressCallback
-from study.driver.tune_scheduler import LedgerScheduler
-from study.driver.tune_searcher import LedgerSearcher
+from study.driver.tune_adapters import LedgerScheduler, LedgerSearcher, ProgressCallback
 from study.ledger.study_ledger import Ledger
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
 from trainables.entry_points.ray_trainable import ImbalanceTrial
 
 _ON_DEMAND = 8
-"""Trials at a time where there is no machine yet and the study says nothing."""
+"""Concurrent trials on a cluster that has no machines yet, if the study sets no concurrency."""
 
 
 def _quiet() -> None:
-    """Silence what Tune says of results it is not asked to keep; Ray's import sets its own log level."""
+    """Silence Tune's warnings about results that it does not store. Importing Ray sets its own log level."""
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     logging.getLogger("ray").setLevel(logging.ERROR)
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the ledger keeps why a trial failed
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the ledger stores why a trial failed
 
 
-def fit(
-    spec: StudySpec,
-    manager: TrialManager,
-    ledger: Ledger,
-    folder: StudyFolder,
-    address: str | None,
-    progress: Progress,
-) -> None:
-    """Start or join Ray, train until the book hands out no more trials, leave Ray.
+@dataclass(frozen=True)
+class RayTuneRunner:
+    """A `TrialRunner` on Ray Tune.
 
-    Args:
+    Attributes:
         spec: the study.
-        manager: hands out trials and takes in their results.
-        ledger: how many trials are left.
-        folder: where Tune may write, for as long as it runs.
-        address: of a running Ray cluster; None starts Ray on this machine.
-        progress: renewed as trials go on.
+        ledger: counts the remaining trials.
+        folder: the study's folder, where Tune writes scratch files while it runs.
+        address: address of a running Ray cluster; None starts Ray on this machine.
+        progress: updated after every step.
     """
-    _quiet()
-    ray.init(
-        # without "local" Ray would first look for a cluster that somebody started here, and wait long for a dead one
-        address=address or "local",
-        include_dashboard=None if address else False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        configure_logging=False,
-    )
-    # Ray aborts a driver on SIGTERM; batch systems and service managers stop programs with it
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    scratch = folder.path / "tune"
-    try:
-        needs = {"cpu": spec.resources.cpus, "gpu": spec.resources.gpus}
-        tuner = tune.Tuner(
-            tune.with_resources(ImbalanceTrial, needs),
+
+    spec: StudySpec
+    ledger: Ledger
+    folder: StudyFolder
+    address: str | None
+    progress: Progress
+
+    def run(self, manager: TrialManager) -> None:
+        """Start or join Ray, train until the manager hands out no more trials, then leave Ray."""
+        _quiet()
+        ray.init(
+            # without "local" Ray first looks for a running cluster on this machine, and waits long for a dead one
+            address=self.address or "local",
+            include_dashboard=None if self.address else False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=False,
+        )
+        # Ray aborts a driver on SIGTERM, the signal with which batch systems and service managers stop programs
+        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+        scratch = self.folder.path / "tune"
+        try:
+            self._tuner(manager, scratch).fit()
+        finally:
+            ray.shutdown()
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _tuner(self, manager: TrialManager, scratch: Path) -> tune.Tuner:
+        resources = self.spec.resources
+        return tune.Tuner(
+            tune.with_resources(ImbalanceTrial, {"cpu": resources.cpus, "gpu": resources.gpus}),
             tune_config=tune.TuneConfig(
                 search_alg=LedgerSearcher(manager),
                 scheduler=LedgerScheduler(manager),
                 num_samples=-1,
-                max_concurrent_trials=_concurrency(spec, ledger),
+                max_concurrent_trials=_concurrency(self.spec, self.ledger),
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(
                 name=f"run-{int(time.time())}",
                 storage_path=str(scratch),
-                callbacks=[ProgressCallback(progress)],
-                # trials write their own checkpoints; class Trainables are saved at their end otherwise
+                callbacks=[ProgressCallback(self.progress)],
+                # trials write their own checkpoints; Tune would save class Trainables at their end otherwise
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,
             ),
         )
-        tuner.fit()
-    finally:
-        ray.shutdown()
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _concurrency(spec: StudySpec, ledger: Ledger) -> int:
@@ -99,5 +103,5 @@ def _concurrency(spec: StudySpec, ledger: Ledger) -> int:
     fits = int(cluster.get("CPU", 1) // spec.resources.cpus)
     if spec.resources.gpus > 0:
         fits = min(fits, int(cluster.get("GPU", 0) / spec.resources.gpus))
-    # a cluster that starts machines on demand has none before a trial asks
+    # an autoscaling cluster has no machine before a trial asks for one
     return max(1, min(fits or _ON_DEMAND, ledger.remaining()))

@@ -1,7 +1,7 @@
 """Send a study to a running cluster as a Ray job, and follow it.
 
-Only the study file travels: the cluster has this package installed, with the versions of requirements.lock.
-The job runs `study run` on the head, so the laptop that sent it may be closed.
+Only the study file is sent: this package is installed on the cluster, with the versions of requirements.lock.
+The job runs `study run` on the head node, so the submitting laptop may be closed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ EXAMPLE_ADDRESS = "http://127.0.0.1:8265"
 CONNECT_SECONDS = 10.0
 INTERRUPTED = 130
 
-# Where the head keeps ledger and records, for a study file that names no place (cluster.yaml sets both).
+# Variables that name the head node's ledger and tracking server (set in cluster.yaml); defaults for a study file.
 CLUSTER_PLACES = {"ledger": "STUDY_LEDGER", "tracking_uri": "STUDY_TRACKING_URI"}
 
 
@@ -39,20 +39,20 @@ _print = partial(print, end="", flush=True)
 
 
 def submit(spec_path: Path, *, address: str, overrides: Sequence[str] = (), resume: bool = False) -> str:
-    """Send a study to a cluster and return as soon as the cluster has taken it.
+    """Send a study to a cluster and return once the cluster has accepted it.
 
     Args:
         spec_path: the study file on this machine.
         address: the cluster's job server as seen from here, for example ``http://127.0.0.1:8265``.
         overrides: ``path=value`` pairs as for ``study run --set``.
-        resume: continue the study of that name, which the cluster has stored, in place of a new one.
+        resume: continue the stored study of that name instead of starting a new one.
 
     Returns:
         The submission id, by which `follow` and ``ray job logs`` find the job.
 
     Raises:
-        BadInput: the study file or an override is wrong, the address is none, nothing answers there, or the
-            cluster refuses the token.
+        BadInput: the study file, an override or the address is invalid, the cluster does not answer, or it
+            refuses the token.
     """
     place = checked_address(address)
     spec = load_spec(spec_path, tuple(overrides))
@@ -61,26 +61,38 @@ def submit(spec_path: Path, *, address: str, overrides: Sequence[str] = (), resu
         shutil.copy(spec_path, folder)
         command = entrypoint(spec, spec_path.name, overrides, resume=resume)
         with _explained(place):
+            return _submitted(client, command, folder, spec.name)
+
+
+def _submitted(client: JobSubmissionClient, command: str, folder: str, name: str, patience: float = 60.0) -> str:
+    """Submit a job and return its id; a head that has just started gets ``patience`` seconds for its job agent."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
             submission_id: str = client.submit_job(
-                entrypoint=command, runtime_env={"working_dir": folder}, metadata={"study": spec.name}
+                entrypoint=command, runtime_env={"working_dir": folder}, metadata={"study": name}
             )
-    return submission_id
+            return submission_id
+        except RuntimeError as error:
+            if "No available agent" not in str(error) or time.monotonic() >= deadline:
+                raise
+            time.sleep(1.0)
 
 
 def follow(address: str, submission_id: str, write: Callable[[str], object] = _print) -> int:
-    """Print what a job prints until it ends.
+    """Print a job's output until it ends.
 
     Args:
         address: the cluster's job server.
         submission_id: what `submit` returned.
-        write: takes each piece of the log.
+        write: called with each piece of the log.
 
     Returns:
-        The exit code of the job's ``study`` command; 130 where the job was stopped, 1 where it has no code.
+        The exit code of the job's ``study`` command; 130 if the job was stopped, 1 if it has no code.
 
     Raises:
-        BadInput: no such job, nothing answers, the token is refused, or the connection broke; the job then
-            goes on.
+        BadInput: the job does not exist, the cluster does not answer or refuses the token, or the connection
+            broke; the job then continues.
     """
     place = checked_address(address)
     client = _connected(place)
@@ -91,10 +103,10 @@ def follow(address: str, submission_id: str, write: Callable[[str], object] = _p
 
 
 def entrypoint(spec: StudySpec, file_name: str, overrides: Sequence[str] = (), *, resume: bool = False) -> str:
-    """Return the shell command that the job runs on the head.
+    """Return the shell command that the job runs on the head node.
 
-    Where a new study names no ledger or tracking server it takes the head's own, by shell variables that are
-    unset on a cluster that has none. The study file is stored with their values, so a resume finds the same.
+    A new study without a ledger or tracking server takes the head node's, through shell variables that are unset on a
+    cluster without them. The stored study file holds their values, so a resume uses the same ones.
     """
     if resume:
         return shlex.join(["study", "resume", spec.name, "--address", "auto", *_set(overrides)])
@@ -115,7 +127,7 @@ def checked_address(address: str) -> str:
     """Return the address of a job server without a trailing slash.
 
     Raises:
-        BadInput: it is not of the form http://host:port or https://host[:port].
+        BadInput: the address does not have the form http://host:port or https://host[:port].
 
     >>> checked_address("http://127.0.0.1:8265/")
     'http://127.0.0.1:8265'
@@ -138,7 +150,7 @@ def token() -> str | None:
     """Return the cluster token as Ray finds it: $RAY_AUTH_TOKEN, $RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token.
 
     Raises:
-        BadInput: the file that $RAY_AUTH_TOKEN_PATH names cannot be read.
+        BadInput: the file named by $RAY_AUTH_TOKEN_PATH cannot be read.
     """
     if given := os.environ.get("RAY_AUTH_TOKEN"):
         return given.strip()
@@ -156,7 +168,7 @@ def _connected(address: str) -> JobSubmissionClient:
     _reach(urlsplit(address))
     from ray.job_submission import JobSubmissionClient
 
-    # Ray's client sends the token by itself only where RAY_AUTH_MODE says so, which a laptop rarely does.
+    # Ray's client sends the token by itself only if RAY_AUTH_MODE is set, which is rare on a laptop.
     known = token()
     headers = {"Authorization": f"Bearer {known}"} if known else None
     with _explained(address), _environment("RAY_API_SERVER_ADDRESS", address):
@@ -164,7 +176,7 @@ def _connected(address: str) -> JobSubmissionClient:
 
 
 def _reach(parts: SplitResult) -> None:
-    """Fail within seconds where Ray's client would wait for minutes."""
+    """Fail within seconds instead of the minutes that Ray's client would wait."""
     assert parts.hostname is not None
     try:
         socket.create_connection((parts.hostname, _port(parts) or 0), timeout=CONNECT_SECONDS).close()
@@ -177,7 +189,7 @@ def _reach(parts: SplitResult) -> None:
 
 @contextmanager
 def _environment(name: str, value: str) -> Iterator[None]:
-    """Set a variable that Ray's client would let win over the address it is given."""
+    """Set a variable that Ray's client prefers to the address it is given."""
     before = os.environ.get(name)
     os.environ[name] = value
     try:
@@ -190,7 +202,7 @@ def _environment(name: str, value: str) -> Iterator[None]:
 
 @contextmanager
 def _explained(address: str) -> Iterator[None]:
-    """Turn what Ray's client and the libraries under it raise into one clear sentence."""
+    """Convert errors of Ray's client and its libraries into one clear message."""
     from aiohttp import ClientError
     from ray.exceptions import AuthenticationError
     from requests.exceptions import RequestException
@@ -220,7 +232,7 @@ async def _copy_log(client: JobSubmissionClient, submission_id: str, write: Call
 def _exit_code(client: JobSubmissionClient, submission_id: str, patience: float = 30.0) -> int:
     deadline = time.monotonic() + patience
     info = client.get_job_info(submission_id)
-    # The log may end a moment before the job's state says so.
+    # The log may end shortly before the job's state is terminal.
     while not info.status.is_terminal() and time.monotonic() < deadline:
         time.sleep(0.5)
         info = client.get_job_info(submission_id)

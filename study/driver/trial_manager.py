@@ -1,4 +1,4 @@
-"""Ties Tune's trials to the ledger's: hands trials out, takes their results in, ends them."""
+"""The trial manager between runner and ledger: it hands out trials, receives their reports and ends them."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from study.ledger.cell_ledger import SHARED_EPOCHS, Assignment
+from study.ledger.cell_ledger import Assignment
 from study.ledger.study_ledger import Ledger
 from study.store.study_folder import SHARED
-from trainables.core.trial_folder import TrialFolder
+from trainables.core.trial_folder import EpochResult, TrialFolder
+from trainables.core.trial_report import EpochDone, Failed, MachineFault, SharedEpochDone, SharedEpochs, TrialReport
+from trainables.core.trial_task import TrialTask
 from trainables.methods.registry import shared_prefix_of
 
 Listener = Callable[[Assignment, bool], None]
-"""Told of every change of a trial: the trial, and whether it has ended."""
+"""Called after every change of a trial, with the trial and True if it has ended."""
 
 
 class TrialManager:
-    """The one place where something happens to a trial. Tune's searcher and scheduler only forward to it."""
+    """The only class that changes a trial's state. Runners forward to it and do not know the ledger."""
 
     def __init__(self, ledger: Ledger, folder: Path, *, listener: Listener, deadline: float | None = None) -> None:
         """Prepare to hand out interrupted trials first, then new ones until budget or deadline.
@@ -27,7 +28,7 @@ class TrialManager:
         Args:
             ledger: the study's ledger.
             folder: the study's folder.
-            listener: told of every epoch and end.
+            listener: called after every epoch and end.
             deadline: time.monotonic() after which no trial is handed out.
         """
         self._ledger, self._folder, self._listener, self._deadline = ledger, folder, listener, deadline
@@ -42,42 +43,49 @@ class TrialManager:
 
     @property
     def out_of_time(self) -> bool:
-        """Whether the wall-time budget is spent."""
+        """True once the wall-time budget is spent."""
         return self._deadline is not None and time.monotonic() >= self._deadline
 
     @property
     def running(self) -> int:
-        """How many trials are trained now."""
+        """Number of trials being trained."""
         return len(self._live)
 
     @property
     def busy(self) -> bool:
-        """Whether a trial is trained now, so that one may yet have to be handed out again."""
+        """True while a trial is being trained, which may have to be handed out again."""
         return bool(self._live)
 
     def trial_folder(self, assignment: Assignment) -> Path:
-        """Return where a trial's files are."""
+        """Return the folder of a trial's files."""
         return self._folder / "cells" / assignment.key
 
-    def start(self, tune_id: str) -> dict[str, Any] | None:
-        """Hand out the next trial as the configuration of its Trainable, or None when there is none now."""
+    def start(self, runner_id: str) -> TrialTask | None:
+        """Hand out the next trial, or return None if none may start now.
+
+        Args:
+            runner_id: the runner's own name for the trial.
+        """
         assignment = self._next()
         if assignment is None:
             return None
-        self._live[tune_id] = assignment
+        self._live[runner_id] = assignment
         self._listener(assignment, False)
-        trial = assignment.config
-        return {
-            "trial": trial.model_dump(mode="json"),
-            "folder": str(self.trial_folder(assignment)),
-            "shared": str(self._folder.parent / SHARED),
-            "share_opening": self._shares_prefix(assignment),
-            "evaluate_test": assignment.confirms,
-            "threads": self._ledger.study.resources.cpus,
-        }
+        return TrialTask(
+            trial=assignment.config,
+            folder=self.trial_folder(assignment),
+            shared=self._folder.parent / SHARED,
+            share_prefix=self._shares_prefix(assignment),
+            evaluate_test=assignment.confirms,
+            threads=self._ledger.study.resources.cpus,
+        )
+
+    def assignment(self, runner_id: str) -> Assignment:
+        """Return the trial handed out under a runner's name for it."""
+        return self._live[runner_id]
 
     def _shares_prefix(self, assignment: Assignment) -> bool:
-        """Tell whether others begin alike: an opening that a trial alone has would be stored for nobody."""
+        """Return True if other trials have the same shared prefix; otherwise storing it would serve no trial."""
         if assignment.confirms:
             return self._ledger.confirmation.shares_prefix(assignment)
         return shared_prefix_of(assignment.config) == shared_prefix_of(assignment.cell.base)
@@ -92,30 +100,30 @@ class TrialManager:
         new = self._ledger.next()
         while new is not None and new.confirms and self._already_done(new):
             new = self._ledger.next()
-        # while a trial runs, its end may make room for another: in its cell, or in the study's epochs
+        # the end of a running trial may free capacity for another: in its cell, or in the study's epochs
         self._spent = new is None and not self._live
         return new
 
     def _already_done(self, assignment: Assignment) -> bool:
-        """Take in what an interrupted trial wrote but its dead driver did not; tell whether that ends it."""
+        """Report the epochs that an interrupted trial wrote and its dead driver did not; return True if they end it."""
         folder = TrialFolder(self.trial_folder(assignment))
         history = folder.history()
         cell, number, epochs = self._ledger.of(assignment), assignment.number, assignment.cell.base.training.epochs
-        began = any(not record.get("shared") for record in history)  # all that is shared is there by then
+        began = any(not result.get("shared") for result in history)  # adopted epochs are complete by then
         if began and (shared := folder.shared_epochs()) is not None:
-            cell.note_shared(number, shared)
-        for record in history:
-            if _is_of_another_method(record, assignment):
+            cell.note_shared(number, SharedEpochs.from_json(shared))
+        for result in history:
+            if _is_of_another_method(result, assignment):
                 continue
-            values = self._values(record)
-            stop = cell.report(number, record["epoch"], values[0])
-            if record["epoch"] >= epochs:
-                if assignment.confirms and folder.test() is None:  # trained, but not evaluated
+            values = self._values(result)
+            stop = cell.report(number, result["epoch"], values[0])
+            if result["epoch"] >= epochs:
+                if assignment.confirms and folder.test() is None:  # trained, but not evaluated on test images
                     return False
-                cell.note_end(number, record)
+                cell.note_end(number, result)
                 cell.complete(number, *values)
-            elif stop:  # the driver died between this judgement and its telling
-                cell.note_end(number, record)
+            elif stop:  # the driver died between this decision and its write
+                cell.note_end(number, result)
                 cell.prune(number)
             else:
                 continue
@@ -123,88 +131,86 @@ class TrialManager:
             return True
         return False
 
-    def result(self, tune_id: str, result: dict[str, Any]) -> bool:
-        """Take in one finished epoch.
-
-        Args:
-            tune_id: Tune's name for the trial.
-            result: what the Trainable returned, flattened with ``/``.
+    def report(self, runner_id: str, report: TrialReport) -> bool:
+        """Process a report other than the trial's last.
 
         Returns:
-            Whether the trial is to be stopped.
+            True if the trial must stop.
         """
-        assignment = self._live[tune_id]
-        if "shared_epoch" in result:
-            self.epochs_seen += int(result["shared_epoch"])
-            return False
-        if "record/epoch" not in result:
-            return False
-        stop = self._report(assignment, result)
-        if stop:
-            self._stopped.add(tune_id)
-        self._listener(assignment, False)
-        return stop
+        assignment = self._live[runner_id]
+        match report:
+            case SharedEpochDone(epochs):
+                self.epochs_seen += epochs
+                return False
+            case EpochDone():
+                stop = self._report(assignment, report)
+                if stop:
+                    self._stopped.add(runner_id)
+                self._listener(assignment, False)
+                return stop
+            case _:
+                return False
 
-    def _report(self, assignment: Assignment, result: dict[str, Any]) -> bool:
+    def _report(self, assignment: Assignment, done: EpochDone) -> bool:
         self.epochs_seen += 1
         cell = self._ledger.of(assignment)
-        shared = {name: int(result.get(f"shared/{name}", 0)) for name in SHARED_EPOCHS}
-        if cell.note_shared(assignment.number, shared):
+        if cell.note_shared(assignment.number, done.shared):
             self._report_adopted(assignment)
-        return cell.report(assignment.number, int(result["record/epoch"]), self._values(result, "record/")[0])
+        return cell.report(assignment.number, done.result["epoch"], self._values(done.result)[0])
 
     def _report_adopted(self, assignment: Assignment) -> None:
-        """Tell the ledger of the epochs that a trial took over, so that it reads like one that shares nothing."""
+        """Report adopted epochs too, so that the ledger equals that of a trial that shares nothing."""
         cell = self._ledger.of(assignment)
-        for record in TrialFolder(self.trial_folder(assignment)).history():
-            if record.get("shared") and not _is_of_another_method(record, assignment):
-                cell.report(assignment.number, record["epoch"], self._values(record)[0])
+        for result in TrialFolder(self.trial_folder(assignment)).history():
+            if result.get("shared") and not _is_of_another_method(result, assignment):
+                cell.report(assignment.number, result["epoch"], self._values(result)[0])
 
-    def _values(self, record: dict[str, Any], prefix: str = "") -> list[float]:
-        return [float(record[f"{prefix}{name}"]) for name in self._ledger.study.search.metrics]
+    def _values(self, result: EpochResult) -> list[float]:
+        return [float(result[name]) for name in self._ledger.study.search.metrics]
 
-    def note_error(self, tune_id: str, reason: str) -> None:
-        """Keep what a trial died of until its end is told."""
-        self._errors[tune_id] = reason
+    def note_error(self, runner_id: str, reason: str) -> None:
+        """Store a trial's error until the runner reports its end."""
+        self._errors[runner_id] = reason
 
-    def end(self, tune_id: str, result: dict[str, Any] | None, *, failed: bool) -> None:
-        """End a trial in the ledger, in the way its last result calls for.
+    def end(self, runner_id: str, last: TrialReport | None, *, failed: bool) -> None:
+        """End a trial in the ledger by its last report.
 
-        A trial that Tune dropped without a result or an error stays RUNNING: a resume hands it out again. One
-        whose process died is handed out again at once, as often as the study says. Tune would do that too, but
-        not for a process that dies while it is given its trial.
+        A trial that its runner dropped without a report or an error stays RUNNING, and a resume hands it out again. A
+        trial whose process died is handed out again at once, up to `resources.retries` times. Tune has such retries
+        too, but not for a process that dies while it receives its trial.
 
         Args:
-            tune_id: Tune's name for the trial.
-            result: the last result, flattened, or None.
-            failed: whether its process died or raised.
+            runner_id: the runner's name for the trial.
+            last: the last report, or None.
+            failed: True if the trial's process died or raised an error.
         """
-        assignment = self._live.pop(tune_id, None)
+        assignment = self._live.pop(runner_id, None)
         if assignment is None:
             return
-        self._spent = False  # the end of a search's last trial is the beginning of what confirms
+        self._spent = False  # the end of the search's last trial starts the confirmation
         cell, number = self._ledger.of(assignment), assignment.number
         if failed:
-            reason = self._errors.pop(tune_id, "the trial's process died")
+            reason = self._errors.pop(runner_id, "the trial's process died")
             if self._tries_again(assignment):
                 return
             cell.fail(number, reason)
-        elif result is None:
+            self._listener(assignment, True)
             return
-        elif "machine_fault" in result:  # nothing more is handed out; a resume finishes the trial
-            self.fault = str(result["machine_fault"])
-            return
-        elif "failure" in result:
-            cell.fail(number, str(result["failure"]))
-        elif tune_id in self._stopped:
-            cell.note_end(number, _record(result))
-            cell.prune(number)
-        elif int(result.get("record/epoch", 0)) >= assignment.cell.base.training.epochs:
-            self._report(assignment, result)
-            cell.note_end(number, _record(result))
-            cell.complete(number, *self._values(result, "record/"))
-        else:
-            return
+        match last:
+            case MachineFault(reason):  # no further trial is handed out; a resume finishes this one
+                self.fault = reason
+                return
+            case Failed(reason):
+                cell.fail(number, reason)
+            case EpochDone(result) if runner_id in self._stopped:
+                cell.note_end(number, result)
+                cell.prune(number)
+            case EpochDone(result) if result["epoch"] >= assignment.cell.base.training.epochs:
+                self._report(assignment, last)
+                cell.note_end(number, result)
+                cell.complete(number, *self._values(result))
+            case _:
+                return
         self._listener(assignment, True)
 
     def _tries_again(self, assignment: Assignment) -> bool:
@@ -215,14 +221,9 @@ class TrialManager:
         return again
 
 
-def _record(result: dict[str, Any]) -> dict[str, Any]:
-    """Return the epoch's record that a flattened result holds."""
-    return {name.removeprefix("record/"): value for name, value in result.items() if name.startswith("record/")}
+def _is_of_another_method(result: EpochResult, assignment: Assignment) -> bool:
+    """Return True if the trial's own method would have evaluated an adopted epoch differently.
 
-
-def _is_of_another_method(record: dict[str, Any], assignment: Assignment) -> bool:
-    """Tell whether an epoch was taken over that the trial's own method would have judged differently.
-
-    Before the last switch of stages it would not; a post-hoc method takes over epochs of ERM, which it changes.
+    Results agree until the last stage begins. A post-hoc method adopts epochs of ERM and then changes their results.
     """
-    return bool(record.get("shared")) and int(record["epoch"]) > assignment.cell.pruning_start_epoch
+    return bool(result.get("shared")) and int(result["epoch"]) > assignment.cell.pruning_start_epoch

@@ -1,4 +1,4 @@
-"""The trials that confirm, in Optuna studies of their own: searchers, pruners and rankings never see them."""
+"""Confirmation trials, in separate Optuna studies so that searchers, pruners and rankings never see them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from study.spec.study_spec import StudySpec
 
 
 class CellConfirmation(CellLedger):
-    """The trials that confirm one cell. Their settings and seeds are user attributes: nothing is proposed."""
+    """The confirmation trials of one cell. Settings and seeds are user attributes; nothing is sampled."""
 
     def __init__(self, study: StudySpec, cell: Cell, storage: BaseStorage, read_trial: ReadTrial = as_stored) -> None:
         """Open the Optuna study ``<study>/<cell>/confirm``, or create it empty."""
@@ -36,23 +36,23 @@ class CellConfirmation(CellLedger):
         )
 
     def begin(self, setting: Setting, seed: int) -> Assignment:
-        """Start a trial; what determines it is written with it at once, so that a kill cannot part them."""
+        """Start a trial; its setting and seed are stored in the same write, so that a kill cannot separate them."""
         source = " and ".join(setting.names)
         attributes = {"phase": CONFIRM, PARAM_SOURCE: source, PARAMS: setting.params, "seed": seed}
         self._study.add_trial(optuna.trial.create_trial(state=TrialState.RUNNING, user_attrs=attributes))
         return self._confirming(self.trials()[-1])
 
     def running(self) -> list[Assignment]:
-        """Return the trials that were started and not ended."""
+        """Return the trials that started and have not ended."""
         return [self._confirming(trial) for trial in self.trials(TrialState.RUNNING)]
 
     def report(self, number: int, epoch: int, value: float) -> bool:
-        """Note the metric after an epoch; nothing stops a trial that confirms."""
+        """Store the metric after an epoch; confirmation trials are never pruned."""
         super().report(number, epoch, value)
         return False
 
     def of_setting(self, setting: Setting, seed: int) -> FrozenTrial | None:
-        """Return the trial of a setting and a seed, or None when there is none yet."""
+        """Return the trial with this setting and seed, or None if it has not started."""
         same = (trial for trial in self.trials() if trial.user_attrs["seed"] == seed)
         return next((trial for trial in same if same_params(trial.user_attrs[PARAMS], setting.params)), None)
 
@@ -62,7 +62,7 @@ class CellConfirmation(CellLedger):
 
 
 class Confirmation:
-    """The confirmation of a whole study; without ``confirm`` in its file it holds nothing and asks for nothing."""
+    """The confirmation of a whole study; without ``confirm`` in the study file it has no trials."""
 
     def __init__(
         self,
@@ -75,9 +75,9 @@ class Confirmation:
 
         Args:
             study: the study.
-            search: the trials of every cell's search, by its name.
-            storage: of the ledger.
-            read_trial: turns a trial stored in an earlier format into one of today's.
+            search: name of a cell -> its search trials.
+            storage: the ledger's Optuna storage.
+            read_trial: converts a stored trial to the current format.
         """
         self._spec, self._search = study, search
         searched = search.values() if study.confirm is not None else ()
@@ -87,9 +87,9 @@ class Confirmation:
         self._interrupted = deque(trial for cell in self.cells.values() for trial in cell.running())
 
     def next(self) -> Assignment | None:
-        """Return a trial that was interrupted, else start one, else return None. The search must be over.
+        """Return an interrupted trial, else start a new one, else return None. The search must be over.
 
-        Seed after seed goes through all cells, so that wherever a run is cut off, methods have the same seeds.
+        All cells train one seed before the next begins, so that an interrupted run leaves comparable seeds per method.
         """
         if self._interrupted:
             return self._interrupted.popleft()
@@ -108,21 +108,21 @@ class Confirmation:
         return settings_of(cell, None if best is None else params_of(best, cell.space))
 
     def remaining(self, *, known: bool) -> int:
-        """How many trials are yet to be started or ended; ``known`` tells whether the search is over."""
+        """Return the number of trials yet to start or end; ``known`` is True once the search is over."""
         if not known:
             return self.total(known=False)
         running = sum(len(cell.trials(TrialState.RUNNING)) for cell in self.cells.values())
         return running + sum(1 for _ in self._missing())
 
     def total(self, *, known: bool) -> int:
-        """How many trials confirm; as many as there may be while ``known`` is false: the search goes on."""
+        """Return the number of confirmation trials: an upper bound while ``known`` is False (the search runs)."""
         if not known:
             return len(seeds_of(self._spec)) * sum(settings_at_most(cell.cell) for cell in self.cells.values())
         ended = sum(len(cell.trials(*ENDED)) for cell in self.cells.values())
         return ended + self.remaining(known=True)
 
     def shares_prefix(self, trial: Assignment) -> bool:
-        """Tell whether another trial that confirms begins with the same training, so that it is trained once."""
+        """Return True if another confirmation trial has the same shared prefix, which is then trained once."""
         from trainables.methods.registry import shared_prefix_of
 
         shared_prefix = shared_prefix_of(trial.config)

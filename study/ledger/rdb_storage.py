@@ -1,4 +1,4 @@
-"""Optuna's database storage, which reads the trials of a study in a few statements instead of an object per value."""
+"""Optuna's database storage with bulk reads: a few statements per study instead of one object per value."""
 
 from __future__ import annotations
 
@@ -10,50 +10,50 @@ from functools import lru_cache
 from typing import Any
 
 from optuna.distributions import json_to_distribution
-from optuna.storages import RDBStorage
-from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import ColumnElement, Connection, or_, select
 
+from study.ledger.optuna_tables import TrialReadingStorage, models, table_of
+
 _distribution = lru_cache(maxsize=1024)(json_to_distribution)
-"""Trials of a cell share their distributions, which nothing changes."""
+"""Trials of a cell share their distributions, which are never modified."""
 _VALUE = models.TrialValueModel.stored_repr_to_value
 _STEP = models.TrialIntermediateValueModel.stored_repr_to_intermediate_value
-_TRIALS: Any = models.TrialModel.__table__
+_TRIALS: Any = table_of(models.TrialModel)
 
 
-class BulkReadStorage(RDBStorage):
-    """A database of trials that is read as rows.
+class BulkReadStorage(TrialReadingStorage):
+    """An Optuna database storage that reads trials as rows.
 
-    Optuna makes an object of every parameter and every intermediate value, through SQLAlchemy's unit of work: half a
-    minute for 10,000 trials of ten epochs. What is read and written is the same to the last value.
+    Optuna builds an object for every parameter and intermediate value through SQLAlchemy's unit of work, which takes
+    half a minute for 10,000 trials of ten epochs. The values read and written are identical.
     """
 
-    def _get_trials(
+    def read_trials(
         self,
         study_id: int,
         states: Container[TrialState] | None,
-        included_trial_ids: set[int],
-        trial_id_greater_than: int,
+        included_ids: set[int],
+        newer_than: int,
     ) -> list[FrozenTrial]:
-        """Return a study's trials newer than an id, and older ones that are named, ordered by id.
+        """Return a study's trials with an id above ``newer_than`` or in ``included_ids``, ordered by id.
 
         Raises:
-            KeyError: no such study.
+            KeyError: the study does not exist.
         """
         trial = _TRIALS.c
         chosen: list[ColumnElement[bool]] = [trial.study_id == study_id]
         if states is not None:
             assert isinstance(states, Iterable)
             chosen.append(trial.state.in_(list(states)))
-        if trial_id_greater_than > -1:
-            named = [number for number in included_trial_ids if number <= trial_id_greater_than]
-            newer = trial.trial_id > trial_id_greater_than
+        if newer_than > -1:
+            named = [number for number in included_ids if number <= newer_than]
+            newer = trial.trial_id > newer_than
             chosen.append(or_(newer, trial.trial_id.in_(named)) if named else newer)
         with self.engine.connect() as connection:
             found = list(_trials(connection, chosen))
         if not found:
-            self.get_study_name_from_id(study_id)  # asked only here: a study that has trials is there
+            self.get_study_name_from_id(study_id)  # raises KeyError; a study with trials exists
         return found
 
 
@@ -65,8 +65,8 @@ def _trials(connection: Connection, chosen: list[ColumnElement[bool]]) -> Iterat
         return
 
     def parts(model: Any, *names: str) -> dict[int, list[tuple[Any, ...]]]:
-        """Return rows of a table by the trial that they belong to, in the order of the first column."""
-        table = model.__table__
+        """Return trial id -> rows of a table, ordered by the first column."""
+        table = table_of(model)
         columns = [table.c[name] for name in names]
         query = select(table.c.trial_id, *columns).join(_TRIALS, _TRIALS.c.trial_id == table.c.trial_id)
         found = defaultdict(list)
@@ -99,5 +99,5 @@ def _trials(connection: Connection, chosen: list[ColumnElement[bool]]) -> Iterat
 
 
 def _local(stored: datetime | None) -> datetime | None:
-    """Return a time in this machine's zone, as Optuna's trials have it; the database holds UTC."""
+    """Convert a stored UTC time to this machine's time zone, which Optuna's trials use."""
     return None if stored is None else stored.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)

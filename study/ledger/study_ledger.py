@@ -1,4 +1,4 @@
-"""The ledger: one Optuna study per cell; it alone is the truth about trials."""
+"""The ledger of a study: one Optuna study per cell, the single source of truth about trials."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from study.spec.study_spec import StudySpec
 
 
 class Ledger:
-    """All cells of a study: which gets the next trial, what a cell is to try next, and what is left of the limits."""
+    """All cells of a study. The ledger chooses the next trial and counts the remaining budget."""
 
     def __init__(
         self,
@@ -32,10 +32,10 @@ class Ledger:
 
         Args:
             study: the study.
-            cells: its cells.
-            storage: of Optuna.
-            warm_starts: name of a cell -> what it tries first.
-            read_trial: turns a trial stored in an earlier format into one of today's.
+            cells: the study's cells.
+            storage: the ledger's Optuna storage.
+            warm_starts: name of a cell -> suggestions to try first.
+            read_trial: converts a stored trial to the current format.
         """
         self.study = study
         self.cells = {cell.name: CellLedger(study, cell, storage, read_trial) for cell in cells}
@@ -45,27 +45,27 @@ class Ledger:
 
     @property
     def places(self) -> dict[str, CellLedger]:
-        """Every cell's trials, and those that confirm it, by `Assignment.place`."""
+        """`Assignment.place` -> the search or confirmation trials of a cell."""
         return {**self.cells, **self.confirmation.cells}
 
     def of(self, assignment: Assignment) -> CellLedger:
-        """Return the trials that a trial is one of."""
+        """Return the cell ledger that holds a trial."""
         return (self.confirmation.cells if assignment.confirms else self.cells)[assignment.place]
 
     def interrupted(self) -> list[Assignment]:
-        """Return every trial of the search that was started and not ended when its driver died."""
+        """Return the search trials that an earlier driver started and did not end."""
         return [assignment for cell in self.cells.values() for assignment in cell.running()]
 
     def next(self) -> Assignment | None:
-        """Start a trial in the cell that comes next, then one that confirms; None where none may start now."""
+        """Start the next search trial, or after the search the next confirmation trial; None if none may start now."""
         cell = next_cell(self.study, [(ledger.cell, ledger.trial_counts()) for ledger in self.cells.values()])
         if cell is not None:
             return self.cells[cell.name].ask(self._suggestion(cell))
-        # the best may change, and test images stay unread, until the last trial of the search has ended
+        # until the last search trial has ended, the best may change and the test images stay unread
         return self.confirmation.next() if not self.search_remaining() else None
 
     def _suggestion(self, cell: Cell) -> Suggestion | None:
-        """Return what a cell is to try that was good elsewhere: after its preset's setting, earlier studies first."""
+        """Return the cell's next suggestion. The preset's setting runs first, then warm starts, then transfers."""
         trials = self.cells[cell.name].trials()
         if trials[0].state == TrialState.WAITING:
             return None
@@ -78,33 +78,33 @@ class Ledger:
         return next_transfer(cell, trials, near)
 
     def cell_counts(self) -> list[TrialCounts]:
-        """Return what became of every cell's trials."""
+        """Return the trial counts of every cell."""
         return [cell.trial_counts() for cell in self.cells.values()]
 
     def search_remaining(self) -> int:
-        """How many trials of the search are yet to be started or ended."""
+        """Return the number of search trials yet to start or end."""
         return remaining(self.study, self.cell_counts())
 
     def remaining(self) -> int:
-        """How many trials are yet to be started or ended, those that confirm among them."""
+        """Return the number of trials yet to start or end, including confirmation trials."""
         searching = self.search_remaining()
         return searching + self.confirmation.remaining(known=not searching)
 
     def total(self) -> int:
-        """How many trials the study has in all, as far as is known."""
+        """Return the total number of trials; the confirmation's share is an upper bound until the search is over."""
         ended, searching = sum(counts.ended for counts in self.cell_counts()), self.search_remaining()
         return ended + searching + self.confirmation.total(known=not searching)
 
     def why_finished(self) -> str:
-        """Say which limits the search has reached."""
+        """Describe the limits that the search has reached."""
         return why_finished(self.study, self.cell_counts())
 
     def remaining_epochs(self) -> int:
-        """How many epochs the budget still holds, if nothing more is pruned."""
+        """Return the number of epochs yet to train if no further trial is pruned."""
         epochs = self.study.training.epochs
         begun = [t for cell in self.places.values() for t in cell.trials(TrialState.RUNNING)]
         return self.remaining() * epochs - sum(max(t.intermediate_values, default=0) for t in begun)
 
     def failed(self) -> int:
-        """How many trials failed."""
+        """Return the number of failed trials."""
         return sum(len(cell.trials(TrialState.FAIL)) for cell in self.places.values())

@@ -1,1 +1,1 @@
-"""Recorded studies run again without training, under other search settings. Imports driver and ledger, no Ray."""
+"""Replays recorded studies under other search settings, without training. Imports driver and ledger, not Ray."""

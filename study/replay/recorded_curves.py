@@ -1,4 +1,4 @@
-"""Read the curves of a stored study and build a landscape of every cell."""
+"""Reads the curves of a stored study and builds the surrogates of every cell."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from study.store.study_view import CellView, StudyView, TrialView
 from trainables.core.errors import BadInput
 
 Surrogates = dict[str, Surrogate]
-"""Metric -> landscape of one cell."""
+"""Metric -> surrogate, for one cell."""
 
 _DIVERGED = ("NonFiniteLoss", "is not a number")
 
 
 def watched_metrics(spec: StudySpec) -> tuple[str, ...]:
-    """Return the metrics that the ledger is told of; the first decides."""
+    """Return the metrics reported to the ledger; the first is the objective."""
     return spec.search.recorded
 
 
 def read_surrogates(view: StudyView, spec: StudySpec) -> dict[str, Surrogates]:
-    """Build the landscapes of every cell, by its name.
+    """Return name of a cell -> its surrogates.
 
     Args:
         view: the recorded study.
-        spec: what is replayed; says the metrics.
+        spec: the study to replay; it names the metrics.
 
     Raises:
-        BadInput: a cell in which no trial has an epoch with the metric.
+        BadInput: no trial of a cell has an epoch with the metric.
     """
-    return {cell.cell.name: {m: _landscape(view, cell, m) for m in watched_metrics(spec)} for cell in view.cells}
+    return {cell.cell.name: {m: _surrogate(view, cell, m) for m in watched_metrics(spec)} for cell in view.cells}
 
 
-def _landscape(view: StudyView, cell: CellView, metric: str) -> Surrogate:
+def _surrogate(view: StudyView, cell: CellView, metric: str) -> Surrogate:
     epochs, decided = cell.cell.base.training.epochs, view.spec.search.metrics[0]
     curves = [_curve(trial, cell, metric, decided, epochs) for trial in cell.trials]
     curves = [curve for curve in curves if set(curve.values) == set(cell.cell.space)]
@@ -46,7 +46,7 @@ def _landscape(view: StudyView, cell: CellView, metric: str) -> Surrogate:
 
 
 def _curve(trial: TrialView, cell: CellView, metric: str, decided: str, epochs: int) -> Curve:
-    """Read a trial's curve from its folder, and where that is gone from the ledger."""
+    """Read a trial's curve from its folder, or from the ledger if the folder is missing."""
     found = {record["epoch"]: record.get(metric) for record in trial.history()}
     if metric == decided:
         found = {**cell.frozen[cell.trials.index(trial)].intermediate_values, **found}

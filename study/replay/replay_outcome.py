@@ -1,4 +1,4 @@
-"""What a replayed study came to: per cell, then over seeds with confidence intervals."""
+"""Results of a replayed study: per cell, then over seeds with confidence intervals."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scipy.stats import t as student
 from study.replay.recorded_curves import Surrogates
 from study.replay.simulator import Simulated
 from study.store.study_view import cell_view
-from trainables.core.metrics import METRICS
+from trainables.core.metric_names import METRICS
 
 if TYPE_CHECKING:
     from study.store.study_view import CellView, TrialView
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CellOutcome:
-    """One cell of one replay; what is not a number was not there.
+    """Results of one cell in one replay; NaN marks a missing result.
 
     Attributes:
-        trials: that were started.
-        pruned: of these.
-        failed: of these.
-        epochs_trained: in all, shared ones counted for the trial that trained them.
-        epochs_saved: by pruning and by sharing.
-        best_found: the interpolated end, without noise, of the trial that the study would choose.
-        regret: by how much that is worse than the best recorded trial's interpolated end; below 0 it is better.
-        rank: of the chosen trial among all that were started, pruned ones too, by their interpolated ends; from 1.
-        trials_until: complete trials' number, from 1, at which one came within the margin of the best recorded
-            one; the number of trials where none did.
-        reached: whether one did, 0 or 1.
+        trials: number of started trials.
+        pruned: number of pruned trials.
+        failed: number of failed trials.
+        epochs_trained: number of trained epochs; shared ones count for the trial that trained them.
+        epochs_saved: number of epochs saved by pruning and sharing.
+        best_found: noise-free interpolated final value of the trial that the study selects.
+        regret: difference to the best recorded trial's interpolated final value; negative if better than it.
+        rank: rank of the selected trial among all started ones by interpolated final value, from 1.
+        trials_until: number, from 1, of the first complete trial within the tolerance of the best recorded
+            one; the number of trials if there is none.
+        reached: 1 if there is such a trial, else 0.
     """
 
     trials: float
@@ -51,20 +51,20 @@ class CellOutcome:
 
 
 MEASURES = tuple(CellOutcome.__annotations__)
-"""Names of all that is measured."""
+"""Names of all measures."""
 _LIMITS = {"reached": (0.0, 1.0), "rank": (1.0,), "trials_until": (1.0,), **dict.fromkeys(("pruned", "failed"), (0.0,))}
-"""The least, and the most where there is one, that a measure can be."""
+"""Lower bound of a measure, and its upper bound if it has one."""
 SUMMED = ("trials", "pruned", "failed", "epochs_trained", "epochs_saved")
-"""Of these the sum over cells is of interest, of the others the mean."""
+"""Measures summed over cells; the others are averaged."""
 
 
-def outcomes(done: Simulated, landscapes: dict[str, Surrogates], tolerance: float) -> dict[str, CellOutcome]:
-    """Measure every cell of a replay, by its name.
+def outcomes(done: Simulated, surrogates: dict[str, Surrogates], tolerance: float) -> dict[str, CellOutcome]:
+    """Return name of a cell -> its outcome in a replay.
 
     Args:
         done: the replay.
-        landscapes: cell's name -> its landscapes by metric.
-        tolerance: how near to the best recorded trial is near enough, in the metric's unit.
+        surrogates: name of a cell -> its surrogates by metric.
+        tolerance: largest accepted difference to the best recorded trial, in the metric's unit.
     """
     metrics = done.ledger.study.search.metrics
     metric = metrics[0]
@@ -72,7 +72,7 @@ def outcomes(done: Simulated, landscapes: dict[str, Surrogates], tolerance: floa
         name: _outcome(
             cell_view(ledger.cell, ledger.trials(), metrics, Path("/nonexistent/replay")),
             done.truth,
-            landscapes[name][metric].best(maximize=METRICS[metric][1] == "maximize"),
+            surrogates[name][metric].best(maximize=METRICS[metric][1] == "maximize"),
             tolerance,
         )
         for name, ledger in done.ledger.cells.items()
@@ -103,7 +103,7 @@ def _outcome(view: CellView, truth: dict[str, float], target: float, tolerance: 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds with its 95 % confidence interval (Student's t); no interval of a single seed."""
+    """A mean over seeds with its 95 % confidence interval (Student's t); a single seed has no interval."""
 
     mean: float | None
     low: float | None
@@ -111,7 +111,7 @@ class Estimate:
 
 
 def estimate(values: Iterable[float], least: float = -math.inf, most: float = math.inf) -> Estimate:
-    """Estimate a mean; values that are not a number are left out, and no interval reaches beyond what can be.
+    """Estimate a mean. NaN values are left out, and the interval is clipped to the possible range.
 
     >>> estimate([1.0, 2.0, 3.0])
     Estimate(mean=2.0, low=-0.48..., high=4.48...)
@@ -134,7 +134,7 @@ def over_seeds(replays: Sequence[dict[str, CellOutcome]], cell: str) -> dict[str
 
 
 def in_all(replays: Sequence[dict[str, CellOutcome]]) -> dict[str, Estimate]:
-    """Estimate every measure of the whole study: `SUMMED` over its cells, or averaged over them."""
+    """Estimate every measure of the whole study: `SUMMED` over its cells, the others averaged."""
     whole = [{name: _whole(name, found) for name in MEASURES} for found in replays]
     return {name: estimate((one[name] for one in whole), *_LIMITS.get(name, ())) for name in MEASURES}
 

@@ -1,29 +1,30 @@
-"""When the shared trainings of a replayed study are there: trained once, by the first trial that needs them."""
+"""Shared trainings of a replayed study: each is trained once, by the first trial that needs it."""
 
 from __future__ import annotations
 
 from trainables.core.config import TrialConfig
+from trainables.core.trial_report import SharedEpochs
 from trainables.methods.registry import reference_of, shared_prefix_of
 
 
 class SharedClock:
-    """Shared trainings as `trainables.shared.shared_needs` has them done, on a clock that counts epochs."""
+    """Simulates `trainables.shared.shared_needs` on a clock that counts epochs."""
 
     def __init__(self) -> None:
-        """Nothing is trained yet."""
+        """Start without any shared training."""
         self._trained: dict[str, int] = {}
         self._ready: dict[str, float] = {}
 
-    def take(self, trial: TrialConfig, now: float, *, share_prefix: bool) -> tuple[float, dict[str, int]]:
-        """Have everything trained that a trial needs.
+    def take(self, trial: TrialConfig, now: float, *, share_prefix: bool) -> tuple[float, SharedEpochs]:
+        """Train the missing shared trainings that a trial needs.
 
         Args:
-            trial: what is to be trained.
-            now: the time at which it starts, in epochs.
-            share_prefix: whether its opening is shared.
+            trial: the trial's configuration.
+            now: the trial's start time, in epochs.
+            share_prefix: True if the trial has a shared prefix.
 
         Returns:
-            When the trial itself can begin, and its epochs: ``adopted``, ``needed``, ``trained``.
+            The time at which the trial's own training can begin, and its shared epochs.
         """
         shared_prefix, reference = shared_prefix_of(trial) if share_prefix else None, reference_of(trial)
         needs = [] if shared_prefix is None else [shared_prefix]
@@ -33,7 +34,7 @@ class SharedClock:
             now, epochs = self._have(config.fingerprint(), until, now)
             trained += epochs
         needed = sum(until for _, until in needs)
-        return now, {"adopted": shared_prefix[1] if shared_prefix else 0, "needed": needed, "trained": trained}
+        return now, SharedEpochs(shared_prefix[1] if shared_prefix else 0, needed, trained)
 
     def _have(self, key: str, until: int, now: float) -> tuple[float, int]:
         begin = max(now, self._ready.get(key, now))

@@ -1,4 +1,4 @@
-"""Drive the ledger and the book of a study as Ray Tune does, with interpolated curves in place of training."""
+"""The trial runner of replayed studies: a simulated clock, and surrogates instead of training."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from optuna.storages import InMemoryStorage
@@ -21,7 +20,7 @@ from study.replay.unit_cube import Floats
 from study.spec.cell import Cell, expand
 from study.spec.study_spec import StudySpec
 from study.store.warm_start import WarmStarts
-from trainables.core.config import TrialConfig
+from trainables.core.trial_report import EpochDone, Failed, SharedEpochs
 
 _NOWHERE = Path("/nonexistent/replay")
 """The study's folder: a replayed trial has no files."""
@@ -29,24 +28,24 @@ _NOWHERE = Path("/nonexistent/replay")
 
 @dataclass
 class _Running:
-    """A trial that a worker has at hand; ``epoch`` is the last one it finished."""
+    """A trial in simulated training; ``epoch`` is its last finished epoch."""
 
-    tune_id: str
+    runner_id: str
     assignment: Assignment
     curves: dict[str, Floats]
     diverges_after: int | None
-    shared: dict[str, int]
+    shared: SharedEpochs
     epoch: int
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """A study that ran on made curves.
+    """A simulated study.
 
     Attributes:
-        ledger: what it left behind.
-        truth: trial's key -> the deciding metric at the last epoch without noise, also of pruned trials.
-        clock: when the last trial ended, in epochs of one worker.
+        ledger: its ledger.
+        truth: trial key -> noise-free objective value at the last epoch, for pruned trials too.
+        clock: end of the last trial, in epochs of one worker.
     """
 
     ledger: Ledger
@@ -56,96 +55,100 @@ class Simulated:
 
 def simulate(
     spec: StudySpec,
-    landscapes: dict[str, Surrogates],
+    surrogates: dict[str, Surrogates],
     *,
     noise: bool = False,
     cells: Sequence[Cell] | None = None,
     warm_starts: WarmStarts | None = None,
 ) -> Simulated:
-    """Run a study from its first trial to the end of its budget.
+    """Simulate a study from its first trial to the end of its budget.
 
-    Every epoch of every trial takes the same time. A study that does not say how many trials run at a time runs one.
+    All epochs take the same time. Without `search.concurrency`, one trial runs at a time.
 
     Args:
-        spec: the study as it is to run; its seed decides everything that is drawn.
-        landscapes: cell's name -> its landscapes by metric.
-        noise: whether a trial sees what a neighbour had beyond the smooth curve.
-        cells: in place of the study's own.
-        warm_starts: what cells try first of earlier studies.
+        spec: the study to simulate; its seed determines every draw.
+        surrogates: name of a cell -> its surrogates by metric.
+        noise: True to add the residual of a recorded neighbour to each curve.
+        cells: cells to use instead of the study's own.
+        warm_starts: name of a cell -> suggestions to try first.
     """
-    spec = spec.model_copy(update={"confirm": None})  # of other seeds nothing was recorded
+    spec = spec.model_copy(update={"confirm": None})  # no curves were recorded for other seeds
     ledger = Ledger(spec, list(cells) if cells is not None else expand(spec), InMemoryStorage(), warm_starts)
-    return _Simulation(spec, ledger, landscapes, noise=noise).run()
+    runner = SimulatedRunner(spec, ledger, surrogates, noise=noise)
+    runner.run(TrialManager(ledger, _NOWHERE, listener=lambda assignment, ended: None))
+    return Simulated(ledger, runner.truth, runner.clock)
 
 
-class _Simulation:
-    def __init__(self, spec: StudySpec, ledger: Ledger, landscapes: dict[str, Surrogates], *, noise: bool) -> None:
-        self._spec, self._ledger, self._landscapes, self._noise = spec, ledger, landscapes, noise
-        self._manager = TrialManager(ledger, _NOWHERE, listener=self._listen)
+class SimulatedRunner:
+    """A `TrialRunner` that trains nothing: every trial follows its cell's surrogate, on a clock that counts epochs.
+
+    Attributes:
+        truth: as in `Simulated`.
+        clock: current time, in epochs of one worker.
+    """
+
+    def __init__(self, spec: StudySpec, ledger: Ledger, surrogates: dict[str, Surrogates], *, noise: bool) -> None:
+        """Take the study and the surrogates of its cells; ``noise`` as in `simulate`."""
+        self._spec, self._ledger, self._surrogates, self._noise = spec, ledger, surrogates, noise
         self._metrics, self._shared = watched_metrics(spec), SharedClock()
         self._events: list[tuple[float, int, _Running]] = []
         self._numbers, self._handed_out = count(), 0
-        self._told: Assignment | None = None
-        self._truth: dict[str, float] = {}
+        self.truth: dict[str, float] = {}
+        self.clock = 0.0
 
-    def run(self) -> Simulated:
-        free, now = self._spec.search.concurrency or 1, 0.0
+    def run(self, manager: TrialManager) -> None:
+        """Run until the manager hands out no more trials."""
+        free = self._spec.search.concurrency or 1
         while True:
-            while free and self._hand_out(now):
+            while free and self._hand_out(manager):
                 free -= 1
             if not self._events:
-                return Simulated(self._ledger, self._truth, now)
-            now, _, trial = heapq.heappop(self._events)
-            if self._ended(trial):
+                return
+            self.clock, _, trial = heapq.heappop(self._events)
+            if self._ended(manager, trial):
                 free += 1
             else:
-                heapq.heappush(self._events, (now + 1, next(self._numbers), trial))
+                heapq.heappush(self._events, (self.clock + 1, next(self._numbers), trial))
 
-    def _listen(self, assignment: Assignment, ended: bool) -> None:
-        self._told = assignment
-
-    def _hand_out(self, now: float) -> bool:
-        """Give a free worker a trial, if there is one now."""
-        tune_id = str(self._handed_out)
-        config = self._manager.start(tune_id)
-        if config is None:
+    def _hand_out(self, manager: TrialManager) -> bool:
+        """Give a free worker a trial; return False if there is none now."""
+        runner_id = str(self._handed_out)
+        task = manager.start(runner_id)
+        if task is None:
             return False
-        assert self._told is not None  # the book tells of every trial it hands out
         self._handed_out += 1
-        trial = TrialConfig.model_validate(config["trial"])
-        begin, shared = self._shared.take(trial, now, share_prefix=bool(config["share_opening"]))
-        running = self._running(tune_id, self._told, shared)
+        begin, shared = self._shared.take(task.trial, self.clock, share_prefix=task.share_prefix)
+        running = self._running(runner_id, manager.assignment(runner_id), shared)
         heapq.heappush(self._events, (begin + 1, next(self._numbers), running))
         return True
 
-    def _running(self, tune_id: str, assignment: Assignment, shared: dict[str, int]) -> _Running:
-        landscapes, values = self._landscapes[assignment.cell.name], assignment.params
-        first = landscapes[self._metrics[0]]
-        self._truth[assignment.key] = float(first.curve(values)[-1])
-        curves = {name: landscape.curve(values) for name, landscape in landscapes.items()}
+    def _running(self, runner_id: str, assignment: Assignment, shared: SharedEpochs) -> _Running:
+        surrogates, params = self._surrogates[assignment.cell.name], assignment.params
+        first = surrogates[self._metrics[0]]
+        self.truth[assignment.key] = float(first.curve(params)[-1])
+        curves = {name: surrogate.curve(params) for name, surrogate in surrogates.items()}
         if self._noise:
-            # the same neighbour for every metric: its curves belong together
-            seed = [self._spec.seed, list(self._landscapes).index(assignment.cell.name), assignment.number]
-            curves = {n: at.noisy_curve(values, np.random.default_rng(seed)) for n, at in landscapes.items()}
-        diverges = first.diverges_after(values)
-        return _Running(tune_id, assignment, curves, diverges, shared, shared["adopted"])
+            # one neighbour for all metrics, since its curves belong together
+            seed = [self._spec.seed, list(self._surrogates).index(assignment.cell.name), assignment.number]
+            curves = {n: at.noisy_curve(params, np.random.default_rng(seed)) for n, at in surrogates.items()}
+        diverges = first.diverges_after(params)
+        return _Running(runner_id, assignment, curves, diverges, shared, shared.adopted)
 
-    def _ended(self, trial: _Running) -> bool:
-        """Let a trial finish an epoch; tell whether that was its last."""
+    def _ended(self, manager: TrialManager, trial: _Running) -> bool:
+        """Advance a trial by one epoch; return True if it was the last."""
         if trial.diverges_after is not None and trial.epoch >= trial.diverges_after:
-            failure = {"failure": f"diverges after {trial.epoch} epochs, as its neighbour did", "done": True}
-            self._manager.end(trial.tune_id, failure, failed=False)
+            failure = Failed(f"diverges after {trial.epoch} epochs, as its neighbour did")
+            manager.end(trial.runner_id, failure, failed=False)
             return True
         trial.epoch += 1
-        result = self._result(trial)
-        # Tune does not ask its scheduler about a last result
-        if result["done"] or self._manager.result(trial.tune_id, result):
-            self._manager.end(trial.tune_id, result, failed=False)
+        report = self._report(trial)
+        # a runner does not forward the last report
+        if report.finished or manager.report(trial.runner_id, report):
+            manager.end(trial.runner_id, report, failed=False)
             return True
         return False
 
-    def _result(self, trial: _Running) -> dict[str, Any]:
-        metrics = {f"record/{name}": float(curve[trial.epoch - 1]) for name, curve in trial.curves.items()}
-        shared = {f"shared/{name}": epochs for name, epochs in trial.shared.items()}
-        last = trial.epoch >= trial.assignment.cell.base.training.epochs
-        return {"record/epoch": trial.epoch, **metrics, **shared, "done": last}
+    def _report(self, trial: _Running) -> EpochDone:
+        metrics = {name: float(curve[trial.epoch - 1]) for name, curve in trial.curves.items()}
+        finished = trial.epoch >= trial.assignment.cell.base.training.epochs
+        return EpochDone({"epoch": trial.epoch, **metrics}, trial.shared, finished)

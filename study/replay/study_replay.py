@@ -1,4 +1,4 @@
-"""A recorded study replayed under other settings: what it would have cost and found."""
+"""Replays a recorded study under other settings and reports its costs and results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from study.terminal import plain_table
 from trainables.core.errors import BadInput
 
 FIXED = ("search.training", "search.wall_hours")
-"""What a replay cannot change of the search: curves are known over the recorded space alone, and no hour passes."""
+"""Search settings that a replay cannot change: curves cover only the recorded space, and no real time passes."""
 
 _COLUMNS = {
     "trials": ("trials", "{:.0f}"),
@@ -35,13 +35,13 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class ReplayOptions:
-    """What a replay is asked for.
+    """Options of a replay.
 
     Attributes:
         overrides: ``path=value`` pairs, changes of ``search`` or ``seed``.
-        seeds: how many replays, each with the study's seed and so many more.
-        noise: whether trials see the noise of recorded neighbours.
-        tolerance: how near to the best recorded trial is near enough, in the metric's unit.
+        seeds: number of replays; replay i uses the study's seed + i.
+        noise: True to add the residuals of recorded neighbours to the curves.
+        tolerance: largest accepted difference to the best recorded trial, in the metric's unit.
     """
 
     overrides: tuple[str, ...] = ()
@@ -50,43 +50,44 @@ class ReplayOptions:
     tolerance: float = 0.005
 
 
-def replay_study(folder: StudyFolder, wishes: ReplayOptions) -> dict[str, Any]:
+def replay_study(folder: StudyFolder, options: ReplayOptions) -> dict[str, Any]:
     """Replay a stored study.
 
     Returns:
-        What ``study replay --json`` prints: ``study``, ``settings``, ``seeds``, ``cells`` (each with what was
-        recorded, how far its landscape can be trusted, and ``replayed``: measure -> mean and interval) and ``all``.
+        The content of ``study replay --json``: ``study``, ``settings``, ``seeds``, ``noise``, ``tolerance``,
+        ``cells`` (each with ``recorded``, ``leave_one_out`` and ``replayed``: measure -> mean and interval) and
+        ``all``.
 
     Raises:
-        BadInput: no such study, a change that a replay cannot make, a cell without a curve, or warm starts from
-            a study that is not there.
+        BadInput: the study or a warm start's study does not exist, an override is not allowed in a replay, or a
+            cell has no curve.
     """
-    _refuse(wishes.overrides)
-    view, spec = open_view(folder), folder.read_spec(wishes.overrides)
-    landscapes = read_surrogates(view, spec)
+    _refuse(options.overrides)
+    view, spec = open_view(folder), folder.read_spec(options.overrides)
+    surrogates = read_surrogates(view, spec)
     if spec.search.warm_start == view.spec.search.warm_start:
         warm_starts = read_warm_starts(folder, spec)
     else:
         warm_starts = find_warm_starts(spec, [cell.cell for cell in view.cells], folder.storage, source="--set")
-    replays = replay_seeds(spec, landscapes, wishes, warm_starts)
+    replays = replay_seeds(spec, surrogates, options, warm_starts)
     return {
         "study": folder.name,
         "settings": _settings(spec),
-        "seeds": wishes.seeds,
-        "noise": wishes.noise,
-        "within": wishes.tolerance,
-        "cells": [_cell(cell, landscapes[cell.cell.name], replays, view) for cell in view.cells],
+        "seeds": options.seeds,
+        "noise": options.noise,
+        "tolerance": options.tolerance,
+        "cells": [_cell(cell, surrogates[cell.cell.name], replays, view) for cell in view.cells],
         "all": {"recorded": _recorded_in_all(view), "replayed": _plain(in_all(replays))},
     }
 
 
 def replay_seeds(
-    spec: StudySpec, landscapes: dict[str, Surrogates], wishes: ReplayOptions, warm_starts: WarmStarts | None = None
+    spec: StudySpec, surrogates: dict[str, Surrogates], options: ReplayOptions, warm_starts: WarmStarts | None = None
 ) -> list[dict[str, CellOutcome]]:
-    """Replay a study once for every seed."""
-    seeded = (spec.model_copy(update={"seed": spec.seed + number}) for number in range(wishes.seeds))
-    done = (simulate(one, landscapes, noise=wishes.noise, warm_starts=warm_starts) for one in seeded)
-    return [outcomes(one, landscapes, wishes.tolerance) for one in done]
+    """Replay a study once per seed."""
+    seeded = (spec.model_copy(update={"seed": spec.seed + number}) for number in range(options.seeds))
+    done = (simulate(one, surrogates, noise=options.noise, warm_starts=warm_starts) for one in seeded)
+    return [outcomes(one, surrogates, options.tolerance) for one in done]
 
 
 def _refuse(overrides: tuple[str, ...]) -> None:
@@ -105,9 +106,9 @@ def _settings(spec: StudySpec) -> dict[str, Any]:
 
 
 def _cell(
-    view: CellView, landscapes: Surrogates, replays: list[dict[str, CellOutcome]], study: StudyView
+    view: CellView, surrogates: Surrogates, replays: list[dict[str, CellOutcome]], study: StudyView
 ) -> dict[str, Any]:
-    first = next(iter(landscapes.values()))
+    first = next(iter(surrogates.values()))
     return {
         "cell": view.cell.name,
         "recorded": _recorded(view),
@@ -137,7 +138,7 @@ def _plain(found: dict[str, Estimate]) -> dict[str, Any]:
 
 
 def print_replay(found: dict[str, Any], console: Console) -> None:
-    """Print a replay as tables: cells with their means, then the study with its intervals."""
+    """Print a replay as tables: the mean of every cell, then the study with its intervals."""
     search = found["settings"]
     console.print(
         f"{found['study']} replayed over {found['seeds']} seeds: searcher {search['searcher']}, "
@@ -157,7 +158,7 @@ def print_replay(found: dict[str, Any], console: Console) -> None:
             table.add_row(f"  95 % interval, {end}", "", "", *_means(found["all"]["replayed"], end))
     console.print(table, highlight=False)
     console.print(
-        f"recorded: best trial as it was recorded; error: of a recorded trial's end told from the others\n"
+        f"recorded: best recorded value; error: leave-one-out error of the surrogate\n"
         f"regret, until near: to the best recorded trial without its noise, near is within {found['tolerance']:g}",
         highlight=False,
     )

@@ -1,4 +1,4 @@
-"""A cell's response to its searched values, interpolated from the curves of recorded trials."""
+"""The surrogate of a cell: the metric as a function of the searched params, interpolated from recorded curves."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from search_spaces import Space
 from study.replay.unit_cube import Floats, unit_point
 
 _LEVEL_VARIANCE = 1e3
-"""Of the unknown mean, in units of the response's variance: large enough that data alone decide it."""
+"""Prior variance of the unknown mean, in units of the response's variance; large enough for a flat prior."""
 _LEAST_FOR_FIT = 6
-"""Recorded trials below which length scales and noise are taken as given."""
+"""Minimum number of recorded trials to fit length scales and noise; defaults apply below."""
 _MOST_FOR_FIT = 300
-"""Recorded trials that length scales and noise are fitted to: the fit takes their third power."""
+"""Maximum number of recorded trials in the fit of length scales and noise, whose cost is cubic."""
 _NEIGHBOURS = 5
-"""Recorded trials among which the noise of a new one is drawn."""
+"""Number of nearest recorded trials from which a new trial's noise is drawn."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One recorded trial.
+    """The curve of one recorded trial.
 
     Attributes:
-        values: what was searched.
-        metric: the metric after every epoch of the budget; not a number after its last one.
-        diverged: whether it ended because its numbers did; a trial that ended for another reason merely ends.
+        values: the trial's searched params.
+        metric: the metric after every epoch of the budget; NaN after the trial's last epoch.
+        diverged: True if the trial ended because its loss or metric was not finite.
     """
 
     values: dict[str, Any]
@@ -43,19 +43,19 @@ class Curve:
 
     @property
     def length(self) -> int:
-        """The epochs it reached."""
+        """Number of epochs with a value."""
         return int(np.isfinite(self.metric).sum())
 
 
 @dataclass(frozen=True)
 class LeaveOneOutFit:
-    """How well each complete recorded trial is told from all the others, at the last epoch.
+    """Leave-one-out accuracy of the surrogate at the last epoch, over complete recorded trials.
 
     Attributes:
-        trials: how many there were to tell.
-        error: root of the mean squared difference, in the metric's unit; None below two trials.
-        spread: standard deviation of the metric over them: what the error would be of telling the mean alone.
-        rank_correlation: Spearman's, of told and recorded; None where it has no meaning.
+        trials: number of predicted trials.
+        error: root mean squared error, in the metric's unit; None below two trials.
+        spread: standard deviation of the recorded metric, which is the error of predicting the mean.
+        rank_correlation: Spearman's rank correlation of prediction and record; None if undefined.
     """
 
     trials: int
@@ -67,21 +67,27 @@ class LeaveOneOutFit:
 class Surrogate:
     """Gaussian-process regression of a cell's curves over the unit cube of its space.
 
-    The kernel (Matern 5/2 with a length scale for every coordinate, and noise) is fitted once, to the latest epoch
-    that half of the trials reached. What is regressed is the first epoch and then the increment of every epoch over
-    the one before, each on the trials that have it. Where no trial was pruned, the sum of the increments is the
-    same as a regression of every epoch by itself, for the predictor is linear in the data. Where some were, their
-    curve counts as far as it goes, and goes on as those of its neighbours do: regressed by itself, a late epoch that
-    only good trials reached would raise the bad corners, too.
+    The kernel is a Matern 5/2 with one length scale per coordinate, plus noise. It is fitted once, to the latest epoch
+    that half of the trials reached. The regression predicts the first epoch and then each epoch's increment over the
+    one before, from the trials that have both. If no trial was pruned, the sum of the increments equals a regression of
+    every epoch by itself, because the predictor is linear in the data. If some were pruned, their curves count as far
+    as they go and continue like those of their neighbours. A separate regression of a late epoch would see only
+    unpruned trials and so overestimate poor regions.
+
+    Scikit-learn provides the kernels and the fit. Its regressor does not predict here: epochs differ in the trials that
+    have them, it has no leave-one-out errors, and `normalize_y` would fix a mean that is unknown here.
     """
 
     def __init__(self, space: Space, curves: Sequence[Curve], epochs: int) -> None:
-        """Fit the landscape.
+        """Fit the surrogate.
 
         Args:
-            space: the cell's.
-            curves: of its recorded trials, at least one of them with an epoch.
-            epochs: the budget of a trial.
+            space: the cell's search space.
+            curves: the curves of its recorded trials, at least one with an epoch.
+            epochs: the budget of a trial, in epochs.
+
+        Raises:
+            ValueError: no curve has an epoch without divergence.
         """
         self.space, self.epochs = space, epochs
         self._diverged = [(unit_point(space, c.values), c.length) for c in curves if c.diverged]
@@ -100,7 +106,7 @@ class Surrogate:
         solved: dict[bytes, tuple[Floats, Floats]] = {}
         for epoch in range(self.epochs):
             has = np.isfinite(increments[:, epoch])
-            if not has.any():  # beyond the last epoch that any trial reached: the curve stays where it is
+            if not has.any():  # no trial reached this epoch: the curve stays constant
                 continue
             if has.tobytes() not in solved:
                 inside = covariance[np.ix_(has, has)] + self._noise * np.eye(has.sum())
@@ -119,19 +125,22 @@ class Surrogate:
         self._ends = np.clip(smooth[self._complete, -1], self._low, self._high)
 
     def _covariance(self, points: Floats) -> Floats:
-        return _matern(points / self._scales, self._points / self._scales) + _LEVEL_VARIANCE
+        level = ConstantKernel(_LEVEL_VARIANCE)
+        # without coordinates all points coincide, and no distance is defined
+        kernel = Matern(self._scales, nu=2.5) + level if self._scales.size else ConstantKernel(1.0) + level
+        return np.asarray(kernel(points, self._points))
 
     def curve(self, values: dict[str, Any]) -> Floats:
-        """Return the metric after every epoch, without noise; never outside of what was recorded in the cell."""
+        """Return the noise-free metric after every epoch, clipped to the cell's recorded range."""
         found = np.cumsum(self._covariance(unit_point(self.space, values)[None]) @ self._weights, axis=1)[0]
         return np.asarray(np.clip(found, self._low, self._high))
 
     def noisy_curve(self, values: dict[str, Any], rng: np.random.Generator) -> Floats:
-        """Return the curve with what one of the nearest complete recorded trials had beyond it.
+        """Return the curve plus the residual of one of the nearest complete recorded trials.
 
         Args:
-            values: what is searched.
-            rng: draws which one.
+            values: searched params.
+            rng: draws the recorded trial.
         """
         distances = np.linalg.norm((self._points[self._complete] - unit_point(self.space, values)), axis=1)
         nearest = self._complete[np.argsort(distances, kind="stable")[:_NEIGHBOURS]]
@@ -139,7 +148,7 @@ class Surrogate:
         return np.asarray(np.clip(self.curve(values) + residual, self._low, self._high))
 
     def diverges_after(self, values: dict[str, Any]) -> int | None:
-        """Return the epochs after which a trial diverges, as the nearest recorded one did, or None if that did not."""
+        """Return the epoch after which the nearest recorded trial diverged, or None if it did not diverge."""
         if not self._diverged:
             return None
         point = unit_point(self.space, values)
@@ -147,11 +156,11 @@ class Surrogate:
         return epochs if distance < np.linalg.norm(self._points - point, axis=1).min() else None
 
     def best(self, *, maximize: bool) -> float:
-        """Return the best interpolated end of a complete recorded trial: without the luck of the best recorded one."""
+        """Return the best interpolated final value of a complete recorded trial, free of its noise."""
         return float(self._ends.max() if maximize else self._ends.min())
 
     def trust(self) -> LeaveOneOutFit:
-        """Say how far the landscape can be trusted, by leaving each recorded complete trial out."""
+        """Return the surrogate's leave-one-out fit over the complete recorded trials."""
         recorded = self._curves[self._complete, -1]
         told = recorded - self._missed_at_end[self._complete]
         count = int(np.isfinite(told).sum())
@@ -164,20 +173,15 @@ class Surrogate:
 
 
 def _without_gaps(metric: Floats) -> Floats:
-    """Fill epochs that are missing before the last one, such as those taken over from a shared training."""
+    """Interpolate missing epochs before the last one, such as those adopted from a shared training."""
     known = np.flatnonzero(np.isfinite(metric))
     filled = np.interp(np.arange(len(metric)), known, metric[known])
     filled[known[-1] + 1 :] = np.nan
     return filled
 
 
-def _matern(left: Floats, right: Floats) -> Floats:
-    scaled = np.sqrt(5) * np.linalg.norm(left[:, None] - right[None], axis=2)
-    return np.asarray((1 + scaled + scaled**2 / 3) * np.exp(-scaled))
-
-
 def _fitted(points: Floats, curves: Floats) -> tuple[Floats, float]:
-    """Return length scales, and the noise's variance in units of the response's."""
+    """Return the length scales, and the noise variance in units of the response's variance."""
     reached = np.isfinite(curves).sum(axis=0)
     epoch = np.flatnonzero(reached >= max(1, len(curves) / 2))[-1]
     has = np.flatnonzero(np.isfinite(curves[:, epoch]))[:_MOST_FOR_FIT]
@@ -187,7 +191,7 @@ def _fitted(points: Floats, curves: Floats) -> tuple[Floats, float]:
     shape = Matern(np.full(dimensions, 0.5), (0.1, 20.0), nu=2.5)
     kernel = ConstantKernel(1.0, (1e-2, 1e2)) * shape + WhiteKernel(0.1, (1e-3, 2.0))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a scale at its bound is a value that does not matter
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a length scale at its bound: the param has no effect
         found = GaussianProcessRegressor(kernel, normalize_y=True, random_state=0).fit(points[has], curves[has, epoch])
     signal, white = found.kernel_.k1.k1.constant_value, found.kernel_.k2.noise_level
     return np.atleast_1d(found.kernel_.k1.k2.length_scale), float(white / signal)

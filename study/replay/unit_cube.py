@@ -1,4 +1,4 @@
-"""Searched values as points of a unit cube, in the units that the searcher samples."""
+"""Searched params as points of a unit cube, on the scales of the search."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from search_spaces.dimension import same_value
 Floats = npt.NDArray[np.float64]
 
 _APART = 1 / math.sqrt(2)
-"""Of a choice's coordinate: two different choices are then 1 apart, as far as the two ends of a range."""
+"""Coordinate of the selected choice: two different choices are then 1 apart, like the two ends of a range."""
 
 
 def unit_point(space: Space, values: dict[str, Any]) -> Floats:
-    """Place searched values in the unit cube of a cell's space.
+    """Map searched params to the unit cube of a cell's space.
 
-    A range takes one coordinate from 0 to 1, logarithmic where it is searched so; choices take one each.
+    A range takes one coordinate in [0, 1], on its search scale. A list of choices takes one coordinate per choice.
 
     Args:
         space: name -> dimension.
-        values: name -> value in its natural unit; one outside its range is moved to the nearest end.
+        values: name -> natural value; values outside the range are moved to the nearest end.
     """
     coordinates = [x for name, dimension in space.items() for x in _coordinates(dimension, values[name])]
     return np.array(coordinates, dtype=np.float64)

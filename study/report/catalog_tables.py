@@ -1,20 +1,19 @@
-"""What there is to choose from, read off the tables that the code itself uses."""
+"""Catalogs of methods, search spaces and data sets, derived from the tables that the code uses."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search_spaces import SPACES, Choices, Dimension
 from trainables.core.config import DataConfig, MethodConfig
 from trainables.core.errors import BadInput
 from trainables.core.paths import data_folder_named
-from trainables.data import DATASETS
-from trainables.data.sources.locate import FolderKind, folder_datasets
-from trainables.data.sources.locate import data_dir as data_folder
-from trainables.data.sources.parquet_folder import holds_vectors, schema_of
 from trainables.methods.method import Method
 from trainables.methods.registry import METHODS, build_params
+
+if TYPE_CHECKING:
+    from trainables.data.sources.locate import FolderKind
 
 _BUILT_IN = {"scikit-learn": "built in", "torchvision": "downloaded when first used"}
 _FOLDERS: dict[FolderKind, str] = {
@@ -26,7 +25,7 @@ _FOLDERS: dict[FolderKind, str] = {
 
 
 def method_entries() -> list[dict[str, Any]]:
-    """Return every method: name, title, paper, stages, axes, hyperparameters, presets, searched values."""
+    """Return all methods: name, title, paper, stages, axes, hyperparameters, presets, searched params."""
     return [_method_entry(name, method) for name, method in METHODS.items()]
 
 
@@ -41,7 +40,7 @@ def _method_entry(name: str, method: Method) -> dict[str, Any]:
         "given_in_part": method.given_in_part,
         "stages": [{"from": start} for start in sorted({0.0, switch})],
         "axes": list(method.axes),
-        "params": defaults,
+        "hyperparameters": defaults,
         "presets": {preset: dict(values) for preset, values in method.presets.items()},
         "searched": list(SPACES[name]),
     }
@@ -55,27 +54,27 @@ def _searched(dimension: Dimension) -> str:
 
 
 def space_entries() -> list[dict[str, Any]]:
-    """Return every searched value: method, value, where it is searched, what the first trial takes."""
+    """Return all searched params: method, param, range, and the first trial's setting."""
     return [
         {
             "method": name,
-            "value": value,
+            "param": param,
             "searched": _searched(dimension),
             "dimension": dimension.model_dump(mode="json"),
-            "first trial": getattr(build_params(MethodConfig(name=name)), value),
+            "first trial": getattr(build_params(MethodConfig(name=name)), param),
         }
         for name, space in SPACES.items()
-        for value, dimension in space.items()
+        for param, dimension in space.items()
     ]
 
 
 def unsearched_methods() -> list[str]:
-    """Return the methods that have nothing of their own to search."""
+    """Return the methods with an empty search space."""
     return [name for name, space in SPACES.items() if not space]
 
 
 def dataset_entries(data_dir: Path | None = None) -> list[dict[str, Any]]:
-    """Return every data set: name, title, number of classes, where its images come from.
+    """Return all data sets: name, title, number of classes, source of the images.
 
     Args:
         data_dir: folder of data sets that ``--data-dir`` named; None means STUDY_DATA_DIR.
@@ -83,6 +82,10 @@ def dataset_entries(data_dir: Path | None = None) -> list[dict[str, Any]]:
     Raises:
         BadInput: the folder does not exist.
     """
+    from trainables.data import DATASETS
+    from trainables.data.sources.locate import data_dir as data_folder
+    from trainables.data.sources.locate import folder_datasets
+
     root = data_folder(DataConfig(dataset="digits")) if data_dir is None else data_folder_named(data_dir, "--data-dir")
     folders = folder_datasets(root)
     names = list(dict.fromkeys([*DATASETS, *folders]))
@@ -100,6 +103,8 @@ def dataset_entries(data_dir: Path | None = None) -> list[dict[str, Any]]:
 
 
 def _folder_source(folder: Path, kind: FolderKind) -> str:
+    from trainables.data.sources.parquet_folder import holds_vectors, schema_of
+
     said = _FOLDERS[kind]
     if kind == "parquet":
         try:
@@ -110,12 +115,12 @@ def _folder_source(folder: Path, kind: FolderKind) -> str:
 
 
 def title_of(entry: dict[str, Any]) -> str:
-    """Return the title of a method's entry, marked where the method is given in part."""
+    """Return a method's title, marked if the method is implemented in part."""
     return str(entry["title"]) + (" (in part)" if entry["given_in_part"] else "")
 
 
 def methods_markdown() -> str:
-    """Return the table of methods that the README shows."""
+    """Return the README's table of methods as Markdown."""
     head = ["| name | method | source | differs from ERM in | searched |", "|---|---|---|---|---|"]
     return "\n".join([*head, *map(_markdown_row, method_entries())])
 

@@ -1,4 +1,4 @@
-"""``study compare``: the confirmed, else the best results of several studies side by side."""
+"""``study compare``: confirmed results, else the best trials, of several studies side by side."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from study.store.study_folder import StudyFolder
 from study.store.study_view import CellView, StudyView, open_view
 from study.terminal import plain_table
 from trainables.core.errors import BadInput, unknown_name
-from trainables.core.metrics import METRICS
+from trainables.core.metric_names import METRICS
 
 Entry = dict[str, Any]
 DECISIVE = {
@@ -24,19 +24,19 @@ DECISIVE = {
     "epochs": "epochs",
     "model": "model",
 }
-"""What decides on which images a validation result is, and after which training; with the words of messages."""
+"""Settings that validation results must share to be comparable -> their names in messages."""
 
 
 def compared(folders: list[StudyFolder], metric: str) -> list[Entry]:
-    """Return an entry for every study and cell: its confirmed best on test images, else its best on validation ones.
+    """Return one entry per study and cell: the confirmed best on test images, else the best on validation images.
 
     Args:
         folders: the stored studies.
-        metric: which is shown.
+        metric: the metric to show.
 
     Returns:
-        ``study``, ``dataset``, ``profile``, ``method``, the names of `DECISIVE` (None of what decides nothing
-        under the protocol), ``on`` (``test`` or ``validation``; None of a cell without a complete trial), ``n``,
+        ``study``, ``dataset``, ``profile``, ``method``, the keys of `DECISIVE` (None where a setting has no effect
+        under the protocol), ``on`` (``test`` or ``validation``; None for a cell without a complete trial), ``n``,
         ``mean``, ``std``, ``shown``.
 
     Raises:
@@ -71,14 +71,14 @@ def _entry(view: StudyView, cell: CellView, metric: str) -> Entry:
         shown = f"{spread(row, metric)} (n={row.n})"
         return {**about, "on": "test", "n": row.n, "mean": mean, "std": deviation, "shown": shown}
     best = cell.best()
-    value = None if best is None else best.last_record().get(metric)
+    value = None if best is None else best.last_epoch_result().get(metric)
     if value is None:
         return {**about, "on": None, "n": 0, "mean": None, "std": None, "shown": ""}
     return {**about, "on": "validation", "n": 1, "mean": number(value), "std": None, "shown": f"{value:.4f} val"}
 
 
 def print_comparison(entries: list[Entry], metric: str, console: Console) -> None:
-    """Print a line for every data set, profile and method, a column for every study."""
+    """Print one row per data set, profile and method, and one column per study."""
     studies = list(dict.fromkeys(entry["study"] for entry in entries))
     found = {(_line(entry), entry["study"]): entry["shown"] for entry in entries}
     table = plain_table(f"{metric} of the best")
@@ -91,33 +91,33 @@ def print_comparison(entries: list[Entry], metric: str, console: Console) -> Non
     console.print(table, highlight=False)
     kinds = {entry["on"] for entry in entries}
     if "test" in kinds:
-        console.print("n=...: test images, mean and standard deviation over n seeds", highlight=False)
+        console.print("n=...: mean and standard deviation over n seeds on test images", highlight=False)
     if "validation" in kinds:
-        mixed = "; not to be set beside the others" if "test" in kinds else ""
-        console.print(f"val: one trial on validation images, chosen on them{mixed}", highlight=False)
+        mixed = "; not comparable with test results" if "test" in kinds else ""
+        console.print(f"val: one trial, selected on the validation images it was scored on{mixed}", highlight=False)
     apart = differences([entry for entry in entries if entry["on"] == "validation"])
     if apart:
         said = "; ".join(f"{DECISIVE[name]} ({_by_study(values)})" for name, values in apart.items())
-        console.print(f"val of these studies cannot be compared, since they differ in: {said}", highlight=False)
+        console.print(f"val: these studies are not comparable; they differ in {said}", highlight=False)
     if "protocol" not in apart and len({entry["protocol"] for entry in entries}) > 1:
-        console.print("The studies follow different protocols: their images are not the same.", highlight=False)
+        console.print("The studies follow different protocols, so their images differ.", highlight=False)
 
 
 def differences(entries: list[Entry]) -> dict[str, dict[str, list[Any]]]:
-    """Return in what of `DECISIVE` studies differ where they share a data set and profile.
+    """Return the settings of `DECISIVE` in which studies differ on a data set and profile they share.
 
     Args:
         entries: as `compared` returns them.
 
     Returns:
-        Name -> study -> its values at the places where studies differ.
+        Setting -> study -> its values where the studies differ.
     """
     apart: dict[str, dict[str, list[Any]]] = {}
     places = sorted({(entry["dataset"], entry["profile"]) for entry in entries})
     for name in DECISIVE:
         for place in places:
             here = [entry for entry in entries if (entry["dataset"], entry["profile"]) == place]
-            # what decides nothing under a study's protocol is no difference; the protocol is
+            # a setting without effect under a study's protocol is no difference; the protocol itself is
             found = {e["study"]: e[name] for e in here if e[name] is not None or name == "image_size"}
             if len(set(found.values())) > 1:
                 for study, value in found.items():

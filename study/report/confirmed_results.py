@@ -1,4 +1,4 @@
-"""What was confirmed, in numbers: means over seeds on the test images, and paired tests between settings."""
+"""Confirmed results: means over seeds on the test images, and paired tests between settings."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from typing import Any
 from study.report.significance import Paired, holm, paired
 from study.store.study_view import CellView, StudyView
 from trainables.core.errors import BadInput, unknown_name
-from trainables.core.metrics import METRICS
+from trainables.core.metric_names import METRICS
 
 TEST_METRICS = ("balanced_accuracy", "geometric_mean", "many", "medium", "few")
-"""Metrics of the test images that every table shows."""
+"""Test metrics that every table shows."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A setting of a method as it was confirmed.
+    """The confirmed results of one setting of a method.
 
     Attributes:
         method: its label.
         setting: ``best`` or ``preset``.
-        shared: whether best and preset are one setting, trained once.
+        shared: True if best and preset are the same setting, which is trained once.
         by_seed: metric -> seed -> value on the test images.
-        params: what was searched.
-        missing: trials of it that failed or are yet to end.
+        params: the searched params.
+        missing: number of its trials that failed or have not ended.
     """
 
     method: str
@@ -40,30 +40,30 @@ class Row:
 
     @property
     def n(self) -> int:
-        """How many seeds were evaluated."""
+        """Number of evaluated seeds."""
         return len(self.by_seed["balanced_accuracy"])
 
     def mean(self, metric: str) -> float:
-        """Return the mean over seeds; NaN without any, or for an empty group of classes."""
+        """Return the mean over seeds; NaN without seeds or for an empty group of classes."""
         values = self.by_seed.get(metric, {}).values()
         return statistics.fmean(values) if values else math.nan
 
     def deviation(self, metric: str) -> float:
-        """Return the standard deviation over seeds, of a sample (n - 1); NaN with fewer than two."""
+        """Return the sample standard deviation over seeds (n - 1); NaN with fewer than two seeds."""
         values = self.by_seed.get(metric, {}).values()
         return statistics.stdev(values) if len(values) > 1 and all(map(math.isfinite, values)) else math.nan
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A paired test: what of a method is compared with what, and its p values after Holm's correction.
+    """A paired test of one method against a baseline or its own preset, with Holm-corrected p values.
 
     Attributes:
         method: its label.
-        against: the baseline's label, or ``preset`` where a method's own preset is compared with its best.
+        against: the baseline's label, or ``preset`` if the best setting is compared with the method's preset.
         found: difference and p values.
-        t_holm: p of the t test, corrected over the methods of the table; None where there was no test.
-        wilcoxon_holm: likewise of the signed-rank test.
+        t_holm: p value of the t test, corrected over the methods of the table; None without a test.
+        wilcoxon_holm: the same for the signed-rank test.
     """
 
     method: str
@@ -75,7 +75,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Table:
-    """Everything confirmed of one data set and profile."""
+    """All confirmed results on one data set and profile."""
 
     dataset: str
     profile: str
@@ -87,20 +87,20 @@ class Table:
 
 
 def confirmed_tables(view: StudyView, *, metric: str | None = None, baseline: str | None = None) -> list[Table]:
-    """Return a table for every data set and profile, methods from best to worst by their confirmed best.
+    """Return one table per data set and profile; methods are sorted by their confirmed best, best first.
 
     Args:
         view: the study.
-        metric: which is tested; None is the one that confirmation or search is about.
-        baseline: label of the method that others are tested against; None is the first ERM.
+        metric: the metric to test; None is the metric of the confirmation, else of the search.
+        baseline: label of the method to test against; None is the first ERM.
 
     Raises:
-        BadInput: a study that confirms nothing, an unknown metric or method.
+        BadInput: the study has no confirmation, or an unknown metric or method.
     """
     if view.spec.confirm is None:
         raise BadInput(
-            f"study '{view.spec.name}' confirms nothing: study resume {view.spec.name} --set confirm.seeds=5 "
-            f"trains its best and preset params again and evaluates them on the test images"
+            f"study '{view.spec.name}' has no confirmation: `study resume {view.spec.name} --set confirm.seeds=5` "
+            f"retrains the best and the preset setting of each cell and evaluates them on the test images"
         )
     tested = metric or _default_metric(view)
     if tested not in METRICS or tested == "train_loss":
@@ -119,7 +119,7 @@ def _default_metric(view: StudyView) -> str:
 
 
 def rows_of(view: StudyView, cell: CellView) -> list[Row]:
-    """Return what was confirmed of a cell, its best and its preset, as the search stands now."""
+    """Return the confirmed rows of a cell, for its best and its preset setting, as the search stands now."""
     seeds = view.spec.confirm.seeds if view.spec.confirm is not None else 0
     rows = []
     for setting in cell.settings(view.spec):

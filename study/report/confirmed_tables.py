@@ -1,4 +1,4 @@
-"""``study report``: the confirmed results as tables to read, and as JSON."""
+"""``study report``: confirmed results as printed tables and as JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHORT = {"balanced_accuracy": "bal acc", "geometric_mean": "g-mean"}
 
 
 def print_report(tables: list[Table], console: Console) -> None:
-    """Print, for every data set and profile, what was confirmed and which differences are more than luck."""
+    """Print the confirmed results of each data set and profile, and the paired tests."""
     for table in tables:
         console.print()
         _print_rows(table, console)
@@ -45,7 +45,7 @@ def _print_rows(table: Table, console: Console) -> None:
 
 
 def spread(row: Row, metric: str) -> str:
-    """Return mean and standard deviation as tables show them; nothing where there is none."""
+    """Return mean and standard deviation as text; empty without a finite mean."""
     mean, deviation = row.mean(metric), row.deviation(metric)
     if not math.isfinite(mean):
         return ""
@@ -72,20 +72,20 @@ def _p(value: float | None) -> str:
 def _notes(tables: list[Table]) -> list[str]:
     fewest = min((row.n for table in tables for row in table.rows), default=0)
     notes = [
-        f"Paired over the same seeds, at least {fewest}; two-sided p, corrected over methods (Holm). Seeds vary "
-        f"initial weights and order, not the images: few seeds say little, and none says anything of other data."
+        f"Paired over at least {fewest} common seeds; two-sided p values, Holm-corrected over methods. A seed sets "
+        "initial weights and order, not the images: the tests say nothing about other data sets."
     ]
     if fewest < WILCOXON_FROM:
-        notes.append(f"Wilcoxon's test needs {WILCOXON_FROM} differences other than 0; with fewer p cannot reach .05.")
+        notes.append(f"Wilcoxon's test needs {WILCOXON_FROM} nonzero differences: with fewer, p cannot reach .05.")
     if not any(table.against_baseline for table in tables):
-        notes.append("Nothing was compared with a baseline: the study has no ERM; name another with --baseline METHOD.")
+        notes.append("No comparison with a baseline: the study has no ERM. --baseline METHOD names another one.")
     if any(table.protocol == "test-select" for table in tables):
-        notes.append("Protocol test-select: values were chosen on these very test images. The results are optimistic.")
+        notes.append("Protocol test-select: params were selected on these test images, so the results are optimistic.")
     return notes
 
 
 def report_as_json(tables: list[Table]) -> list[dict[str, Any]]:
-    """Return tables as plain values; what is not a number is None."""
+    """Return tables as JSON-ready objects, with None for NaN."""
     return [
         {
             "dataset": table.dataset,
@@ -120,5 +120,5 @@ def _test(test: Comparison) -> dict[str, Any]:
 
 
 def number(value: float) -> float | None:
-    """Return a number, or None for what is not one: JSON has no word for it."""
+    """Return a finite number, or None: JSON has no NaN."""
     return value if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""All trials and epochs of a study as one Parquet file."""
+"""Export of all trials and epochs of a study to one Parquet file."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _TYPES = {
 
 
 def export_study(folder: StudyFolder, to: Path, *, force: bool = False) -> int:
-    """Write one row per trial and epoch; a trial that finished no epoch has one row without metrics.
+    """Write one row per trial and epoch; a trial without a finished epoch has one row without metrics.
 
     Columns: study, cell, dataset, profile, ratio, method, phase (``search`` or ``confirm``), trial, state,
     param_source, reason, seed, params (JSON), a column ``param.NAME`` per searched param, every metric of the epoch,
@@ -46,18 +46,18 @@ def export_study(folder: StudyFolder, to: Path, *, force: bool = False) -> int:
     Args:
         folder: the stored study.
         to: the Parquet file.
-        force: replace a file that is there, as a whole.
+        force: replace an existing file.
 
     Returns:
         The number of rows.
 
     Raises:
-        BadInput: no such study, the file exists and is not to be replaced, or it cannot be written.
+        BadInput: no such study, the file exists without ``force``, or it cannot be written.
     """
     if to.suffix != ".parquet":
-        raise BadInput(f"--to {to}: must end in .parquet, the one format that is written")
+        raise BadInput(f"--to {to}: must end in .parquet, the only supported format")
     if not force and os.path.lexists(to):
-        raise BadInput(f"--to {to}: exists already; --force replaces it")
+        raise BadInput(f"--to {to}: already exists; --force replaces it")
     view = open_view(folder)
     trials = [trial for cell in view.cells for trial in (*cell.trials, *cell.confirming)]
     rows = [row for trial in trials for row in _rows(folder.name, trial)]
@@ -73,13 +73,13 @@ def export_study(folder: StudyFolder, to: Path, *, force: bool = False) -> int:
 
 
 def _columns(rows: list[dict[str, Any]]) -> list[str]:
-    """Return every column, those of a trial before those of an epoch whatever a first row lacked."""
+    """Return all column names: those of a trial first, then those of an epoch."""
     names = dict.fromkeys((*_TYPES, *(name for row in rows for name in row)))
     return sorted(names, key=lambda name: name not in _TYPES and not name.startswith(_PARAM))
 
 
 def _column(name: str, values: list[Any]) -> pa.Array:
-    """Return a column of one type: numbers as float64, unless the name says otherwise, choices of kinds as text."""
+    """Return a column of one type: numbers as float64 unless `_TYPES` says otherwise, mixed types as text."""
     if name in _TYPES:
         return pa.array(values, _TYPES[name])
     kinds = {type(value) for value in values if value is not None}

@@ -1,4 +1,4 @@
-"""Who is ahead: the best trial of every cell, and every trial of a cell."""
+"""The leaderboard: the best trial of each cell, and on demand all trials."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from study.store.study_view import CellView, StudyView, TrialView, open_view
 from study.terminal import plain_table
 
 HEADINGS = {"balanced_accuracy": "bal acc", "geometric_mean": "g-mean", "worst_recall": "worst"}
-"""Metrics of the last epoch that every table shows, with their headings."""
+"""Last-epoch metrics that every table shows -> their column headings."""
 
 
 def print_leaderboard(folder: StudyFolder, console: Console, *, every_trial: bool = False) -> None:
-    """Print, for every data set and profile, the methods from best to worst, each with its best trial.
+    """Print for each data set and profile the methods from best to worst, each with its best trial.
 
-    Of several metrics each method has a line for every trial that none of its others beats in all of them.
+    With several metrics, each method has one row per trial on its Pareto front.
 
     Args:
         folder: the stored study.
-        console: where to.
-        every_trial: also print every trial of every cell.
+        console: output.
+        every_trial: also print all trials of each cell.
 
     Raises:
         BadInput: no such study.
@@ -64,8 +64,8 @@ def _best_per_method(view: StudyView, title: str, cells: list[CellView]) -> Tabl
         if not front:
             table.add_row(*about, *_metrics(view, None), "no complete trial")
         for trial in front:
-            broken = "" if trial.feasible else "; breaks " + _broken(trial)
-            table.add_row(*about, *_metrics(view, trial), _params(trial.params) + broken)
+            violation = "" if trial.feasible else "; violates " + _violation(trial)
+            table.add_row(*about, *_metrics(view, trial), _params(trial.params) + violation)
             about = ("", "", "", "")
     return table
 
@@ -75,17 +75,17 @@ def _rank(cell: CellView) -> tuple[float, ...]:
     return (float("inf"),) if best is None else cell.order(best)
 
 
-def _broken(trial: TrialView) -> str:
-    """Name the bounds that a trial breaks, and by how much."""
+def _violation(trial: TrialView) -> str:
+    """Return the violated constraints and their violations."""
     return ", ".join(f"{name} by {value:.4f}" for name, value in trial.constraint_violation.items() if value > 0)
 
 
 def _trials(view: StudyView, cell: CellView) -> Table:
-    said = "" if len(cell.metrics) == 1 else " (*: no other is at least as good in every metric)"
+    said = "" if len(cell.metrics) == 1 else " (*: on the Pareto front)"
     table = _table(f"{cell.cell.name}{said}", view, ("trial", "from", "state", "epochs"), ("params",))
     front = {trial.number for trial in cell.front()} if len(cell.metrics) > 1 else set()
-    # without a driver nothing runs: what was cut off waits for a resume
-    said_of = {} if view.folder.is_driven() else {"RUNNING": "cut off"}
+    # without a driver no trial runs: an interrupted one waits for a resume
+    said_of = {} if view.folder.is_driven() else {"RUNNING": "interrupted"}
     for trial in cell.ranked():
         table.add_row(
             f"{trial.number}*" if trial.number in front else str(trial.number),
@@ -102,7 +102,7 @@ def _metrics(view: StudyView, trial: TrialView | None) -> list[str]:
     columns = _metric_columns(view)
     if trial is None:
         return [""] * len(columns)
-    record = trial.last_record()
+    record = trial.last_epoch_result()
     return [f"{record[name]:.4f}" if record.get(name) is not None else "" for name, _ in columns]
 
 
@@ -116,5 +116,5 @@ def _number(value: Any) -> str:
 
 
 def _short(reason: str) -> str:
-    # escaped: what stands in brackets would be taken for a style and vanish
+    # escaped: rich would read brackets as a style and drop them
     return escape((reason.strip().splitlines() or ["no reason given"])[-1][:120])

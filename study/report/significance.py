@@ -1,4 +1,4 @@
-"""Paired tests of confirmed results: trained with the same seeds, two settings differ by more than luck or do not."""
+"""Paired significance tests between settings that were trained with the same seeds."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 WILCOXON_FROM = 6
-"""Fewest differences other than 0: with five, the signed-rank test's smallest p is 2/2^5 = .0625."""
+"""Fewest nonzero differences: with five, the smallest p value of the signed-rank test is 2/2^5 = .0625."""
 
 
 @dataclass(frozen=True)
 class Paired:
-    """What two settings' results with the same seeds say of their difference.
+    """The paired difference of two settings over their common seeds.
 
     Attributes:
-        n: seeds that both have.
+        n: number of common seeds.
         difference: mean of first minus second, in the metric's unit; NaN without a common seed.
-        t_test: p of Student's paired t test, two-sided; None with fewer than two seeds, or where all differences
-            are equal, so that there is nothing to judge them by.
-        wilcoxon: p of the signed-rank test, two-sided; None with fewer than six differences other than 0.
+        t_test: two-sided p value of Student's paired t test; None with fewer than two seeds, or if all differences
+            are equal, so that their variance is 0.
+        wilcoxon: two-sided p value of the signed-rank test; None with fewer than six nonzero differences.
     """
 
     n: int
@@ -29,11 +29,11 @@ class Paired:
 
 
 def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Paired:
-    """Compare two settings over the seeds that both were trained with.
+    """Compare two settings over their common seeds.
 
     Args:
         first: seed -> metric.
-        second: likewise; what is not a number is left out.
+        second: the same. Seeds with a NaN in either are left out.
 
     >>> paired({0: 0.5, 1: 0.75}, {0: 0.25, 1: 0.25, 2: 0.9}).difference
     0.375
@@ -47,7 +47,7 @@ def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Paired:
 
 def _t_test(pairs: Sequence[tuple[float, float]]) -> float | None:
     differences = [a - b for a, b in pairs]
-    # equal but for rounding: scipy would divide by a spread that is none
+    # equal up to rounding: scipy would divide by a variance of 0
     if len(pairs) < 2 or max(differences) - min(differences) < 1e-12:
         return None
     from scipy.stats import ttest_rel
@@ -65,10 +65,10 @@ def _wilcoxon(differences: Sequence[float]) -> float | None:
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Correct p values for their number, so that the chance of any false alarm among them stays below the level.
+    """Apply the Holm-Bonferroni correction, which controls the family-wise error rate.
 
-    The i-th smallest of m becomes the largest of (m - j + 1) p_j over j <= i, at most 1. What is None is no test,
-    stays None and is not counted.
+    The i-th smallest of m p values becomes max over j <= i of (m - j + 1) p_j, at most 1. None stands for no test:
+    it stays None and does not count towards m.
 
     Source: Holm, 1979.
 

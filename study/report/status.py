@@ -1,4 +1,4 @@
-"""How far a stored study is, cell by cell."""
+"""Progress of a stored study, cell by cell."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def status_of(storage: Path, name: str) -> Status:
     Returns:
         ``study``, ``state`` (``running``, ``interrupted``, ``finished``) and ``cells``: per cell its name, data
         set, profile, ratio, method, trials per state, best value with its params, epochs trained, and epochs
-        saved by pruning and by sharing; with several metrics the ``front``, with bounds whether the best is
-        ``feasible``, with ``confirm`` how many of the trials that confirm have ended and are yet to end.
+        saved by pruning and sharing. With several metrics also the ``front``; with constraints, whether the best
+        is ``feasible``; with ``confirm``, how many confirmation trials have ended and how many are left.
 
     Raises:
         BadInput: no such study.
@@ -70,8 +70,8 @@ def print_status(status: Status, console: Console) -> None:
     """Print a status as a table."""
     table = plain_table()
     table.add_column("cell", no_wrap=True)
-    # without a driver nothing runs: what was cut off waits for a resume
-    headings = HEADINGS if status["state"] == "running" else HEADINGS | {"RUNNING": "cut off"}
+    # without a driver no trial runs: an interrupted one waits for a resume
+    headings = HEADINGS if status["state"] == "running" else HEADINGS | {"RUNNING": "interrupted"}
     confirms = any("confirmation" in cell for cell in status["cells"])
     for column in (*headings.values(), "best", "trained", "saved", *(["confirmed"] if confirms else [])):
         table.add_column(column, justify="right")
@@ -96,7 +96,7 @@ def _confirmed(cell: Status) -> str:
 
 
 def overview(storage: Path) -> list[Status]:
-    """Return every stored study: name, state, trials done and in all, question; one that cannot be read says why."""
+    """Return all stored studies: name, state, trials done and in total, question; an unreadable one says why."""
     return [_overview_of(storage, name) for name in stored_names(storage)]
 
 
@@ -114,7 +114,7 @@ def _overview_of(storage: Path, name: str) -> Status:
 
 
 def print_overview(studies: list[Status], console: Console, storage: Path) -> None:
-    """Print every stored study in a line."""
+    """Print one row per stored study."""
     if not studies:
         console.print(f"no study in {storage}", highlight=False)
         return

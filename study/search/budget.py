@@ -1,4 +1,4 @@
-"""How much of a study's limits is left, from the trials in the ledger alone."""
+"""The remaining budget of a study, computed from the trials in the ledger alone."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 @dataclass(frozen=True)
 class TrialCounts:
-    """What became of a cell's trials.
+    """Counts of a cell's trials.
 
     Attributes:
-        started: trials that were handed out.
-        ended: of these, those that ended, in whatever way.
-        epochs: trained ones, and those that running trials train if nothing stops them.
+        started: number of trials handed out.
+        ended: number of trials that completed, were pruned or failed.
+        epochs: number of trained epochs; running trials are charged in full.
         best: the complete trial with the best value, or None.
-        remaining: trials that the cell may still get, the study's epochs aside.
+        remaining: number of trials that the cell may still start, `epochs_total` aside.
     """
 
     started: int
@@ -36,12 +36,12 @@ class TrialCounts:
 
     @property
     def running(self) -> int:
-        """How many trials are being trained, or wait for a resume."""
+        """Number of trials being trained or waiting for a resume."""
         return self.started - self.ended
 
     @property
     def done(self) -> bool:
-        """Whether the cell gets no more trials and all it had are ended."""
+        """True if the cell starts no more trials and all its trials have ended."""
         return self.remaining == 0 and self.running == 0
 
 
@@ -51,7 +51,7 @@ def count_trials(spec: StudySpec, cell: Cell, trials: Sequence[FrozenTrial]) -> 
     Args:
         spec: the study, for its limits.
         cell: the cell.
-        trials: as the ledger holds them; those that wait to be started do not count.
+        trials: the cell's trials in the ledger; queued trials do not count.
     """
     ended = [trial for trial in trials if trial.state in ENDED]
     running = [trial for trial in trials if trial.state == TrialState.RUNNING]
@@ -78,7 +78,7 @@ def _remaining(spec: StudySpec, cell: Cell, started: list[FrozenTrial], ended: l
 
 
 def ranking_of(spec: StudySpec, first: str | None = None) -> Ranking[FrozenTrial]:
-    """Return what orders a cell's complete trials; ``first`` is the metric that ranks, of several."""
+    """Return the ranking of a cell's complete trials; ``first`` is the metric to rank by if there are several."""
     return Ranking(spec.search.metric, _values, lambda trial: trial.constraints, first)
 
 
@@ -87,19 +87,19 @@ def _values(trial: FrozenTrial) -> list[float]:
 
 
 def best_of(trials: Collection[FrozenTrial], ranking: Ranking[FrozenTrial]) -> FrozenTrial | None:
-    """Return the best complete trial, the first of equals, or None."""
+    """Return the best complete trial, the first among equals, or None."""
     return ranking.best(trial for trial in trials if trial.state == TrialState.COMPLETE)
 
 
 def stalled(ended: Sequence[FrozenTrial], after: int, ranking: Ranking[FrozenTrial]) -> bool:
-    """Tell whether the last trials that ended did not improve on the best before them.
+    """Return True if the last trials that ended did not improve on the best before them.
 
-    Without a complete trial before them there is nothing to improve on, and the cell goes on.
+    Without an earlier complete trial there is nothing to improve on, and the cell continues.
 
     Args:
-        ended: every trial that ended, in whatever way.
-        after: how many are the last.
-        ranking: tells better trials from worse.
+        ended: every trial that ended, in any state.
+        after: number of last trials to compare.
+        ranking: orders trials from best to worst.
     """
     in_order = sorted(ended, key=lambda t: (t.datetime_complete.timestamp() if t.datetime_complete else 0.0, t.number))
     before, last = best_of(in_order[:-after], ranking), best_of(in_order[-after:], ranking)
@@ -109,7 +109,7 @@ def stalled(ended: Sequence[FrozenTrial], after: int, ranking: Ranking[FrozenTri
 
 
 def trained_epochs(trial: FrozenTrial) -> int:
-    """Return the epochs trained for a trial; shared ones count for the trial that trained them."""
+    """Return the number of epochs trained for a trial; shared ones count for the trial that trained them."""
     shared = trial.user_attrs.get("shared_epochs", {})
     reached = max(trial.intermediate_values, default=0)
     return int(max(0, reached - shared.get("adopted", 0)) + shared.get("trained", 0))
@@ -121,7 +121,7 @@ def _bound_epochs(trial: FrozenTrial, budget: int) -> int:
 
 
 def remaining_capacity(spec: StudySpec, cell_counts: Collection[TrialCounts]) -> int | None:
-    """Return how many whole trials the study's epochs still hold, or None where they are not limited."""
+    """Return the number of full trials that fit the remaining `epochs_total`, or None if it is not set."""
     total = spec.search.epochs_total
     if total is None:
         return None
@@ -129,13 +129,13 @@ def remaining_capacity(spec: StudySpec, cell_counts: Collection[TrialCounts]) ->
 
 
 def remaining(spec: StudySpec, cell_counts: Collection[TrialCounts]) -> int:
-    """Return how many trials are yet to be started or ended; stopping some may make room for more."""
+    """Return the number of trials yet to start or end; pruning may free capacity for more."""
     left, fits = sum(counts.remaining for counts in cell_counts), remaining_capacity(spec, cell_counts)
     return sum(counts.running for counts in cell_counts) + (left if fits is None else min(left, fits))
 
 
 def why_finished(spec: StudySpec, cell_counts: Collection[TrialCounts]) -> str:
-    """Say which limits a study without remaining trials has reached, and how to raise them."""
+    """Describe the limits that a study without remaining trials has reached, and how to raise them."""
     search = spec.search
     confirmed = "" if spec.confirm is None else f", confirmed with {spec.confirm.seeds} seeds"
     if all(counts.started >= search.trials for counts in cell_counts):

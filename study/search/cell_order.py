@@ -1,4 +1,4 @@
-"""Cell order: shares a cluster between the cells of a study."""
+"""Cell order: chooses the cell that gets the next trial."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ CellState = tuple[Cell, TrialCounts]
 
 
 def next_cell(spec: StudySpec, states: Sequence[CellState]) -> Cell | None:
-    """Return the cell that gets the next trial, or None where no cell may have one now.
+    """Return the cell that gets the next trial, or None if no cell may start one now.
 
-    Takes a step per cell, however many trials they have.
+    Costs one step per cell, whatever the number of trials.
 
     Args:
-        spec: the study, for its limits and its order.
-        states: every cell, in the order of the file, with what became of its trials.
+        spec: the study, for its limits and its cell order.
+        states: every cell with its trial counts, in the order of the study file.
     """
     fits, cap = remaining_capacity(spec, [counts for _, counts in states]), spec.search.cell_concurrency
     if fits == 0:
@@ -31,10 +31,10 @@ def next_cell(spec: StudySpec, states: Sequence[CellState]) -> Cell | None:
 
 
 def _place(spec: StudySpec, state: CellState, cells: int) -> tuple[bool, bool, float, int]:
-    """Return where a cell stands in the queue, the smallest first; equals stay in the order of the file.
+    """Return a cell's sort key in the queue, smallest first; equal cells keep the order of the study file.
 
-    No cell starves in an order by ratio: each has its first trial before any has a second, and takes no more
-    than its part of a limited number of epochs while others still want theirs.
+    An order by ratio starves no cell. Each cell gets its first trial before any gets a second, and takes at most its
+    share of `epochs_total` while other cells still wait for theirs.
     """
     cell, counts = state
     if spec.search.order == "fair":

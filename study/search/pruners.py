@@ -1,4 +1,4 @@
-"""Pruners by name, kept from judging a trial by epochs in which what is searched could not act yet."""
+"""Pruners by name. They judge a trial only by the epochs of its last stage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from study.spec.search_spec import PrunerSpec
 
 
 class _AfterSwitch(BasePruner):
-    """Shows a pruner only the epochs of the last stage: earlier ones are of another loss."""
+    """Shows a pruner only the epochs of the last stage: earlier stages train another loss."""
 
     def __init__(self, pruner: BasePruner, pruning_start_epoch: int) -> None:
         self._pruner, self._first_decision = pruner, pruning_start_epoch
@@ -29,10 +29,10 @@ class _AfterSwitch(BasePruner):
 
 
 class _SuccessiveHalving(BasePruner):
-    """Asynchronous successive halving (Li et al., 2020), from the values in the ledger alone.
+    """Asynchronous successive halving (Li et al., 2020), computed only from the values in the ledger.
 
-    Optuna's own notes beside the values which rungs a trial took: a judgement that a kill cut off is lost, and
-    one that is repeated counts the trial twice. Its rungs also count from the first epoch, not from a switch.
+    Optuna's own pruner stores the rungs that a trial passed: a kill can lose a decision, and a repeated decision
+    counts the trial twice. Its rungs also count from the first epoch, not from the last switch of stages.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class _SuccessiveHalving(BasePruner):
 
 
 class _Hyperband(BasePruner):
-    """Hyperband (Li et al., 2018): brackets of successive halving, each with a first rung one factor later.
+    """Hyperband (Li et al., 2018): brackets of successive halving; each starts one rung later than the one before.
 
-    The bracket of a trial is drawn from its study's name and its number. Brackets are as likely as in Optuna's,
-    whose own would keep the notes of its successive halving.
+    A hash of the study's name and the trial's number picks the bracket, with the probabilities of Optuna's
+    pruner. Optuna's own would use its successive halving, which stores rungs.
     """
 
     def __init__(self, pruning_start_epoch: int, first_rung: int, factor: int, last_epoch: int) -> None:
@@ -75,12 +75,12 @@ class _Hyperband(BasePruner):
         while rungs[-1] * factor <= last_epoch - pruning_start_epoch:
             rungs.append(rungs[-1] * factor)
         self._rungs = rungs
-        # every bracket is to cost about the same: those that stop early begin with more trials
+        # brackets should cost about the same: those that prune early get more trials
         shares = [len(rungs) * factor**left / (left + 1) for left in reversed(range(len(rungs)))]
         self._shares = [-int(-share // 1) for share in shares]
 
     def bracket(self, study: Study, number: int) -> int:
-        """Return the bracket of a trial; 0 is the one that stops earliest."""
+        """Return the index of a trial's bracket; bracket 0 has the earliest first rung."""
         place = crc32(f"{study.study_name}_{number}".encode()) % sum(self._shares)
         bracket = 0
         while place >= self._shares[bracket]:
@@ -107,16 +107,16 @@ def _patient(pruner: BasePruner | None, spec: PrunerSpec) -> BasePruner:
 
 
 def build_pruner(spec: PrunerSpec, pruning_start_epoch: int, last_epoch: int) -> BasePruner:
-    """Build the pruner of a cell; what it decides depends on the values in the ledger and nothing else.
+    """Build the pruner of a cell. Its decisions depend only on the values in the ledger.
 
     Args:
-        spec: name and values.
-        pruning_start_epoch: epochs before the last stage begins; the warm-up counts from there.
-        last_epoch: epochs of a whole trial.
+        spec: the pruner's name and options.
+        pruning_start_epoch: number of epochs before the last stage; the warm-up counts from there.
+        last_epoch: number of epochs of a trial.
     """
     pruner = _named_pruner(spec, pruning_start_epoch, last_epoch)
     if spec.patience is not None:
-        # alone it stops what no longer improves; with a pruner it keeps that from stopping what improves
+        # alone, it prunes trials that stop improving; around a pruner, it spares trials that still improve
         pruner = _patient(None if spec.name == "none" else pruner, spec)
     return _AfterSwitch(pruner, pruning_start_epoch)
 

@@ -1,4 +1,4 @@
-"""What proposes values: Optuna's samplers by name, seeded so that a resumed study proposes the same."""
+"""Samplers by name, seeded so that a resumed study proposes the same params."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from optuna.trial import FrozenTrial
 
 from search_spaces import Space, distributions_of
 from search_spaces.grid import Grid
-from study.search.cma_es import CmaEsSearcher
 from study.search.grid_searcher import GridSearcher
 
 
 class _NumberedQMC(QMCSampler):
-    """Takes the point of its sequence that belongs to a trial's number.
+    """Quasi-Monte Carlo sampler that takes the point with the trial's number.
 
-    Optuna's own counts the points it drew in the storage: a trial that a kill cut off would lose its point.
+    Optuna's own sampler takes the next point of a counter in the storage: a trial interrupted by a kill would lose
+    its point.
     """
 
     def __init__(self, distributions: dict[str, BaseDistribution], seed: int, number: int) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            # without scrambling the seed would change nothing, and every cell would get the same points
+            # without scrambling, the seed has no effect and every cell gets the same points
             super().__init__(seed=seed, scramble=True, warn_independent_sampling=False)
         self._ranges = {n: d for n, d in distributions.items() if not isinstance(d, CategoricalDistribution)}
         self._number = number
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Return every range. Optuna's own is empty, and so repeats one draw, until a trial did not fail."""
+        """Return every range. Optuna's own returns none, and so repeats one draw, until a trial succeeds."""
         return self._ranges
 
     def _find_sample_id(self, study: Study, search_space: dict[str, BaseDistribution]) -> int:
@@ -41,7 +41,7 @@ class _NumberedQMC(QMCSampler):
 
 
 def _is_not_about_greenlet(record: logging.LogRecord) -> bool:
-    """Tell whether a message is not the GP's warning that it lacks a package, which would only make it faster."""
+    """Return False for the GP's warning about a missing package that would only make it faster."""
     return "'greenlet' package is unavailable" not in record.getMessage()
 
 
@@ -51,13 +51,13 @@ def _seed(*parts: object) -> int:
 
 
 def cell_grid(study_seed: int, cell: str, space: Space, points: int) -> Grid:
-    """Return the grid of a cell; its order is drawn once for the cell.
+    """Return the grid of a cell, in an order drawn from study seed and cell.
 
     Args:
         study_seed: the study's seed.
         cell: the cell's name.
-        space: what the cell searches.
-        points: of a range that states no grid.
+        space: the cell's search space.
+        points: number of points of a range without a grid of its own.
     """
     return Grid(space, points, _seed(study_seed, cell))
 
@@ -67,16 +67,16 @@ def build_searcher(
 ) -> BaseSampler:
     """Build the sampler that proposes trial ``number`` of a cell.
 
-    Each trial gets a sampler of its own seed: one that was seeded once and then restarted by a resume
-    would propose its first values again. QMC and grid keep one seed per cell, which fixes their order.
+    Each trial has its own seed: a sampler seeded once per cell would propose its first params again after a resume.
+    QMC and grid use one seed per cell, which fixes their order.
 
     Args:
         name: ``tpe``, ``gp``, ``cmaes``, ``random``, ``qmc`` or ``grid``.
         study_seed: the study's seed.
-        cell: the cell's name, so that cells differ.
+        cell: the cell's name; cells have different seeds.
         number: the trial's number in the cell.
-        space: what the cell searches; asked for by ``qmc``, ``cmaes`` and ``grid``.
-        grid_points: of a range that states no grid (grid).
+        space: the cell's search space; needed by ``qmc``, ``cmaes`` and ``grid``.
+        grid_points: number of points of a range without a grid of its own (grid).
     """
     seed, space = _seed(study_seed, cell, number), space or {}
     match name:
@@ -88,6 +88,8 @@ def build_searcher(
         case "qmc":
             return _NumberedQMC(distributions_of(space), _seed(study_seed, cell), number)
         case "cmaes":
+            from study.search.cma_es import CmaEsSearcher  # imports scipy
+
             return CmaEsSearcher(distributions_of(space), number, seed)
         case "grid":
             return GridSearcher(space, cell_grid(study_seed, cell, space, grid_points), number, seed)

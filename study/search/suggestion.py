@@ -1,4 +1,4 @@
-"""Params that a cell is to try because they were good elsewhere."""
+"""Params that a cell tries because they were good in another cell."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from study.search.trial_params import params_of
 
 @dataclass(frozen=True)
 class Suggestion:
-    """Params for a trial, and where they come from.
+    """Params for a trial and their source.
 
     Attributes:
         params: searched name -> natural value.
@@ -26,20 +26,20 @@ class Suggestion:
     source: str
 
     def params_in(self, space: Space) -> dict[str, Any]:
-        """Return the natural params that a cell would try, those outside of its space moved to the nearest end."""
+        """Return the natural params in a cell's space; values outside it are moved to the nearest end."""
         return nearest_params(space, self.params)
 
     def param_source(self, space: Space) -> str:
-        """Return the source, with the names of params that the space does not hold."""
+        """Return the source, with the names of params that were moved into the space."""
         return with_moved_names(self.source, space, self.params)
 
 
 def with_moved_names(source: str, space: Space, params: dict[str, Any]) -> str:
-    """Return where params come from, with the names of those that are moved into the range."""
+    """Return the param source, with the names of params that were moved into the range."""
     moved = moved_names(space, params)
     return f"{source}, {' and '.join(moved)} moved into the range" if moved else source
 
 
 def is_new(params: dict[str, Any], trials: Iterable[FrozenTrial], space: Space) -> bool:
-    """Tell whether no trial of a cell, queued ones included, has exactly these natural params."""
+    """Return True if no trial of a cell, queued ones included, has exactly these natural params."""
     return not any(same_params(params, params_of(trial, space)) for trial in trials)

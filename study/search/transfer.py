@@ -1,4 +1,4 @@
-"""Transfer over ratios: a cell tries what was best in the cells next to it."""
+"""Transfer across ratios: a cell tries the best params of its neighbours."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from study.search.trial_params import param_source_of, params_of
 from study.spec.cell import Cell
 
 MOST_TRANSFERS = 3
-"""Trials of a cell whose values come from its neighbours, at most one from each."""
+"""Maximum number of a cell's trials with params from its neighbours, at most one from each."""
 
 STARTED_UP = 5
-"""Ended trials from which on a neighbour's best counts although it gets more: before, its searcher only looks about."""
+"""Ended trials after which the best of an unfinished neighbour counts: its searcher only explores before."""
 
 _KIND = "transfer: "
 
 
 def nearness(cell: Cell, other: Cell) -> tuple[bool, float, bool]:
-    """Return how far a cell is, the nearest first: other data, distance of the ratios' logarithms, other profile."""
+    """Return a sort key, nearest cell first: other data, distance of the log ratios, other profile."""
     here, there = cell.base.data.profile, other.base.data.profile
     distance = abs(math.log(cell.ratio) - math.log(other.ratio))
     return cell.dataset != other.dataset, distance, here.kind != there.kind or here.minority != there.minority
 
 
 def neighbours(cell: Cell, cells: Iterable[Cell]) -> list[Cell]:
-    """Return the other cells of a cell's method, the nearest first; equally near ones stay in their order.
+    """Return the other cells of a cell's method, nearest first; equally near cells keep their order.
 
-    A method that stands in a study twice, under two labels, is two: their values may have two units.
+    A method that appears under two labels counts as two methods: their params may have different units.
     """
     others = [other for other in cells if other.method == cell.method and other.name != cell.name]
     return sorted(others, key=lambda other: nearness(cell, other))
@@ -40,14 +40,14 @@ def neighbours(cell: Cell, cells: Iterable[Cell]) -> list[Cell]:
 def next_transfer(
     cell: Cell, trials: Sequence[FrozenTrial], near: Iterable[tuple[Cell, TrialCounts]]
 ) -> Suggestion | None:
-    """Return what a cell should try next of its neighbours' best, or None.
+    """Return the next best params of a neighbour for a cell to try, or None.
 
-    All that it depends on stands in the ledger, so a study that was killed decides the same again.
+    The choice depends only on the ledger, so a resumed study makes the same one.
 
     Args:
-        cell: that asks.
-        trials: its trials so far, also those that wait in its queue.
-        near: its neighbours, the nearest first, with what became of their trials.
+        cell: the cell that gets the suggestion.
+        trials: its trials so far, including queued ones.
+        near: its neighbours with their trial counts, nearest first.
     """
     given = [source for trial in trials if (source := param_source_of(trial)).startswith(_KIND)]
     if not cell.space or len(given) >= MOST_TRANSFERS:
@@ -62,18 +62,18 @@ def next_transfer(
 
 
 def _is_informative(counts: TrialCounts) -> bool:
-    """Tell whether a neighbour's best says something: it is finished, or its searcher has started up."""
+    """Return True if a neighbour has a best trial and is finished or past its searcher's start-up."""
     return counts.best is not None and (counts.done or counts.ended >= STARTED_UP)
 
 
 def suggestion_of(cell: Cell, other: Cell, best: FrozenTrial | None, kind: str) -> Suggestion | None:
-    """Return the best values of another cell under the names that this cell searches, or None without a best.
+    """Return the best params of another cell under the names that this cell searches; None without a best trial.
 
     Args:
-        cell: that is to try them.
-        other: that found them; what it does not search it takes from its own setting.
-        best: its best trial.
-        kind: how the source begins.
+        cell: the cell that gets the suggestion.
+        other: the cell that found the params; params it does not search come from its own setting.
+        best: the other cell's best trial.
+        kind: prefix of the source.
     """
     if best is None:
         return None

@@ -1,4 +1,4 @@
-"""Natural params of stored trials, and where they come from."""
+"""Natural params of stored trials, and their sources."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from search_spaces import Space
 from search_spaces.encoding import decode
 
 PARAMS = "params"
-"""User attribute of a trial: its natural params, exactly as it is trained with them."""
+"""User attribute of a trial: its natural params, exactly as used in training."""
 
 PARAM_SOURCE = "param_source"
-"""User attribute of a trial: where its params come from; absent where the searcher proposed them."""
+"""User attribute of a trial: the source of its params; absent if the searcher proposed them."""
 
 
 def params_of(trial: FrozenTrial, space: Space) -> dict[str, Any]:
     """Return a trial's natural params.
 
-    A trial that was cut off before they were written has what Optuna sampled for it so far, decoded; so does one of
-    a study stored before natural params were.
+    For a trial without stored natural params, the params sampled so far are decoded. This applies to trials interrupted
+    during sampling and to studies stored before natural params were.
 
     Args:
-        trial: as the ledger holds it, also one that waits in the queue.
-        space: what its cell searches.
+        trial: a trial of the ledger, possibly a queued one.
+        space: the search space of its cell.
     """
     noted = trial.user_attrs.get(PARAMS)
     if noted is not None:
@@ -34,5 +34,5 @@ def params_of(trial: FrozenTrial, space: Space) -> dict[str, Any]:
 
 
 def param_source_of(trial: FrozenTrial) -> str:
-    """Return where the params of a trial come from; empty where the searcher proposed them."""
+    """Return the source of a trial's params; empty if the searcher proposed them."""
     return str(trial.user_attrs.get(PARAM_SOURCE, ""))

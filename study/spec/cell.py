@@ -1,4 +1,4 @@
-"""The grid, expanded: one cell for every data set, profile and method of a study."""
+"""The cells of a study: one for every data set, profile and method."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Cell:
 
     Attributes:
         name: ``dataset/profile/method``, unique in the study; also its folder under ``cells``.
-        base: the configuration of a trial in which nothing is searched: the setting of trial 0.
-        space: searched name -> dimension; names of the training carry the prefix ``training.``.
+        base: the configuration without searched params; trial 0 has its setting.
+        space: searched name -> dimension; training params have the prefix ``training.``.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Cell:
 
     @property
     def pruning_start_epoch(self) -> int:
-        """Epochs before the last stage has begun in every trial: what is searched cannot be judged before it."""
+        """Epoch at which the last stage has begun in every trial; searched params cannot be judged earlier."""
         from trainables.methods.registry import last_stage_start, method_named
 
         searched = self.space.get(method_named(self.base.method.name).defer_field or "")
@@ -63,9 +63,9 @@ class Cell:
         }
 
     def trial(self, params: dict[str, Any], number: int) -> TrialConfig:
-        """Return the configuration of a trial with these searched values.
+        """Return the configuration of a trial with these searched params.
 
-        A cell with nothing to search repeats its one setting over seeds, so that its trials differ.
+        A cell without searched params repeats its one setting with different seeds.
         """
         own = {n: v for n, v in params.items() if not n.startswith(_TRAINING)}
         training = {n.removeprefix(_TRAINING): v for n, v in params.items() if n.startswith(_TRAINING)}
@@ -98,17 +98,20 @@ def _dataset_label(spec: DataSpec) -> str:
 
 
 def searched_space(method: MethodSpec, study: StudySpec) -> Space:
-    """Return what the cells of a method search: its own space or the file's, less values set by hand, and training."""
+    """Return the search space of a method's cells.
+
+    It is the method's own space or the study file's, without params set by hand, and with the searched training params.
+    """
     own = method.search if method.search is not None else SPACES[method.name]
     training = {f"{_TRAINING}{name}": dimension for name, dimension in study.search.training.items()}
     return {**{name: d for name, d in own.items() if name not in method.params}, **training}
 
 
 def expand(study: StudySpec) -> list[Cell]:
-    """Return every cell of a study, in the order of the file: data set, profile, method.
+    """Return every cell of a study, in the order of the study file: data set, profile, method.
 
     Raises:
-        BadInput: two cells would carry the same name.
+        BadInput: two cells have the same name.
     """
     cells = [
         _cell(study, data, config, method)

@@ -1,4 +1,4 @@
-"""The part of a study file that says how the outcome of the search is confirmed."""
+"""Schema of ``confirm`` in a study file."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from trainables.core.config import StrictModel
 
 
 class ConfirmSpec(StrictModel):
-    """How the search's outcome is confirmed.
+    """Retraining of the best setting and the preset of every cell, evaluated on the test images.
 
     Attributes:
-        seeds: how often each setting is trained, with so many seeds, the same for every method and cell.
-        metric: whose best trial is confirmed where several metrics are searched; None is the first of them.
+        seeds: number of seeds with which each setting is retrained; the seeds are the same for every cell.
+        metric: if several metrics are searched, the one whose best trial is confirmed; None means the first.
     """
 
     seeds: int = Field(5, ge=1)

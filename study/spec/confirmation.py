@@ -1,4 +1,4 @@
-"""Confirmation: which settings of a cell are trained again, with which seeds, once the search is over."""
+"""Confirmation: the settings of a cell that are trained again after the search, and their seeds."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from study.spec.study_spec import StudySpec
 from trainables.core.errors import BadInput
 
 CONFIRM = "confirm"
-"""Phase of the trials that confirm; the other is ``search``. Also the name of their folder below the cell's."""
+"""Phase of confirmation trials (the other is ``search``), and the name of their folder below the cell's."""
 
 _FIRST_SEED = 10_000
-"""Added to the study's seed: no trial of a search has one of these, so that no luck of a seed is confirmed."""
+"""Added to the study's seed: no search trial has such a seed, so confirmation does not repeat a lucky seed."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Params of a cell that are confirmed, and what they are: ``best``, ``preset``, or both."""
+    """Params of a cell to confirm, and their roles: ``best``, ``preset``, or both."""
 
     names: tuple[str, ...]
     params: dict[str, Any]
 
 
 def seeds_of(spec: StudySpec) -> list[int]:
-    """Return the seeds of a study's confirmation; the first ones stay when their number is raised."""
+    """Return the seeds of a study's confirmation; raising their number keeps the first ones."""
     count = spec.confirm.seeds if spec.confirm is not None else 0
     return [spec.seed + _FIRST_SEED + index for index in range(count)]
 
 
 def settings_of(cell: Cell, best: dict[str, Any] | None) -> list[Setting]:
-    """Return what is confirmed of a cell.
+    """Return the settings to confirm in a cell.
 
     Args:
         cell: the cell.
-        best: natural params of its best trial; None where no trial of it is complete.
+        best: natural params of its best trial; None if no trial is complete.
     """
     preset = cell.preset_params()
     if best is None:
@@ -47,12 +47,14 @@ def settings_of(cell: Cell, best: dict[str, Any] | None) -> list[Setting]:
 
 
 def settings_at_most(cell: Cell) -> int:
-    """Return how many settings will be confirmed as far as is known before the search is over."""
+    """Return an upper bound on the number of settings to confirm, before the search is over."""
     return 2 if cell.space else 1
 
 
 def check_confirmation(before: StudySpec, after: StudySpec) -> None:
-    """Refuse to take back, or to choose by other means, what a study confirms; it may be added and have more seeds.
+    """Refuse a resume that reduces a study's confirmation or selects its settings by another metric.
+
+    Adding a confirmation or more seeds is allowed.
 
     Raises:
         BadInput: fewer seeds, or another metric.

@@ -1,4 +1,4 @@
-"""What is searched for: one metric or several at once, and bounds that others must keep."""
+"""Objectives of a search: one metric or several, and constraints on others."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pydantic import Field, model_validator
 
 from trainables.core.config import StrictModel
 from trainables.core.errors import unknown_name
-from trainables.core.metrics import METRICS, Direction
+from trainables.core.metric_names import METRICS, Direction
 
 Metrics = str | tuple[str, ...]
-"""What ``search.metric`` may hold: a name, or several."""
+"""Type of ``search.metric``: one name or several."""
 
 Candidate = TypeVar("Candidate")
 
 
 class Bounds(StrictModel):
-    """What a metric must keep at a trial's last epoch, in the metric's own unit; ends are allowed."""
+    """Bounds on a metric at a trial's last epoch, in the metric's own unit; the ends are allowed."""
 
     min: float | None = Field(None, allow_inf_nan=False)
     max: float | None = Field(None, allow_inf_nan=False)
@@ -34,7 +34,7 @@ class Bounds(StrictModel):
 
 
 def names_of(metrics: Metrics) -> tuple[str, ...]:
-    """Return the metrics as a tuple, the first of which ranks and is shown where only one can be.
+    """Return the metrics as a tuple; the first ranks trials and is shown where only one can be.
 
     >>> names_of("few"), names_of(("many", "few"))
     (('few',), ('many', 'few'))
@@ -43,11 +43,11 @@ def names_of(metrics: Metrics) -> tuple[str, ...]:
 
 
 def checked_metrics(metrics: Metrics) -> Metrics:
-    """Return known metrics, a list of one as its one name.
+    """Return known metrics; a list of one becomes a single name.
 
     Raises:
-        BadInput: an unknown metric; the nearest name is given.
-        ValueError: none, or one twice.
+        BadInput: a metric is unknown; the nearest name is given.
+        ValueError: no metric is named, or one is named twice.
     """
     names = names_of(metrics)
     for name in names:
@@ -58,7 +58,7 @@ def checked_metrics(metrics: Metrics) -> Metrics:
 
 
 def check_known(name: str) -> None:
-    """Raise BadInput, with the nearest name, for a metric that no record holds."""
+    """Raise BadInput, with the nearest name, for an unknown metric."""
     if name not in METRICS:
         raise unknown_name("metric", name, METRICS)
 
@@ -69,7 +69,7 @@ def directions(metrics: Metrics) -> list[Direction]:
 
 
 def losses(metrics: Metrics, values: Sequence[float]) -> tuple[float, ...]:
-    """Return values turned so that smaller is better.
+    """Return values with the sign changed where larger is better, so that smaller is always better.
 
     >>> losses(("few", "loss"), (0.5, 2.0))
     (-0.5, 2.0)
@@ -79,7 +79,7 @@ def losses(metrics: Metrics, values: Sequence[float]) -> tuple[float, ...]:
 
 
 def constraint_violations(constraints: Mapping[str, Bounds], record: Mapping[str, float]) -> dict[str, float]:
-    """Return by how much each bound is violated, in the metric's unit; at most 0 where it is kept, as Optuna wants it.
+    """Return each bound's constraint violation in the metric's unit, at most 0 if satisfied, as Optuna expects.
 
     >>> constraint_violations({"many": Bounds(min=0.75)}, {"many": 0.5})
     {'many.min': 0.25}
@@ -95,18 +95,18 @@ def constraint_violations(constraints: Mapping[str, Bounds], record: Mapping[str
 
 
 def not_numbers(values: Mapping[str, float]) -> list[str]:
-    """Return the names of what is not a number."""
+    """Return the names of values that are NaN."""
     return [name for name, value in values.items() if math.isnan(value)]
 
 
 class Ranking(Generic[Candidate]):
-    """Tells better trials from worse by their metrics and by the bounds that they violate.
+    """Orders trials from best to worst by their metrics and constraint violations.
 
     Args:
-        metrics: of the study.
-        values: returns a trial's metrics at its end, in their order.
-        constraint_violation: returns how far each bound is violated: `constraint_violations`.
-        first: the metric that ranks, of several; None is the first.
+        metrics: the study's metrics.
+        values: returns a trial's objective values, in the order of ``metrics``.
+        constraint_violation: returns a trial's violation of each bound, as `constraint_violations` does.
+        first: the metric to rank by if there are several; None takes the first.
     """
 
     def __init__(
@@ -120,11 +120,11 @@ class Ranking(Generic[Candidate]):
         self._first = 0 if first is None else names_of(metrics).index(first)
 
     def total_violation(self, trial: Candidate) -> float:
-        """Return the sum of all violations of bounds: the order that Optuna's TPE takes too; 0 is feasible."""
+        """Return the sum of all constraint violations, by which Optuna's TPE orders too; 0 is feasible."""
         return sum(value for value in self._violations(trial).values() if value > 0)
 
     def order(self, trial: Candidate) -> tuple[float, ...]:
-        """Return what sorts from best to worst: feasible trials before others, then by the metrics, one first."""
+        """Return a sort key, best first: feasible trials before others, then the ranking metric, then the others."""
         values = self._values(trial)
         if values is None:
             return (math.inf,)
@@ -132,13 +132,14 @@ class Ranking(Generic[Candidate]):
         return (self.total_violation(trial), turned[self._first], *turned)
 
     def best(self, trials: Iterable[Candidate]) -> Candidate | None:
-        """Return the best by the first metric, of feasible ones where there are any; it is always on the front."""
+        """Return the best trial by the ranking metric, feasible ones first; it is always on the Pareto front."""
         return min(trials, key=self.order, default=None)
 
     def front(self, trials: Iterable[Candidate]) -> list[Candidate]:
-        """Return the trials that no other is at least as good as in every metric and better in one, best first.
+        """Return the Pareto front, best first.
 
-        Where none is feasible, it is the one that is nearest to it. Of a single metric it is the best alone.
+        Without feasible trials it is the trial with the smallest total violation. For a single metric it is the best
+        trial.
         """
         ordered = sorted(trials, key=self.order)
         feasible = [trial for trial in ordered if not self.total_violation(trial)]

@@ -1,4 +1,4 @@
-"""The part of a study file that says how values are chosen, how much may be spent, and what stops trials early."""
+"""Schema of ``search`` in a study file: searcher, pruner, objective and budget."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainables.core.config import StrictModel
 from trainables.core.errors import unknown_name
 
 SEARCHABLE_TRAINING = ("lr", "weight_decay", "momentum")
-"""Fields of `TrainingConfig` that a study may search beside the method's own."""
+"""Fields of `TrainingConfig` that a study may search in addition to the method's params."""
 
 
 def _name_or_names(given: Any) -> Any:
@@ -24,28 +24,28 @@ def _name_or_names(given: Any) -> Any:
 
 
 def _listed(given: Any) -> Any:
-    """Read a lone name as a list of one."""
+    """Turn a single name into a tuple of one."""
     return (given,) if isinstance(given, str) else given
 
 
 def named(given: Any) -> Any:
-    """Read a lone name as a mapping that holds nothing else."""
+    """Turn a single name into a mapping with only ``name``."""
     return {"name": given} if isinstance(given, str) else given
 
 
 class PrunerSpec(StrictModel):
-    """What stops trials early; resources are epochs, counted from the last switch of stages.
+    """The pruner, which stops trials early. Epochs count from the last switch of stages.
 
     Attributes:
         name: ``none``, ``median``, ``percentile``, ``successive-halving``, ``hyperband`` or ``threshold``.
-        warmup_epochs: no decision before so many epochs; the first rung (successive halving, hyperband).
-        startup_trials: no decision before so many trials of the cell are complete (median, percentile).
-        percentile: keep the best so many percent (percentile).
-        reduction_factor: one in so many is promoted (successive halving, hyperband).
-        lower: stops what falls below it (threshold).
-        upper: stops what rises above it (threshold).
-        patience: with any of them, stops only what did not improve for so many epochs; None does not ask for it.
-        min_delta: a fall by no more than this still counts as an improvement (patience).
+        warmup_epochs: epochs before the first decision; the first rung (successive halving, hyperband).
+        startup_trials: complete trials of the cell before the first decision (median, percentile).
+        percentile: percentage of trials that are kept (percentile).
+        reduction_factor: one trial in this many is promoted (successive halving, hyperband).
+        lower: a metric below it stops the trial (threshold).
+        upper: a metric above it stops the trial (threshold).
+        patience: with any pruner, stop only trials that did not improve for this many epochs; None disables it.
+        min_delta: a best value lower by at most this much still counts as an improvement (patience).
     """
 
     name: Literal["none", "median", "percentile", "successive-halving", "hyperband", "threshold"] = "median"
@@ -68,23 +68,24 @@ class PrunerSpec(StrictModel):
 
 
 class SearchSpec(StrictModel):
-    """How values are chosen and how much may be spent.
+    """Searcher, objective and budget.
 
     Attributes:
-        trials: trials per cell, whatever their end.
-        metric: a recorded metric that decides, at the last epoch; several are searched for at once.
-        constraints: recorded metric -> what it must keep at the last epoch for a trial to be the best.
+        trials: trials per cell, whatever their final state.
+        metric: the objective, a recorded metric at the last epoch; several make the search multi-objective.
+        constraints: recorded metric -> bounds at the last epoch that the best trial must satisfy.
         searcher: ``tpe``, ``gp``, ``cmaes``, ``random``, ``qmc`` or ``grid``.
-        grid_points: of a range that states no grid of its own (grid).
-        transfer: whether a cell tries the best values of finished cells of its method.
-        warm_start: earlier studies of the storage, whose best values a cell tries after its preset's.
-        training: fields of ``training`` searched in every cell, for example ``lr``.
-        epochs_total: trained epochs of the whole study, shared ones counted once; None means no limit.
-        stop_cell_after: a cell whose best did not improve over so many ended trials gets no new ones.
-        wall_hours: after so many hours no new trial starts; None means no limit.
-        concurrency: trials at a time; None fills the machine or the cluster.
-        cell_concurrency: trials of one cell at a time; None sets no limit.
-        order: whose turn it is: ``fair``, or the smallest or the largest ratio first.
+        grid_points: number of points of a range without a grid of its own (grid).
+        transfer: if true, cells try the best params of the other cells of their method.
+        warm_start: earlier studies in the same storage; cells try their best params after the preset's.
+        pruner: the pruner; ``none`` with several metrics.
+        training: field of ``training``, for example ``lr`` -> range or choices, searched in every cell.
+        epochs_total: limit on the trained epochs of the whole study, shared ones counted once; None means no limit.
+        stop_cell_after: a cell whose best value did not improve over this many ended trials gets no new trials.
+        wall_hours: no trial starts after this many hours; None means no limit.
+        concurrency: number of trials at a time; None uses the whole machine or cluster.
+        cell_concurrency: number of trials of one cell at a time; None means no limit.
+        order: order of the cells: ``fair``, ``ratio-ascending`` or ``ratio-descending``.
     """
 
     trials: int = Field(20, ge=1)
@@ -125,25 +126,27 @@ class SearchSpec(StrictModel):
     def _only_one_metric_is_pruned_by(self) -> SearchSpec:
         if len(self.metrics) > 1 and self.pruner.name != "none":
             raise ValueError(
-                f"`pruner` must be none, its default, with several metrics, got {self.pruner.name}: "
-                f"Optuna judges a trial that is under way by one metric alone"
+                f"`pruner` must be none (the default) with several metrics, got {self.pruner.name}: "
+                f"Optuna prunes by a single metric"
             )
         return self
 
     @model_validator(mode="after")
     def _ranked_by_one_metric(self) -> SearchSpec:
         if len(self.metrics) > 1 and self.searcher == "cmaes":
-            raise ValueError("`searcher` cmaes ranks by one metric; with several allowed: tpe, gp, random, qmc, grid")
+            raise ValueError(
+                "`searcher` cmaes supports only one metric; with several, allowed: tpe, gp, random, qmc, grid"
+            )
         return self
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The metrics that decide; the first ranks and is shown where only one can be."""
+        """The objectives. The first one ranks trials where only one metric can be shown."""
         return names_of(self.metric)
 
     @property
     def recorded(self) -> tuple[str, ...]:
-        """The metrics that decide, and those that have bounds to keep."""
+        """The objectives, then the metrics with constraints, each once."""
         return tuple(dict.fromkeys((*self.metrics, *self.constraints)))
 
     @field_validator("training")
@@ -151,5 +154,5 @@ class SearchSpec(StrictModel):
     def _searchable(cls, training: dict[str, Dimension]) -> dict[str, Dimension]:
         for name in training:
             if name not in SEARCHABLE_TRAINING:
-                raise unknown_name("searched training value", name, SEARCHABLE_TRAINING)
+                raise unknown_name("searched training field", name, SEARCHABLE_TRAINING)
         return training

@@ -1,4 +1,4 @@
-"""StudySpec: the study file, checked; every error names its path in the file."""
+"""Schema of the study file. Every error names the path of the faulty key."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def _one_or_many(given: Any) -> Any:
 
 def _not_reserved(name: str) -> str:
     if name in _RESERVED:
-        raise ValueError(f"must not be {' or '.join(_RESERVED)}: files of the storage itself are called so")
+        raise ValueError(f"must not be {' or '.join(_RESERVED)}: the storage folder uses these names itself")
     return name
 
 
 class ProfileSpec(StrictModel):
-    """Imbalance profiles of one kind; a list of ratios stands for one profile each."""
+    """Imbalance profiles of one kind; a list of ratios gives one profile per ratio."""
 
     kind: Literal["long_tail", "step", "fraction", "natural"] = "long_tail"
     ratio: Annotated[tuple[float, ...], BeforeValidator(_one_or_many)] = ()
@@ -54,7 +54,7 @@ class ProfileSpec(StrictModel):
 
 
 class DataSpec(StrictModel):
-    """A data set and the profiles it is studied under; the other fields as in `DataConfig`."""
+    """A data set and its imbalance profiles; other fields have the meaning they have in `DataConfig`."""
 
     dataset: str
     label: str | None = Field(None, pattern=STUDY_NAME)
@@ -81,14 +81,14 @@ class DataSpec(StrictModel):
 
 
 class MethodSpec(StrictModel):
-    """A method of the study: a preset, values set by hand, and changes to what is searched.
+    """A method of the study: a preset, params set by hand, and a search space.
 
     Attributes:
-        name: a name of ``study methods``.
-        label: what tables call it, when a method stands in a study more than once.
-        preset: named values to start from.
-        params: hyperparameters that differ from the preset's; these are not searched.
-        search: hyperparameter -> range or choices, in place of the method's own space.
+        name: a name listed by ``study methods``.
+        label: name used in cells; required if a method appears twice.
+        preset: name of the preset; its params are those of trial 0.
+        params: hyperparameters that replace the preset's; they are not searched.
+        search: hyperparameter -> range or choices; replaces the method's own space. None keeps that space.
     """
 
     name: str
@@ -98,12 +98,12 @@ class MethodSpec(StrictModel):
     search: dict[str, Dimension] | None = None
 
     def config(self) -> MethodConfig:
-        """Return the method with the params that hold wherever nothing is searched."""
+        """Return the method with its fixed params and no searched ones."""
         return MethodConfig(name=self.name, preset=self.preset, params=self.params)
 
 
 class ResourcesSpec(StrictModel):
-    """What one trial takes, and how often it is tried again after its machine failed."""
+    """CPU cores and GPUs of one trial, and how often it is restarted after its process or machine died."""
 
     cpus: int = Field(1, ge=1)
     gpus: float = Field(0.0, ge=0)
@@ -111,10 +111,10 @@ class ResourcesSpec(StrictModel):
 
 
 class RecordsSpec(StrictModel):
-    """Where records and ledger live; None is inside the storage folder.
+    """Location of MLflow's runs and of the ledger; None means inside the storage folder.
 
     Attributes:
-        tracking_uri: MLflow server or SQLite file.
+        tracking_uri: URI of an MLflow server or SQLite file.
         ledger: database URL of the Optuna storage, for example PostgreSQL.
     """
 
@@ -123,7 +123,7 @@ class RecordsSpec(StrictModel):
 
 
 class StudySpec(StrictModel):
-    """A whole study file."""
+    """The whole study file."""
 
     name: Annotated[str, AfterValidator(_not_reserved)] = Field(pattern=STUDY_NAME)
     question: str = ""
@@ -147,15 +147,15 @@ class StudySpec(StrictModel):
     def with_data_dir(
         self, folder: str | Path | None, *, origin: str = "--data-dir", everywhere: bool = False
     ) -> StudySpec:
-        """Return the study with absolute data folders: a worker may have another folder and environment.
+        """Return the study with absolute data folders: a worker may have another working directory and environment.
 
         Args:
-            folder: for data sets that name none; None leaves those to their built-in source.
-            origin: what names the folder, for the message: an option or an environment variable.
-            everywhere: put it in place of the folders that are named, too.
+            folder: data folder of the data sets without `data_dir`; None leaves them to their built-in source.
+            origin: option or environment variable that gave the folder, for the error message.
+            everywhere: replace every `data_dir` of the file as well.
 
         Raises:
-            BadInput: the folder is needed and there is none; or none can be named like one of the file.
+            BadInput: if ``folder`` is needed and is not a folder, or if a `data_dir` cannot be a folder's name.
         """
         given = None
         if folder is not None and (everywhere or not all(spec.data_dir for spec in self.data)):

@@ -1,4 +1,4 @@
-"""Check a study as a whole before anything starts: names, values, ranges, cells."""
+"""Validation of a whole study before it starts: names, params, ranges and grids."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ _TAGS = {"range", "choices"}
 
 
 def checked_spec(given: dict[str, Any], overrides: tuple[str, ...], *, source: str) -> StudySpec:
-    """Build a StudySpec from what a file held.
+    """Build a StudySpec from the content of a study file.
 
     Args:
         given: the file's mapping.
-        overrides: ``path=value`` pairs.
-        source: the file's name, for messages.
+        overrides: ``path=value`` pairs that replace parts of it, values in YAML.
+        source: the file's name, for error messages.
 
     Raises:
-        BadInput: every fault found, a line each: file, path in it, what is allowed, what was given.
+        BadInput: if the mapping is not a valid study. Faults of the schema are all listed, one per line; of later
+            checks, the first one. Each names the file, the key, the allowed values and the given value.
     """
     try:
         spec = StudySpec.model_validate(with_overrides(given, overrides))
@@ -53,18 +54,18 @@ def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> StudySpec:
         overrides: ``path=value`` pairs that replace parts of it, values in YAML.
 
     Raises:
-        BadInput: no such file, not YAML, or a value that cannot be; names file, path and value.
+        BadInput: if the file is missing, is not YAML or is not a valid study; names file, key and value.
     """
     return checked_spec(read_yaml(path), overrides, source=str(path))
 
 
 def error_lines(error: ValidationError) -> list[str]:
-    """Say what pydantic found, a line each: path, what is allowed, what was given."""
+    """Format the errors of pydantic, one per line: key, allowed values, given value."""
     lines = []
     places = [fault["loc"] for fault in error.errors()]
     for item in error.errors():
         place, depth = item["loc"], len(item["loc"])
-        # a list whose only item is faulty is also reported as too short
+        # pydantic reports a list as too short, too, if its only item is faulty
         if item["type"] == "too_short" and any(p[:depth] == place and len(p) > depth for p in places):
             continue
         said = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
@@ -78,17 +79,17 @@ def error_lines(error: ValidationError) -> list[str]:
 def _path(location: tuple[int | str, ...]) -> str:
     path = ""
     for before, step in zip(("", *location), location, strict=False):
-        # pydantic names the kind of a dimension before its field, and one field is named like its kind
+        # pydantic inserts the kind of a dimension before its field; the field `choices` has the name of its kind
         if step not in _TAGS or before in _TAGS:
             path += f"[{step}]" if isinstance(step, int) else f".{step}"
     return path.lstrip(".") or "the file"
 
 
 def check_method(method: MethodSpec) -> None:
-    """Check a method's name, preset, values and searched ranges, by examples of what each holds.
+    """Check a method's name, preset, params and search space; ranges are checked by example values.
 
     Raises:
-        BadInput: the first fault; the method's own bounds say what is allowed.
+        BadInput: the first fault, with the values that the method allows.
     """
     from trainables.methods.registry import build_params, method_named
 
@@ -97,9 +98,9 @@ def check_method(method: MethodSpec) -> None:
     space = method.search if method.search is not None else SPACES[method.name]
     for name, dimension in space.items():
         if name not in fields:
-            raise unknown_name(f"searched value of {method.name}", name, fields)
+            raise unknown_name(f"searched param of {method.name}", name, fields)
         if method.search is not None and name in method.params:
-            raise BadInput(f"`{name}` stands under both `values` and `search`; it can be only one of them")
+            raise BadInput(f"`{name}` is set in both `params` and `search`; remove one of them")
         for value in dimension.examples:
             _check_value(method, name, value)
 

@@ -1,4 +1,4 @@
-"""Study files as plain mappings: read safely, changed by ``path=value``, written back."""
+"""YAML files of studies: safe reading, ``path=value`` overrides, writing."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from trainables.core.errors import BadInput
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """A safe loader that refuses a key given twice, which YAML would let the last one win."""
+    """A safe loader that rejects duplicate keys, of which PyYAML would keep the last one."""
 
 
 def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
         if key_node.tag == "tag:yaml.org,2002:merge":
-            continue  # `<<: *other`; a key of its own may replace what that brings in
+            continue  # `<<: *other` is exempt: an explicit key may replace a merged one
         key, line = loader.construct_object(key_node, deep=True), key_node.start_mark.line + 1
         if not isinstance(key, Hashable):
             raise yaml.constructor.ConstructorError(None, None, f"a key must be a plain value (line {line})")
         if key in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"key '{key}' stands twice (line {line})")
+            raise yaml.constructor.ConstructorError(None, None, f"duplicate key '{key}' (line {line})")
         seen.add(key)
     return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
 
@@ -37,7 +37,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file that holds a mapping.
 
     Raises:
-        BadInput: no such file, not readable, not YAML, or not a mapping.
+        BadInput: if the file is missing, unreadable, not YAML or not a mapping.
     """
     try:
         loaded = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
@@ -45,7 +45,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise BadInput(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: cannot be read ({error})") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date of no calendar, ever deeper brackets
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # an impossible date; brackets nested too deep
         raise BadInput(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(loaded, dict):
         raise BadInput(f"{path}: must hold a mapping of keys to values, got {type(loaded).__name__}")
@@ -53,15 +53,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def write_yaml(mapping: dict[str, Any]) -> str:
-    """Return a mapping as YAML text, keys in their order."""
+    """Return a mapping as YAML text, with its keys in their order."""
     return yaml.safe_dump(mapping, sort_keys=False, allow_unicode=True)
 
 
 def with_overrides(mapping: dict[str, Any], overrides: tuple[str, ...]) -> dict[str, Any]:
-    """Return a copy in which every ``path=value`` has been set; list items are named by their index.
+    """Return a copy of a mapping with every ``path=value`` applied; list items are addressed by index.
 
     Raises:
-        BadInput: an override without ``=``, or a path through something that is no mapping or list.
+        BadInput: if an override has no ``=``, its value is not YAML, or its path has a wrong
+            list index or leads through a plain value.
 
     >>> with_overrides({"search": {"trials": 4}}, ("search.trials=8",))
     {'search': {'trials': 8}}
@@ -88,7 +89,7 @@ def _assign(place: Any, steps: list[str], value: Any, override: str) -> None:
     elif isinstance(place, dict):
         key = step
     else:
-        raise BadInput(f"--set {override}: '{step}' lies inside a plain value")
+        raise BadInput(f"--set {override}: '{step}' is not a key: the value above it is neither a mapping nor a list")
     if not rest:
         place[key] = value
         return

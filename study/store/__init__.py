@@ -1,1 +1,1 @@
-"""Stored studies on disk and how they are read: folder, cells, trials. Needs neither torch nor Ray nor MLflow."""
+"""Stored studies on disk and read access to them: folder, cells, trials. Imports neither torch nor Ray nor MLflow."""

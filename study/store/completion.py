@@ -1,4 +1,4 @@
-"""Whether a stored study has anything left to do, found out without what trains: torch takes seconds to import."""
+"""Checks whether a stored study is finished, without importing torch, which takes seconds."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from study.store.study_view import open_view
 
 
 def why_finished(folder: StudyFolder) -> str | None:
-    """Say which limits a stored study has reached; None while trials are left, or while another process drives it.
+    """Describe the limits that a stored study has reached; None while trials remain or another process drives it.
 
     Raises:
-        BadInput: no such study (with the nearest name), or one that cannot be read.
+        BadInput: the study does not exist (the nearest name is given) or cannot be read.
     """
     view = open_view(folder)
     if view.state != "finished":

@@ -1,4 +1,4 @@
-"""Files that processes left half written when they were killed."""
+"""Removes scratch files that killed processes left half written."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _SCRATCH = re.compile(r"\..+\.[0-9a-f]{32}")
-"""How `write_atomically` calls a file before it is whole."""
+"""Name that `write_atomically` gives a file until it is complete."""
 
 _AN_HOUR = 3600.0
 
@@ -17,11 +17,11 @@ _AN_HOUR = 3600.0
 def remove_scratch_files(study: Path, *, age: float = _AN_HOUR) -> int:
     """Remove the scratch files of killed writers from a study's folder and its trials' folders.
 
-    Only the driver may call it. Younger files stay: a worker may outlive its driver and be writing just now.
+    Only the driver may call it. Younger files stay: a worker may outlive its driver and still be writing.
 
     Args:
         study: the study's folder.
-        age: seconds since the last write.
+        age: minimum seconds since the last write.
 
     Returns:
         The number of files removed.
@@ -31,7 +31,7 @@ def remove_scratch_files(study: Path, *, age: float = _AN_HOUR) -> int:
     for folder, _, files in places:
         for name in filter(_SCRATCH.fullmatch, files):
             path = Path(folder, name)
-            with suppress(OSError):  # a disk that cannot be changed now will be said by those who must write
+            with suppress(OSError):  # a disk that is not writable is reported by the code that must write
                 if path.stat().st_mtime < before:
                     path.unlink()
                     removed += 1

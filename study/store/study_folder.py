@@ -1,8 +1,7 @@
-"""A study's folder: the checked study file, the data it was started on, and the lock of its driver."""
+"""A study's folder: the checked study file, the fingerprints of its data, and the lock of its driver."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -10,26 +9,30 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from study.spec.study_spec import STUDY_NAME, StudySpec
 from study.spec.validation import checked_spec
 from study.spec.yaml_io import read_yaml, write_yaml
 from trainables.core.errors import BadInput
+from trainables.core.kernel_lock import KernelLock, is_locked
 from trainables.core.trial_folder import write_atomically
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 DEFAULT_STORAGE = "runs"
+_DRIVER_PATIENCE = 0.5
+"""Seconds that a starting driver waits for its lock: a call of `is_driven` holds it for a moment."""
+
 FORMAT = 2
-"""Version of what this program stores; version 1 had no ``format.json``."""
+"""Current version of the stored format; version 1 had no ``format.json``."""
 SHARED = "shared"
-"""Folder of a storage that holds what the trials of all its studies share."""
+"""Folder of a storage that holds the trainings shared by trials of all its studies."""
 
 
 def storage_root(given: Path | None) -> Path:
-    """Return where studies are stored: what was given, else $STUDY_STORAGE, else ``runs`` here."""
+    """Return the folder of all studies: ``given``, else $STUDY_STORAGE, else ``runs`` in the current folder."""
     return (given or Path(os.environ.get("STUDY_STORAGE", DEFAULT_STORAGE))).resolve()
 
 
@@ -39,13 +42,13 @@ def stored_names(storage: Path) -> list[str]:
 
 
 class StudyFolder:
-    """``<storage>/<name>``: everything of one study but its MLflow records."""
+    """``<storage>/<name>``: all files of one study except its MLflow records."""
 
     def __init__(self, storage: Path, name: str) -> None:
-        """Name the folder; nothing is read or written.
+        """Take the folder's place and name; nothing is read or written.
 
         Raises:
-            BadInput: what cannot be a study's name, such as a path.
+            BadInput: the name cannot be a study's, such as a path.
         """
         if not re.fullmatch(STUDY_NAME, name):
             raise BadInput(f"a study's name must be letters, digits, '.', '_' or '-', at most 64, got '{name}'")
@@ -54,11 +57,11 @@ class StudyFolder:
 
     @property
     def spec_path(self) -> Path:
-        """The checked study file with all its defaults."""
+        """Path of the checked study file with all its defaults."""
         return self.path / "study.yaml"
 
     def refuse_taken(self) -> None:
-        """Raise `BadInput` if a study of this name is stored, or if the storage cannot be looked into."""
+        """Raise `BadInput` if a study of this name is stored or the storage cannot be read."""
         try:
             taken = self.spec_path.exists()
         except OSError as error:
@@ -70,10 +73,10 @@ class StudyFolder:
             )
 
     def create(self, spec: StudySpec, data: dict[str, Any]) -> None:
-        """Store a new study; called under the driver's lock, so that of two only one can take a name.
+        """Store a new study. The caller holds the driver's lock, so that only one process can take a name.
 
         Raises:
-            BadInput: the name is taken, or the storage cannot be written.
+            BadInput: the name is taken or the storage cannot be written.
         """
         self.refuse_taken()
         try:
@@ -84,27 +87,27 @@ class StudyFolder:
             raise self._not_writable(error) from None
 
     def write_spec(self, spec: StudySpec) -> None:
-        """Store the changed study file of a study that is resumed, in today's format.
+        """Store the changed study file of a resumed study, in the current format.
 
-        Trials of an earlier format stay as they are, and the study goes on being read in both.
+        Trials of an earlier format stay unchanged, and the study is read in both formats from then on.
         """
         self._write_format(self.oldest_format())
         self._write_study_file(spec)
 
     def _write_study_file(self, spec: StudySpec) -> None:
-        """Store the checked study file; a new study exists from the moment this returns."""
+        """Store the checked study file; a new study exists once this returns."""
         write_atomically(self.spec_path, write_yaml(spec.model_dump(mode="json")).encode())
 
     @property
     def format_path(self) -> Path:
-        """The file that says in which formats the study is stored."""
+        """Path of the file that names the formats in which the study is stored."""
         return self.path / "format.json"
 
     def oldest_format(self) -> int:
-        """Return the oldest format in which anything of the study is stored; 1 without ``format.json``.
+        """Return the oldest format of any file of the study; 1 without ``format.json``.
 
         Raises:
-            BadInput: the file is damaged, or of a version that this program does not know.
+            BadInput: the file is damaged or names a version that this program does not know.
         """
         if not self.format_path.exists():
             return 1
@@ -125,23 +128,23 @@ class StudyFolder:
         write_atomically(self.format_path, json.dumps(stored).encode())
 
     def trial_reader(self) -> Callable[[FrozenTrial], FrozenTrial]:
-        """Return what turns a trial of the study's ledger into one of today's format."""
+        """Return the function that converts a trial of the study's ledger to the current format."""
         from study.ledger.cell_ledger import as_stored
         from study.store import version1
 
         return version1.trial if self.oldest_format() == 1 else as_stored
 
     def read_warm_starts_file(self, stored: dict[str, Any]) -> dict[str, Any]:
-        """Return what ``warm-starts.json`` holds, in today's format."""
+        """Convert the content of ``warm-starts.json`` to the current format."""
         from study.store import version1
 
         return version1.warm_starts(stored) if self.oldest_format() == 1 else stored
 
     def read_mapping(self) -> dict[str, Any]:
-        """Return what the study file holds, in today's format.
+        """Return the content of the study file, in the current format.
 
         Raises:
-            BadInput: it cannot be read, or the study is of a format that this program does not know.
+            BadInput: the file cannot be read, or the study has a format that this program does not know.
         """
         from study.store import version1
 
@@ -149,10 +152,10 @@ class StudyFolder:
         return version1.study_file(read_yaml(self.spec_path)) if oldest == 1 else read_yaml(self.spec_path)
 
     def read_spec(self, overrides: tuple[str, ...] = ()) -> StudySpec:
-        """Read the study file back, changed by ``path=value`` pairs.
+        """Read the stored study file and apply ``path=value`` overrides.
 
         Raises:
-            BadInput: no such study (with the nearest name), or a change that cannot be.
+            BadInput: the study does not exist (the nearest name is given), or an override is invalid.
         """
         if not self.spec_path.exists():
             raise self._unknown()
@@ -165,7 +168,7 @@ class StudyFolder:
         return BadInput(f"no study '{self.name}' in {self.storage}{hint} Stored: {', '.join(names) or 'none'}")
 
     def read_data(self) -> dict[str, Any]:
-        """Return what `create` was told of the data: cell data key -> fingerprint."""
+        """Return the data fingerprints given to `create`: cell data key -> fingerprint."""
         path = self.path / "data.json"
         try:
             loaded: dict[str, Any] = json.loads(path.read_bytes())
@@ -176,35 +179,28 @@ class StudyFolder:
     def _not_writable(self, error: OSError) -> BadInput:
         return BadInput(f"cannot write to the storage folder {self.storage}: {error.strerror}")
 
-    def _lock_file(self) -> IO[bytes]:
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            return (self.path / "driver.lock").open("ab")
-        except OSError as error:
-            raise self._not_writable(error) from None
+    @property
+    def _lock_path(self) -> Path:
+        return self.path / "driver.lock"
 
     @contextmanager
     def driver_lock(self) -> Iterator[None]:
-        """Hold the study for this process; the kernel lets go of it when the process dies.
+        """Lock the study for this process; the kernel releases the lock when the process dies.
 
         Raises:
-            BadInput: another process drives the study now, or the storage cannot be written.
+            BadInput: another process drives the study, or the storage cannot be written.
         """
-        with self._lock_file() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise BadInput(f"study '{self.name}' is being run by another process now") from None
+        lock = KernelLock(self._lock_path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            free = lock.try_acquire(_DRIVER_PATIENCE)
+        except OSError as error:
+            raise self._not_writable(error) from None
+        if not free:
+            raise BadInput(f"study '{self.name}' is being run by another process now")
+        with lock:
             yield
 
     def is_driven(self) -> bool:
-        """Whether some process drives the study at this moment."""
-        lock = self.path / "driver.lock"
-        if not lock.exists():
-            return False
-        with lock.open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
+        """Return True if a process drives the study now."""
+        return is_locked(self._lock_path)

@@ -1,4 +1,4 @@
-"""A stored study, read only: what records and reports are made from. Needs neither torch nor Ray nor MLflow."""
+"""A stored study, read only: the source of records and reports. Imports neither torch nor Ray nor MLflow."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search_spaces.encoding import same_params
+from study.ledger.optuna_internals import study_ids
 from study.spec.confirmation import CONFIRM, Setting, seeds_of, settings_of
 from study.spec.objectives import Metrics, Ranking, names_of
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
 from study.store.trial_view import STATES, TrialView, trial_view
 from trainables.core.errors import BadInput
-from trainables.core.metrics import METRICS
+from trainables.core.metric_names import METRICS
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -26,9 +27,9 @@ __all__ = ["STATES", "CellView", "StudyView", "TrialView", "cell_view", "open_vi
 
 @dataclass(frozen=True)
 class CellView:
-    """One cell with its started trials in order; ``frozen`` are the same trials as Optuna holds them.
+    """One cell with its started trials in order; ``frozen`` holds the same trials as Optuna objects.
 
-    Those that confirm are in ``confirming`` alone.
+    Confirmation trials are only in ``confirming``.
     """
 
     cell: Cell
@@ -39,12 +40,12 @@ class CellView:
 
     @property
     def metric(self) -> str:
-        """The study's metric, the first of several."""
+        """The study's metric; the first if it has several."""
         return self.metrics[0]
 
     @property
     def maximize(self) -> bool:
-        """Whether a larger value of the metric is better."""
+        """True if a larger value of the metric is better."""
         return METRICS[self.metric][1] == "maximize"
 
     def in_state(self, *states: str) -> list[TrialView]:
@@ -52,40 +53,40 @@ class CellView:
         return [trial for trial in self.trials if trial.state in states]
 
     def counts(self) -> dict[str, int]:
-        """Return how many trials are in each of `STATES`."""
+        """Return the number of trials in each of `STATES`."""
         return {state: len(self.in_state(state)) for state in STATES}
 
     def ranked(self) -> list[TrialView]:
-        """Return all trials: complete ones, pruned, running and failed ones, each from best to worst."""
+        """Return all trials: complete, pruned, running, then failed ones, each group from best to worst."""
         groups = [self.in_state(state) for state in ("COMPLETE", "PRUNED", "RUNNING", "FAIL")]
         return [trial for group in groups for trial in sorted(group, key=self.order)]
 
     def best(self, metric: str | None = None) -> TrialView | None:
-        """Return the best complete trial; stopped ones saw fewer epochs and do not count.
+        """Return the best complete trial; pruned trials saw fewer epochs and do not count.
 
         Args:
-            metric: of several, the one that ranks; None is the first.
+            metric: the metric to rank by if the study has several; None takes the first.
         """
         return self._ranking(metric).best(self.in_state("COMPLETE"))
 
     def front(self) -> list[TrialView]:
-        """Return the complete trials that none beats in every metric, best first; of one metric, the best alone."""
+        """Return the Pareto front of the complete trials, best first; for a single metric, only the best trial."""
         return self._ranking().front(self.in_state("COMPLETE"))
 
     def settings(self, spec: StudySpec) -> list[Setting]:
-        """Return what the study confirms of this cell, by the search as it stands; nothing without ``confirm``."""
+        """Return the settings to confirm in this cell, by the search so far; none without ``confirm``."""
         if spec.confirm is None:
             return []
         best = self.best(spec.confirm.metric)
         return settings_of(self.cell, None if best is None else best.params)
 
     def confirmed(self, setting: Setting) -> list[TrialView]:
-        """Return the trials that confirm a setting, by seed."""
+        """Return the confirmation trials of a setting, ordered by seed."""
         own = [trial for trial in self.confirming if same_params(trial.params, setting.params)]
         return sorted(own, key=lambda trial: trial.confirms or 0)
 
     def unconfirmed(self, spec: StudySpec) -> int:
-        """Return how many trials that confirm are yet to end, by the search as it stands."""
+        """Return the number of confirmation trials yet to end, by the search so far."""
         wanted, left = set(seeds_of(spec)), 0
         for setting in self.settings(spec):
             left += len(wanted - {trial.confirms for trial in self.confirmed(setting) if trial.state != "RUNNING"})
@@ -95,17 +96,17 @@ class CellView:
         return Ranking(self.metrics, lambda trial: trial.values, lambda trial: trial.constraint_violation, first)
 
     def epochs_trained(self) -> int:
-        """Return how many epochs the trials that ended were trained."""
+        """Return the number of epochs trained for trials that ended."""
         return sum(trial.epochs_trained for trial in self.in_state("COMPLETE", "PRUNED", "FAIL"))
 
     def epochs_saved(self) -> int:
-        """Return how many epochs were not trained: their trials were stopped, or others had trained them."""
+        """Return the number of epochs saved by pruning and by shared trainings."""
         budget = self.cell.base.training.epochs
         stopped = sum(budget - trial.epochs for trial in self.in_state("PRUNED"))
         return stopped + sum(trial.epochs_shared for trial in self.trials)
 
     def order(self, trial: TrialView) -> tuple[float, ...]:
-        """Return what sorts trials of one state from best to worst."""
+        """Return a sort key that orders trials of one state from best to worst."""
         if trial.values is not None:
             return self._ranking().order(trial)
         if trial.value is None:
@@ -115,7 +116,7 @@ class CellView:
 
 @dataclass(frozen=True)
 class StudyView:
-    """A study with its cells in the order of its file."""
+    """A study and its cells, in the order of the study file."""
 
     spec: StudySpec
     folder: StudyFolder
@@ -123,18 +124,18 @@ class StudyView:
 
     @property
     def state(self) -> str:
-        """``running`` while a process drives it, ``finished`` with every budget spent, else ``interrupted``."""
+        """``running`` while a process drives it, ``finished`` once every budget is spent, else ``interrupted``."""
         if self.folder.is_driven():
             return "running"
         over = self.is_spent() and not any(cell.unconfirmed(self.spec) for cell in self.cells)
         return "finished" if over else "interrupted"
 
     def is_spent(self) -> bool:
-        """Tell whether the search has reached its limits and every trial of it has ended."""
+        """Return True if the search has reached its limits and all its trials have ended."""
         return self.remaining() == 0
 
     def remaining(self) -> int:
-        """Return how many trials of the search are yet to be started or ended, by the limits as they are."""
+        """Return the number of search trials yet to start or end under the current limits."""
         from study.search.budget import count_trials, remaining
 
         return remaining(self.spec, [count_trials(self.spec, cell.cell, cell.frozen) for cell in self.cells])
@@ -147,17 +148,17 @@ def cell_view(
     study_path: Path,
     confirming: Iterable[FrozenTrial] = (),
 ) -> CellView:
-    """Build the view of a cell; trials that wait to be started are left out."""
+    """Build the view of a cell; queued trials are left out."""
     frozen = tuple(trial for trial in trials if trial.state.name in STATES)
     views, confirm = (tuple(trial_view(cell, t, study_path) for t in part) for part in (frozen, confirming))
     return CellView(cell, names_of(metric), views, frozen, confirm)
 
 
 def open_view(folder: StudyFolder) -> StudyView:
-    """Read a stored study: its file and its ledger.
+    """Read a stored study from its file and its ledger.
 
     Raises:
-        BadInput: no such study (the nearest name is given), or a ledger that cannot be reached.
+        BadInput: the study does not exist (the nearest name is given), or its ledger cannot be opened.
     """
     from pydantic import ValidationError
 
@@ -167,7 +168,7 @@ def open_view(folder: StudyFolder) -> StudyView:
 
     if not folder.spec_path.exists():
         folder.read_spec()  # raises, with the nearest name
-    # checked when it was stored; checking the methods' values again would import torch
+    # checked when it was stored; checking the methods' params again would import torch
     try:
         spec = StudySpec.model_validate(folder.read_mapping())
     except ValidationError as error:
@@ -176,7 +177,7 @@ def open_view(folder: StudyFolder) -> StudyView:
     trials: dict[str, list[FrozenTrial]] = {}
     if spec.records.ledger is not None or (folder.path / "ledger.journal").exists():
         storage = open_storage(folder.path, spec.records.ledger, writable=False)
-        ids = {study.study_name: study._study_id for study in storage.get_all_studies()}
+        ids = study_ids(storage)
         for place in (place for cell in cells for place in (cell.name, f"{cell.name}/{CONFIRM}")):
             if f"{spec.name}/{place}" in ids:
                 stored = storage.get_all_trials(ids[f"{spec.name}/{place}"], deepcopy=False)

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from study.spec.cell import Cell
     from trainables.core.config import TrialConfig
-    from trainables.core.trial_folder import Record
+    from trainables.core.trial_folder import EpochResult, StoredJson
 
 STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING")
-"""Every state of a trial that was started, as tables show them."""
+"""States of started trials, in the order in which tables show them."""
 
 
 @dataclass(frozen=True)
@@ -26,23 +26,23 @@ class TrialView:
     """One trial as the ledger holds it now.
 
     Attributes:
-        cell: its cell.
-        number: its number there, from 0.
-        state: a name of `STATES`.
+        cell: the trial's cell.
+        number: the trial's number in its cell, from 0.
+        state: one of `STATES`.
         params: searched params in their natural units.
-        value: the study's first metric at the end; the last one seen when the trial has no end or was stopped.
-        param_source: where the params came from: the name of a preset, ``searcher``, or ``seed`` of a cell in which
-            nothing is searched and trials differ by their seeds; of one that confirms, what it was when it began:
-            ``best``, ``preset`` or ``best and preset``.
-        reason: why it failed, or None.
-        folder: its files.
-        reported: epochs that the ledger heard of.
+        value: the study's first metric at the end; its last reported value for a trial that is running or pruned.
+        param_source: the origin of the params: a preset's name, ``searcher``, or ``seed`` in a cell without searched
+            params, whose trials differ by seed; for a confirmation trial the setting's role when it began: ``best``,
+            ``preset`` or ``best and preset``.
+        reason: the reason of a failure, or None.
+        folder: the folder of the trial's files.
+        reported: number of epochs reported to the ledger.
         shared: epochs of shared trainings that it ``adopted``, ``needed`` in all and ``trained`` itself.
-        started: when it was handed out first, in local time.
-        ended: when it ended, or None.
-        values: all metrics of the study at the end of a complete trial, else None.
-        constraint_violation: by how much it breaks each bound of the study, at most 0 where it keeps it.
-        confirms: the seed of a trial that confirms; None for those of the search.
+        started: local time at which it was first handed out.
+        ended: local time at which it ended, or None.
+        values: all objective values at the end of a complete trial, else None.
+        constraint_violation: bound -> amount by which it is violated, at most 0 if it is satisfied.
+        confirms: the seed of a confirmation trial; None for a search trial.
     """
 
     cell: Cell
@@ -68,56 +68,56 @@ class TrialView:
 
     @property
     def feasible(self) -> bool:
-        """Whether it breaks none of the study's bounds, as far as it is known."""
+        """True if the trial violates no known bound of the study."""
         return all(value <= 0 for value in self.constraint_violation.values())
 
     @property
     def key(self) -> str:
-        """The trial's name, unique in the study: ``cell/number``, ``cell/confirm/number`` of one that confirms."""
+        """The trial's name, unique in the study: ``cell/number`` or ``cell/confirm/number``."""
         place = "" if self.confirms is None else f"/{CONFIRM}"
         return f"{self.cell.name}{place}/{self.number:05d}"
 
     @property
     def config(self) -> TrialConfig:
-        """What the trial is trained with."""
+        """The configuration the trial is trained with."""
         config = self.cell.trial(self.params, self.number)
         return config if self.confirms is None else config.model_copy(update={"seed": self.confirms})
 
-    def test(self) -> Record | None:
-        """Return what the test images said at its end, or None; only trials that confirm were shown them."""
+    def test(self) -> StoredJson | None:
+        """Return the test results at the trial's end, or None; only confirmation trials see the test images."""
         return TrialFolder(self.folder).test() if self.confirms is not None else None
 
     @property
     def epochs(self) -> int:
-        """Epochs it reached. A metric that is not a number is never reported: a failed trial's files are asked."""
+        """Number of epochs reached. The files of a failed trial are read: a metric that is NaN is never reported."""
         if self.state != "FAIL":
             return self.reported
-        return max(self.reported, int(self.last_record().get("epoch", 0)))
+        return max(self.reported, int(self.last_epoch_result().get("epoch", 0)))
 
     @property
     def epochs_trained(self) -> int:
-        """Epochs that were trained for this trial, shared ones counted for the trial that trained them."""
+        """Number of epochs trained for this trial; shared epochs count for the trial that trained them."""
         return max(0, self.epochs - self.shared.get("adopted", 0)) + self.shared.get("trained", 0)
 
     @property
     def epochs_shared(self) -> int:
-        """Epochs that it would have had to train without others."""
+        """Number of epochs that other trials trained for it."""
         return max(0, self.shared.get("needed", 0) - self.shared.get("trained", 0))
 
-    def last_record(self) -> Record:
-        """Return the record of the last epoch trained, or an empty one."""
+    def last_epoch_result(self) -> EpochResult:
+        """Return the epoch result of the last trained epoch, or an empty one."""
         return max(self.history(), key=lambda record: int(record["epoch"]), default={})
 
-    def history(self) -> list[Record]:
-        """Return the record of every epoch in its folder, in order."""
+    def history(self) -> list[StoredJson]:
+        """Return the epoch results in its folder, in order."""
         return TrialFolder(self.folder).history()
 
-    def evaluation(self) -> Record | None:
-        """Return what validation found at its newest epoch, or None."""
+    def evaluation(self) -> StoredJson | None:
+        """Return the validation results of its newest epoch, or None."""
         return TrialFolder(self.folder).evaluation()
 
-    def stored_config(self) -> Record | None:
-        """Return its ``trial.json``: configuration, data and environment; None before its process wrote it."""
+    def stored_config(self) -> StoredJson | None:
+        """Return ``trial.json``: configuration, data and environment; None until its process has written it."""
         from study.store import version1
 
         stored = TrialFolder(self.folder).config()
@@ -125,7 +125,7 @@ class TrialView:
 
 
 def trial_view(cell: Cell, trial: FrozenTrial, study_path: Path) -> TrialView:
-    """Build the view of a trial from what the ledger holds.
+    """Build the view of a trial from its entry in the ledger.
 
     Args:
         cell: the trial's cell.

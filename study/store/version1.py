@@ -1,7 +1,7 @@
-"""Read studies stored before their format had a number: version 1 of every file, in the words of version 2.
+"""Reads studies stored in format version 1, which had no version number, with the names of version 2.
 
-A version 1 study keeps its trials when it is resumed, so one study may hold both. Every function here leaves what
-is of version 2 already as it is.
+A version 1 study keeps its trials when it is resumed, so one study may hold both versions. Every function here leaves
+version 2 content unchanged.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def _renamed(given: dict[str, Any], old: str, new: str) -> dict[str, Any]:
 
 
 def study_file(given: dict[str, Any]) -> dict[str, Any]:
-    """Return a study file; a method's own params stood under ``values``."""
+    """Convert a study file: version 1 stored a method's params under ``values``."""
     methods = given.get("methods")
     if not isinstance(methods, list):
         return given
@@ -29,7 +29,7 @@ def study_file(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def trial(stored: FrozenTrial) -> FrozenTrial:
-    """Return a trial; its user attributes were ``origin``, and of one that confirms ``values``."""
+    """Convert a trial: version 1 had the user attributes ``origin`` and, for confirmation trials, ``values``."""
     if not stored.user_attrs.keys() & _TRIAL_WORDS.keys():
         return stored
     read = copy.copy(stored)
@@ -38,11 +38,11 @@ def trial(stored: FrozenTrial) -> FrozenTrial:
 
 
 def warm_starts(stored: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
-    """Return ``warm-starts.json``; params stood under ``values``."""
+    """Convert ``warm-starts.json``: version 1 stored params under ``values``."""
     return {cell: [_renamed(one, "values", "params") for one in given] for cell, given in stored.items()}
 
 
 def trial_file(stored: dict[str, Any]) -> dict[str, Any]:
-    """Return ``trial.json``; a method's params stood under ``hyperparameters``."""
+    """Convert ``trial.json``: version 1 stored a method's params under ``hyperparameters``."""
     config = stored["trial"]
     return {**stored, "trial": {**config, "method": _renamed(config["method"], "hyperparameters", "params")}}

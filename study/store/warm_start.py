@@ -1,4 +1,4 @@
-"""Warm starts: what earlier studies of the storage found, as first trials of a new one."""
+"""Warm starts: the best params of earlier studies in the storage, as first trials of a new study."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from trainables.core.errors import BadInput
 from trainables.core.trial_folder import write_atomically
 
 MOST_WARM_STARTS = 3
-"""Trials of a cell whose values come from earlier studies, at most one from each of their cells."""
+"""Maximum number of a cell's trials with params from earlier studies, at most one from each earlier cell."""
 
 WarmStarts = dict[str, list[Suggestion]]
-"""Name of a cell -> what it is to try, the nearest first."""
+"""Name of a cell -> its suggestions, from the nearest cell first."""
 
 
 def find_warm_starts(spec: StudySpec, cells: Sequence[Cell], storage: Path, *, source: str) -> WarmStarts:
-    """Look up the best values of the studies that a new one is to begin from.
+    """Find the best params of the earlier studies that a new study starts from.
 
     Args:
         spec: the new study.
-        cells: its cells.
+        cells: the new study's cells.
         storage: the folder of all studies.
-        source: what messages call the study file.
+        source: the study file's name in messages.
 
     Raises:
-        BadInput: no such study, or one that cannot be read.
+        BadInput: an earlier study does not exist or cannot be read.
     """
     views = [_view(storage, name, f"{source}: search.warm_start[{i}]") for i, name in enumerate(spec.search.warm_start)]
     return {cell.name: _nearest(cell, views) for cell in cells} if views else {}
@@ -46,7 +46,7 @@ def _view(storage: Path, name: str, where: str) -> StudyView:
 
 
 def _nearest(cell: Cell, views: Sequence[StudyView]) -> list[Suggestion]:
-    """Return the best of the cells of the same method: of the same preset first, then of near data and ratio."""
+    """Return the best params of earlier cells of the same method: same preset first, then by data and ratio."""
     if not cell.space:
         return []
     found = []
@@ -66,16 +66,16 @@ def _place(folder: StudyFolder) -> Path:
 
 
 def keep_warm_starts(folder: StudyFolder, found: WarmStarts) -> None:
-    """Store what was found: an earlier study may go on, or be deleted, before this one is resumed."""
+    """Store the warm starts: an earlier study may continue or be deleted before this one is resumed."""
     plain = {cell: [{"params": s.params, "source": s.source} for s in given] for cell, given in found.items()}
     write_atomically(_place(folder), json.dumps(plain, indent=1).encode())
 
 
 def read_warm_starts(folder: StudyFolder, spec: StudySpec) -> WarmStarts:
-    """Return what was stored when the study was started.
+    """Return the warm starts stored when the study was started.
 
     Raises:
-        BadInput: the study has warm starts, and their file is gone or damaged.
+        BadInput: the study has warm starts, and their file is missing or damaged.
     """
     if not spec.search.warm_start:
         return {}

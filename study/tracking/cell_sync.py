@@ -1,4 +1,4 @@
-"""A cell's summary for its run in MLflow: best values, importance, response curves."""
+"""Sync a cell's summary to its MLflow run: best params, importance, response curves."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from study.tracking.run_fields import metrics, milliseconds, plain, shown
 from study.tracking.run_index import Runs
 
 _ENOUGH = 8
-"""Importance of fewer complete trials would be read out of noise."""
+"""Fewest complete trials for an importance estimate; with fewer it is noise."""
 
 
 def importance(cell: CellView) -> dict[str, float]:
-    """Return how much each searched value decides about reaching the best trials: shares that sum to 1.
+    """Return the importance of each searched param: shares that sum to 1.
 
-    Empty with fewer than 8 complete trials. PED-ANOVA (Watanabe, Bansal and Hutter, 2023) asks how far the best
-    trials' values differ from all trials' values; the best are five, at least a tenth.
+    Empty with fewer than 8 complete trials. PED-ANOVA (Watanabe, Bansal and Hutter, 2023) compares the params of
+    the best trials, five or a tenth of all, with the params of all trials.
     """
     complete = [trial for trial in cell.frozen if trial.state.name == "COMPLETE"]
     if len(complete) < _ENOUGH or not cell.cell.space:
@@ -32,29 +32,29 @@ def importance(cell: CellView) -> dict[str, float]:
     import optuna
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances  # imports scikit-learn
 
-    # in memory, and as minimisation: the evaluator's own terms
+    # a copy in memory, as minimisation, which the evaluator expects
     study = optuna.create_study(storage=optuna.storages.InMemoryStorage(), directions=["minimize"] * len(cell.metrics))
     study.add_trials(complete)
     sign = -1.0 if cell.maximize else 1.0
     evaluator = PedAnovaImportanceEvaluator(target_quantile=min(0.5, max(0.1, 5 / len(complete))))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it says that the target must be minimised
+        warnings.simplefilter("ignore")  # a warning that the target must be minimised
         found = get_param_importances(study, evaluator=evaluator, target=lambda trial: sign * trial.values[0])
     names = {dimension.searched_name(name): name for name, dimension in cell.cell.space.items()}
     return {names[key]: float(share) for key, share in found.items() if key in names and share == share}
 
 
 def cell_summary(cell: CellView) -> dict[str, Any]:
-    """Return a cell's end in numbers: trials by state, epochs, best and paper's values, importance."""
+    """Return a cell's summary: trials by state, epochs, best and preset trial, importance."""
     best = cell.best()
-    paper = next((trial for trial in cell.in_state("COMPLETE") if trial.number == 0), None)
+    preset = next((trial for trial in cell.in_state("COMPLETE") if trial.number == 0), None)
     return {
         "metric": cell.metric,
         "trials": cell.counts(),
         "epochs_trained": cell.epochs_trained(),
         "epochs_saved": cell.epochs_saved(),
         "best": None if best is None else _result(best),
-        "paper": None if paper is None else _result(paper),
+        "preset": None if preset is None else _result(preset),
         "importance": importance(cell),
         **({"front": [_result(trial) for trial in cell.front()]} if len(cell.metrics) > 1 else {}),
     }
@@ -64,14 +64,14 @@ def _result(trial: TrialView) -> dict[str, Any]:
     return {"trial": trial.number, "value": trial.value, "params": trial.params}
 
 
-def project_cell(runs: Runs, cell: CellView, study: StudySpec, *, finished: bool = False) -> None:
-    """Bring a cell's run up to date with its trials; doing it again changes nothing.
+def sync_cell(runs: Runs, cell: CellView, study: StudySpec, *, finished: bool = False) -> None:
+    """Sync a cell's summary to its run. The operation is idempotent.
 
     Args:
-        runs: where to.
+        runs: the study's runs.
         cell: the cell.
         study: its study.
-        finished: whether the whole study has reached its limits; a cell may reach its own before.
+        finished: True if the whole study has reached its budget; a cell may reach its own before.
     """
     ended = cell.in_state("COMPLETE", "PRUNED", "FAIL")
     if not cell.trials:
@@ -85,30 +85,29 @@ def project_cell(runs: Runs, cell: CellView, study: StudySpec, *, finished: bool
         with tempfile.TemporaryDirectory() as scratch:
             _write_files(cell, summary, study, Path(scratch))
             runs.client.log_artifacts(run.id, scratch)
-        # the time is the last trial's, so that the same summary twice is one point; step 0 is drawn as bars
+        # the last trial's time, so that a repeated sync adds no point; MLflow draws step 0 as bars
         time = max((milliseconds(trial.ended) for trial in ended), default=0)
         numbers = metrics(_numbers(summary).items(), 0, time)
         runs.write(run, numbers, tags)
-        if (
-            finished or count_trials(study, cell.cell, cell.frozen).done
-        ):  # again after a budget was raised: the end moves
+        # repeated after a budget was raised: the end moves
+        if finished or count_trials(study, cell.cell, cell.frozen).done:
             runs.end(run, "FINISHED", time)
 
 
 def _numbers(summary: dict[str, Any]) -> dict[str, float]:
     numbers = {f"trials_{state.lower()}": n for state, n in summary["trials"].items() if state != "RUNNING"}
     numbers |= {name: summary[name] for name in ("epochs_trained", "epochs_saved")}
-    for which in ("best", "paper"):
+    for which in ("best", "preset"):
         if summary[which] is not None:
             numbers[f"{which}_{summary['metric']}"] = summary[which]["value"]
     return numbers | {f"importance/{plain(name)}": share for name, share in summary["importance"].items()}
 
 
 def _note(cell: CellView, summary: dict[str, Any]) -> str:
-    """Return the text at the head of the run's page, in Markdown."""
+    """Return the description of the run in Markdown."""
     trials = ", ".join(f"{n} {state}" for state, n in summary["trials"].items() if n)
     lines = [f"**{cell.cell.name}**: {trials} trials.", ""]
-    for which, said in (("best", "Best"), ("paper", "The paper's setting")):
+    for which, said in (("best", "Best"), ("preset", f"Preset `{cell.cell.base.method.preset}`")):
         if summary[which] is not None:
             found = summary[which]
             params = (
@@ -118,7 +117,7 @@ def _note(cell: CellView, summary: dict[str, Any]) -> str:
             lines.append(f"- {said}: {value} in trial {found['trial']:03d} ({params})")
     if summary["importance"]:
         shares = ", ".join(f"`{plain(name)}` {share:.0%}" for name, share in summary["importance"].items())
-        lines.append(f"- Importance for reaching the best: {shares}")
+        lines.append(f"- Importance (PED-ANOVA): {shares}")
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""Records a running study in a thread of its own; a tracking server that is away holds nothing up."""
+"""Sync of a running study in a background thread; an unreachable tracking server never blocks the study."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
 from study.store.study_view import cell_view, trial_view
 from study.tracking.client import is_away, tracking_uri
-from study.tracking.study_sync import Projector
+from study.tracking.study_sync import StudySync
 from trainables.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
 
 Key = tuple[str, int]
-"""A cell's name, ``/confirm`` behind it for a trial that confirms, and a trial's number there: `Assignment.key`."""
+"""`Assignment.place` and trial number."""
 
 
 class Recorder:
-    """Keeps MLflow close behind the ledger.
+    """Keeps MLflow a few seconds behind the ledger.
 
-    A trial's changes are gathered: it is recorded every few seconds while it runs and once at its end. What could
-    not be recorded is said when the study ends and stays for ``study record``; nothing here can stop a study.
+    A running trial is synced every few seconds and once at its end. Failed writes are reported when the study ends;
+    ``study record`` retries them. No error here can stop a study.
     """
 
     def __init__(
@@ -41,20 +41,20 @@ class Recorder:
         warn: Callable[[str], None],
         every: float = 3.0,
     ) -> None:
-        """Start recording, first whatever an earlier run of the study left out.
+        """Start the thread; it first syncs whatever an earlier run left out.
 
         Args:
             storage: the folder of all studies.
             spec: the study.
-            ledger: its ledger; read only.
-            warn: told in a sentence of what goes wrong, from another thread.
-            every: least seconds between two records of a running trial.
+            ledger: its ledger, which is only read.
+            warn: receives one sentence per problem, from another thread.
+            every: least seconds between two syncs of a running trial.
 
         Raises:
-            BadInput: the tracking store can never be written.
+            BadInput: the tracking URI is not valid.
         """
         self._uri = tracking_uri(spec.records.tracking_uri, storage)
-        self._projector = Projector(StudyFolder(storage, spec.name), spec)
+        self._sync = StudySync(StudyFolder(storage, spec.name), spec)
         self._ledger, self._warn, self._every = ledger, warn, every
         self._changed = threading.Condition()
         self._due: dict[Key, float] = {
@@ -71,7 +71,7 @@ class Recorder:
         self._thread.start()
 
     def touch(self, assignment: Assignment, ended: bool) -> None:
-        """Note that a trial changed; returns at once."""
+        """Schedule a changed trial; returns at once."""
         key = (assignment.place, assignment.number)
         with self._changed:
             soon = time.monotonic() + (0.0 if ended else self._every)
@@ -81,13 +81,13 @@ class Recorder:
                 self._changed.notify()
 
     def close(self, timeout: float = 60.0) -> list[str]:
-        """Record what is left and the cells' summaries, and stop; calling it again does nothing.
+        """Sync what is left and the cells' summaries, and stop. Calling it again does nothing.
 
         Args:
-            timeout: seconds after which what is left stays for ``study record``.
+            timeout: seconds after which the rest is left to ``study record``.
 
         Returns:
-            The trials, as ``cell/number``, that MLflow does not hold as they are.
+            The trials, as ``cell/number``, that are not up to date in MLflow.
         """
         with self._changed:
             first, self._closing = not self._closing, True
@@ -98,7 +98,7 @@ class Recorder:
         left = sorted(f"{cell}/{number:05d}" for cell, number in keys)
         if first and (left or self._thread.is_alive()):
             what = f"{len(left)} trials are" if left else "the summaries of the cells are"
-            self._warn(f"{what} not in MLflow as yet; later: study record {self._ledger.study.name}")
+            self._warn(f"{what} not in MLflow yet; run: study record {self._ledger.study.name}")
         return left
 
     def _work(self) -> None:
@@ -108,7 +108,7 @@ class Recorder:
         self._attempt(None)
 
     def _next(self) -> Key | None:
-        """Wait for the trial that is due first and take it; None when closing and nothing is left."""
+        """Wait for the trial that is due first and return it; None if closing and nothing is left."""
         with self._changed:
             while self._due or not self._closing:
                 key = min(self._due, key=self._due.__getitem__, default=None)
@@ -124,11 +124,11 @@ class Recorder:
             return None
 
     def _attempt(self, key: Key | None) -> bool:
-        """Record one trial, or without a key the summaries; return False when the store is away."""
+        """Sync one trial, or without a key the summaries; return False if the store is unreachable."""
         try:
             self._record(key)
-        except Exception as error:  # records must never stop a study
-            self._projector.forget()
+        except Exception as error:  # tracking must never stop a study
+            self._sync.forget()
             away = is_away(error)
             (self._come_back if away else self._give_up)(key, error)
             return not away
@@ -142,14 +142,14 @@ class Recorder:
         return True
 
     def _record(self, key: Key | None) -> None:
-        metric, path = self._ledger.study.search.metric, self._projector.folder.path
+        metric, path = self._ledger.study.search.metric, self._sync.folder.path
         if key is None:
             finished = self._ledger.remaining() == 0
             for cell in self._ledger.cells.values():
-                self._projector.cell(cell_view(cell.cell, cell.trials(), metric, path), finished=finished)
+                self._sync.cell(cell_view(cell.cell, cell.trials(), metric, path), finished=finished)
             return
         ledger = self._ledger.places[key[0]]
-        self._projector.trial(trial_view(ledger.cell, ledger.trials()[key[1]], path))
+        self._sync.trial(trial_view(ledger.cell, ledger.trials()[key[1]], path))
 
     def _give_up(self, key: Key | None, error: Exception) -> None:
         if key is not None:
@@ -158,15 +158,15 @@ class Recorder:
         if kind in self._said:
             return
         self._said.add(kind)
-        if isinstance(error, BadInput):  # a damaged file: it concerns every trial
-            self._warn(f"records are not written; the study goes on: {error}")
+        if isinstance(error, BadInput):  # a damaged file affects all trials
+            self._warn(f"tracking is off, the study continues: {error}")
             return
-        self._warn(f"not recorded in MLflow: {key or 'summaries'}: {kind}: {_first_line(error)}")
+        self._warn(f"not written to MLflow: {key or 'summaries'}: {kind}: {_first_line(error)}")
 
     def _come_back(self, key: Key | None, error: Exception) -> None:
         if not self._pause:
             self._warn(
-                f"MLflow ({self._uri}) cannot be reached; the study goes on, and records follow when it is "
+                f"MLflow ({self._uri}) cannot be reached; the study continues and syncs when it is "
                 f"back: {_first_line(error)}"
             )
         with self._changed:

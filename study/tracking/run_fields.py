@@ -1,4 +1,4 @@
-"""What a run says in MLflow: parameters, tags and metrics, from a trial's view and folder."""
+"""Contents of an MLflow run: params, tags and metrics, derived from a trial's view and folder."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from study.spec.objectives import Metrics, names_of
 from study.store.study_view import TrialView
-from study.tracking.trial_artifacts import CLASS_TABLE
 from trainables.core.config import TrialConfig
-from trainables.core.trial_folder import Record
+from trainables.core.trial_folder import EpochResult, StoredJson
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -33,25 +32,25 @@ EPOCH_METRICS = (
     "learning_rate",
     "images_per_second",
 )
-"""Few and stable keys, the study's own metric besides: MLflow's pages slow down with many."""
+"""Logged metrics, beside the study's own. Few and stable keys: MLflow's pages slow down with many."""
 
 ALWAYS_THERE = "learning_rate"
-"""The one metric that is never left out for not being a number: it tells which epochs were logged."""
+"""A metric that is always finite, so its history tells which epochs were logged."""
 
 RECALL_CLASSES = 20
-"""Up to so many classes, every class's recall is a metric; beyond, the class table alone holds it."""
+"""Largest number of classes whose recalls are logged as metrics. Beyond it, only the class table has them."""
 
 _NOT_IN_A_KEY = re.compile(r"[^\w .-]")
 _TAG_LENGTH = 5000
 
 
 def milliseconds(moment: datetime | None) -> int:
-    """Return a moment as MLflow counts time, 0 for none."""
+    """Return a moment in MLflow's unit, milliseconds since the epoch; 0 for None."""
     return 0 if moment is None else int(moment.timestamp() * 1000)
 
 
 def shown(value: Any) -> str:
-    """Return a value as parameters show it; of a number ten digits, to spare readers 0.30000000000000004.
+    """Format a value for display; floats get ten significant digits, so that 0.1 + 0.2 reads 0.3.
 
     >>> shown(0.1 + 0.2), shown(5), shown(True), shown(1e-5)
     ('0.3', '5', 'True', '1e-05')
@@ -60,7 +59,7 @@ def shown(value: Any) -> str:
 
 
 def plain(name: str) -> str:
-    """Return the name of a searched value as records show it: without the prefix of the training's own.
+    """Return the display name of a searched param, without the prefix ``training.``.
 
     >>> plain("training.lr"), plain("gamma")
     ('lr', 'gamma')
@@ -69,7 +68,7 @@ def plain(name: str) -> str:
 
 
 def cell_tags(cell: Cell) -> dict[str, str]:
-    """Return the tags that a cell's run and its trials' runs share."""
+    """Return the tags common to a cell's run and its trials' runs."""
     return {
         "study.cell": cell.name,
         "dataset": cell.dataset,
@@ -80,7 +79,7 @@ def cell_tags(cell: Cell) -> dict[str, str]:
 
 
 def trial_parameters(view: TrialView, config: TrialConfig) -> dict[str, str]:
-    """Return what determines the trial: searched values first, under their own names, then the rest of note."""
+    """Return the MLflow params of a trial: searched params first, then the settings that determine its numbers."""
     data, training = config.data, config.training
     parameters = {
         **{plain(name): value for name, value in view.params.items()},
@@ -105,12 +104,12 @@ def trial_parameters(view: TrialView, config: TrialConfig) -> dict[str, str]:
 _TRAINING = {"epochs", "batch_size", "lr", "momentum", "weight_decay", "augmentation", "precision"}
 
 
-def trial_tags(view: TrialView, stored: Record | None) -> dict[str, str]:
-    """Return state, origin and provenance of a trial.
+def trial_tags(view: TrialView, stored: StoredJson | None) -> dict[str, str]:
+    """Return the tags of a trial: state, source of its params, provenance.
 
     Args:
         view: the trial.
-        stored: its ``trial.json``, or None when its process has not written it yet.
+        stored: its ``trial.json``, or None if its process has not written it yet.
     """
     tags = {"study.state": view.state, "study.phase": view.phase, "param_source": view.param_source}
     if view.reason is not None:
@@ -131,38 +130,34 @@ def trial_tags(view: TrialView, stored: Record | None) -> dict[str, str]:
     return {name: value[:_TAG_LENGTH] for name, value in tags.items()}
 
 
-TABLE_TAG = {"mlflow.loggedArtifacts": json.dumps([{"path": CLASS_TABLE, "type": "table"}])}
-"""Tells MLflow's page which artifact is a table."""
+def epoch_times(history: Sequence[EpochResult], started: int, images: int) -> dict[int, int]:
+    """Return the end time of each epoch in milliseconds, computed from its throughput.
 
-
-def epoch_times(history: Sequence[Record], started: int, images: int) -> dict[int, int]:
-    """Return when each epoch ended: its training time after the start, in milliseconds.
-
-    The files hold no times of day, and a time that is the same at every reading makes recording twice harmless.
+    The files contain no timestamps. A time that is the same at every reading makes syncing idempotent.
 
     Args:
-        history: epoch records in order.
-        started: milliseconds.
-        images: training images of an epoch; 0 when unknown.
+        history: epoch results in order.
+        started: start of the trial in milliseconds.
+        images: training images per epoch; 0 if unknown.
     """
     times, now = {}, float(started)
-    for record in history:
-        pace = record.get("images_per_second") or math.nan
+    for result in history:
+        pace = result.get("images_per_second") or math.nan
         now += max(1.0, 1000 * images / pace) if math.isfinite(pace) else 1.0
-        times[record["epoch"]] = int(now)
+        times[result["epoch"]] = int(now)
     return times
 
 
-def epoch_metrics(record: Record, time: int, study_metric: Metrics) -> list[Metric]:
-    """Return the metrics of one epoch; what is not a number is left out."""
+def epoch_metrics(result: EpochResult, time: int, study_metric: Metrics) -> list[Metric]:
+    """Return the finite metrics of one epoch."""
     keys = dict.fromkeys((*names_of(study_metric), *EPOCH_METRICS))
-    return metrics({key: record[key] for key in keys if key in record}.items(), record["epoch"], time)
+    return metrics({key: result[key] for key in keys if key in result}.items(), result["epoch"], time)
 
 
-def recall_metrics(evaluation: Record, time: int) -> list[Metric]:
-    """Return the recall of every class at a trial's end as metrics, none beyond 20 classes.
+def recall_metrics(evaluation: StoredJson, time: int) -> list[Metric]:
+    """Return the final recall of each class as metrics; none with more than 20 classes.
 
-    At step 0 whatever the epoch: MLflow then draws bars, and a single point of a curve otherwise.
+    The step is always 0: MLflow draws bars for it, where another step would give a curve of one point.
     """
     names = evaluation["class_names"]
     if len(names) > RECALL_CLASSES:
@@ -171,14 +166,14 @@ def recall_metrics(evaluation: Record, time: int) -> list[Metric]:
     return metrics(zip(keys, evaluation["recall"], strict=True), 0, time)
 
 
-def test_metrics(tested: Record | None, time: int) -> list[Metric]:
-    """Return what the test images said as metrics ``test_...`` at step 0; none of a trial that they were not shown."""
+def test_metrics(tested: StoredJson | None, time: int) -> list[Metric]:
+    """Return the test metrics as ``test_...`` at step 0; none for a trial without a test evaluation."""
     found = {} if tested is None else tested["metrics"]
     return metrics({f"test_{name}": value for name, value in found.items()}.items(), 0, time)
 
 
 def recall_keys(class_names: Sequence[str]) -> list[str]:
-    """Return metric keys for classes; characters that MLflow refuses, and the slash, become a hyphen.
+    """Return the metric keys of classes; slashes and characters that MLflow refuses become hyphens.
 
     >>> recall_keys(["T-shirt/top", "a:b", "a-b"])
     ['recall/T-shirt-top', 'recall/a-b', 'recall/a-b 2']
@@ -191,7 +186,7 @@ def recall_keys(class_names: Sequence[str]) -> list[str]:
 
 
 def metrics(values: Iterable[tuple[str, float]], step: int, time: int) -> list[Metric]:
-    """Return finite values as MLflow's metrics."""
+    """Return the finite values as MLflow metrics."""
     from mlflow.entities import Metric
 
     return [Metric(k, float(v), time, step) for k, v in values if v is not None and math.isfinite(v)]

@@ -1,8 +1,7 @@
-"""The runs of one study in MLflow: found by their tags or created, and remembered."""
+"""Index of one study's MLflow runs: found by their tags, or created."""
 
 from __future__ import annotations
 
-import fcntl
 import getpass
 import json
 import uuid
@@ -20,6 +19,7 @@ from study.store.study_view import TrialView
 from study.tracking.client import artifact_folder, is_server, open_client, tracking_uri
 from study.tracking.run_fields import cell_tags, milliseconds
 from trainables.core.errors import BadInput
+from trainables.core.kernel_lock import KernelLock
 from trainables.core.trial_folder import write_atomically
 
 if TYPE_CHECKING:
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 
 _PAGE = 1000
 _TRIAL, _CELL = "study.trial", "study.summary"
-"""Tags that name the trial, or the cell, that a run is about."""
+"""Tags with the key of the trial or cell that a run belongs to."""
 
 
 @dataclass
 class KnownRun:
-    """What this process knows of a run: what it read at first and wrote since.
+    """The state of a run as this process read and wrote it.
 
     Attributes:
-        ended: whether MLflow has an end for it; set last of all, so everything else is there then.
-        logged: the last epoch whose metrics are there; None when MLflow was not asked yet.
+        ended: True if the run is terminated. Termination is written last, so everything else is there then.
+        logged: last epoch with logged metrics; None if not looked up yet.
     """
 
     id: str
@@ -50,10 +50,10 @@ class KnownRun:
 
 
 class Runs:
-    """Finds, creates and changes the runs of one study."""
+    """Finds, creates and updates the runs of one study."""
 
     def __init__(self, folder: StudyFolder, spec: StudySpec) -> None:
-        """Reach the tracking store and read which runs the study has there.
+        """Connect to the tracking store and read the study's runs.
 
         Raises:
             BadInput: the store is a folder or a damaged file, or the study's id in it cannot be read.
@@ -70,30 +70,29 @@ class Runs:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes that record the same study waiting: none may create the run that we look for."""
-        with (self._folder.path / "records.lock").open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        """Exclude other processes that sync the same study, so that no run is created twice."""
+        with KernelLock(self._folder.path / "records.lock"):
             yield
 
     def of_cell(self, cell: Cell, started: datetime | None) -> KnownRun:
-        """Return the run of a cell, under which its trials stand; it starts with the first of them."""
+        """Return the run of a cell, the parent of its trials' runs; it starts with its first trial."""
         found = self._known.get(cell.name) or self._find(_CELL, cell.name)
         name = f"{cell.method} {cell.profile} {cell.dataset}"
         return found or self._create(cell.name, name, {_CELL: cell.name, **cell_tags(cell)}, started)
 
     def of_trial(self, view: TrialView) -> KnownRun | None:
-        """Return the run of a trial, or None when it has none."""
+        """Return the run of a trial, or None."""
         return self._known.get(view.key) or self._find(_TRIAL, view.key)
 
     def create_trial(self, view: TrialView, tags: dict[str, str]) -> KnownRun:
-        """Create the run of a trial, with all its tags at once: that is one transaction less for the store."""
+        """Create the run of a trial with all its tags, in one transaction."""
         above = {"mlflow.parentRunId": self.of_cell(view.cell, view.started).id}
         kind = "" if view.confirms is None else f"{CONFIRM} "
         name = f"{view.cell.method} {kind}{view.number:03d} {view.cell.profile} {view.cell.dataset}"
         return self._create(view.key, name, {_TRIAL: view.key, **cell_tags(view.cell), **tags, **above}, view.started)
 
     def last_epoch(self, run: KnownRun, key: str) -> int:
-        """Return the last epoch whose metrics a run has; asks MLflow once."""
+        """Return the last epoch with logged metrics; asks MLflow once."""
         if run.logged is None:
             history = self.client.get_metric_history(run.id, key)
             run.logged = max((metric.step for metric in history), default=0)
@@ -106,9 +105,9 @@ class Runs:
         tags: Mapping[str, str] | None = None,
         parameters: Mapping[str, str] | None = None,
     ) -> bool:
-        """Log in one request what the run does not have yet, and tell whether there was anything.
+        """Log in one request whatever the run lacks; return whether it lacked anything.
 
-        Parameters are never changed.
+        MLflow params are never changed.
         """
         from mlflow.entities import Param, RunTag
 
@@ -127,7 +126,7 @@ class Runs:
         return True
 
     def end(self, run: KnownRun, status: str, moment: int) -> None:
-        """Give a run its end."""
+        """Terminate a run."""
         self.client.set_terminated(run.id, status=status, end_time=moment or None)
         run.ended = True
 
@@ -188,7 +187,7 @@ def _user() -> str:
 
 
 def _study_id(path: Path) -> str:
-    """Return what tells this study's runs from those of another of its name on the same server."""
+    """Return the study's id, which separates its runs from those of a namesake on the same server."""
     place = path / "records.json"
     if not place.exists():
         new = uuid.uuid4().hex

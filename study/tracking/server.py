@@ -1,4 +1,4 @@
-"""The MLflow server on the records of a storage folder."""
+"""Runs the MLflow server on the records of a storage folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
-    # the server would start processes for jobs on language models, which nothing here has
+    # the server would start processes for language-model jobs, which this project does not use
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
 }
 _SECONDS_TO_STOP = 10
@@ -30,10 +30,10 @@ _LAST_LINES = 15
 
 
 def server_command(storage: Path, *, host: str, port: int, workers: int = 1) -> list[str]:
-    """Return the command line of a server that shows what is recorded in a storage folder.
+    """Return the command line of a server for the records of a storage folder.
 
-    Runs that were recorded without a server keep their artifacts as files, which the server reads where they
-    are; those that reach it by HTTP later are put into the same folder.
+    Runs recorded without a server store their artifacts as files, which the server reads in place. Artifacts that
+    arrive over HTTP later go to the same folder.
     """
     uri = tracking_uri(None, storage)
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
@@ -43,17 +43,17 @@ def server_command(storage: Path, *, host: str, port: int, workers: int = 1) -> 
 
 
 def serve(storage: Path, *, host: str, port: int, say: Callable[[str], None] = print) -> None:
-    """Run the MLflow server until it is interrupted; return at once when the records are on a server already.
+    """Run the MLflow server until it is interrupted; return at once if the records are already on a server.
 
     Args:
         storage: the folder of all studies.
-        host: address to listen on. MLflow answers requests by private addresses and localhost alone; for other
-            names set MLFLOW_SERVER_ALLOWED_HOSTS.
+        host: address to listen on. MLflow only answers requests for localhost and private addresses; allow
+            other names with MLFLOW_SERVER_ALLOWED_HOSTS.
         port: port to listen on.
-        say: shows a line to the user.
+        say: prints a line to the user.
 
     Raises:
-        BadInput: nothing is recorded there yet, the records are damaged, the port is taken, or the server failed.
+        BadInput: the storage has no records yet, the records are damaged, the port is taken, or the server failed.
     """
     uri = tracking_uri(None, storage)
     if is_server(uri):
@@ -69,37 +69,46 @@ def serve(storage: Path, *, host: str, port: int, say: Callable[[str], None] = p
 
 
 def _landing(database: Path, artifacts: Path) -> str:
-    """Make the database ready and return the page of the newest study in it."""
+    """Prepare the database and return the path of its newest study's page."""
     if not database.exists():
         raise BadInput(f"no records in {database.parent} yet: `study run` writes them; see also --storage")
     check_database(database)
     follow_artifacts(database, artifacts)
     experiment = newest_experiment(database)
-    # without the last part MLflow shows its pages for language models at the first visit
+    # without workflowType, MLflow first shows its pages for language models
     return "" if experiment is None else f"/#/experiments/{experiment}/runs?workflowType=machine_learning"
 
 
 def _run(command: list[str]) -> None:
-    """Run the server, silent, until it ends or this process is told to."""
+    """Run the server silently until it ends or this process receives a signal."""
+    server: subprocess.Popen[bytes] | None = None
+    told: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        told.append(number)
+        if server is not None:  # raising while it starts would lose the process
+            raise KeyboardInterrupt
+
     with tempfile.TemporaryFile() as log:
-        # a session of its own: MLflow starts the server as a child that it does not always take along
-        server = subprocess.Popen(
-            command, env={**_SETTINGS, **os.environ}, stdout=log, stderr=log, start_new_session=True
-        )
-        # SIGINT too: a shell starts what goes on behind it with that one ignored, and nothing would end the server
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, _interrupt)
+        # Installed before the server starts, so that an early signal cannot leave it running. SIGINT is included:
+        # a shell starts background jobs with SIGINT ignored, and nothing would end the server.
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
         try:
+            # a new session: MLflow starts the server as a child and does not always end it
+            server = subprocess.Popen(
+                command, env={**_SETTINGS, **os.environ}, stdout=log, stderr=log, start_new_session=True
+            )
+            if told:
+                return
             code = server.wait()
         except KeyboardInterrupt:
             return
         finally:
-            _stop(server)
+            if server is not None:
+                _stop(server)
+            for number, handler in before.items():
+                signal.signal(number, handler)
         raise BadInput(f"the MLflow server ended by itself with code {code}:\n{_end_of(log)}")
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
@@ -116,7 +125,7 @@ def _end_of(log: IO[bytes]) -> str:
 
 
 def address(host: str, port: int) -> str:
-    """Return what to type into a browser on this machine.
+    """Return the server's URL for a browser on this machine.
 
     >>> address("0.0.0.0", 5000), address("::1", 5000)
     ('http://127.0.0.1:5000', 'http://[::1]:5000')

@@ -1,7 +1,13 @@
-"""MLflow's SQLite file, looked at without MLflow: is it whole, where are its artifacts, what is newest in it."""
+"""MLflow's SQLite file: creates, checks and corrects it, and finds the newest experiment.
+
+This is the one module that relies on MLflow's private parts: the tables ``experiments`` and ``runs`` with the columns
+named below, and `SqlAlchemyStore`, which creates them. MLflow offers no public call for either without a server or
+seconds of imports. tests/study/tracking/test_sqlite.py names the versions that it was checked with.
+"""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -9,22 +15,49 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from trainables.core.errors import BadInput
+from trainables.core.kernel_lock import KernelLock
 
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 @contextmanager
 def _connected(database: Path) -> Iterator[sqlite3.Connection]:
-    # rw: what a killed writer left half done is taken back; "ro" could not do that. It never creates the file.
+    # "rw" lets SQLite roll back a killed writer's transaction, which "ro" does not; neither creates the file
     with closing(sqlite3.connect(f"{database.as_uri()}?mode=rw", uri=True, timeout=30)) as connection:
         yield connection
 
 
-def check_database(database: Path) -> None:
-    """Raise `BadInput` if an existing file is no SQLite database, or only a part of one.
+def create_database(path: Path, artifacts: Path) -> None:
+    """Create the tables in a temporary file and rename it when it is complete.
 
-    SQLite itself compares the size in the file's head with the file's; MLflow would try again for minutes, and end
-    in a traceback.
+    MLflow takes seconds and some sixty migrations for it. A process killed in between would leave a file that
+    MLflow cannot complete.
+    """
+    if _begun(path):
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.partial")
+    with KernelLock(path.with_name(f".{path.name}.lock")):
+        if _begun(path):  # another process created it first
+            return
+        for left in path.parent.glob(f"{scratch.name}*"):  # left by a killed process: the file and SQLite's journal
+            left.unlink()
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+        store = SqlAlchemyStore(f"sqlite:///{scratch}", artifacts.as_uri())  # type: ignore[no-untyped-call]
+        store.engine.dispose()
+        os.replace(scratch, path)
+
+
+def _begun(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0  # an empty file is not a database yet
+
+
+def check_database(database: Path) -> None:
+    """Raise `BadInput` if an existing file is not a complete SQLite database.
+
+    SQLite compares the size in the file's header with the file's. MLflow would retry for minutes and end in a
+    traceback.
     """
     try:
         with _connected(database) as connection:
@@ -39,17 +72,17 @@ def check_database(database: Path) -> None:
 
 
 def follow_artifacts(database: Path, artifacts: Path) -> int:
-    """Correct where a database says its artifacts are, after its storage folder was moved, renamed or copied.
+    """Correct a database's artifact locations after its storage folder was moved, renamed or copied.
 
-    MLflow keeps absolute places for every experiment and run. A place in another ``mlartifacts`` folder is changed
-    to the one beside the database where the other does not exist any more, or where this one has the experiment too.
+    MLflow stores an absolute location for every experiment and run. A location in another ``mlartifacts`` folder is
+    changed to the folder beside the database if the other no longer exists, or if this one has the experiment too.
 
     Args:
-        database: the SQLite file, whole.
-        artifacts: the folder of artifacts beside it.
+        database: the SQLite file, which must be complete.
+        artifacts: the artifact folder beside it.
 
     Returns:
-        The number of experiments that were corrected.
+        The number of corrected experiments.
     """
     here = artifacts.as_uri()
     try:
@@ -60,7 +93,7 @@ def follow_artifacts(database: Path, artifacts: Path) -> int:
                 for place in moved:
                     _replace(connection, place, f"{here}/{place.rpartition('/')[2]}")
     except sqlite3.OperationalError:
-        return 0  # no tables yet, busy, or on a disk that cannot be written: then it stays as it is
+        return 0  # no tables yet, busy, or not writable: the locations stay as they are
     return len(moved)
 
 
@@ -81,7 +114,7 @@ def _replace(connection: sqlite3.Connection, old: str, new: str) -> None:
 
 
 def newest_experiment(database: Path) -> str | None:
-    """Return the id of the experiment that was created last, MLflow's own empty one left aside; None without one."""
+    """Return the id of the newest experiment other than MLflow's Default, or None."""
     query = "SELECT experiment_id FROM experiments WHERE lifecycle_stage = 'active' AND experiment_id != 0"
     try:
         with _connected(database) as connection:

@@ -1,4 +1,4 @@
-"""The files that a trial leaves in MLflow: the class table, the confusion matrix, the false positives."""
+"""MLflow artifacts of a trial: class table, confusion matrix, cumulative false positives."""
 
 from __future__ import annotations
 
@@ -14,20 +14,24 @@ import pyarrow.parquet as pq
 
 from study.tracking.plots.trial_plots import confusion_picture, false_positives_picture
 from trainables.core.metrics import cumulative_false_positives, recall_per_class
-from trainables.core.trial_folder import Record
+from trainables.core.trial_folder import StoredJson
 
 CLASS_TABLE = "classes.json"
-"""MLflow shows this file as a table; ``classes.parquet`` is the same."""
+"""The file that MLflow shows as a table; ``classes.parquet`` has the same rows."""
+
+
+TABLE_TAG = {"mlflow.loggedArtifacts": json.dumps([{"path": CLASS_TABLE, "type": "table"}])}
+"""Tag that makes MLflow's page show the class table."""
 
 
 @dataclass(frozen=True)
 class ClassTable:
-    """One row for every class, in the order of their indices.
+    """Per-class results, one row per class in label order.
 
     Attributes:
-        columns: name -> K values. ``rank`` is 1 for the class with most training images;
+        columns: name -> K entries. ``rank`` is 1 for the class with the most training images;
             ``cumulative_false_positives`` sums over the classes up to that rank.
-        bias: distance of the curve of false positives from a straight line; 0 is no bias.
+        bias: distance of the cumulative false-positive curve from a straight line; 0 means no bias.
     """
 
     columns: dict[str, list[Any]]
@@ -39,8 +43,8 @@ class ClassTable:
         return [value for _, value in rows]
 
 
-def class_table(evaluation: Record) -> ClassTable:
-    """Build the class table from what an evaluation found.
+def class_table(evaluation: StoredJson) -> ClassTable:
+    """Build the class table of an evaluation.
 
     Args:
         evaluation: ``confusion`` (K, K) with true classes as rows, ``class_counts`` and ``class_names`` (K).
@@ -69,13 +73,13 @@ def class_table(evaluation: Record) -> ClassTable:
     return ClassTable(columns, bias)
 
 
-def write_artifacts(evaluation: Record, title: str, folder: Path) -> None:
-    """Write every file of a trial's end into a folder.
+def write_artifacts(evaluation: StoredJson, title: str, folder: Path) -> None:
+    """Write the final artifacts of a trial into a folder.
 
     Args:
-        evaluation: what the trial folder keeps of its newest epoch.
-        title: the trial's name, for the pictures.
-        folder: where to write; must exist.
+        evaluation: the evaluation of the last epoch, as the trial folder stores it.
+        title: the trial's name, for the plots.
+        folder: the output folder; must exist.
     """
     table, epoch = class_table(evaluation), evaluation["epoch"]
     names = table.columns["class"]
@@ -91,13 +95,13 @@ def write_artifacts(evaluation: Record, title: str, folder: Path) -> None:
 
 
 def _split_table(columns: dict[str, list[Any]]) -> str:
-    """Return what MLflow reads as a table. Its own `log_table` would append the rows again when repeated."""
+    """Return the JSON that MLflow shows as a table. Its `log_table` would append the rows again on every sync."""
     rows = [[_cell(value) for value in row] for row in zip(*columns.values(), strict=True)]
     return json.dumps({"columns": list(columns), "data": rows})
 
 
 def _cell(value: Any) -> Any:
-    """Return a value as the page shows it; ``classes.parquet`` keeps every digit."""
+    """Return a value rounded for the page; ``classes.parquet`` keeps full precision."""
     if not isinstance(value, float):
         return value
     return None if math.isnan(value) else round(value, 4)

@@ -1,4 +1,4 @@
-"""Bring one trial's run up to date: the same code while the trial runs, at its end, and years later."""
+"""Sync one trial to its MLflow run: while it runs, at its end, and at any later time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from study.spec.objectives import Metrics
 from study.store.study_view import TrialView
 from study.tracking.run_fields import (
     ALWAYS_THERE,
-    TABLE_TAG,
     epoch_metrics,
     epoch_times,
     milliseconds,
@@ -21,30 +20,30 @@ from study.tracking.run_fields import (
     trial_tags,
 )
 from study.tracking.run_index import KnownRun, Runs
-from study.tracking.trial_artifacts import write_artifacts
+from study.tracking.trial_artifacts import TABLE_TAG, write_artifacts
 from trainables.core.config import TrialConfig
-from trainables.core.trial_folder import Record
+from trainables.core.trial_folder import EpochResult, StoredJson
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
 
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
-"""State of a trial that ended -> MLflow's status of its run."""
+"""State of an ended trial -> status of its MLflow run."""
 
 _BATCH = 800
-"""Metrics per request: below MLflow's 1,000 entries with parameters and tags added."""
+"""Metrics per request, so that params and tags fit into MLflow's limit of 1,000 entries."""
 
 
-def project_trial(runs: Runs, view: TrialView, metric: Metrics) -> bool:
-    """Bring a trial's run up to date. Doing it again, or again after dying half way, changes nothing.
+def sync_trial(runs: Runs, view: TrialView, metric: Metrics) -> bool:
+    """Sync a trial to its run. The operation is idempotent, also after a kill half way.
 
     Args:
         runs: the study's runs.
         view: the trial, as the ledger holds it now.
-        metric: the study's metric, or all that are searched for or bounded.
+        metric: the study's objective and constrained metrics.
 
     Returns:
-        Whether anything was left to be done.
+        Whether anything was written.
     """
     with runs.locked():
         run = runs.of_trial(view)
@@ -59,7 +58,9 @@ def project_trial(runs: Runs, view: TrialView, metric: Metrics) -> bool:
             time = found.times.get(found.final["epoch"], 0)
             epochs += [recall_metrics(found.final, time), test_metrics(view.test(), time)]
         wrote = [runs.write(run, batch, found.tags, found.parameters) for batch in _whole_epochs(epochs)]
-        wrote.append(runs.write(run, (), found.tags, found.parameters))  # of a trial without epochs
+        wrote.append(
+            runs.write(run, (), found.tags, found.parameters)
+        )  # a trial without epochs has tags and params only
         run.logged = max([last, *found.times])
         if view.state in STATUS:
             runs.end(run, STATUS[view.state], milliseconds(view.ended))
@@ -67,13 +68,13 @@ def project_trial(runs: Runs, view: TrialView, metric: Metrics) -> bool:
 
 
 class _Found(NamedTuple):
-    """What a trial's folder and view say; ``final`` is the evaluation of a trial that ended."""
+    """Contents of a trial's run; ``final`` is the last evaluation of an ended trial."""
 
-    history: list[Record]
+    history: list[EpochResult]
     times: dict[int, int]
     tags: dict[str, str]
     parameters: dict[str, str]
-    final: Record | None
+    final: StoredJson | None
 
     def metrics(self, after: int, metric: Metrics) -> list[list[Metric]]:
         return [epoch_metrics(r, self.times[r["epoch"]], metric) for r in self.history if r["epoch"] > after]
@@ -90,7 +91,7 @@ def _read(view: TrialView) -> _Found:
 
 
 def _whole_epochs(epochs: list[list[Metric]]) -> Iterator[list[Metric]]:
-    """Fill batches with whole epochs: a request is stored whole or not at all, so an epoch is too."""
+    """Yield batches of whole epochs. A request is stored atomically, so an epoch is too."""
     batch: list[Metric] = []
     for epoch in epochs:
         if batch and len(batch) + len(epoch) > _BATCH:
@@ -101,7 +102,7 @@ def _whole_epochs(epochs: list[list[Metric]]) -> Iterator[list[Metric]]:
         yield batch
 
 
-def _upload(runs: Runs, run: KnownRun, evaluation: Record, title: str) -> None:
+def _upload(runs: Runs, run: KnownRun, evaluation: StoredJson, title: str) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         write_artifacts(evaluation, title, Path(scratch))
         runs.client.log_artifacts(run.id, scratch)

@@ -40,7 +40,7 @@ def test_landscapes_are_stored_as_a_study_and_replayed(
     assert view.state == "finished"
     (cell,) = view.cells
     assert [trial.state for trial in cell.trials] == ["COMPLETE"] * 2
-    assert all(trial.last_record()["balanced_accuracy"] == trial.value for trial in cell.trials)
+    assert all(trial.last_epoch_result()["balanced_accuracy"] == trial.value for trial in cell.trials)
 
     _arguments(monkeypatch, "landscapes", *small, "--name", "deferred", "--methods", "cce", "ldam-drw")
     landscapes.main()

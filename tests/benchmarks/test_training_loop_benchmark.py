@@ -47,11 +47,11 @@ def test_both_loops_see_the_same_pixels(digits: StudyData) -> None:
 
 @pytest.mark.parametrize(("augmentation", "steps"), [("none", 2), ("crop", 3), ("crop-flip", 4)])
 def test_transforms_are_the_papers(digits: StudyData, augmentation: str, steps: int) -> None:
-    assert len(transform_for(digits, augmentation).transforms) == steps  # type: ignore[arg-type]
+    assert len(transform_for(digits, augmentation).transforms) == steps
 
 
 def test_digits_stand_in_for_images_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = training_loop.load
+    from trainables.data import load as real
 
     def load(config: DataConfig) -> StudyData:
         if config.dataset != "digits":

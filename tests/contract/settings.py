@@ -24,7 +24,7 @@ UNDER: dict[tuple[str, str], dict[str, Any]] = {
 }
 
 # methods that count a part of their loss as a constant: their gradient is right where it differs from the derivative
-STOPS_GRADIENT = {"mm-ldam", "ib", "ib-focal"}
+STOPS_GRADIENT = {"mm-ldam", "mm-ldam-drw", "ib", "ib-focal"}
 
 WITHOUT_SHARED_PREFIX = {"weight-balancing": "no method of one stage has a weight decay of its own"}
 """Methods with stages whose first ones are no other method's training, and why."""

@@ -93,7 +93,8 @@ def test_a_number_out_of_its_range_is_refused_by_name_and_value(name: str, field
 
 @pytest.mark.parametrize(("name", "field"), FIELDS)
 def test_what_is_no_value_of_its_kind_is_refused_by_name(name: str, field: str) -> None:
-    for value in ("nonsense", math.nan, math.inf, [1], {}):
+    wrong: list[Any] = ["nonsense", math.nan, math.inf, [1], {}]
+    for value in wrong:
         with pytest.raises(BadInput, match=f"`{field}"):
             build_params(MethodConfig(name=name, params={field: value}))
 

@@ -14,11 +14,12 @@ from study.spec.study_spec import StudySpec
 from tests.contract.settings import STOPS_GRADIENT, WITHOUT_SHARED_PREFIX
 from trainables.components.heads import LinearHead
 from trainables.components.losses.cross_entropy import plain_loss
+from trainables.components.network import Outputs
 from trainables.components.updates import Update
 from trainables.core.config import MethodConfig, TrialConfig
 from trainables.core.errors import BadInput
 from trainables.data import load
-from trainables.methods.plan import EVERYTHING, MethodContext, Outputs, Plan
+from trainables.methods.plan import EVERYTHING, MethodContext, Plan
 from trainables.methods.registry import METHODS, build_params, build_plan, last_stage_start, shared_prefix_of
 from trainables.training.trainer import Trainer
 

@@ -12,8 +12,8 @@ from tests.faults.fault_lab import Lab
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
-    """A storage, and the promise that no process outlives the test."""
-    ray_folder = Path(tempfile.mkdtemp(prefix="ray-"))  # short: it holds sockets, whose paths may not be long
+    """A storage folder; after the test, every process that it started is stopped."""
+    ray_folder = Path(tempfile.mkdtemp(prefix="ray-"))  # short, as the paths of sockets are limited
     made = Lab(tmp_path, ray_folder)
     yield made
     made.stop_all()

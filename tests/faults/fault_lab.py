@@ -1,4 +1,4 @@
-"""Run the real command in processes of its own, kill them at chosen moments, look at what is left."""
+"""Runs the real command in processes of its own, kills them at chosen moments, and reads what is left."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from study.spec.validation import load_spec
 from study.spec.yaml_io import write_yaml
 from study.store.study_folder import StudyFolder
 from study.store.study_view import StudyView, cell_view, open_view
-from trainables.core.trial_folder import Record, TrialFolder
+from trainables.core.trial_folder import EpochResult, TrialFolder
 from trainables.data import load
 from trainables.training.finite_watch import NonFiniteLoss
 from trainables.training.trainer import Trainer
@@ -32,7 +32,7 @@ DEADLINE = 240.0
 
 
 def wait_until(happened: Callable[[], Any], what: str, seconds: float = DEADLINE) -> None:
-    """Look again and again until something holds."""
+    """Poll until a condition holds."""
     end = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < end, f"not within {seconds:.0f} s: {what}"
@@ -40,20 +40,20 @@ def wait_until(happened: Callable[[], Any], what: str, seconds: float = DEADLINE
 
 
 class Running:
-    """The command and everything that it started."""
+    """The command and all processes that it started."""
 
     def __init__(self, process: subprocess.Popen[str], ray_folder: Path, log: Path) -> None:
         self.process, self._ray_folder, self._log = process, ray_folder, log
 
     def family(self) -> list[psutil.Process]:
-        """Return every living process that came of the command, wherever its parents went."""
+        """Return every living process that descends from the command, even if its parents have ended."""
         return [process for process in psutil.process_iter() if self._is_ours(process)]
 
     def _is_ours(self, process: psutil.Process) -> bool:
         with contextlib.suppress(psutil.Error):
             if process.status() == psutil.STATUS_ZOMBIE:
                 return False
-            # a worker writes its title over its arguments and environment, but keeps its log open
+            # a worker overwrites its arguments and environment with its title, but keeps its log open
             named = process.environ().get("RAY_TMPDIR") == str(self._ray_folder)
             return named or (_title(process).startswith("ray::") and self._logs_here(process))
         return False
@@ -62,7 +62,7 @@ class Running:
         return any(Path(file.path).is_relative_to(self._ray_folder) for file in process.open_files())
 
     def kill_everything(self) -> None:
-        """Kill the driver, Ray's daemons and all workers with -9, and whatever they start meanwhile."""
+        """Kill with -9 the driver, Ray's daemons, all workers, and whatever they start meanwhile."""
         while family := self.family():
             for process in family:
                 with contextlib.suppress(psutil.NoSuchProcess):
@@ -71,12 +71,12 @@ class Running:
         self.process.wait(DEADLINE)
 
     def workers(self) -> list[psutil.Process]:
-        """Return the processes that train."""
+        """Return the worker processes that train."""
         names = ("ray::ImbalanceTrial", "ray::ResourceTrainable")  # the class, and what Tune makes of it
         return [process for process in self.family() if _title(process).startswith(names)]
 
     def interrupt(self) -> None:
-        """Do what Ctrl-C does to the driver."""
+        """Send the driver the signal of Ctrl-C."""
         self.process.send_signal(signal.SIGINT)
 
     def wait(self) -> int:
@@ -88,7 +88,7 @@ class Running:
             raise AssertionError(f"still running after {DEADLINE:.0f} s:\n{self.output()}") from None
 
     def output(self) -> str:
-        """Return what it printed so far."""
+        """Return the output so far."""
         return self._log.read_text()
 
 
@@ -99,7 +99,7 @@ def _title(process: psutil.Process) -> str:
 
 
 class Lab:
-    """One study in a storage of its own."""
+    """One study in a storage folder of its own."""
 
     def __init__(self, folder: Path, ray_folder: Path) -> None:
         self.storage, self._folder, self._ray = folder / "runs", folder, ray_folder
@@ -135,14 +135,14 @@ class Lab:
         return self.start("resume", self.name, *words)
 
     def finish(self, *words: str) -> str:
-        """Continue the study to its end and return what was printed."""
+        """Continue the study to its end and return the output."""
         running = self.resume(*words)
         code = running.wait()
         assert code == 0, running.output()
         return running.output()
 
     def stop_all(self) -> None:
-        """Kill whatever a failed test left."""
+        """Kill all processes that a failed test left behind."""
         for running in self._started:
             running.kill_everything()
 
@@ -152,26 +152,26 @@ class Lab:
         return self.storage / self.name
 
     def view(self) -> StudyView:
-        """Read the study as any command does."""
+        """Open the study for reading, as the commands do."""
         return open_view(StudyFolder(self.storage, self.name))
 
     def trials(self) -> dict[str, TrialFolder]:
-        """Return the folders of all trials by the trials' names."""
+        """Return the folders of all trials: trial key -> folder."""
         root = self.path / "cells"
         return {path.parent.relative_to(root).as_posix(): TrialFolder(path.parent) for path in _configs(root)}
 
     def epochs_written(self) -> int:
-        """How many epochs all trials have finished, repeated ones counted."""
+        """Return the number of finished epochs of all trials, counting repeated ones."""
         return sum(file.read_bytes().count(b"\n") for file in self.path.glob("cells/*/*/*/*/epochs-*.jsonl"))
 
     def ended(self) -> int:
-        """How many trials the ledger says have ended."""
+        """Return the number of trials that have ended according to the ledger."""
         if not (self.path / "ledger.journal").exists():
             return 0
         return sum(len(cell.in_state("COMPLETE", "PRUNED", "FAIL")) for cell in self.view().cells)
 
     def finished_files(self) -> dict[str, dict[str, tuple[int, int]]]:
-        """Return name, time of change and size of every file of every ended trial."""
+        """Return path, modification time and size of every file of every ended trial."""
         return {
             trial.key: {f.name: (f.stat().st_mtime_ns, f.stat().st_size) for f in trial.folder.iterdir()}
             for cell in self.view().cells
@@ -184,17 +184,17 @@ def _configs(root: Path) -> list[Path]:
 
 
 class Said(NamedTuple):
-    """What a ledger says of a trial, but for times of day."""
+    """A trial's content in the ledger, without times."""
 
     state: str
-    values: dict[str, Any]
+    params: dict[str, Any]
     epochs: dict[int, float]
     value: float | None
     reason: str | None
 
 
 def content(view: StudyView) -> dict[str, Said]:
-    """Return what a study's ledger says of every trial."""
+    """Return the content of a study's ledger: trial key -> content."""
     return {
         trial.key: Said(frozen.state.name, trial.params, dict(frozen.intermediate_values), frozen.value, trial.reason)
         for cell in view.cells
@@ -202,13 +202,13 @@ def content(view: StudyView) -> dict[str, Said]:
     }
 
 
-def timeless(record: Record) -> dict[str, str]:
-    """Return a record without its speed, in a form in which NaN equals NaN."""
-    return {name: repr(value) for name, value in record.items() if name not in ("images_per_second", "shared")}
+def timeless(result: EpochResult) -> dict[str, str]:
+    """Return an epoch result without its speed, in a form in which NaN equals NaN."""
+    return {name: repr(value) for name, value in result.items() if name not in ("images_per_second", "shared")}
 
 
 class Undisturbed:
-    """The same study, trained here one trial after the other: no Ray, no processes, no kills."""
+    """The same study trained in this process, one trial at a time: no Ray, no other processes, no kills."""
 
     def __init__(self, mapping: dict[str, Any], folder: Path) -> None:
         folder.mkdir()

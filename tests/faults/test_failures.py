@@ -1,4 +1,4 @@
-"""Single trials that fail, single processes that die, and the user who presses Ctrl-C."""
+"""Failing trials, dying processes, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 
 from tests.faults.fault_lab import Lab, Undisturbed, content, timeless, wait_until
 
-pytestmark = pytest.mark.timeout(900)  # a busy machine takes long to start Ray
+pytestmark = pytest.mark.timeout(900)  # starting Ray takes long on a busy machine
 
 EPOCHS, TRIALS = 100, 4
-# Of the two learning rates one makes every training diverge in its first steps.
+# One of the two learning rates makes every training diverge in its first steps.
 STUDY: dict[str, Any] = {
     "name": "failing",
     "data": [{"dataset": "digits", "validation_fraction": 0.2, "profiles": [{"ratio": 10}]}],
@@ -59,11 +59,11 @@ def test_a_killed_worker_goes_on_an_interrupt_says_how_and_a_diverging_trial_fai
     assert found == undisturbed.content
     failed = {key: said for key, said in found.items() if said.state == "FAIL"}
     assert len(failed) == 2
-    for said in failed.values():
-        assert said.params["training.lr"] == 1e30
-        assert said.reason is not None
-        assert said.reason.startswith("NonFiniteLoss: loss ")
-        assert "at epoch 1, step " in said.reason
+    for trial in failed.values():
+        assert trial.params["training.lr"] == 1e30
+        assert trial.reason is not None
+        assert trial.reason.startswith("NonFiniteLoss: loss ")
+        assert "at epoch 1, step " in trial.reason
     for key, folder in lab.trials().items():
         assert [timeless(record) for record in folder.history()] == undisturbed.records[key]
 

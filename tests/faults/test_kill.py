@@ -1,4 +1,4 @@
-"""kill -9 of the driver, Ray and all workers at once, at any moment; then ``study resume``."""
+"""kill -9 of driver, Ray and all workers at once, at various moments, followed by ``study resume``."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pytest
 
 from tests.faults.fault_lab import Lab, Running, Undisturbed, content, timeless, wait_until
 
-pytestmark = pytest.mark.timeout(900)  # a busy machine takes long to start Ray
+pytestmark = pytest.mark.timeout(900)  # starting Ray takes long on a busy machine
 
 EPOCHS, TRIALS, CELLS = 12, 3, 4
-# Values that depend on a trial's number alone: two at a time, in any order, are given the same ones.
+# Params depend only on the trial's number, so the order of two concurrent trials does not matter.
 STUDY: dict[str, Any] = {
     "name": "killed",
     "data": [{"dataset": "digits", "validation_fraction": 0.2, "profiles": [{"ratio": [10, 20]}]}],
@@ -26,7 +26,7 @@ STUDY: dict[str, Any] = {
     "search": {
         "trials": TRIALS,
         "searcher": "random",
-        "transfer": False,  # what a cell takes over depends on which trials ended first
+        "transfer": False,  # a transfer depends on which trials end first
         "pruner": "none",
         "training": {"lr": {"low": 0.01, "high": 0.2, "scale": "log"}},
     },
@@ -35,14 +35,14 @@ STUDY: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    """The study with one trial more per cell than its file asks for, never disturbed."""
+    """The study without any kill, with one more trial per cell than its file asks for."""
     larger = copy.deepcopy(STUDY)
     larger["search"]["trials"] = TRIALS + 1
     return Undisturbed(larger, tmp_path_factory.mktemp("undisturbed") / "study")
 
 
 def _kill_when(lab: Lab, running: Running, happened: Callable[[], bool], what: str) -> dict[str, Any]:
-    """Kill everything at a moment; return the files of the trials that had ended by then."""
+    """Kill everything once a condition holds; return the files of the trials that had ended."""
     wait_until(lambda: happened() or running.process.poll() is not None, what)
     running.kill_everything()
     assert not running.family()
@@ -50,7 +50,7 @@ def _kill_when(lab: Lab, running: Running, happened: Callable[[], bool], what: s
 
 
 def _check_ledger(lab: Lab, undisturbed: Undisturbed, trials: int = TRIALS) -> None:
-    """None is missing, none has other values, every one has its budget."""
+    """No trial is missing, all have their full budget, and all equal those of the undisturbed study."""
     found = content(lab.view())
     assert Counter(key.rpartition("/")[0] for key in found) == dict.fromkeys(_cells(undisturbed), trials)
     for key, said in found.items():
@@ -64,7 +64,7 @@ def _cells(undisturbed: Undisturbed) -> set[str]:
 
 
 def _check_files(lab: Lab, undisturbed: Undisturbed, interruptions: int) -> None:
-    """Every trial has all its epochs; those that were repeated are few and gave the same numbers."""
+    """Every trial has all its epochs. Few were repeated, and with the same numbers."""
     repeated = 0
     for key, folder in lab.trials().items():
         expected = undisturbed.records[key]
@@ -74,12 +74,12 @@ def _check_files(lab: Lab, undisturbed: Undisturbed, interruptions: int) -> None
         assert [timeless(record) for record in folder.history()] == expected, key
         trained = [record["epoch"] for attempt in folder.attempts() for record in attempt if not record.get("shared")]
         repeated += len(trained) - len(set(trained))
-    # a checkpoint after every epoch: of the two trials at a time each repeats at most the one it was in
+    # every epoch has a checkpoint, so each of the two running trials repeats at most one epoch
     assert repeated <= 2 * interruptions
 
 
 def _check_records(lab: Lab, trials: int = TRIALS) -> None:
-    """MLflow has one run per trial and cell, whole and with the ledger's numbers."""
+    """MLflow has one finished run per trial and cell, with the ledger's numbers."""
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{lab.storage}/mlflow.db")
@@ -100,7 +100,7 @@ def _check_records(lab: Lab, trials: int = TRIALS) -> None:
 
 def _check(lab: Lab, undisturbed: Undisturbed, finished: dict[str, Any], interruptions: int) -> None:
     now = lab.finished_files()
-    assert finished == {key: now[key] for key in finished}  # not one file of a finished trial was touched
+    assert finished == {key: now[key] for key in finished}  # no file of a finished trial was changed
     _check_ledger(lab, undisturbed)
     _check_files(lab, undisturbed, interruptions)
     _check_records(lab)
@@ -115,7 +115,7 @@ def test_killed_early_halfway_and_at_its_very_end_a_study_loses_nothing(lab: Lab
     assert first.items() <= half.items()
     running = lab.resume()
     _kill_when(lab, running, lambda: lab.ended() == CELLS * TRIALS, "the last trial's end")
-    # all is trained, but nobody had the time to record it: a resume of what is finished does that
+    # all is trained but not recorded: resuming the finished study records it
     every = lab.finished_files()
     assert half.items() <= every.items()
     said = lab.finish()

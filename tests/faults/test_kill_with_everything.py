@@ -1,6 +1,6 @@
-"""kill -9 while trials are pruned, share trainings, take over values and are confirmed; one trial at a time.
+"""kill -9 of a study with pruning, shared trainings, transfers and confirmation; one trial at a time.
 
-With one worker the order of ends is the order of starts, so that what is taken over is told by the study file alone.
+With one worker, trials end in the order they start, so the study file alone determines the transfers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.faults.fault_lab import Lab, Undisturbed, timeless, wait_until
 from trainables.core.trial_folder import TrialFolder
 from trainables.shared.shared_entries import shared_entries
 
-pytestmark = pytest.mark.timeout(900)  # a busy machine takes long to start Ray
+pytestmark = pytest.mark.timeout(900)  # starting Ray takes long on a busy machine
 
 EPOCHS, TRIALS, SEEDS = 10, 7, 2
 STUDY: dict[str, Any] = {
@@ -42,12 +42,12 @@ STUDY: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    """The study trained one trial after the other, sharing nothing."""
+    """The study trained one trial at a time, without shared trainings."""
     return Undisturbed(STUDY, tmp_path_factory.mktemp("undisturbed") / "study")
 
 
 def _content(ledger: Ledger) -> dict[str, Any]:
-    """Return what a ledger says of every trial, but for times and for what was shared."""
+    """Return the content of a ledger, without times and shared epochs."""
     return {
         f"{place}/{trial.number:05d}": (
             trial.state.name,
@@ -77,7 +77,7 @@ def _check(lab: Lab, undisturbed: Undisturbed, kills: int) -> None:
 
 
 def _check_files(lab: Lab, undisturbed: Undisturbed, confirmed: set[str]) -> None:
-    """The numbers of an undisturbed study, and test results of the trials that confirm alone."""
+    """All numbers equal the undisturbed study's, and only confirmation trials have test results."""
     folders = {path.parent.relative_to(lab.path / "cells").as_posix() for path in lab.path.glob("cells/**/trial.json")}
     assert folders == undisturbed.records.keys()
     for key, folder in ((key, TrialFolder(lab.path / "cells" / key)) for key in folders):
@@ -86,7 +86,7 @@ def _check_files(lab: Lab, undisturbed: Undisturbed, confirmed: set[str]) -> Non
 
 
 def _check_shared(lab: Lab, ledger: Ledger, kills: int) -> None:
-    """Every shared training was trained once, but for the epoch that a kill cut off, and is whole."""
+    """Every shared training is complete and was trained once, apart from epochs interrupted by a kill."""
     entries = shared_entries(lab.storage / SHARED)
     assert entries
     shared_prefix = max(cell.cell.pruning_start_epoch for cell in ledger.cells.values())

@@ -1,4 +1,4 @@
-"""What was pruned, and what will be, is the same as if nobody had killed anything."""
+"""A kill changes neither past nor later pruning decisions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.fault_lab import Lab, Undisturbed, content, timeless, wait_until
 
-pytestmark = pytest.mark.timeout(900)  # a busy machine takes long to start Ray
+pytestmark = pytest.mark.timeout(900)  # starting Ray takes long on a busy machine
 
 EPOCHS, TRIALS = 12, 6
 
@@ -26,7 +26,7 @@ def _study(pruner: dict[str, Any]) -> dict[str, Any]:
             "searcher": "tpe",
             "pruner": pruner,
             "training": {"lr": {"low": 0.0001, "high": 0.5, "scale": "log"}},
-            "concurrency": 1,  # the order in which two at a time end is not the same twice
+            "concurrency": 1,  # two concurrent trials do not always end in the same order
         },
     }
 

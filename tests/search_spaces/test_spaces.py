@@ -38,13 +38,13 @@ def test_the_recommended_values_lie_in_the_space(name: str) -> None:
 def test_the_ranges_are_those_of_the_papers() -> None:
     """METHODS, section 1 and 2: CCE 0.1 to 50 in magnitude, focal 0 to 5, LDAM .1 to 1, affinity's four."""
     gamma, focal = SPACES["cce"]["gamma"], SPACES["focal"]["gamma"]
-    assert (gamma.low, gamma.high, gamma.scale) == (-50, -0.1, "log")  # type: ignore[union-attr]
-    assert (focal.low, focal.high, focal.scale) == (0, 5, "linear")  # type: ignore[union-attr]
-    assert (SPACES["ldam"]["max_margin"].low, SPACES["ldam"]["max_margin"].high) == (0.1, 1)  # type: ignore[union-attr]
-    assert SPACES["ldam"]["scale"].choices == (10, 20, 30, 64)  # type: ignore[union-attr]
+    assert (gamma.low, gamma.high, gamma.scale) == (-50, -0.1, "log")
+    assert (focal.low, focal.high, focal.scale) == (0, 5, "linear")
+    assert (SPACES["ldam"]["max_margin"].low, SPACES["ldam"]["max_margin"].high) == (0.1, 1)
+    assert SPACES["ldam"]["scale"].choices == (10, 20, 30, 64)
     beta = SPACES["ldam-drw"]["beta"]
-    assert (beta.low, beta.high, beta.scale) == (0.9, 0.99999, "log-complement")  # type: ignore[union-attr]
-    found = {name: (d.low, d.high, d.scale) for name, d in SPACES["affinity"].items()}  # type: ignore[union-attr]
+    assert (beta.low, beta.high, beta.scale) == (0.9, 0.99999, "log-complement")
+    found = {name: (d.low, d.high, d.scale) for name, d in SPACES["affinity"].items()}
     assert found == {
         "margin": (0.01, 1, "linear"),
         "sigma": (0.1, 100, "log"),

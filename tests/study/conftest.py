@@ -1,4 +1,4 @@
-"""A small study, as a file would hold it, for the tests of this room."""
+"""Fixtures for a small study."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Mapping = dict[str, Any]
 
 @pytest.fixture
 def study_mapping() -> Callable[..., Mapping]:
-    """Build what a study file holds; keywords replace its parts."""
+    """Build the mapping of a study file; keywords replace its parts."""
 
     def make(**changes: Any) -> Mapping:
         return {
@@ -52,7 +52,7 @@ def make_spec(study_mapping: Callable[..., Mapping]) -> Callable[..., StudySpec]
 
 @pytest.fixture
 def open_ledger(tmp_path: Path, make_spec: Callable[..., StudySpec]) -> Callable[..., Ledger]:
-    """Open the ledger of a study, the same one at every call with the same folder."""
+    """Open the ledger of a study; calls with the same folder open the same ledger."""
 
     def make(spec: StudySpec | None = None, folder: Path = tmp_path) -> Ledger:
         spec = spec or make_spec()

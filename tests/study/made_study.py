@@ -1,4 +1,4 @@
-"""A stored study with trials that were never trained: ledger and trial folders as a driver would leave them."""
+"""A stored study with simulated trials: ledger and trial folders as a driver would leave them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from study.ledger.study_ledger import Ledger
 from study.spec.cell import expand
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
-from trainables.core.metrics import METRICS, from_confusion, recall_per_class
+from trainables.core.metric_names import METRICS
+from trainables.core.metrics import from_confusion, recall_per_class
 from trainables.core.trial_folder import TrialFolder
 
 EPOCHS = 5
 
 
 def spec_of(name: str = "made", **changes: Any) -> StudySpec:
-    """Return a study on two cells, CCE with a searched gamma and ERM with nothing to search."""
+    """Return a study of two cells: CCE with a searched gamma, and ERM with an empty search space."""
     return StudySpec.model_validate(
         {
             "name": name,
@@ -38,7 +39,7 @@ def spec_of(name: str = "made", **changes: Any) -> StudySpec:
 
 
 class MadeStudy:
-    """A study whose trials end as the tests want them to."""
+    """A study whose trials end as a test chooses."""
 
     def __init__(self, storage: Path, spec: StudySpec | None = None, *, classes: int = 10) -> None:
         self.spec = spec or spec_of()
@@ -50,7 +51,7 @@ class MadeStudy:
         self.reopen()
 
     def reopen(self) -> None:
-        """Open the ledger anew, as a second driver would."""
+        """Open the ledger again, as a second driver would."""
         storage = open_storage(self.folder.path, None)
         self.ledger = Ledger(self.spec, list(self.cells.values()), storage)
 
@@ -67,7 +68,7 @@ class MadeStudy:
         return TrialFolder(self.folder.path / "cells" / trial.key)
 
     def confusion(self, trial: Assignment, epoch: int) -> np.ndarray[Any, Any]:
-        """Return counts that depend on the trial and get better with the epochs."""
+        """Return a confusion matrix that depends on the trial and improves with the epochs."""
         rng = np.random.default_rng([trial.number, epoch])
         wrong = rng.integers(0, 3, (self.classes, self.classes))
         return wrong + np.diag(rng.integers(2 * epoch, 3 * epoch + 9, self.classes))
@@ -116,7 +117,7 @@ class MadeStudy:
         return trial
 
     def confirm(self, tested: Callable[[Assignment], float], until: int | None = None) -> list[Assignment]:
-        """Run the trials that confirm, or so many of them; all test metrics are what ``tested`` says."""
+        """Run the confirmation trials, or only this many; ``tested`` gives all test metrics."""
         done: list[Assignment] = []
         while (until is None or len(done) < until) and (trial := self.ledger.next()) is not None:
             self.train(trial, range(1, EPOCHS + 1))

@@ -1,4 +1,4 @@
-"""Made-up trainings on a ledger, for tests that need whole studies and no Ray."""
+"""Simulated trainings on a ledger, for tests of whole studies without Ray."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Curve = Callable[[Assignment], float]
 
 
 def height(assignment: Assignment) -> float:
-    """What a trial comes to: the best gamma is -20, the best learning rate 0.1, whatever the cell."""
+    """Return the final value of a trial; the optimum in every cell is gamma -20 and lr 0.1."""
     gamma = assignment.params.get("gamma", -20.0)
     lr = assignment.params.get("training.lr", 0.1)
     return 1 / (1 + abs(math.log(gamma / -20)) + abs(math.log(lr / 0.1)))
 
 
 def train(ledger: Ledger, assignment: Assignment, value: float | None = None) -> None:
-    """Train a trial to its end or until it is stopped."""
+    """Train a trial to its end or until it is pruned."""
     cell, number = ledger.of(assignment), assignment.number
     top = height(assignment) if value is None else value
     for epoch in range(1, EPOCHS + 1):
@@ -36,7 +36,7 @@ def train(ledger: Ledger, assignment: Assignment, value: float | None = None) ->
 
 
 def finish(ledger: Ledger) -> list[Assignment]:
-    """Train until the study is finished, a trial at a time; return the trials in the order they were handed out."""
+    """Train one trial at a time until the study is finished; return the trials in the order they were handed out."""
     handed = ledger.interrupted()
     for assignment in handed:
         train(ledger, assignment)
@@ -47,7 +47,7 @@ def finish(ledger: Ledger) -> list[Assignment]:
 
 
 def content(ledger: Ledger) -> dict[str, list[tuple[Any, ...]]]:
-    """Everything the ledger says but the times of day."""
+    """Return the content of the ledger, without times."""
     return {
         name: [(t.number, t.state.name, t.params, t.values, t.intermediate_values, t.user_attrs) for t in cell.trials()]
         for name, cell in ledger.cells.items()
@@ -62,7 +62,7 @@ def param_sources(ledger: Ledger, cell: str) -> list[str]:
 def ends_the_same_killed_after_any_write(
     study: StudySpec, places: Path, every: int, warm_starts: Any = None
 ) -> Iterable[int]:
-    """Kill a study after every so many writes of its ledger, go on and compare; yields the writes it was killed at."""
+    """Kill a study after every ``every``-th ledger write, resume it and compare; yield the numbers of writes."""
     whole = places / "whole"
     whole.mkdir()
 

@@ -51,7 +51,7 @@ def test_a_sentence_in_a_pipe_is_not_broken(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_a_terminal_has_its_own_width(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")  # Rich then takes anything for a terminal
+    monkeypatch.setenv("FORCE_COLOR", "1")  # Rich then treats any output as a terminal
     monkeypatch.setenv("COLUMNS", "60")
     _print()
     said = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)

@@ -1,4 +1,4 @@
-"""Networks from images to features; importing this package does not import torch."""
+"""Backbones from images to features; importing this package does not import torch."""
 
 from __future__ import annotations
 
@@ -13,27 +13,26 @@ if TYPE_CHECKING:
 __all__ = ["MIN_IMAGE_SIZE", "MODELS", "build_backbone", "check_image_shape"]
 
 MIN_IMAGE_SIZE = 8
-"""Smallest height and width in pixels; three halvings leave one pixel of it."""
+"""Smallest height and width in pixels; three halvings reduce it to one pixel."""
 
 
 def build_backbone(name: str, in_channels: int, image_size: int) -> Backbone:
-    """Build a randomly initialised network from images to features; the head belongs to the method.
+    """Build a randomly initialised backbone; the head belongs to the method.
 
-    The initial weights are drawn from torch's global generator, so equal seeds give equal networks.
+    Initial weights are sampled from torch's global generator, so equal seeds give equal networks.
 
     Args:
         name: one of `MODELS`.
         in_channels: channels C of the images, 1 for grey and 3 for colour, or length D of feature vectors.
-        image_size: height and width of the images in pixels, at least `MIN_IMAGE_SIZE`; 1 for feature
-            vectors, which perceptrons take. Up to 64 the torchvision families get a stem without early
-            reductions.
+        image_size: height and width of the images in pixels, at least `MIN_IMAGE_SIZE`; 1 for feature vectors, which
+            only perceptrons accept. Up to 64 pixels the torchvision families get a stem without early downsampling.
 
     Returns:
         A module from images (B, C, image_size, image_size) to features (B, feature_dim), both floating
         point, with the attribute ``feature_dim``.
 
     Raises:
-        BadInput: the name is not in `MODELS`, there is no channel, or the images are too small.
+        BadInput: if the name is not in `MODELS`, ``in_channels`` is below 1, or the images are too small.
 
     >>> build_backbone("resnet32", in_channels=3, image_size=32).feature_dim
     64
@@ -67,7 +66,7 @@ def check_image_shape(name: str, image_shape: tuple[int, int, int]) -> None:
     """Check that a network can be built for images of a shape (C, H, W), without importing torch.
 
     Raises:
-        BadInput: as `build_backbone`, or the images are not square and the network has a layer of fixed size.
+        BadInput: as in `build_backbone`, or if the images are not square and the network has a layer of fixed size.
 
     >>> check_image_shape("mlp", (3, 218, 178))
     Traceback (most recent call last):

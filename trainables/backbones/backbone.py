@@ -1,11 +1,11 @@
-"""What every network here is: a module that says how many features it gives."""
+"""Base class of all backbones: a module with a known number of features."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
 SMALL_IMAGE_SIZE = 64
-"""Images up to this height and width, in pixels, get a stem without early reductions."""
+"""Images up to this height and width, in pixels, get a stem without early downsampling."""
 
 
 class Backbone(nn.Module):
@@ -29,10 +29,10 @@ class Backbone(nn.Module):
 
 
 def init_for_relu(network: nn.Module) -> None:
-    """Draw every convolution and linear layer from N(0, 2 / fan_in) and set biases to zero, in place.
+    """Initialise all convolutions and linear layers from N(0, 2 / fan_in) and biases with zero, in place.
 
-    Source: He et al. 2015, "Delving deep into rectifiers", eq. 10; the released code of LDAM and M2m
-    does the same (and leaves biases at torch's default).
+    Source: He et al. 2015, "Delving deep into rectifiers", eq. 10. The released code of LDAM and M2m does the same
+    but keeps torch's default for biases.
     """
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):

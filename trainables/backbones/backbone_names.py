@@ -1,4 +1,4 @@
-"""The names of all networks, apart from their builders so that a study is checked without importing torch."""
+"""Names of all backbones, separate from their builders so that a study is validated without importing torch."""
 
 from __future__ import annotations
 

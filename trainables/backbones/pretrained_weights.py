@@ -1,4 +1,4 @@
-"""Weights that a network begins from: a local file of a state dict, checked name by name. Imports no torch itself."""
+"""Pretrained weights: loads and checks a local file of a state dict. Importing this file does not import torch."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ if TYPE_CHECKING:
     from trainables.backbones.backbone import Backbone
 
 _CLASSIFIERS = ("fc.", "classifier.", "linear.", "head.")
-"""Beginnings of names that belong to a classifier: the head is the method's."""
+"""Prefixes of classifier parameters, which are ignored because the head belongs to the method."""
 
 _PREFIXES = ("module.", "backbone.", "network.")
 _WRAPPERS = ("state_dict", "backbone", "model")
 
 
 def load_weights(backbone: Backbone, path: Path) -> None:
-    """Put the weights of a file into a network, in place.
+    """Load the weights of a file into a backbone, in place.
 
-    The file holds a state dict, safetensors or torch's own (of which nothing but tensors and plain containers
-    is read), perhaps under ``state_dict``, ``model`` or ``backbone`` like a checkpoint of `Trainer`. Names are
-    those of the network, which are torchvision's, with or without the prefixes of wrappers. Those of a
-    classifier are passed over; every other must be there and have its shape.
+    The file holds a state dict in safetensors or torch format (torch files are loaded with ``weights_only``), possibly
+    nested under ``state_dict``, ``model`` or ``backbone`` as in a checkpoint of `Trainer`. Names are those of the
+    network, which follow torchvision, with or without prefixes of wrappers. Parameters of a classifier are ignored;
+    all others must be present with the right shape.
 
     Args:
-        backbone: of `build_backbone`.
-        path: of the file.
+        backbone: a network of `build_backbone`.
+        path: path of the file.
 
     Raises:
-        BadInput: no such file, not a state dict, or names or shapes that do not fit.
+        BadInput: if the file is missing or not a state dict, or if names or shapes do not match.
     """
     import torch
 
@@ -46,7 +46,7 @@ def load_weights(backbone: Backbone, path: Path) -> None:
 
 
 def check_weights(name: str, in_channels: int, image_size: int, path: Path) -> None:
-    """Raise `BadInput` where `load_weights` would for the network of these images, without drawing its weights."""
+    """Raise `BadInput` where `load_weights` would for a network of these images, without initialising one."""
     import torch
 
     from trainables.backbones import build_backbone
@@ -57,18 +57,17 @@ def check_weights(name: str, in_channels: int, image_size: int, path: Path) -> N
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Read a state dict: name -> tensor on the CPU, prefixes of wrappers taken off.
+    """Read a state dict: name -> tensor on the CPU, with prefixes of wrappers removed.
 
     Raises:
-        BadInput: as `load_weights`.
+        BadInput: as in `load_weights`.
     """
     import torch
-
-    from trainables.backbones.safetensors_file import read_safetensors
+    from safetensors.torch import load_file
 
     try:
         if path.suffix == ".safetensors":
-            found: Any = read_safetensors(path)
+            found: Any = load_file(path)
         else:
             found = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
@@ -88,12 +87,12 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def fitted(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """Return of ``given`` what ``wanted`` names.
+    """Return the entries of ``given`` that ``wanted`` has.
 
-    ``num_batches_tracked`` may be missing, as in files of early versions of torch.
+    ``num_batches_tracked`` may be missing, as in files written by early versions of torch.
 
     Raises:
-        BadInput: a name is missing or too many, or a shape differs; names the first few.
+        BadInput: if names are missing or unexpected, or shapes differ; the message lists the first few.
     """
     missing = [k for k in wanted if k not in given and not k.endswith("num_batches_tracked")]
     surplus = [k for k in given if k not in wanted and not k.startswith(_CLASSIFIERS)]

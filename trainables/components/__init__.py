@@ -1,1 +1,1 @@
-"""Parts that methods are composed of: network, losses, heads, updates, transforms. Knows no method."""
+"""Components of methods: network, losses, heads, updates, batch transforms, post-hoc adjustments. Knows no method."""

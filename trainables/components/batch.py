@@ -1,4 +1,4 @@
-"""A batch on its way into the network, and what may change it there: mixing, interpolation, translation."""
+"""Training batches, and the interface of the transforms applied to them: mixing, interpolation, translation."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Batch(NamedTuple):
     Attributes:
         pixels: augmented, not normalised, (B, C, H, W), uint8 or float, in 0..255.
         labels: int64 (B,).
-        other_labels: int64 (B,) of the images that were mixed in, or None.
-        share: float32 (B,), in [0, 1]: the weight of ``labels``; ``other_labels`` have the rest.
+        other_labels: int64 (B,), labels of the images mixed in, or None.
+        share: float32 (B,), in [0, 1]: weight of ``labels``; ``other_labels`` have weight 1 - share.
     """
 
     pixels: Tensor
@@ -30,13 +30,13 @@ class Batch(NamedTuple):
 
 
 class EpochOrder(NamedTuple):
-    """Which images an epoch visits, all on the CPU, so that a transform can draw a whole epoch at once.
+    """Sampling order of an epoch, on the CPU, so that a transform can sample for the whole epoch at once.
 
     Attributes:
-        rows: int64 (N,), rows of the training split, in the order they are visited.
+        rows: int64 (N,), rows of the training split in sampling order.
         labels: int64 (N,), their labels.
-        batches: the slices of both that make up the steps.
-        generator: of this epoch, on the CPU, for the transform's own draws.
+        batches: slices of ``rows`` and ``labels``, one per step.
+        generator: CPU generator of this epoch for the transform's own draws.
     """
 
     rows: Tensor
@@ -46,13 +46,13 @@ class EpochOrder(NamedTuple):
 
 
 class TransformContext(NamedTuple):
-    """What a transform may use over a stage; all of it outlives the stage.
+    """Objects available to a transform during a stage; all of them outlive the stage.
 
     Attributes:
-        network: that is trained; whoever changes its mode or gradients puts them back.
+        network: the trained network; a transform that changes its mode or gradients must restore them.
         pipeline: the training images on the device.
         class_counts: int64 (K,), on the device.
-        reference: returns the frozen network that `Method.reference` asks for, trained when first called.
+        reference: returns the frozen network required by `Method.reference`, which is trained on the first call.
     """
 
     network: Network
@@ -65,10 +65,10 @@ class BatchTransform(Protocol):
     """Changes the batches of a stage between augmentation and normalisation."""
 
     def begin_stage(self, context: TransformContext) -> None:
-        """Prepare for a stage, or for its rest after a resume: nothing here may depend on trained weights."""
+        """Prepare for a stage, also after a resume within it; must not depend on trained weights."""
 
     def begin_epoch(self, order: EpochOrder) -> None:
-        """Make the draws of an epoch, from its generator alone."""
+        """Sample all random numbers of an epoch, from ``order.generator`` only."""
 
     def __call__(self, batch: Batch, step: int) -> Batch:
-        """Return the batch of a step, 0-based within the epoch, changed; nothing waits for the device."""
+        """Return the transformed batch of a step (0-based within the epoch), without a device synchronisation."""

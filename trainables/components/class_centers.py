@@ -1,4 +1,4 @@
-"""Class centres that follow the features of each batch, by the rule of the center loss."""
+"""Class centres, updated towards the features of each batch by the rule of the center loss."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from trainables.components.losses.cross_entropy import target_mask
 
 
 class ClassCenters(nn.Module):
-    """A centre c_j for every class, kept outside the head: what losses of features alone remember.
+    """A centre c_j per class for losses on features, stored outside the head.
 
     Args:
         feature_dim: number of features d.
         num_classes: number of classes K.
 
     Attributes:
-        centers: c, (K, d), zero at first; no gradient reaches it.
+        centers: c, (K, d), initialised with zero; a buffer without gradient.
 
     >>> ClassCenters(2, 3).centers.shape
     torch.Size([3, 2])
@@ -31,10 +31,10 @@ class ClassCenters(nn.Module):
 
 @torch.no_grad()
 def follow_features(centers: Tensor, features: Tensor, labels: Tensor, *, rate: float) -> None:
-    """Move centres, in place, towards a batch: c_j -= alpha sum_{y_i = j} (c_j - f_i) / (1 + n_j).
+    """Update the centres in place: c_j -= alpha sum_{y_i = j} (c_j - f_i) / (1 + n_j).
 
-    n_j counts the batch's images of class j; a class without any stays where it is. Sums are matrix products
-    and not scattered additions, whose order a GPU does not fix.
+    n_j is the number of images of class j in the batch; centres of absent classes do not change. The sums are computed
+    as matrix products because the order of scattered additions is not deterministic on a GPU.
 
     Args:
         centers: c, (K, d), float32 or float64.

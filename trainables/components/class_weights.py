@@ -1,29 +1,26 @@
-"""Weights per class that multiply a loss from outside, and the weighted mean over a batch."""
+"""Class weights (inverse frequency, effective number of samples) and the weighted mean over a batch."""
 
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from trainables.core.errors import BadInput, unknown_name
-
-Divisor = Literal["weights", "examples"]
+from trainables.components.variants import Divisor
 
 
 def inverse_frequency(counts: Tensor) -> Tensor:
-    """Return weights proportional to 1/n_k, scaled to sum K (RW).
+    """Return class weights proportional to 1/n_k, normalised to sum to K (RW).
 
     Args:
         counts: n, training images per class, shape (K,), each at least 1.
 
     Returns:
-        Float64, shape (K,), positive, of mean 1.
+        Float64, shape (K,), positive, with mean 1.
 
     Raises:
-        BadInput: a class without images.
+        ValueError: if a class has no training images.
 
     >>> inverse_frequency(torch.tensor([30, 10]))
     tensor([0.5000, 1.5000], dtype=torch.float64)
@@ -32,20 +29,20 @@ def inverse_frequency(counts: Tensor) -> Tensor:
 
 
 def effective_number(counts: Tensor, beta: float) -> Tensor:
-    """Return weights proportional to (1 - beta) / (1 - beta^n_k), scaled to sum K (CB-RW).
+    """Return class weights proportional to (1 - beta) / (1 - beta^n_k), normalised to sum to K (CB-RW).
 
-    1 - beta^n is taken as -expm1(n log1p(-(1 - beta))) in float64, where float32 would give 0/0 for rare
-    classes at beta near 1.
+    1 - beta^n is computed as -expm1(n log1p(-(1 - beta))) in float64; float32 would give 0/0 for rare classes with
+    beta near 1.
 
     Args:
         counts: n, training images per class, shape (K,), each at least 1.
-        beta: in [0, 1]; 0 weighs all classes alike, 1 is the limit, `inverse_frequency`.
+        beta: in [0, 1]; 0 gives equal weights, 1 gives the limit, `inverse_frequency`.
 
     Returns:
-        Float64, shape (K,), positive, of mean 1.
+        Float64, shape (K,), positive, with mean 1.
 
     Raises:
-        BadInput: a class without images, or beta outside [0, 1].
+        ValueError: if a class has no training images or ``beta`` is outside [0, 1].
 
     Source: Cui, Jia, Lin, Song and Belongie, 2019, proposition 1 and the class-balanced loss.
 
@@ -53,7 +50,7 @@ def effective_number(counts: Tensor, beta: float) -> Tensor:
     tensor([0.8000, 1.2000], dtype=torch.float64)
     """
     if not 0 <= beta <= 1:
-        raise BadInput(f"`beta` must be in [0, 1], got {beta}")
+        raise ValueError(f"`beta` must be in [0, 1], got {beta}")
     if beta == 1:
         return inverse_frequency(counts)
     log_beta = math.log1p(-(1 - beta)) if beta > 0 else -math.inf
@@ -61,17 +58,17 @@ def effective_number(counts: Tensor, beta: float) -> Tensor:
 
 
 def weighted_mean(losses: Tensor, weights: Tensor, over: Divisor) -> Tensor:
-    """Return sum(w * l) / sum(w) (``weights``) or sum(w * l) / N (``examples``), a scalar.
+    """Return sum(w * l) / sum(w) (``weights``) or sum(w * l) / B (``examples``), a scalar.
 
-    The first is what LDAM and ELM train with, the second what M2m does; they differ in the step's length.
+    LDAM and ELM use the first, M2m the second; they differ in the effective step size.
 
     Args:
         losses: l, shape (B,).
-        weights: w of each example's class, shape (B,), any floating dtype; taken in the dtype of the losses.
-        over: what the weighted sum is divided by.
+        weights: w, the class weight of each example, shape (B,), any floating dtype; cast to the dtype of the losses.
+        over: divisor of the weighted sum.
 
     Raises:
-        BadInput: ``over`` is neither.
+        ValueError: if ``over`` is neither.
 
     >>> l, w = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 1.0])
     >>> weighted_mean(l, w, "weights"), weighted_mean(l, w, "examples")
@@ -82,12 +79,12 @@ def weighted_mean(losses: Tensor, weights: Tensor, over: Divisor) -> Tensor:
         return (weights * losses).sum() / weights.sum()
     if over == "examples":
         return (weights * losses).mean()
-    raise unknown_name("divisor", over, ("weights", "examples"))
+    raise ValueError(f"`over` must be 'weights' or 'examples', got {over!r}")
 
 
 def _checked(counts: Tensor) -> Tensor:
     if not bool((counts > 0).all()):
-        raise BadInput(f"`counts` must be at least 1 in every class, got {counts.tolist()}")
+        raise ValueError(f"`counts` must be at least 1 in every class, got {counts.tolist()}")
     return counts.double()
 
 

@@ -1,4 +1,4 @@
-"""What every class got of positive and of negative gradient since the training began."""
+"""Positive and negative gradients accumulated per class since the start of training (EQL v2)."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from torch import Tensor, nn
 from trainables.components.losses.equalization_loss import SidedWeights
 
 AT_THE_START = 100.0
-"""Ratio before the first step: high, so that nothing is weighted yet."""
+"""Initial gradient ratio: high enough that the first step is unweighted."""
 
 
 class GradientAccumulators(nn.Module):
-    """Sums of the gradients that reached each class's logit.
+    """Running sums of the gradient magnitudes at each class's logit.
 
-    Float64: float32 sums of a long training would stop growing.
+    Sums are float64, since float32 sums would stop growing in a long training.
 
     Args:
         num_classes: K.
 
     Attributes:
-        positive: from the class's own examples, (K,).
-        negative: from the examples of others, (K,).
-        ratio: g, positive over negative, (K,).
+        positive: sum over examples of the class, (K,).
+        negative: sum over examples of other classes, (K,).
+        ratio: g = positive / negative, (K,).
 
     >>> kept = GradientAccumulators(2)
     >>> kept.add(SidedWeights(torch.tensor([3.0, 1.0]), torch.tensor([1.0, 2.0])))
@@ -41,7 +41,7 @@ class GradientAccumulators(nn.Module):
         self.register_buffer("ratio", torch.full((num_classes,), AT_THE_START, dtype=torch.float64))
 
     def add(self, gradients: SidedWeights) -> None:
-        """Add a step's gradients, each of shape (K,)."""
+        """Add the gradient magnitudes of a step, each of shape (K,), and update the ratio."""
         self.positive += gradients.positive
         self.negative += gradients.negative
         self.ratio.copy_(self.positive / (self.negative + 1e-10))

@@ -1,4 +1,4 @@
-"""Backbone and head as one network, with the precision they compute in."""
+"""Network of a backbone and a head, with autocast and frozen-statistics forward passes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from trainables.components.heads import Head
 
 
 class Outputs(NamedTuple):
-    """What a network says of one batch.
+    """Outputs of a network for one batch.
 
     Attributes:
-        features: backbone outputs, shape (B, d).
-        logits: head outputs, shape (B, K), float32; the largest is the prediction.
+        features: backbone outputs, float32, shape (B, d).
+        logits: head outputs, float32, shape (B, K); the argmax is the prediction.
     """
 
     features: Tensor
@@ -29,10 +29,10 @@ class Network(nn.Module):
     """A backbone and a head on one device.
 
     Args:
-        backbone: images (B, C, H, W) to features (B, d).
-        head: features to logits (B, K).
-        autocast: type of the backbone's arithmetic; None means float32.
-        compiled: whether the backbone runs through torch.compile.
+        backbone: maps images (B, C, H, W) to features (B, d).
+        head: maps features to logits (B, K).
+        autocast: autocast dtype of the backbone; None means float32.
+        compiled: run the backbone through torch.compile.
     """
 
     def __init__(self, backbone: Backbone, head: Head, autocast: torch.dtype | None = None, compiled: bool = False):
@@ -58,7 +58,7 @@ class Network(nn.Module):
         return Outputs(features, self.head(features))
 
     def forward_frozen_stats(self, images: Tensor) -> Outputs:
-        """Return what `forward` does, for a second look at a batch: BatchNorm's running statistics stay."""
+        """Run `forward` without updating BatchNorm's running statistics, for a second pass over the same batch."""
         tracking = [m for m in self.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
         for module in tracking:
             module.track_running_stats = False
@@ -70,10 +70,10 @@ class Network(nn.Module):
         return outputs
 
     def train_only(self, prefixes: Sequence[str]) -> None:
-        """Enter training mode with gradients for the parameters whose names begin with one of ``prefixes``.
+        """Enter training mode with gradients only for parameters whose names start with one of ``prefixes``.
 
-        Names begin with ``backbone.`` or ``head.``. A backbone of which nothing is trained stays in evaluation
-        mode, so that not even its batch statistics move.
+        Names start with ``backbone.`` or ``head.``. A backbone without trained parameters stays in evaluation mode, so
+        that its BatchNorm statistics do not change either.
         """
         for name, parameter in self.named_parameters():
             parameter.requires_grad_(name.startswith(tuple(prefixes)))

@@ -1,17 +1,17 @@
-"""Projections of a head's rows after a step: onto lengths that are allowed."""
+"""Projections of a head's weight rows after a step (MaxNorm)."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def longest_allowed(rows: Tensor, share: float) -> Tensor:
-    """Return a length between those of the shortest and the longest row, a scalar.
+    """Return a row norm between the smallest and the largest, a scalar.
 
     Args:
         rows: w, (K, d).
-        share: 0 is the shortest row's length, 1 the longest's.
+        share: interpolation weight in [0, 1]; 0 gives the smallest row norm, 1 the largest.
 
     >>> longest_allowed(torch.tensor([[3.0, 4.0], [0.0, 1.0]]), 0.5)
     tensor(3.)
@@ -21,7 +21,7 @@ def longest_allowed(rows: Tensor, share: float) -> Tensor:
 
 
 def within_ball(rows: Tensor, radius: Tensor) -> Tensor:
-    """Return min(1, radius / ||w_k||) w_k for every row: the nearest rows no longer than the radius (MaxNorm).
+    """Project each row onto the ball of the given radius: min(1, radius / ||w_k||) w_k (MaxNorm).
 
     Args:
         rows: w, (K, d).
@@ -34,5 +34,15 @@ def within_ball(rows: Tensor, radius: Tensor) -> Tensor:
             [0.0000, 1.0000]])
     """
     lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-    # not a quotient clamped at 1: a row that is allowed stays as it is, and one of length 0 too
+    # where() instead of a clamped quotient: rows within the ball stay bit for bit, including rows of norm 0
     return torch.where(lengths > radius, rows * (radius / lengths), rows)
+
+
+class MaxNormRadius(nn.Module):
+    """The radius of MaxNorm as a buffer ``radius``, a scalar; infinite until it is set."""
+
+    radius: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("radius", torch.tensor(float("inf")))

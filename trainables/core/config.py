@@ -1,4 +1,4 @@
-"""TrialConfig: everything that determines one training, frozen, nested and free of torch."""
+"""TrialConfig: the immutable configuration of one training; does not import torch."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from trainables.core.files import content_of
 
 
 def _takes_bool(annotation: Any) -> bool:
-    """Tell whether a field may be true or false; pydantic would else take these for the numbers 1 and 0."""
+    """Return True if a field accepts booleans; pydantic would otherwise coerce them to the numbers 1 and 0."""
     return annotation in (bool, Any) or any(map(_takes_bool, get_args(annotation)))
 
 
 class StrictModel(BaseModel):
-    """A configuration that cannot be changed after it was checked and refuses unknown keys."""
+    """Base class of configurations: immutable, and unknown keys are rejected."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,15 +36,15 @@ class StrictModel(BaseModel):
 
 
 class ProfileConfig(StrictModel):
-    """How many images of every class are kept.
+    """Imbalance profile: number of training images kept per class.
 
     Attributes:
         kind: ``long_tail`` n_k = int(n_max * ratio^(-k/(K-1))); ``step`` minority classes get
             int(n_max / ratio), the others n_max; ``fraction`` minority classes keep 1/ratio of their own
-            images, the others all (affinity paper, section 4.4); ``natural`` leaves the counts.
+            images, the others all (affinity paper, section 4.4); ``natural`` keeps all images.
         ratio: imbalance ratio n_max / n_min, at least 1.
-        minority: which classes are the minority in ``step`` and ``fraction``: the last half (the field's
-            convention), the first half, or the classes with an odd or an even index.
+        minority: minority classes of ``step`` and ``fraction``: the last half (the field's convention), the first
+            half, or the classes with an odd or an even index.
     """
 
     kind: Literal["long_tail", "step", "fraction", "natural"] = "long_tail"
@@ -62,19 +62,19 @@ class ProfileConfig(StrictModel):
 
 
 class DataConfig(StrictModel):
-    """Which images a trial sees.
+    """Data set, imbalance profile and validation protocol of a trial.
 
     Attributes:
         dataset: a name of ``study datasets``, or a folder under ``data_dir`` (docs/data.md).
-        data_dir: where folders of data sets stand; None means the environment's STUDY_DATA_DIR.
-        image_size: height and width in pixels that images are scaled and cropped to as they are decoded; None
-            leaves them, and they must have one size.
-        protocol: where validation images come from; see docs/protocol.md.
-        validation_fraction: share of each class held out, of train (``holdout``) or test (``m2m``).
-        label_noise: share of training labels replaced by another class drawn uniformly.
-        subset_seed: draws which images are kept, apart from the training seed.
-        memory_budget_gb: a split of more than so many GB (1e9 bytes) of decoded images stays in its
-            memory-mapped file, and threads gather the batches; changes no number.
+        data_dir: folder of data sets; None means the environment variable STUDY_DATA_DIR.
+        image_size: height and width in pixels to which images are scaled and cropped on decoding; None keeps their
+            size, which must then be the same for all.
+        protocol: source of the validation images; see docs/protocol.md.
+        validation_fraction: share held out of each class, of train (``holdout``) or test (``m2m``), in (0, 1).
+        label_noise: share of training labels replaced by another class sampled uniformly, in [0, 1).
+        subset_seed: seed of the image subset, independent of the training seed.
+        memory_budget_gb: a split with more GB (1e9 bytes) of decoded images is streamed from its memory-mapped file;
+            does not affect results.
     """
 
     dataset: str
@@ -89,12 +89,12 @@ class DataConfig(StrictModel):
 
 
 class ModelConfig(StrictModel):
-    """The network up to its features; the head belongs to the method.
+    """Backbone of a trial; the head belongs to the method.
 
     Attributes:
-        name: a network.
-        weights: file of a state dict to begin from, safetensors or torch's; its content, and not its place,
-            takes part in the fingerprint. None draws the weights from the seed.
+        name: a name of `trainables.backbones.MODELS`.
+        weights: file of an initial state dict, in safetensors or torch format; its content, not its path, enters the
+            fingerprint. None initialises the weights from the seed.
     """
 
     name: str = "resnet32"
@@ -115,12 +115,13 @@ class ModelConfig(StrictModel):
 
 
 class ScheduleConfig(StrictModel):
-    """The learning rate over the budget; every point in time is a fraction of the epochs.
+    """Learning rate schedule; milestones and warm-up are fractions of the epoch budget.
 
     Attributes:
-        milestones: fractions of the budget, each in (0, 1), rising, at which the rate is multiplied.
-        factor: what it is multiplied with.
-        warmup: fraction of the budget over which the rate rises linearly.
+        kind: ``step``, ``cosine`` or ``constant``.
+        milestones: increasing fractions in (0, 1) at which a ``step`` schedule multiplies the rate by ``factor``.
+        factor: decay factor per milestone, in (0, 1].
+        warmup: fraction of the budget over which the rate rises linearly, in [0, 1).
     """
 
     kind: Literal["step", "cosine", "constant"] = "step"
@@ -137,15 +138,15 @@ class ScheduleConfig(StrictModel):
 
 
 class TrainingConfig(StrictModel):
-    """Optimizer, budget and arithmetic of one training.
+    """Optimizer, epoch budget and precision of one training.
 
     Attributes:
-        epochs: passes over the training images.
+        epochs: epoch budget, at least 1.
         batch_size: images per step; the last, smaller batch of an epoch is kept.
         lr: peak learning rate of SGD.
-        augmentation: ``auto`` takes what the data set's papers used.
-        precision: ``auto`` is bfloat16 autocast where the processor multiplies bfloat16 natively.
-        checkpoint_seconds: least time between two checkpoints; 0 writes one every epoch.
+        augmentation: ``auto`` means `trainables.data.default_augmentation`.
+        precision: ``auto`` uses bfloat16 autocast on devices that multiply bfloat16 natively.
+        checkpoint_seconds: minimum time between two checkpoints; 0 writes one every epoch.
     """
 
     epochs: int = Field(200, ge=1)
@@ -169,7 +170,7 @@ class TrainingConfig(StrictModel):
 
 
 class MethodConfig(StrictModel):
-    """A method of `trainables.methods.registry.METHODS` and the values that differ from its preset's."""
+    """A method of `trainables.methods.registry.METHODS`, its preset, and the params that override the preset."""
 
     name: str
     preset: str = "recommended"
@@ -177,7 +178,7 @@ class MethodConfig(StrictModel):
 
 
 class TrialConfig(StrictModel):
-    """Everything that determines the numbers of one training, apart from code and machine."""
+    """Everything that determines the results of one training, apart from code and machine."""
 
     data: DataConfig
     model: ModelConfig = ModelConfig()
@@ -186,13 +187,13 @@ class TrialConfig(StrictModel):
     seed: int = Field(0, ge=0)
 
     def fingerprint(self) -> str:
-        """Return a sha256 over all that determines the numbers, as hexadecimal digits.
+        """Return a hexadecimal sha256 over all fields that determine the results.
 
-        Where the data stands, how much of it is held in memory and how often checkpoints are written is left
-        out: these may change on a resume. Of a file of weights, the content counts.
+        The data folder, the memory budget and the checkpoint interval are excluded, since they may change on a resume.
+        A weights file enters by its content.
 
         Raises:
-            BadInput: there is no such file.
+            BadInput: if the weights file cannot be read.
         """
         unsaid = {
             "data": {"data_dir", "memory_budget_gb"},

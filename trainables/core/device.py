@@ -1,4 +1,4 @@
-"""Where a training computes and in which precision."""
+"""Device and precision of a training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cache
 import torch
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-"""The numbers by which glibc's mallopt knows what it shall change."""
+"""Parameter numbers of glibc's mallopt."""
 
 
 def pick_device() -> torch.device:
@@ -18,30 +18,30 @@ def pick_device() -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """Return the name a record shows for a device."""
+    """Return the device's display name: the GPU's model, or ``"cpu"``."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 natively, so that autocast makes it faster, not slower."""
+    """Return True if the device multiplies bfloat16 natively, so that autocast speeds training up."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
-    # not mkldnn's own answer: it also counts processors on which it emulates bfloat16, at half the speed of float32
+    # mkldnn's own check also accepts processors that emulate bfloat16, at half the speed of float32
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
-    """Return the autocast type for ``auto``, ``float32`` or ``bfloat16``; None means float32 throughout."""
+    """Return the autocast dtype for ``auto``, ``float32`` or ``bfloat16``; None disables autocast (float32)."""
     wanted = precision == "bfloat16" or (precision == "auto" and multiplies_bfloat16(device))
     return torch.bfloat16 if wanted else None
 
 
 @cache
 def keep_freed_memory() -> None:
-    """Let the C library keep what a step frees for the next one; changes this process, and only under glibc.
+    """Make glibc's allocator keep freed memory for the next step; affects the whole process, a no-op without glibc.
 
-    Otherwise buffers of a few MB go back to the kernel in every step and come again as empty pages: the network
-    of the affinity paper trains a sixth faster in float32 without that. The most that is held does not change.
+    By default buffers of a few MB are returned to the kernel in every step and faulted in again. Avoiding this
+    speeds up the network of the affinity paper by a sixth in float32. Peak memory does not change.
     """
     if platform.libc_ver()[0] == "glibc":
         library = ctypes.CDLL(None)

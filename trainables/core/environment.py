@@ -1,4 +1,4 @@
-"""What a number was computed with: code, packages, machine and device."""
+"""Provenance of a result: code, packages, machine and device."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def _version(package: str) -> str | None:
 
 @cache
 def code_fingerprint() -> str:
-    """Return a sha256 over the sources that determine a training, as 16 hexadecimal digits."""
+    """Return the first 16 hexadecimal digits of a sha256 over the sources of the package ``trainables``."""
     digest = hashlib.sha256()
-    root = Path(__file__).parents[1]  # the whole package, whatever room this file is in
+    root = Path(__file__).parents[1]  # the package ``trainables``
     for source in sorted(root.rglob("*.py")):
         digest.update(source.relative_to(root).as_posix().encode())
         digest.update(source.read_bytes())
@@ -34,7 +34,7 @@ def code_fingerprint() -> str:
 
 @cache
 def git_commit() -> str | None:
-    """Return the commit of the checkout that the package runs from, with ``+`` when it was changed."""
+    """Return the git commit of the checkout, with ``+`` if it has uncommitted changes, or None outside git."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+", "--abbrev=12"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
@@ -44,10 +44,10 @@ def git_commit() -> str | None:
 
 
 def describe_environment(device: str) -> dict[str, Any]:
-    """Describe code, packages and machine for a record.
+    """Return code, package versions, machine and device as JSON-compatible values.
 
     Args:
-        device: what trains, for example ``"cpu"`` or a GPU's name.
+        device: name of the training device, for example ``"cpu"`` or a GPU's model.
     """
     return {
         "code": code_fingerprint(),

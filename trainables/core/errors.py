@@ -1,4 +1,4 @@
-"""The one exception for what a user gave wrongly, and its most common message."""
+"""The exception for invalid user input, and its message for unknown names."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from difflib import get_close_matches
 
 
 class BadInput(ValueError):
-    """Something the user gave cannot be used; the message names it and what is allowed.
+    """Invalid user input: configuration, files or data; the message names the value and what is allowed.
 
-    The command prints the message alone, without a traceback, and exits with code 2.
+    The command prints the message without a traceback and exits with code 2. Raise it only where input is read;
+    components raise ``ValueError`` for arguments out of range.
     """
 
 
 def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> BadInput:
-    """Build the error for a name that no table holds, with the nearest name that one does.
+    """Build the error for an unknown name, with the nearest allowed name.
 
     Args:
-        kind: what was named, for example ``"method"``.
-        name: what the user wrote.
-        allowed: every name that would have been accepted.
+        kind: kind of name, for example ``"method"``.
+        name: the unknown name.
+        allowed: all allowed names.
 
     Returns:
-        The exception, to be raised by the caller.
+        The exception, for the caller to raise.
 
     >>> str(unknown_name("method", "focl", ["erm", "focal"]))
     "unknown method 'focl'; did you mean 'focal'? Allowed: erm, focal"

@@ -10,10 +10,10 @@ from trainables.core.errors import BadInput
 
 
 def content_of(path: Path) -> str:
-    """Return the sha256 of a file of weights, as hexadecimal digits; read again only after it changed.
+    """Return the sha256 of a weights file in hexadecimal, cached until the file's size or time of change differs.
 
     Raises:
-        BadInput: there is no such file.
+        BadInput: if the file cannot be read.
     """
     try:
         found = path.stat()
@@ -32,5 +32,5 @@ def _hashed(path: Path, changed: int, size: int) -> str:
 
 
 def unreadable(path: Path, error: OSError) -> BadInput:
-    """Return the error for a file of weights that cannot be opened."""
+    """Build the error for a weights file that cannot be read."""
     return BadInput(f"weights {path}: cannot be read ({error.strerror or error}); expected a file of a state dict")

@@ -6,40 +6,13 @@ has no recall: it is NaN, and every mean leaves it out. Importing this file does
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Direction = Literal["maximize", "minimize"]
-
-METRICS: dict[str, tuple[str, Direction]] = {
-    "loss": ("mean loss per validation image, with the loss that trains", "minimize"),
-    "train_loss": ("mean loss per training image over the epoch, as optimised", "minimize"),
-    "accuracy": ("share of images classified right", "maximize"),
-    "balanced_accuracy": ("mean recall over classes", "maximize"),
-    "geometric_mean": ("geometric mean of recalls; 0 if any is 0", "maximize"),
-    "geometric_mean_floored": ("geometric mean of recalls, zeros counted as 0.001", "maximize"),
-    "worst_recall": ("smallest recall of a class", "maximize"),
-    "many": ("mean recall of classes with more than 100 training images", "maximize"),
-    "medium": ("mean recall of classes with 20 to 100 training images", "maximize"),
-    "few": ("mean recall of classes with fewer than 20 training images", "maximize"),
-    "major": ("mean recall of the largest classes that hold over half the training images", "maximize"),
-    "minor": ("mean recall of the other classes", "maximize"),
-    "false_positive_distance": (
-        "how unevenly false positives fall on frequent and rare classes, 0 is even",
-        "minimize",
-    ),
-    "top_3": ("share of images whose class is among the 3 largest logits", "maximize"),
-    "top_5": ("share of images whose class is among the 5 largest logits", "maximize"),
-}
-"""Every scalar metric an epoch's record holds: name -> (description, direction).
-
-Those of groups of classes are NaN where a group is empty.
-"""
 
 TOP_K = (3, 5)
 _FLOOR = 0.001
@@ -102,7 +75,7 @@ def recall_per_class(confusion: ArrayLike) -> NDArray[np.float64]:
 
 
 def from_confusion(confusion: ArrayLike, train_counts: ArrayLike) -> dict[str, float]:
-    """Return every metric of `METRICS` that a confusion matrix determines: all but the losses and the top k.
+    """Return the metrics of `METRICS` that a confusion matrix determines: all but the losses and top-k accuracies.
 
     Args:
         confusion: int64, shape (K, K), rows are true classes; NumPy, lists, or a tensor on the CPU.

@@ -1,4 +1,4 @@
-"""Every random draw of a trial comes from (seed, epoch, purpose), so that any epoch can be repeated alone."""
+"""Random streams of a trial, seeded by (seed, epoch, purpose) so that any epoch can be repeated on its own."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 
 
 def derive_seed(seed: int, epoch: int, purpose: str) -> int:
-    """Return a seed of 63 bits that is the same for equal arguments on every machine and in every process.
+    """Return a 63-bit seed that depends only on the arguments, not on machine or process.
 
     Args:
-        seed: of the trial.
+        seed: seed of the trial.
         epoch: any integer; 0-based in the training loop.
-        purpose: what is drawn, for example ``"order"``; different purposes are independent.
+        purpose: name of the random stream, for example ``"order"``; streams are independent.
 
     >>> derive_seed(0, 1, "order") == derive_seed(0, 1, "order")
     True
@@ -27,10 +27,10 @@ def derive_seed(seed: int, epoch: int, purpose: str) -> int:
 
 
 def epoch_generator(seed: int, epoch: int, purpose: str) -> torch.Generator:
-    """Return a fresh generator on the CPU for one purpose in one epoch of one trial.
+    """Return a new CPU generator for one purpose in one epoch of a trial.
 
-    torch seeds its CPU generator with the lower 32 bits alone: two of a trial's thousand or so streams
-    coincide with a chance of about one in ten thousand, and then merely draw alike.
+    torch seeds its CPU generator with the lower 32 bits only. Two of the roughly thousand streams of a trial coincide
+    with a probability of about 1e-4 and would then draw the same numbers, which is harmless.
 
     >>> torch.rand(1, generator=epoch_generator(0, 0, "order")).shape
     torch.Size([1])

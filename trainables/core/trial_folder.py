@@ -8,7 +8,12 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-Record = dict[str, Any]
+EpochResult = dict[str, Any]
+"""Result of one epoch: ``epoch`` (1-based), ``stage``, ``learning_rate``, ``images_per_second``, every metric of
+`metric_names.METRICS`, and ``shared`` (True) if the epoch was adopted from a shared training."""
+
+StoredJson = dict[str, Any]
+"""Content of a trial's other JSON files: configuration, evaluation, test evaluation."""
 
 
 def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
@@ -44,36 +49,36 @@ class TrialFolder:
         self.path = path
         self._epochs_file = path / f"epochs-{uuid.uuid4().hex[:12]}.jsonl"
 
-    def write_config(self, config: Record) -> None:
+    def write_config(self, config: StoredJson) -> None:
         """Store what determines the trial."""
         self.path.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path / "trial.json", json.dumps(config, indent=1, sort_keys=True).encode())
 
-    def append_epoch(self, record: Record) -> None:
+    def append_epoch(self, result: EpochResult) -> None:
         """Add one finished epoch; it is on the disk when this returns."""
         with self._epochs_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(json.dumps(result) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
-    def attempts(self) -> list[list[Record]]:
+    def attempts(self) -> list[list[EpochResult]]:
         """Return the epochs of every attempt, as written; a line cut off by a kill is left out."""
         files = sorted(self.path.glob("epochs-*.jsonl"), key=lambda file: file.stat().st_mtime_ns)
         return [whole_lines(file) for file in files]
 
-    def history(self) -> list[Record]:
+    def history(self) -> list[EpochResult]:
         """Return one record per epoch, in order, over all attempts."""
         by_epoch = {record["epoch"]: record for attempt in self.attempts() for record in attempt}
         return [by_epoch[epoch] for epoch in sorted(by_epoch)]
 
-    def write_evaluation(self, evaluation: Record) -> None:
+    def write_evaluation(self, evaluation: StoredJson) -> None:
         """Store what the newest epoch's validation found: recall and confusion by class.
 
         Not waited for: the numbers can be had again from a checkpoint.
         """
         write_atomically(self.path / "evaluation.json", json.dumps(evaluation).encode(), durable=False)
 
-    def evaluation(self) -> Record | None:
+    def evaluation(self) -> StoredJson | None:
         """Return what `write_evaluation` stored last, or None when no epoch was finished."""
         return _read_json(self.path / "evaluation.json")
 
@@ -86,20 +91,20 @@ class TrialFolder:
         stored = _read_json(self.path / "shared.json")
         return None if stored is None else {name: int(count) for name, count in stored.items()}
 
-    def write_test(self, found: Record) -> None:
+    def write_test(self, found: StoredJson) -> None:
         """Store what the test images say of the finished trial; it is on the disk when this returns."""
         write_atomically(self.path / "test.json", json.dumps(found).encode())
 
-    def test(self) -> Record | None:
+    def test(self) -> StoredJson | None:
         """Return what `write_test` stored, or None: of a trial that does not confirm, always."""
         return _read_json(self.path / "test.json")
 
-    def config(self) -> Record | None:
+    def config(self) -> StoredJson | None:
         """Return what `write_config` stored, or None."""
         return _read_json(self.path / "trial.json")
 
 
-def _read_json(path: Path) -> Record | None:
+def _read_json(path: Path) -> StoredJson | None:
     try:
         loaded = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):
@@ -107,7 +112,7 @@ def _read_json(path: Path) -> Record | None:
     return loaded if isinstance(loaded, dict) else None
 
 
-def whole_lines(path: Path) -> list[Record]:
+def whole_lines(path: Path) -> list[EpochResult]:
     """Return the epochs in a file; a line that was cut off or damaged is left out, and costs no other."""
     records = []
     for line in path.read_bytes().splitlines():

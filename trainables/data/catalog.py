@@ -1,4 +1,4 @@
-"""The table of named data sets, free of heavy imports; ``study datasets`` prints it."""
+"""Table of named data sets, without heavy imports; ``study datasets`` prints it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trainables.core.errors import BadInput
 Augmentation = Literal["none", "crop", "crop-flip", "resized-crop-flip"]
 
 LARGE_IMAGE_SIZE = 64
-"""From this height and width on, in pixels, colour images are cropped in any size by default."""
+"""Minimum height and width, in pixels, at which colour images default to ``resized-crop-flip``."""
 
 _DIGIT_NAMES = tuple("0123456789")
 _FASHION_NAMES = (
@@ -36,7 +36,7 @@ _CIFAR100_NAMES = (
 
 @dataclass(frozen=True)
 class DatasetDescription:
-    """What is known of a data set before any file is opened.
+    """Description of a data set, known without opening a file.
 
     Attributes:
         title: its name in papers.
@@ -44,8 +44,8 @@ class DatasetDescription:
         image_shape: (C, H, W), pixels.
         train_images: number of images of the published training split.
         test_images: number of images of the published test split.
-        augmentation: what its papers use; the meaning of ``augmentation: auto``.
-        source: where the images come from when there is no Parquet folder of that name.
+        augmentation: augmentation used in its papers; the meaning of ``augmentation: auto``.
+        source: origin of the images if the data folder has no folder of that name.
         citation: authors, title and year.
     """
 
@@ -94,16 +94,16 @@ DATASETS: dict[str, DatasetDescription] = {
 
 
 def default_augmentation(dataset: str, channels: int = 3, size: int = 32) -> Augmentation:
-    """Say what ``augmentation: auto`` means for a data set.
+    """Return the augmentation that ``auto`` stands for.
 
-    A name of `DATASETS` has the augmentation of its papers, wherever its images come from. Another folder
-    gets ``crop-flip`` when it is in colour, ``resized-crop-flip`` from `LARGE_IMAGE_SIZE` on, and ``none``
-    when it is grey: grey sets are mostly writing, which changes its meaning when mirrored.
+    A data set of `DATASETS` has the augmentation of its papers, regardless of its source. Other colour images get
+    ``crop-flip``, or ``resized-crop-flip`` from `LARGE_IMAGE_SIZE` on. Grey images get ``none``, because most grey data
+    sets show writing, which mirroring changes.
 
     Args:
         dataset: a name of `DATASETS` or of a folder of images.
-        channels: 1 or 3; matters for folders outside of `DATASETS` alone.
-        size: height and width in pixels; likewise.
+        channels: 1 or 3; used only for data sets outside `DATASETS`.
+        size: height and width in pixels; used likewise.
 
     >>> default_augmentation("svhn"), default_augmentation("my-photos"), default_augmentation("my-scans", 1)
     ('crop', 'crop-flip', 'none')
@@ -120,15 +120,15 @@ def default_augmentation(dataset: str, channels: int = 3, size: int = 32) -> Aug
 def resolve_augmentation(
     wanted: Literal["auto"] | Augmentation, dataset: str, image_shape: tuple[int, int, int]
 ) -> Augmentation:
-    """Say which augmentation a training uses.
+    """Return the augmentation that a training uses.
 
     Args:
-        wanted: as in the study file; ``auto`` is `default_augmentation`, and ``none`` for feature vectors.
+        wanted: value of the study file; ``auto`` means `default_augmentation`, or ``none`` for feature vectors.
         dataset: as in `default_augmentation`.
-        image_shape: (C, H, W); vectors are (D, 1, 1).
+        image_shape: (C, H, W), or (D, 1, 1) for vectors.
 
     Raises:
-        BadInput: vectors shall be cropped or flipped.
+        BadInput: if ``wanted`` would crop or flip feature vectors.
 
     >>> resolve_augmentation("auto", "my-photos", (3, 32, 32)), resolve_augmentation("auto", "my-texts", (300, 1, 1))
     ('crop-flip', 'none')

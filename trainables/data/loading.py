@@ -1,4 +1,4 @@
-"""From a DataConfig to tensors (`load`), or to a verdict before anything starts (`prepare`)."""
+"""Loading of a data set by its DataConfig (`load`), and its validation before a study starts (`prepare`)."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ Ints = npt.NDArray[np.int64]
 
 
 def load(config: DataConfig) -> StudyData:
-    """Load what one training needs; quick once the images are cached.
+    """Load the data of one training; fast once the images are cached.
 
     Args:
-        config: data set, profile, protocol, noise and subset seed.
+        config: data set, profile, protocol, label noise and subset seed.
 
     Returns:
-        CPU tensors, with a way to the test split that opens it only when asked.
+        CPU tensors; the test split is opened only when `StudyData.test` is called.
 
     Raises:
-        BadInput: as `prepare`.
+        BadInput: as in `prepare`.
     """
     import torch
 
@@ -56,10 +56,10 @@ def load(config: DataConfig) -> StudyData:
 
 
 def whole_test(config: DataConfig) -> tuple[Split, tuple[str, ...]]:
-    """Load every test image, whatever the protocol, and the names of the classes in label order.
+    """Load all test images, regardless of the protocol, and the class names in label order.
 
     Raises:
-        BadInput: there are no such images, or they cannot be decoded.
+        BadInput: if the images do not exist or cannot be decoded.
     """
     test = open_images(find_source(config), "test")
     labels = test.labels
@@ -67,14 +67,14 @@ def whole_test(config: DataConfig) -> tuple[Split, tuple[str, ...]]:
 
 
 def prepare(config: DataConfig) -> DataSummary:
-    """Check all that could fail later, before a study starts, and decode every image into the cache.
+    """Validate a data set before a study starts and decode all its images into the cache.
 
-    All splits are whole, every image decodes and has one size, labels are in range, no class is empty after
-    holdout, profile and noise; cached images match their checksums. Does not import torch, unless torchvision
-    has to fetch or read the images.
+    Checks that all splits are complete, every image decodes and all have one size, labels are in range, no class is
+    empty after holdout, profile and label noise, and cached images match their checksums. Does not import torch unless
+    torchvision has to download or read the images.
 
     Raises:
-        BadInput: with file, row or class, what was expected and, where there is one, the way out.
+        BadInput: with file, row or class, the expected value and, where there is one, a remedy.
     """
     source = find_source(config)
     train = open_images(source, "train", verify=True)
@@ -102,16 +102,16 @@ def _content(split: CachedImages) -> str:
 def _check_validation(source: Source, split: SplitName) -> None:
     if split == "validation" and not source.has_validation:
         raise BadInput(
-            f"protocol published validates on a validation set of its own beside train and test, and "
+            f"protocol published needs a validation split beside train and test, and "
             f"{source.dataset} has none (docs/data.md); allowed here: holdout, m2m, test-select"
         )
 
 
 def summarize(config: DataConfig) -> DataSummary:
-    """Say what `load` would return without reading images, trusting what the cache holds.
+    """Summarise what `load` would return without reading images; cached images are not verified.
 
     Raises:
-        BadInput: as `prepare`, as far as it is noticed here.
+        BadInput: as in `prepare`, for errors that show without reading images.
     """
     chosen = _choose(find_source(config), config)
     channels, height, width = chosen.train.images.shape[1:]
@@ -173,7 +173,7 @@ def _split(cached: CachedImages, rows: Ints, labels: Ints, budget_gb: float) -> 
 
     if len(rows) * cached.images[:1].nbytes > budget_gb * 1e9:
         return Split(torch.from_numpy(cached.images), torch.from_numpy(labels.copy()), torch.from_numpy(rows))
-    # All rows in file order need no copy: torch then shares the file's pages with every other process.
+    # All rows in file order need no copy: torch then shares the file's pages with other processes.
     whole = len(rows) == len(cached.images)
     images = cached.images if whole else cached.images.take(rows, axis=0)
     return Split(torch.from_numpy(images), torch.from_numpy(labels.copy()))

@@ -1,4 +1,4 @@
-"""Mean and standard deviation of pixels, exact and without a floating-point copy of the images; or of features."""
+"""Mean and standard deviation of pixels (exact, without a floating-point copy of the images) or of features."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _SMALLEST_STD = 1e-30  # its inverse is still a float32
 def pixel_statistics(
     images: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64] | None = None
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Compute mean and standard deviation per channel, of pixels scaled to [0, 1].
+    """Compute mean and standard deviation per channel of pixels scaled to [0, 1].
 
-    Counts of grey levels are whole numbers, so order, machine and number of threads change nothing.
+    Computed from integer histograms, so the result does not depend on order, machine or number of threads.
 
     Args:
         images: (N, C, H, W), N at least 1.

@@ -1,4 +1,4 @@
-"""Imbalance profiles: how many training images every class keeps."""
+"""Imbalance profiles: number of training images per class."""
 
 from __future__ import annotations
 
@@ -7,33 +7,32 @@ from collections.abc import Sequence
 from trainables.core.config import ProfileConfig
 from trainables.core.errors import BadInput
 
-# 49 * 49 ** -1 and its like come out a hair under the whole number they stand for.
+# Relative tolerance: products such as 49 * 49 ** -1 round to just below the whole number.
 _ROUNDING = 1e-9
 
 
 def profile_counts(
     profile: ProfileConfig, sizes: Sequence[int], class_names: Sequence[str] | None = None
 ) -> tuple[int, ...]:
-    """Count the training images that every class keeps.
+    """Return the number of training images kept per class.
 
-    ``long_tail``: n_k = int(n_max * rho^(-k / (K - 1))), k the label, rho the ratio. ``step``: n_max for the
-    majority classes, int(n_max / rho) for the minority. ``fraction``: int(size_k / rho) for the minority
+    ``long_tail``: n_k = int(n_max * rho^(-k / (K - 1))), where k is the label and rho the imbalance ratio. ``step``:
+    n_max for majority classes, int(n_max / rho) for minority classes. ``fraction``: int(size_k / rho) for minority
     classes, all images of the others. ``natural``: all images.
 
-    n_max is the smallest of ``sizes``, so that the ratio asked for is exact in a pool whose classes differ in
-    size (MNIST's differ by a quarter); in a balanced pool it is every class's size. int() cuts off, except
-    that a value within 1e-9 (relative) of the next whole number counts as that number.
+    n_max is the smallest of ``sizes``, so that the imbalance ratio is exact even if class sizes differ (MNIST's differ
+    by a quarter). int() truncates, except that a value within 1e-9 (relative) of the next whole number is rounded up.
 
     Args:
-        profile: kind, ratio (>= 1) and which classes are the minority.
-        sizes: images of every class in the pool, (K,), in label order.
-        class_names: for messages, (K,); the labels themselves by default.
+        profile: kind, imbalance ratio (>= 1) and choice of minority classes.
+        sizes: images per class in the pool, (K,), in label order.
+        class_names: names for messages, (K,); the labels by default.
 
     Returns:
-        The number of images kept, (K,), each at least 1 and at most the class's size.
+        Images kept per class, (K,), each at least 1 and at most the class size.
 
     Raises:
-        BadInput: there are fewer than two classes, or a class would be empty.
+        BadInput: if there are fewer than two classes or a class would be empty.
 
     Source: Cao et al. 2019 (LDAM), section 4; the affinity paper, section 4.4, for ``fraction``.
 
@@ -57,7 +56,7 @@ def profile_counts(
 
 
 def largest_ratio(profile: ProfileConfig, sizes: Sequence[int]) -> int:
-    """Return the largest ratio at which no class of the pool is left empty.
+    """Return the largest imbalance ratio at which no class of the pool is empty.
 
     >>> largest_ratio(ProfileConfig(kind="step"), [60, 50])
     50
@@ -68,10 +67,9 @@ def largest_ratio(profile: ProfileConfig, sizes: Sequence[int]) -> int:
 
 
 def is_minority(minority: str, k: int, classes: int) -> bool:
-    """Tell whether class ``k`` is among the minority classes of ``step`` and ``fraction``.
+    """Return True if class ``k`` is a minority class under ``step`` and ``fraction``.
 
-    With an odd number of classes K, the half that comes first has int(K / 2) of them, as in the released
-    code of LDAM.
+    The first half has int(K / 2) classes, as in the released code of LDAM.
 
     >>> [is_minority("last", k, 5) for k in range(5)]
     [False, False, True, True, True]

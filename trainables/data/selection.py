@@ -1,4 +1,4 @@
-"""Which rows train, validate and test; drawn by the subset seed alone, in numpy, free of torch."""
+"""Selection of training, validation and test rows, determined by the subset seed; uses numpy, not torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainables.data.profiles import profile_counts
 
 Ints = npt.NDArray[np.int64]
 
-# Purposes of random streams; a number is never given to another purpose.
+# Identifiers of the random streams; a number is never reused for another purpose.
 _SUBSET, _NOISE_PLACE, _NOISE_LABEL = 0, 1, 2
 
 
@@ -22,9 +22,9 @@ class TrainSelection:
     """Rows of the training split.
 
     Attributes:
-        rows: training rows in file order, (n,).
-        labels: their labels after label noise, (n,).
-        held_out: rows that validate under ``holdout``, in file order; empty under the other protocols.
+        rows: training rows in file order, int64 (n,).
+        labels: their labels after label noise, int64 (n,).
+        held_out: validation rows under ``holdout``, in file order; empty under the other protocols.
     """
 
     rows: Ints
@@ -33,20 +33,20 @@ class TrainSelection:
 
 
 def select_training(labels: Ints, class_names: tuple[str, ...], config: DataConfig) -> TrainSelection:
-    """Draw the training rows, and under ``holdout`` the validation rows.
+    """Sample the training rows and, under ``holdout``, the validation rows.
 
-    ``holdout`` takes int(validation_fraction * smallest class), at least 1, from every class before the
-    profile is applied, so that validation is balanced. Every class has a random order of its own that depends
-    on ``subset_seed`` and the class alone: the profile keeps its beginning and ``holdout`` takes its end. So
-    the subset at a larger ratio lies within the one at a smaller ratio, which makes ratios comparable.
+    ``holdout`` takes int(validation_fraction * smallest class size), at least 1, images from each class before the
+    profile is applied, so the validation set is balanced. Each class is shuffled by ``subset_seed`` and class index
+    only; the profile keeps the first images and ``holdout`` takes the last. The subset at a larger imbalance ratio is
+    therefore contained in the subset at a smaller one, which makes ratios comparable.
 
     Args:
-        labels: of the whole training split, (N,).
+        labels: labels of the whole training split, (N,).
         class_names: (K,).
-        config: profile, protocol, validation_fraction, label_noise and subset_seed count.
+        config: profile, protocol, validation_fraction, label_noise and subset_seed are used.
 
     Raises:
-        BadInput: a class would have no training image.
+        BadInput: if a class would have no training image.
     """
     classes = len(class_names)
     members = [np.flatnonzero(labels == k) for k in range(classes)]
@@ -64,17 +64,17 @@ def select_training(labels: Ints, class_names: tuple[str, ...], config: DataConf
 
 
 def add_label_noise(labels: Ints, rows: Ints, classes: int, share: float, seed: int) -> Ints:
-    """Replace the labels of a share of the rows by another class, drawn uniformly.
+    """Replace the labels of a share of the training rows by another class, sampled uniformly.
 
-    round(share * n) labels change, every one to a class that differs. Each row of the split has its own fixed
-    draws, so more noise changes the same labels and further ones.
+    round(share * n) labels change. Each row of the split has fixed random draws, so the labels changed at a lower noise
+    level are also changed, to the same class, at a higher one.
 
     Args:
-        labels: of the whole split, (N,).
-        rows: the rows that train, (n,).
+        labels: labels of the whole split, (N,).
+        rows: training rows, (n,).
         classes: K, at least 2.
-        share: in [0, 1).
-        seed: the subset seed.
+        share: share of labels to change, in [0, 1).
+        seed: subset seed.
 
     Returns:
         The labels of ``rows`` with noise, (n,).
@@ -94,14 +94,14 @@ def add_label_noise(labels: Ints, rows: Ints, classes: int, share: float, seed: 
 
 
 def split_test(labels: Ints, class_names: tuple[str, ...], config: DataConfig) -> tuple[Ints, Ints]:
-    """Split the test rows into those that validate and those that are reported, both in file order.
+    """Split the test rows into validation rows and reported rows, both in file order.
 
-    ``holdout`` and ``published``: none validates, all are reported. ``m2m``: of every class the first
-    int(validation_fraction * size), at least 1, in file order validate, the others are reported.
-    ``test-select``: all validate and all are reported (optimistic: selection sees the reported images).
+    ``holdout`` and ``published``: no validation rows, all rows are reported. ``m2m``: the first
+    int(validation_fraction * size), at least 1, rows of each class in file order are for validation, the others are
+    reported. ``test-select``: all rows are used for both (optimistic, since selection sees the reported images).
 
     Raises:
-        BadInput: under ``m2m`` a class has fewer than two test images, under ``test-select`` none.
+        BadInput: if a class has fewer than two test images under ``m2m``, or none under ``test-select``.
 
     Source: Kim et al. 2020 (M2m), section 4.1.
     """
@@ -121,10 +121,10 @@ def split_test(labels: Ints, class_names: tuple[str, ...], config: DataConfig) -
 def check_every_class(
     labels: Ints, class_names: tuple[str, ...], protocol: str, split: str, *, needed: int = 1
 ) -> None:
-    """Refuse to validate on a split that has too few images of a class.
+    """Check that a validation split has enough images of each class.
 
     Raises:
-        BadInput: a class has fewer than ``needed`` images.
+        BadInput: if a class has fewer than ``needed`` images.
     """
     for k, name in enumerate(class_names):
         found = int((labels == k).sum())
@@ -145,17 +145,17 @@ def _held_out_per_class(members: list[Ints], class_names: tuple[str, ...], confi
             f"protocol holdout validates on training images and needs 2 of every class; class {k} "
             f"('{class_names[k]}') has 1"
         )
-    # An empty class is left to profile_counts, which names it.
+    # profile_counts reports an empty class by name
     return _share(config.validation_fraction, sizes[k]) if sizes[k] else 0
 
 
 def _share(fraction: float, size: int) -> int:
-    # At least one image validates and at least one is left. 1e-9: 0.3 * 10 must be 3.
+    # At least one image on either side. 1e-9: 0.3 * 10 must be 3.
     return min(max(1, int(fraction * size + 1e-9)), size - 1)
 
 
 def _draws(seed: int, purpose: int, k: int, n: int) -> npt.NDArray[np.uint64]:
-    # Raw bits, not Generator methods: numpy promises that only these stay the same in every version.
+    # Raw bits instead of Generator methods: numpy guarantees a stable stream across versions for these only.
     return np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(purpose, k))).random_raw(n)
 
 

@@ -1,4 +1,4 @@
-"""What a training sees of a data set, as plain values: tensors, counts, names and a fingerprint."""
+"""Data of one training as plain values: tensors, class counts, class names and a fingerprint."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Split:
     """Images with labels, on the CPU.
 
     Attributes:
-        images: uint8 (N, C, H, W), or float32 (N, D, 1, 1) for vectors of D features; with ``rows``, all
+        images: uint8 (N, C, H, W), or float32 (N, D, 1, 1) for vectors of D features; with ``rows``, all M images
             (M, C, H, W) of a memory-mapped file.
         labels: int64 (N,).
-        rows: int64 (N,), which of ``images`` the split consists of, where these are too large to be copied;
-            None: ``images`` are the split's own.
+        rows: int64 (N,), rows of ``images`` that belong to the split, if the images are too large to copy; None if
+            ``images`` holds the split alone.
     """
 
     images: Tensor
@@ -29,18 +29,18 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class StudyData:
-    """What one training sees of a data set.
+    """Data of one training.
 
     Attributes:
-        train: after profile and label noise.
-        validation: see docs/protocol.md.
-        class_counts: int64 (K,), of the training labels as they are, noise included: what a method may know.
+        train: training split after profile and label noise.
+        validation: validation split; see docs/protocol.md.
+        class_counts: int64 (K,), counts of the training labels including label noise, as a method may know them.
         class_names: (K,), in label order.
-        mean: per channel, of pixels in [0, 1] or of features as they are, from the training images.
-        std: likewise, the population's; for pixels at least 1/255, for a constant feature 1.
-        fingerprint: sha256 over the content of the source, the chosen rows and the final labels of training
-            and validation; equal on every machine.
-        read_test: what `test` calls.
+        mean: mean per channel of the training images, of pixels in [0, 1] or of unscaled features.
+        std: population standard deviation per channel, likewise; at least 1/255 for pixels, 1 for a constant feature.
+        fingerprint: sha256 over the content of the source, the selected rows and the final labels of training and
+            validation; equal on all machines.
+        read_test: reads the test split; called by `test`.
     """
 
     train: Split
@@ -53,18 +53,18 @@ class StudyData:
     read_test: Callable[[], Split] = field(repr=False)
 
     def test(self) -> Split:
-        """Read the images that results are reported on; under ``holdout`` nothing of them was read before."""
+        """Read the reported test images; under ``holdout`` no test image is read before this call."""
         return self.read_test()
 
 
 @dataclass(frozen=True)
 class DataSummary:
-    """What can be said of a data set and protocol without loading images.
+    """Summary of a data set under a protocol, available without loading images.
 
     Attributes:
         class_counts: training images per class, (K,).
-        class_names: (K,).
-        validation_size: images that validate.
+        class_names: (K,), in label order.
+        validation_size: number of validation images.
         image_shape: (C, H, W); (D, 1, 1) for vectors of D features.
         fingerprint: equals that of `StudyData`.
     """

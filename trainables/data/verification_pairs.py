@@ -16,12 +16,12 @@ FOLDS = 10
 
 
 class Pairs(NamedTuple):
-    """Pairs of images of a split, in folds of which each is half of pairs of one class.
+    """Pairs of images of a split, in folds; half the pairs of each fold show the same class.
 
     Attributes:
         first: int64 (P,), rows of the split.
         second: int64 (P,), likewise.
-        same: bool (P,), whether both are of one class.
+        same: bool (P,), true if both images show the same class.
         folds: int64 (P,), in [0, F).
     """
 
@@ -32,26 +32,26 @@ class Pairs(NamedTuple):
 
 
 def draw_pairs(labels: Tensor, count: int, generator: torch.Generator, folds: int = FOLDS) -> Pairs:
-    """Draw pairs, half of them of one class, no pair twice.
+    """Sample distinct pairs, half of them of the same class.
 
-    A pair of one class: a class of at least two images, uniformly, then two of its images. A pair of two: two
-    classes uniformly, then an image of each. Every fold has as many of either kind.
+    A same-class pair is two images of a class sampled uniformly from those with at least two images. A different-class
+    pair is one image each of two classes sampled uniformly. Each fold has equally many pairs of both kinds.
 
     Args:
         labels: int64 (N,).
-        count: P, a multiple of twice the folds.
-        generator: on the CPU.
-        folds: F, at least 2.
+        count: P, number of pairs, a multiple of 2 F.
+        generator: CPU generator.
+        folds: F, number of folds, at least 2.
 
     Raises:
-        BadInput: the number does not divide, or there are too few images.
+        BadInput: if ``count`` is not a multiple of 2 F or there are too few images.
 
     >>> pairs = draw_pairs(torch.arange(3).repeat(9), 20, torch.Generator().manual_seed(0))
     >>> int(pairs.same.sum()), pairs.folds.bincount().tolist()
     (10, [2, 2, 2, 2, 2, 2, 2, 2, 2, 2])
     """
     if count < 1 or count % (2 * folds):
-        raise BadInput(f"the number of pairs must be a multiple of {2 * folds}, for {folds} even folds, got {count}")
+        raise BadInput(f"the number of pairs must be a multiple of {2 * folds}, for {folds} equal folds, got {count}")
     images = _Images(labels)
     kinds = [images.draw(count // 2, same, generator) for same in (True, False)]
     first, second = (torch.cat([kind[side] for kind in kinds]) for side in (0, 1))

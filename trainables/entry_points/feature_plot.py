@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from trainables.components.heads import PrototypeHead
 from trainables.core.errors import BadInput
-from trainables.core.trial_folder import Record
+from trainables.core.trial_folder import StoredJson
 
 if TYPE_CHECKING:
     from trainables.training.trainer import Trainer
@@ -21,7 +21,7 @@ _MOST_NAMES = 20
 Floats = npt.NDArray[np.floating]
 
 
-def feature_plot(path: Path, *, of_test: bool) -> Callable[[Trainer], Callable[[Callable[[str], None]], Record]]:
+def feature_plot(path: Path, *, of_test: bool) -> Callable[[Trainer], Callable[[Callable[[str], None]], StoredJson]]:
     """Return what `train_once` takes in ``extras``: it checks at once and draws at the end.
 
     Args:
@@ -29,10 +29,10 @@ def feature_plot(path: Path, *, of_test: bool) -> Callable[[Trainer], Callable[[
         of_test: draw the test images; otherwise those that validate.
     """
 
-    def before(trainer: Trainer) -> Callable[[Callable[[str], None]], Record]:
+    def before(trainer: Trainer) -> Callable[[Callable[[str], None]], StoredJson]:
         _check(path, trainer)
 
-        def after(say: Callable[[str], None]) -> Record:
+        def after(say: Callable[[str], None]) -> StoredJson:
             images = trainer.data.test() if of_test else trainer.data.validation
             head = trainer.plan.head
             prototypes = head.weight.detach().cpu().numpy() if isinstance(head, PrototypeHead) else None

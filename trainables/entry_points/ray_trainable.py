@@ -1,4 +1,4 @@
-"""The Ray Tune Trainable around the training loop: one step is one epoch, actors are reused."""
+"""The Ray Tune Trainable around the training loop: one step is one epoch, and actors are reused."""
 
 from __future__ import annotations
 
@@ -11,12 +11,21 @@ from typing import Any
 import torch
 from ray import tune
 
-from trainables.core.config import TrialConfig
 from trainables.core.device import device_name, pick_device
 from trainables.core.environment import describe_environment
 from trainables.core.files import content_of
 from trainables.core.metrics import recall_per_class
-from trainables.core.trial_folder import Record, TrialFolder
+from trainables.core.trial_folder import EpochResult, StoredJson, TrialFolder
+from trainables.core.trial_report import (
+    NOTHING_SHARED,
+    EpochDone,
+    Failed,
+    MachineFault,
+    SharedEpochDone,
+    TrialReport,
+    to_result,
+)
+from trainables.core.trial_task import TrialTask
 from trainables.data import load
 from trainables.shared.shared_needs import SharedNeeds
 from trainables.training.checkpoints import newest_checkpoint, save_checkpoint
@@ -25,31 +34,29 @@ from trainables.training.finite_watch import NonFiniteLoss
 from trainables.training.trainer import Trainer
 
 _LOST_CAUSES = (NonFiniteLoss, torch.OutOfMemoryError)
-"""Errors that the same trial would meet again: it fails alone and is not tried once more."""
+"""Errors that a retry of the same trial would meet again: it fails alone and is not retried."""
 
 
 _MACHINE_FAULTS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO),
     *(errno.EACCES, errno.EPERM, errno.ENOTDIR),
 }
-"""Errors of a disk or of its folders: no trial is to blame, and each would meet them."""
+"""Errors of a disk or of its folders: no trial causes them, and every trial would meet them."""
 
 
 class ImbalanceTrial(tune.Trainable):
     """One trial under Ray Tune.
 
-    Its configuration is ``{"trial": TrialConfig as JSON, "folder": path, "shared": path, "share_opening": bool,
-    "evaluate_test": bool, "threads": n}``. ``evaluate_test``, which may be left out, has the test images evaluated at
-    the end, into ``test.json``; nothing else reads them. Checkpoints are written into the trial's own folder and not
-    through Tune, so that whoever holds the folder can continue: the same actor, another node, or a new driver after
-    everything died. What it shares with other trials is trained first, an epoch a step, in the shared folder.
+    Its configuration is a `TrialTask` in JSON form, its results are `TrialReport`. Checkpoints go into the trial's own
+    folder, not through Tune, so that any holder of the folder can continue: the same actor, another node, or a new
+    driver after everything died. Shared trainings that are missing are trained first, one epoch per step.
     """
 
     _trainer: Trainer | None
     _needs: SharedNeeds | None
     _folder: TrialFolder
-    _failure: str | None
-    _record: Record | None
+    _failure: str
+    _result: EpochResult | None
     _saved_at: float
     _evaluates_test: bool
 
@@ -69,26 +76,30 @@ class ImbalanceTrial(tune.Trainable):
         self._free()
 
     def step(self) -> dict[str, Any]:
-        """Run one epoch; report a lost cause instead of raising it."""
+        """Run one epoch and report it; a lost cause is reported, not raised."""
+        return to_result(self._advance())
+
+    def _advance(self) -> TrialReport:
         trainer = self._trainer
-        if trainer is not None:
-            try:
-                if not trainer.finished:
-                    if self._needs is not None and not self._needs.met():
-                        return {"shared_epoch": self._needs.advance(), "done": False}
-                    self._run_epoch(trainer)
-                if trainer.finished and self._evaluates_test:
-                    self._evaluate_test(trainer)
-            except _LOST_CAUSES as error:
-                self._give_up(error)
-            except OSError as error:
-                if error.errno not in _MACHINE_FAULTS:
-                    raise
-                return {"machine_fault": str(error), "done": True}
-        if self._failure is not None or trainer is None:
-            return {"failure": self._failure, "done": True}
-        spent = self._needs.spent() if self._needs is not None else {}
-        return {"record": self._record, "shared": spent, "done": trainer.finished}
+        if trainer is None:
+            return Failed(self._failure)
+        try:
+            if not trainer.finished:
+                if self._needs is not None and not self._needs.met():
+                    return SharedEpochDone(self._needs.advance())
+                self._run_epoch(trainer)
+            if trainer.finished and self._evaluates_test:
+                self._evaluate_test(trainer)
+        except _LOST_CAUSES as error:
+            self._give_up(error)
+            return Failed(self._failure)
+        except OSError as error:
+            if error.errno not in _MACHINE_FAULTS:
+                raise
+            return MachineFault(str(error))
+        assert self._result is not None  # a trainer that is past its first epoch has one, also after a resume
+        shared = self._needs.spent() if self._needs is not None else NOTHING_SHARED
+        return EpochDone(self._result, shared, trainer.finished)
 
     def _give_up(self, error: Exception) -> None:
         if self._needs is not None:
@@ -96,16 +107,15 @@ class ImbalanceTrial(tune.Trainable):
         self._failure, self._trainer, self._needs = f"{type(error).__name__}: {error}", None, None
 
     def _begin(self, config: dict[str, Any]) -> None:
-        torch.set_num_threads(int(config["threads"]))
-        self._trainer = self._failure = self._record = self._needs = None
-        self._saved_at, self._evaluates_test = time.monotonic(), bool(config.get("evaluate_test", False))
-        self._folder = TrialFolder(Path(config["folder"]))
-        trial = TrialConfig.model_validate(config["trial"])
-        data, device = load(trial.data), pick_device()
-        store, share = Path(config["shared"]), bool(config["share_opening"])
-        needs = SharedNeeds(trial, data, device, store, self._folder, share_prefix=share)
+        task = TrialTask.from_json(config)
+        torch.set_num_threads(task.threads)
+        self._trainer, self._needs, self._result, self._failure = None, None, None, ""
+        self._saved_at, self._evaluates_test = time.monotonic(), task.evaluate_test
+        self._folder = TrialFolder(task.folder)
+        data, device = load(task.trial.data), pick_device()
+        needs = SharedNeeds(task.trial, data, device, task.shared, self._folder, share_prefix=task.share_prefix)
         try:
-            trainer = Trainer(trial, data, device, needs.reference)
+            trainer = Trainer(task.trial, data, device, needs.reference)
         except _LOST_CAUSES as error:
             self._give_up(error)
             return
@@ -116,14 +126,14 @@ class ImbalanceTrial(tune.Trainable):
 
     def _continue(self, trainer: Trainer) -> None:
         state = newest_checkpoint(self._folder.path)
-        records = {record["epoch"]: record for record in self._folder.history()}
+        results = {result["epoch"]: result for result in self._folder.history()}
         epochs = trainer.config.training.epochs
-        if state is not None and state["epoch"] >= epochs and epochs not in records:
+        if state is not None and state["epoch"] >= epochs and epochs not in results:
             # the end is there but not what it found: that is had again by repeating the last epochs
             state = newest_checkpoint(self._folder.path, before=epochs)
         if state is not None:
             trainer.load(state)
-            self._record = records.get(trainer.epoch)
+            self._result = results.get(trainer.epoch)
 
     def _describe(self, trainer: Trainer) -> None:
         environment = describe_environment(device_name(trainer.device))
@@ -140,8 +150,8 @@ class ImbalanceTrial(tune.Trainable):
         )
 
     def _run_epoch(self, trainer: Trainer) -> None:
-        self._record = trainer.run_epoch()
-        self._folder.append_epoch(self._record)
+        self._result = trainer.run_epoch()
+        self._folder.append_epoch(self._result)
         self._write_evaluation(trainer)
         due = time.monotonic() - self._saved_at >= trainer.config.training.checkpoint_seconds
         if due or trainer.finished:
@@ -167,7 +177,7 @@ class ImbalanceTrial(tune.Trainable):
             torch.cuda.empty_cache()
 
 
-def _by_class(trainer: Trainer, found: Evaluation) -> Record:
+def _by_class(trainer: Trainer, found: Evaluation) -> StoredJson:
     """Return what an evaluation says of every class."""
     return {
         "epoch": trainer.epoch,

@@ -12,7 +12,7 @@ from trainables.components.network import Network
 from trainables.core.config import TrialConfig
 from trainables.core.device import pick_device
 from trainables.core.errors import BadInput
-from trainables.core.trial_folder import Record, TrialFolder
+from trainables.core.trial_folder import StoredJson, TrialFolder
 from trainables.data import StudyData, load, prepare
 from trainables.methods.registry import reference_of
 from trainables.shared.shared_training import SharedTraining, shared_reference
@@ -21,7 +21,7 @@ from trainables.training.finite_watch import NonFiniteLoss
 from trainables.training.trainer import Trainer
 
 Say = Callable[[str], None]
-Extra = Callable[[Trainer], Callable[[Say], Record]]
+Extra = Callable[[Trainer], Callable[[Say], StoredJson]]
 """Checks what it needs before the training, and returns what is done after it."""
 
 _SHOWN = ("train_loss", "loss", "accuracy", "balanced_accuracy", "geometric_mean", "worst_recall")
@@ -29,7 +29,7 @@ _SHOWN = ("train_loss", "loss", "accuracy", "balanced_accuracy", "geometric_mean
 
 def train_once(
     config: TrialConfig, *, output: Path | None, with_test: bool, say: Say, extras: Sequence[Extra] = ()
-) -> Record:
+) -> StoredJson:
     """Train to the end of the budget.
 
     Args:
@@ -54,7 +54,7 @@ def train_once(
         f"{config.method.name} on {len(trainer.data.train.labels)} images of {config.data.dataset}, "
         f"{config.model.name}, {trainer.device}, {trainer.network.autocast or 'float32'}"
     )
-    record: Record = {}
+    record: StoredJson = {}
     while not trainer.finished:
         try:
             record = trainer.run_epoch()
@@ -96,12 +96,12 @@ def _open(trainer: Trainer, output: Path) -> TrialFolder:
     return folder
 
 
-def _line(record: Record, epochs: int) -> str:
+def _line(record: StoredJson, epochs: int) -> str:
     shown = "  ".join(f"{name} {record[name]:.4f}" for name in _SHOWN)
     return f"epoch {record['epoch']:>3}/{epochs}  {shown}  {record['images_per_second']:.0f} images/s"
 
 
-def _test(trainer: Trainer, say: Say) -> Record:
+def _test(trainer: Trainer, say: Say) -> StoredJson:
     found = trainer.evaluate(trainer.data.test())
     metrics = trainer.metrics(found)
     say("test  " + "  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from trainables.core.errors import BadInput
 from trainables.core.randomness import epoch_generator
-from trainables.core.trial_folder import Record
+from trainables.core.trial_folder import StoredJson
 from trainables.data import Split, whole_test
 from trainables.data.verification_pairs import Pairs, draw_pairs, read_pairs
 from trainables.training.verification import verify
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from trainables.training.trainer import Trainer
 
 
-def verification(asked: str, dataset: str | None) -> Callable[[Trainer], Callable[[Callable[[str], None]], Record]]:
+def verification(asked: str, dataset: str | None) -> Callable[[Trainer], Callable[[Callable[[str], None]], StoredJson]]:
     """Return what `train_once` takes in ``extras``: it finds the pairs at once and judges them at the end.
 
     Args:
@@ -27,10 +27,10 @@ def verification(asked: str, dataset: str | None) -> Callable[[Trainer], Callabl
             images are used. None is the training's own.
     """
 
-    def before(trainer: Trainer) -> Callable[[Callable[[str], None]], Record]:
+    def before(trainer: Trainer) -> Callable[[Callable[[str], None]], StoredJson]:
         images, pairs = _images_and_pairs(trainer, asked, dataset)
 
-        def after(say: Callable[[str], None]) -> Record:
+        def after(say: Callable[[str], None]) -> StoredJson:
             found = verify(trainer.features(images), pairs)
             say(
                 f"verification  accuracy {found.mean:.4f} +- {found.standard_error:.4f} "

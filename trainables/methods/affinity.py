@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
-from torch import Tensor
 
-from trainables.components.heads import PrototypeHead
-from trainables.components.losses.affinity_hinge import affinity_margin_loss
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, MethodContext, Outputs, Plan, Stage
+from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trainables.components.network import Outputs
 
 
 class AffinityParams(Hyperparameters):
-    """Values of the affinity loss.
+    """Params of the affinity loss.
 
     Attributes:
         margin: lambda of eq 6, which the paper does not state.
@@ -39,6 +41,9 @@ class AffinityParams(Hyperparameters):
 
 def affinity(params: AffinityParams, context: MethodContext) -> Plan:
     """Compose the affinity loss: prototype head with diversity regulariser, max-margin hinge."""
+    from trainables.components.heads import PrototypeHead
+    from trainables.components.losses.affinity_hinge import affinity_margin_loss
+
     head = PrototypeHead(
         context.feature_dim,
         len(context.class_counts),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from trainables.components.heads import LinearHead
-from trainables.components.losses.cross_entropy import plain_loss
+from typing import TYPE_CHECKING
+
 from trainables.methods.method import Method
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
+
+if TYPE_CHECKING:
+    from trainables.components.heads import LinearHead
 
 
 class NoHyperparameters(Hyperparameters):
@@ -14,16 +17,22 @@ class NoHyperparameters(Hyperparameters):
 
 def linear_head(context: MethodContext, bias: bool = True) -> LinearHead:
     """Return the ordinary head for a problem."""
+    from trainables.components.heads import LinearHead
+
     return LinearHead(context.feature_dim, len(context.class_counts), bias)
 
 
 def erm(params: NoHyperparameters, context: MethodContext) -> Plan:
     """Compose ERM: linear head, cross entropy, every image once an epoch."""
+    from trainables.components.losses.cross_entropy import plain_loss
+
     return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss),))
 
 
 def resampling(params: NoHyperparameters, context: MethodContext) -> Plan:
     """Compose RS: ERM on batches drawn with P(i) proportional to 1/n_y, an epoch as long as the set."""
+    from trainables.components.losses.cross_entropy import plain_loss
+
     return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss, sampler="class-balanced"),))
 
 

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from trainables.components.losses.complement_entropy import Variant
-from trainables.components.losses.cross_entropy import plain_loss
-from trainables.components.updates.complement_step import ComplementUpdate
+from trainables.components.variants import ComplementVariant
 from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
 
 
 class ComplementObjectiveParams(Hyperparameters):
-    """Values of COT.
+    """Params of COT.
 
     Attributes:
         variant: ``paper`` divides by K-1 and decays weights in the first step alone; ``official`` divides by K and
             decays them in both.
-        rate_factor: learning rate of the second step over that of the first; the paper's is 1, 0 is ERM.
+        rate_factor: learning rate of the second step divided by the first step's; 1 in the paper, 0 is ERM.
     """
 
-    variant: Variant = "paper"
+    variant: ComplementVariant = "paper"
     rate_factor: float = Field(1.0, ge=0, le=100)
 
 
 def complement_objective(params: ComplementObjectiveParams, context: MethodContext) -> Plan:
     """Compose COT: a step on cross entropy, then one that flattens the softmax over the wrong classes."""
+    from trainables.components.losses.cross_entropy import plain_loss
+    from trainables.components.updates.complement_step import ComplementUpdate
+
     update = ComplementUpdate(params.variant, params.rate_factor)
     return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss, update=update),))
 

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
-from trainables.components.heads import CosineHead, ScaledCosineHead
-from trainables.components.losses.clouded_logits import cloud_noise, cloud_sizes, gaussian_clouded_loss
-from trainables.components.losses.cross_entropy import plain_loss
-from trainables.components.losses.label_aware_margin import class_margins
-from trainables.components.losses.maximum_margin import maximum_margin_loss
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, MethodContext, Outputs, Plan, Stage
+from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trainables.components.network import Outputs
 
 
 class MaximumMarginParams(Hyperparameters):
-    """Values of the maximum margin loss.
+    """Params of the maximum margin loss.
 
     Attributes:
         variant: ``mm-ldam`` takes m = M - D_y, ``mm`` takes m = M.
         max_margin: M: the larger it is, the smaller are all margins, exp(-M) at most.
-        gamma: g, what m is multiplied with where the example is classified rightly.
-        label_margin: of the margins D of LDAM, that of the rarest class; without effect in ``mm``.
-        scale: s, what cosines are multiplied with before the softmax.
+        gamma: g, factor of m for correctly classified examples.
+        label_margin: LDAM margin of the rarest class; without effect in ``mm``.
+        scale: s, factor of the cosines before the softmax.
     """
 
     variant: Literal["mm-ldam", "mm"] = "mm-ldam"
@@ -36,13 +34,13 @@ class MaximumMarginParams(Hyperparameters):
 
 
 class GaussianCloudedParams(Hyperparameters):
-    """Values of Gaussian clouded logits.
+    """Params of Gaussian clouded logits.
 
     Attributes:
-        margin: m, taken from the target's cosine at any time.
-        noise: what the cloud of the rarest class is multiplied with.
+        margin: m, margin that is always subtracted from the target's cosine.
+        noise: factor of the noise of the rarest class.
         noise_on: clouds lower the cosine of the target alone, or of every class.
-        scale: s, what cosines are multiplied with before the softmax.
+        scale: s, factor of the cosines before the softmax.
     """
 
     margin: float = Field(0.5, ge=0, le=2)
@@ -52,13 +50,19 @@ class GaussianCloudedParams(Hyperparameters):
 
 
 class LearnedScaleParams(Hyperparameters):
-    """Values of the cosine head with a learned scale: `initial_scale`, the scale at the beginning."""
+    """Params of the cosine head with a learned scale: `initial_scale`, the scale at the beginning."""
 
     initial_scale: float = Field(10.0, gt=0, le=1000)
 
 
 def maximum_margin(params: MaximumMarginParams, context: MethodContext) -> Plan:
     """Compose MM or MM-LDAM: cosine head, margins that fall with every example's own gap."""
+    import torch
+
+    from trainables.components.heads import CosineHead
+    from trainables.components.losses.label_aware_margin import class_margins
+    from trainables.components.losses.maximum_margin import maximum_margin_loss
+
     label_margins = class_margins(context.class_counts, params.label_margin)
     shift = label_margins if params.variant == "mm-ldam" else torch.zeros_like(label_margins)
     limits = (params.max_margin - shift).float()
@@ -72,6 +76,11 @@ def maximum_margin(params: MaximumMarginParams, context: MethodContext) -> Plan:
 
 def gaussian_clouded(params: GaussianCloudedParams, context: MethodContext) -> Plan:
     """Compose GCL: cosine head, and in training alone noise in proportion to log(n_max / n)."""
+    import torch
+
+    from trainables.components.heads import CosineHead
+    from trainables.components.losses.clouded_logits import cloud_noise, cloud_sizes, gaussian_clouded_loss
+
     head = CosineHead(context.feature_dim, len(context.class_counts))
     sizes = params.noise * cloud_sizes(context.class_counts).float()
     clear, everywhere = torch.zeros_like(sizes).unsqueeze(0), params.noise_on == "all"
@@ -87,6 +96,9 @@ def gaussian_clouded(params: GaussianCloudedParams, context: MethodContext) -> P
 
 def learned_scale(params: LearnedScaleParams, context: MethodContext) -> Plan:
     """Compose FSLwF's classifier, its non-episodic part alone: cross entropy on cosines with a learned scale."""
+    from trainables.components.heads import ScaledCosineHead
+    from trainables.components.losses.cross_entropy import plain_loss
+
     head = ScaledCosineHead(context.feature_dim, len(context.class_counts), params.initial_scale)
     return Plan(head, (Stage("plain", 0.0, plain_loss),))
 

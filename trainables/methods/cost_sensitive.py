@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
 
-from trainables.components.losses.cost_scaled_softmax import cost_scaled_loss, frequency_costs
 from trainables.methods.baselines import NoHyperparameters, linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import MethodContext, Outputs, Plan, Stage
+from trainables.methods.plan import MethodContext, Plan, Stage
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trainables.components.network import Outputs
 
 
 def cost_sensitive(params: NoHyperparameters, context: MethodContext) -> Plan:
     """Compose CoSen in its fixed-cost form: costs max(h_p, h_q) in training, none in prediction."""
+    from trainables.components.losses.cost_scaled_softmax import cost_scaled_loss, frequency_costs
+
     costs = frequency_costs(context.class_counts).float()
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-import torch
-from pydantic import Field
-from torch import nn
+from typing import TYPE_CHECKING
 
-from trainables.components.heads import LinearHead, ScaledHead
-from trainables.components.losses.cross_entropy import plain_loss
-from trainables.core.config import MethodConfig
-from trainables.methods.baselines import linear_head
-from trainables.methods.method import Method
+from pydantic import Field
+
+from trainables.methods.baselines import ERM, linear_head
+from trainables.methods.method import Method, SharedPrefix
 from trainables.methods.plan import HEAD, Hyperparameters, MethodContext, Plan, Stage, StageStart
+
+if TYPE_CHECKING:
+    import torch
+
+    from trainables.components.heads import LinearHead
 
 
 class CrtParams(Hyperparameters):
-    """Values of classifier re-training: `defer_until`, the fraction of the epochs at which it begins (90 of 100)."""
+    """Params of classifier re-training: `defer_until`, the fraction of the epochs at which it begins (90 of 100)."""
 
     defer_until: float = Field(0.9, gt=0, lt=1, allow_inf_nan=False)
 
 
 class LwsParams(Hyperparameters):
-    """Values of learnable weight scaling: `defer_until`, the fraction of the epochs at which it begins (90 of 95)."""
+    """Params of learnable weight scaling: `defer_until`, the fraction of the epochs at which it begins (90 of 95)."""
 
     defer_until: float = Field(0.95, gt=0, lt=1, allow_inf_nan=False)
 
 
 def redraw(head: LinearHead, generator: torch.Generator) -> None:
     """Give a linear head new initial weights, drawn on the CPU whatever its device."""
+    import torch
+    from torch import nn
+
     drawn = torch.empty(head.weight.shape)
     head.weight.copy_(nn.init.kaiming_normal_(drawn, nonlinearity="relu", generator=generator))
     if head.bias is not None:
@@ -36,6 +41,8 @@ def redraw(head: LinearHead, generator: torch.Generator) -> None:
 
 def crt(params: CrtParams, context: MethodContext) -> Plan:
     """Compose cRT: ERM, then a new head on frozen features, class-balanced, with a schedule of its own."""
+    from trainables.components.losses.cross_entropy import plain_loss
+
     head = linear_head(context)
 
     def begin(start: StageStart) -> None:
@@ -55,6 +62,9 @@ def crt(params: CrtParams, context: MethodContext) -> Plan:
 
 def lws(params: LwsParams, context: MethodContext) -> Plan:
     """Compose LWS: ERM, then a scale for every class's logit, all else frozen, class-balanced."""
+    from trainables.components.heads import ScaledHead
+    from trainables.components.losses.cross_entropy import plain_loss
+
     head = ScaledHead(context.feature_dim, len(context.class_counts))
     plain = Stage("plain", 0.0, plain_loss, trainable_prefixes=("backbone.", "head.weight", "head.bias"))
     scaled = Stage(
@@ -68,10 +78,6 @@ def lws(params: LwsParams, context: MethodContext) -> Plan:
     return Plan(head, (plain, scaled))
 
 
-def _shared_prefix(params: CrtParams | LwsParams) -> MethodConfig:
-    return MethodConfig(name="erm")
-
-
 CRT = Method(
     "Classifier re-training",
     "Kang et al., 2020, section 4",
@@ -80,7 +86,7 @@ CRT = Method(
     crt,
     ("sampler", "stages", "trainable"),
     defer_field="defer_until",
-    shared_prefix=_shared_prefix,
+    shared_prefix=SharedPrefix(ERM),
 )
 LWS = Method(
     "Learnable weight scaling",
@@ -90,5 +96,5 @@ LWS = Method(
     lws,
     ("head", "sampler", "stages", "trainable"),
     defer_field="defer_until",
-    shared_prefix=_shared_prefix,
+    shared_prefix=SharedPrefix(ERM),
 )

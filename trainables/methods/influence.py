@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-from torch import Tensor
+from typing import TYPE_CHECKING
 
-from trainables.components.class_weights import inverse_frequency
-from trainables.components.gradient_accumulators import GradientAccumulators
-from trainables.components.losses.cross_entropy import plain_loss
-from trainables.components.losses.equalization_loss import (
-    SidedWeights,
-    equalization_loss,
-    equalization_weights,
-    sided_gradients,
-)
-from trainables.components.losses.influence_balanced import influence_balanced_loss
-from trainables.methods.baselines import linear_head
-from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, MethodContext, Outputs, Plan, Stage
-from trainables.methods.reweighting import erm_prefix
+from pydantic import Field
+
+from trainables.methods.baselines import ERM, linear_head
+from trainables.methods.method import Method, SharedPrefix
+from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trainables.components.losses.equalization_loss import SidedWeights
+    from trainables.components.network import Outputs
 
 
 class EqualizationParams(Hyperparameters):
-    """Values of equalization loss v2.
+    """Params of equalization loss v2.
 
     Attributes:
         alpha: how far the weight of positives may exceed 1.
@@ -36,7 +32,7 @@ class EqualizationParams(Hyperparameters):
 
 
 class InfluenceParams(Hyperparameters):
-    """Values of IB.
+    """Params of IB.
 
     Attributes:
         alpha: size of the factor.
@@ -50,7 +46,7 @@ class InfluenceParams(Hyperparameters):
 
 
 class InfluenceFocalParams(InfluenceParams):
-    """Values of IB-focal.
+    """Params of IB-focal.
 
     Attributes:
         gamma: focusing exponent; 0 is IB.
@@ -63,6 +59,9 @@ class InfluenceFocalParams(InfluenceParams):
 
 def equalization(params: EqualizationParams, context: MethodContext) -> Plan:
     """Compose equalization v2: sigmoids whose sides are weighted by the gradients they got so far."""
+    from trainables.components.gradient_accumulators import GradientAccumulators
+    from trainables.components.losses.equalization_loss import equalization_loss, equalization_weights, sided_gradients
+
     kept = GradientAccumulators(len(context.class_counts))
 
     def weights() -> SidedWeights:
@@ -84,6 +83,8 @@ def influence_balanced(params: InfluenceParams, context: MethodContext) -> Plan:
 
 def influence_focal(params: InfluenceFocalParams, context: MethodContext) -> Plan:
     """Compose IB-focal: ERM, then focal loss divided by each example's influence, with weights 1/n."""
+    from trainables.components.class_weights import inverse_frequency
+
     weights = inverse_frequency(context.class_counts) if params.weighted_probability else None
     return _balanced(params, context, gamma=params.gamma, probability_weights=weights)
 
@@ -91,6 +92,10 @@ def influence_focal(params: InfluenceFocalParams, context: MethodContext) -> Pla
 def _balanced(
     params: InfluenceParams, context: MethodContext, gamma: float, probability_weights: Tensor | None
 ) -> Plan:
+    from trainables.components.class_weights import inverse_frequency
+    from trainables.components.losses.cross_entropy import plain_loss
+    from trainables.components.losses.influence_balanced import influence_balanced_loss
+
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
         return influence_balanced_loss(
             outputs.features,
@@ -125,7 +130,7 @@ IB = Method(
     ("loss", "class weights", "stages"),
     {"paper": {}, "official": {"detach": False}},
     defer_field="defer_until",
-    shared_prefix=erm_prefix,
+    shared_prefix=SharedPrefix(ERM),
 )
 IB_FOCAL = Method(
     "Influence-balanced focal loss",
@@ -136,5 +141,5 @@ IB_FOCAL = Method(
     ("loss", "class weights", "stages"),
     {"paper": {}, "official": {"detach": False, "weighted_probability": True}},
     defer_field="defer_until",
-    shared_prefix=erm_prefix,
+    shared_prefix=SharedPrefix(ERM),
 )

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
-from torch import Tensor
 
-from trainables.components.losses.label_aware_smoothing import class_smoothing, label_aware_smoothing_loss
-from trainables.components.losses.large_margin_softmax import large_margin_cross_entropy
-from trainables.components.losses.vector_scaling import logit_adjusted_loss, vector_scaling_loss
 from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Loss, MethodContext, Outputs, Plan, Stage
+from trainables.methods.plan import Hyperparameters, Loss, MethodContext, Plan, Stage
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trainables.components.network import Outputs
 
 
 class LargeMarginParams(Hyperparameters):
-    """Values of LMSCE: `lam`, weight of the divergence over the wrong classes; 0 is cross entropy."""
+    """Params of LMSCE: `lam`, weight of the divergence over the wrong classes; 0 is cross entropy."""
 
     lam: float = Field(0.3, ge=0, allow_inf_nan=False)
 
 
 class LogitAdjustmentParams(Hyperparameters):
-    """Values of logit adjustment: `tau`, strength of the prior; 0 is cross entropy, 1 balanced softmax."""
+    """Params of logit adjustment: `tau`, strength of the prior; 0 is cross entropy, 1 balanced softmax."""
 
     tau: float = Field(1.0, ge=0, allow_inf_nan=False)
 
 
 class VectorScalingParams(Hyperparameters):
-    """Values of VS.
+    """Params of VS.
 
     Attributes:
         gamma: of the factors (n/n_max)^gamma on the logits; 0 is logit adjustment.
@@ -40,7 +41,7 @@ class VectorScalingParams(Hyperparameters):
 
 
 class LabelAwareParams(Hyperparameters):
-    """Values of label-aware smoothing.
+    """Params of label-aware smoothing.
 
     Attributes:
         head: eps of the most frequent class.
@@ -61,6 +62,7 @@ def _single_stage(loss: Loss, context: MethodContext) -> Plan:
 
 def large_margin(params: LargeMarginParams, context: MethodContext) -> Plan:
     """Compose LMSCE: cross entropy plus lam/2 times the divergence of the wrong classes from uniform."""
+    from trainables.components.losses.large_margin_softmax import large_margin_cross_entropy
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
         return large_margin_cross_entropy(outputs.logits, labels, lam=params.lam)
@@ -70,6 +72,7 @@ def large_margin(params: LargeMarginParams, context: MethodContext) -> Plan:
 
 def logit_adjustment(params: LogitAdjustmentParams, context: MethodContext) -> Plan:
     """Compose logit adjustment: cross entropy of z + tau log prior in training, of z alone in prediction."""
+    from trainables.components.losses.vector_scaling import logit_adjusted_loss
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
         return logit_adjusted_loss(outputs.logits, labels, class_counts=context.class_counts, tau=params.tau)
@@ -79,6 +82,8 @@ def logit_adjustment(params: LogitAdjustmentParams, context: MethodContext) -> P
 
 def vector_scaling(params: VectorScalingParams, context: MethodContext) -> Plan:
     """Compose VS: cross entropy of logits scaled and moved by class in training, prediction by z alone."""
+    from trainables.components.losses.vector_scaling import vector_scaling_loss
+
     counts = context.class_counts
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
@@ -89,6 +94,8 @@ def vector_scaling(params: VectorScalingParams, context: MethodContext) -> Plan:
 
 def label_aware_smoothing(params: LabelAwareParams, context: MethodContext) -> Plan:
     """Compose LAS: cross entropy with labels smoothed by eps_y, which rises with the class's count."""
+    from trainables.components.losses.label_aware_smoothing import class_smoothing, label_aware_smoothing_loss
+
     smoothing = class_smoothing(context.class_counts, head=params.head, tail=params.tail, shape=params.shape)
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
-from torch import Tensor
 
-from trainables.components.losses.balanced_softmax import balanced_softmax_loss
-from trainables.components.losses.complement_entropy import complement_cross_entropy
-from trainables.components.losses.focal_loss import focal_loss
 from trainables.methods.baselines import NoHyperparameters, linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, Loss, MethodContext, Outputs, Plan, Stage
+from trainables.methods.plan import Hyperparameters, Loss, MethodContext, Plan, Stage
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trainables.components.network import Outputs
 
 
 class ComplementParams(Hyperparameters):
-    """Values of complement cross entropy.
+    """Params of complement cross entropy.
 
     Attributes:
         gamma: weight of the complement entropy, negative (paper, eq 5); the paper's best is -1.
@@ -28,7 +29,7 @@ class ComplementParams(Hyperparameters):
 
 
 class FocalParams(Hyperparameters):
-    """Values of focal loss: `gamma`, the focusing exponent, at least 0."""
+    """Params of focal loss: `gamma`, the focusing exponent, at least 0."""
 
     gamma: float = Field(2.0, ge=0, allow_inf_nan=False)
 
@@ -39,6 +40,7 @@ def _single_stage(loss: Loss, context: MethodContext) -> Plan:
 
 def complement(params: ComplementParams, context: MethodContext) -> Plan:
     """Compose CCE: cross entropy plus gamma/(K-1) times the entropy over the wrong classes."""
+    from trainables.components.losses.complement_entropy import complement_cross_entropy
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
         return complement_cross_entropy(outputs.logits, labels, gamma=params.gamma, variant=params.variant)
@@ -48,6 +50,7 @@ def complement(params: ComplementParams, context: MethodContext) -> Plan:
 
 def focal(params: FocalParams, context: MethodContext) -> Plan:
     """Compose focal loss: (1 - p_y)^gamma times cross entropy."""
+    from trainables.components.losses.focal_loss import focal_loss
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
         return focal_loss(outputs.logits, labels, gamma=params.gamma)
@@ -57,6 +60,7 @@ def focal(params: FocalParams, context: MethodContext) -> Plan:
 
 def balanced_softmax(params: NoHyperparameters, context: MethodContext) -> Plan:
     """Compose balanced softmax: cross entropy of z + log n in training, of z alone in prediction."""
+    from trainables.components.losses.balanced_softmax import balanced_softmax_loss
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
         return balanced_softmax_loss(outputs.logits, labels, class_counts=context.class_counts)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
-from trainables.components.heads import Head
-from trainables.components.losses.cross_entropy import plain_loss
-from trainables.components.transforms.gradient_translation import Confidence
-from trainables.components.transforms.major_to_minor import Translation, TranslationSettings
-from trainables.core.config import MethodConfig
+from trainables.components.variants import Confidence
 from trainables.core.errors import BadInput
-from trainables.methods.baselines import linear_head
-from trainables.methods.ldam import LdamParams, ldam
-from trainables.methods.method import Method, Presets
-from trainables.methods.plan import Hyperparameters, Loss, MethodContext, Plan, Stage
+from trainables.methods.baselines import ERM
+from trainables.methods.deferral import followed_by
+from trainables.methods.ldam import LDAM, LdamParams
+from trainables.methods.method import Method, Presets, SharedPrefix
+from trainables.methods.plan import Hyperparameters, MethodContext, Plan
+
+if TYPE_CHECKING:
+    from trainables.components.transforms.major_to_minor import TranslationSettings
 
 
 class TranslationParams(Hyperparameters):
-    """Values of M2m.
+    """Params of M2m.
 
     Attributes:
         beta: of the acceptance probability 1 - beta^max(n_k0 - n_k, 0), in [0, 1).
@@ -48,39 +50,32 @@ class TranslationParams(Hyperparameters):
 
     def settings(self) -> TranslationSettings:
         """Return what the batch transform is told."""
+        from trainables.components.transforms.major_to_minor import TranslationSettings
+
         return TranslationSettings(**{name: getattr(self, name) for name in TranslationSettings.__annotations__})
 
 
 class TranslationLdamParams(TranslationParams, LdamParams):
-    """Values of M2m on LDAM: of both."""
+    """Params of M2m on LDAM: of both."""
 
 
-def _translated(params: TranslationParams, context: MethodContext, head: Head, loss: Loss) -> Plan:
+def _translated(plain: Method, params: TranslationParams, context: MethodContext) -> Plan:
+    from trainables.components.transforms.major_to_minor import Translation
+
     if params.random_label and len(context.class_counts) < 3:
         raise BadInput("`random_label` needs at least 3 classes: there is none beside target and seed's")
-    transform = Translation(params.settings())
-    start = params.defer_until
-    deferred = Stage("translated", start, loss, sampler="class-balanced", transform=transform)
-    return Plan(head, (Stage("plain", 0.0, loss), deferred) if start > 0 else (deferred,))
+    plan, transform = plain.build(params, context), Translation(params.settings())
+    return followed_by(plan, "translated", params.defer_until, sampler="class-balanced", transform=transform)
 
 
 def m2m(params: TranslationParams, context: MethodContext) -> Plan:
     """Compose M2m: ERM, then class-balanced batches with translated images."""
-    return _translated(params, context, linear_head(context), plain_loss)
+    return _translated(ERM, params, context)
 
 
 def m2m_ldam(params: TranslationLdamParams, context: MethodContext) -> Plan:
     """Compose M2m on LDAM: f has its cosine head and loss, the reference stays ERM."""
-    plain = ldam(params, context)
-    return _translated(params, context, plain.head, plain.stages[0].loss)
-
-
-def _erm_prefix(params: TranslationParams) -> MethodConfig:
-    return MethodConfig(name="erm")
-
-
-def _ldam_prefix(params: TranslationLdamParams) -> MethodConfig:
-    return MethodConfig(name="ldam", params={"max_margin": params.max_margin, "scale": params.scale})
+    return _translated(LDAM, params, context)
 
 
 _PRESETS: Presets = {
@@ -101,7 +96,7 @@ M2M = Method(
     ("sampler", "batch transform", "stages"),
     _PRESETS,
     defer_field="defer_until",
-    shared_prefix=_erm_prefix,
+    shared_prefix=SharedPrefix(ERM),
     reference="erm",
 )
 M2M_LDAM = Method(
@@ -113,6 +108,6 @@ M2M_LDAM = Method(
     ("loss", "head", "sampler", "batch transform", "stages"),
     _PRESETS,
     defer_field="defer_until",
-    shared_prefix=_ldam_prefix,
+    shared_prefix=SharedPrefix(LDAM),
     reference="erm",
 )

@@ -1,4 +1,4 @@
-"""What an entry of the table of methods says."""
+"""An entry of the registry of methods."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from trainables.core.config import MethodConfig
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan
 
 Axis = Literal[
@@ -16,23 +15,36 @@ Presets = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
+class SharedPrefix:
+    """The plain training that a method repeats before anything of its own acts.
+
+    Attributes:
+        method: the plain method, of one stage; None is the method itself, under ``params``.
+        params: what the plain method is given; None gives it those of its params that the repeating method has, by
+            name.
+    """
+
+    method: Method | None
+    params: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
 class Method:
     """One method.
 
     Attributes:
-        title: what the literature calls it.
+        title: its name in the literature.
         paper: authors, year and the equations that define it.
-        equation: what it computes, in one line, in the symbols of docs/methods.md.
+        equation: its loss in one line, in the symbols of docs/methods.md.
         params: its typed hyperparameters; their defaults are the preset ``recommended``.
-        build: composes head and stages from the params and the problem.
-        axes: which axes leave their null default.
+        build: composes the plan from the params and the context; torch is imported inside.
+        axes: the axes on which the method differs from ERM.
         presets: name -> the params in which it differs from ``recommended``; one is called ``paper``.
-        defer_field: the hyperparameter that says at which fraction of the epochs the last stage begins.
-        shared_prefix: the method of one stage whose training the stages before the last repeat, from the params; what
-            it does not name acts in the last stage alone. With one stage: the method whose training it repeats whole,
-            changing the trained head alone. None shares nothing.
+        defer_field: the param with the fraction of the epochs at which the last stage begins.
+        shared_prefix: the training that the stages before the last repeat; params that it does not take act only in
+            the last stage. A post-hoc method repeats it whole and changes only the trained head. None shares nothing.
         reference: the method whose trained network it needs beside its own.
-        given_in_part: what of the published method is left out; empty where nothing is.
+        given_in_part: the parts of the published method that are left out; empty if none.
     """
 
     title: str
@@ -43,7 +55,7 @@ class Method:
     axes: tuple[Axis, ...]
     presets: Presets = field(default_factory=lambda: {"paper": {}})
     defer_field: str | None = None
-    shared_prefix: Callable[[Any], MethodConfig] | None = None
+    shared_prefix: SharedPrefix | None = None
     reference: str | None = None
     given_in_part: str = ""
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-from torch import Tensor
+from typing import TYPE_CHECKING
 
-from trainables.components.class_centers import ClassCenters, follow_features
-from trainables.components.heads.cosine_head import unit_rows
-from trainables.components.losses.center_loss import center_loss
-from trainables.components.losses.cross_entropy import cross_entropy
-from trainables.components.losses.lifted_structured import lifted_structured_loss
-from trainables.components.losses.range_loss import range_loss
+from pydantic import Field
+
 from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, MethodContext, Outputs, Plan, Stage
+from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trainables.components.network import Outputs
 
 
 class CenterParams(Hyperparameters):
-    """Values of the center loss.
+    """Params of the center loss.
 
     Attributes:
         center_weight: l, of ||f - c_y||^2; the paper's formula halves the square, and so its lambda.
@@ -29,7 +29,7 @@ class CenterParams(Hyperparameters):
 
 
 class RangeParams(Hyperparameters):
-    """Values of the range loss, in squared units of the features.
+    """Params of the range loss, in squared units of the features.
 
     Attributes:
         intra_weight: alpha, of the largest ranges within classes.
@@ -45,7 +45,7 @@ class RangeParams(Hyperparameters):
 
 
 class LiftedParams(Hyperparameters):
-    """Values of the lifted structured loss.
+    """Params of the lifted structured loss.
 
     Attributes:
         lifted_weight: of the loss beside cross entropy.
@@ -61,6 +61,10 @@ class LiftedParams(Hyperparameters):
 
 def center(params: CenterParams, context: MethodContext) -> Plan:
     """Compose the center loss: cross entropy on a linear head, features drawn to centres that follow them."""
+    from trainables.components.class_centers import ClassCenters, follow_features
+    from trainables.components.losses.center_loss import center_loss
+    from trainables.components.losses.cross_entropy import cross_entropy
+
     memory = ClassCenters(context.feature_dim, len(context.class_counts))
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
@@ -75,6 +79,8 @@ def center(params: CenterParams, context: MethodContext) -> Plan:
 
 def ranges(params: RangeParams, context: MethodContext) -> Plan:
     """Compose the range loss: cross entropy on a linear head, plus the batch's range loss on features."""
+    from trainables.components.losses.cross_entropy import cross_entropy
+    from trainables.components.losses.range_loss import range_loss
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
         return cross_entropy(outputs.logits, labels) + range_loss(
@@ -91,6 +97,9 @@ def ranges(params: RangeParams, context: MethodContext) -> Plan:
 
 def lifted(params: LiftedParams, context: MethodContext) -> Plan:
     """Compose the lifted loss: cross entropy on a linear head, plus the batch's lifted structured loss on features."""
+    from trainables.components.heads.cosine_head import unit_rows
+    from trainables.components.losses.cross_entropy import cross_entropy
+    from trainables.components.losses.lifted_structured import lifted_structured_loss
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
         features = unit_rows(outputs.features) if params.unit_features else outputs.features

@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
 
-from trainables.components.class_weights import effective_number
-from trainables.components.losses.cross_entropy import plain_loss
-from trainables.components.transforms.pair_mixing import Mixup, Remix
-from trainables.core.config import MethodConfig
 from trainables.methods.baselines import linear_head
+from trainables.methods.deferral import DeferredWeightingParams, deferred
 from trainables.methods.method import Method
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
 
 
 class MixupParams(Hyperparameters):
-    """Values of mixup: `alpha`, of Beta(alpha, alpha), from which the share of the first image is drawn."""
+    """Params of mixup: `alpha`, of Beta(alpha, alpha), from which the share of the first image is drawn."""
 
     alpha: float = Field(1.0, gt=0, le=100)
 
 
-class MixupDrwParams(MixupParams):
-    """Values of mixup-DRW.
+class MixupDrwParams(DeferredWeightingParams, MixupParams):
+    """Params of mixup-DRW: those of mixup, `beta` and `defer_until` of deferred re-weighting, and one more.
 
     Attributes:
-        beta: of the effective number of samples, in [0, 1): the weights of the deferred stage.
-        defer_until: fraction of the epochs at which re-weighting begins (160 of 200).
-        mixing: in the ``shared_prefix`` stage alone, or ``throughout``.
+        mixing: in the first stage alone (``opening``), or ``throughout``.
     """
 
-    beta: float = Field(0.9999, ge=0, lt=1)
-    defer_until: float = Field(0.8, gt=0, lt=1)
     mixing: Literal["opening", "throughout"] = "opening"
 
 
 class RemixParams(MixupParams):
-    """Values of Remix.
+    """Params of Remix.
 
     Attributes:
         kappa: how many times as large the other class must be for the rarer one to take the label.
@@ -49,30 +43,23 @@ class RemixParams(MixupParams):
 
 def mixup(params: MixupParams, context: MethodContext) -> Plan:
     """Compose mixup: ERM on mixed pairs."""
+    from trainables.components.losses.cross_entropy import plain_loss
+    from trainables.components.transforms.pair_mixing import Mixup
+
     return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss, transform=Mixup(params.alpha)),))
-
-
-def mixup_drw(params: MixupDrwParams, context: MethodContext) -> Plan:
-    """Compose mixup-DRW: mixup, then cross entropy with effective-number class weights."""
-    mixing = Mixup(params.alpha)
-    deferred = Stage(
-        "re-weighted",
-        params.defer_until,
-        plain_loss,
-        transform=mixing if params.mixing == "throughout" else None,
-        class_weights=effective_number(context.class_counts, params.beta).float(),
-    )
-    return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss, transform=mixing), deferred))
 
 
 def remix(params: RemixParams, context: MethodContext) -> Plan:
     """Compose Remix: mixup whose label is the rarer class's where it has a smaller share of the image."""
+    from trainables.components.losses.cross_entropy import plain_loss
+    from trainables.components.transforms.pair_mixing import Remix
+
     transform = Remix(params.alpha, params.kappa, params.tau)
     return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss, transform=transform),))
 
 
-def _mixup_opening(params: MixupDrwParams) -> MethodConfig:
-    return MethodConfig(name="mixup", params={"alpha": params.alpha})
+def _mixed(params: MixupDrwParams, stage: Stage) -> Stage:
+    return stage if params.mixing == "throughout" else replace(stage, transform=None)
 
 
 MIXUP = Method(
@@ -84,16 +71,15 @@ MIXUP = Method(
     ("batch transform",),
     {"paper": {}, "imagenet": {"alpha": 0.2}},
 )
-MIXUP_DRW = Method(
-    "Mixup with deferred re-weighting",
-    "Zhang et al., 2021, mixup with DRW",
-    "mixup, then CE with weights (1 - beta)/(1 - beta^n)",
-    MixupDrwParams,
-    mixup_drw,
-    ("batch transform", "class weights", "stages"),
-    {"paper": {}, "throughout": {"mixing": "throughout"}},
-    defer_field="defer_until",
-    shared_prefix=_mixup_opening,
+MIXUP_DRW = deferred(
+    MIXUP,
+    by="re-weighting",
+    title="Mixup with deferred re-weighting",
+    paper="Zhang et al., 2021, mixup with DRW",
+    equation="mixup, then CE with weights (1 - beta)/(1 - beta^n)",
+    params=MixupDrwParams,
+    presets={"paper": {}, "throughout": {"mixing": "throughout"}},
+    last_stage=_mixed,
 )
 REMIX = Method(
     "Remix",

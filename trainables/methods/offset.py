@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-from torch import Tensor
+from typing import TYPE_CHECKING
 
-from trainables.components.class_centers import follow_features
-from trainables.components.heads.offset_head import OffsetHead
-from trainables.components.losses.center_loss import center_loss
-from trainables.components.losses.cross_entropy import cross_entropy, plain_loss
-from trainables.components.posthoc.empirical_offset import EmpiricalOffset
-from trainables.core.config import MethodConfig
+from pydantic import Field
+
 from trainables.methods.baselines import NoHyperparameters, linear_head
-from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, MethodContext, Outputs, Plan, Stage, StageStart
+from trainables.methods.method import Method, SharedPrefix
+from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage, StageStart
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trainables.components.network import Outputs
 
 
 class OffsetParams(Hyperparameters):
-    """Values of the estimated offset.
+    """Params of the estimated offset.
 
     Attributes:
         center_weight: lambda_1 of eq 6, of ||f - c_y||^2; the paper's is 1, the default the center-loss paper's.
@@ -37,6 +37,11 @@ class OffsetParams(Hyperparameters):
 
 def offset(params: OffsetParams, context: MethodContext) -> Plan:
     """Compose the estimated offset: head with centres, center loss, uniform constraint, at will after a warm-up."""
+    from trainables.components.class_centers import follow_features
+    from trainables.components.heads.offset_head import OffsetHead
+    from trainables.components.losses.center_loss import center_loss
+    from trainables.components.losses.cross_entropy import cross_entropy, plain_loss
+
     head = OffsetHead(context.feature_dim, len(context.class_counts), params.constraint_weight, params.offset_in_logits)
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
@@ -57,14 +62,11 @@ def offset(params: OffsetParams, context: MethodContext) -> Plan:
     return Plan(head, (Stage("warm-up", 0.0, plain_loss), estimated))
 
 
-def _linear_opening(params: OffsetParams) -> MethodConfig:
-    # with all three of its terms left out, the method is cross entropy on a linear head without bias
-    left_out = {"center_weight": 0.0, "constraint_weight": 0.0, "offset_in_logits": False}
-    return MethodConfig(name="offset", params=left_out)
-
-
 def empirical_offset(params: NoHyperparameters, context: MethodContext) -> Plan:
     """Compose the empirical offset: cross entropy on a linear head without bias, class means taken off after."""
+    from trainables.components.losses.cross_entropy import plain_loss
+    from trainables.components.posthoc.empirical_offset import EmpiricalOffset
+
     head = linear_head(context, bias=False)
     return Plan(head, (Stage("plain", 0.0, plain_loss),), posthoc=EmpiricalOffset())
 
@@ -82,7 +84,8 @@ OFFSET = Method(
         "constraint-only": {"offset_in_logits": False},
     },
     defer_field="warmup",
-    shared_prefix=_linear_opening,
+    # with all three terms left out, the method is cross entropy on a linear head without bias
+    shared_prefix=SharedPrefix(None, {"center_weight": 0.0, "constraint_weight": 0.0, "offset_in_logits": False}),
 )
 EMPIRICAL_OFFSET = Method(
     "Empirical offset",

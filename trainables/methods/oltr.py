@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from trainables.components.heads import MemoryHead
-from trainables.components.losses.cross_entropy import plain_loss
-from trainables.core.config import MethodConfig
-from trainables.methods.method import Method
+from trainables.methods.baselines import ERM
+from trainables.methods.method import Method, SharedPrefix
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage, StageStart
 
 
 class OltrParams(Hyperparameters):
-    """Values of OLTR.
+    """Params of OLTR.
 
     Attributes:
         scale: of the cosines in the second stage.
@@ -27,6 +25,9 @@ class OltrParams(Hyperparameters):
 
 def oltr(params: OltrParams, context: MethodContext) -> Plan:
     """Compose OLTR: ERM, then meta-embeddings and a cosine classifier, class-balanced, with its own schedule."""
+    from trainables.components.heads import MemoryHead
+    from trainables.components.losses.cross_entropy import plain_loss
+
     head = MemoryHead(context.feature_dim, len(context.class_counts), params.scale, params.reach)
 
     def begin(start: StageStart) -> None:
@@ -39,10 +40,6 @@ def oltr(params: OltrParams, context: MethodContext) -> Plan:
     return Plan(head, (plain, attending))
 
 
-def _shared_prefix(params: OltrParams) -> MethodConfig:
-    return MethodConfig(name="erm")
-
-
 OLTR = Method(
     "Open long-tailed recognition",
     "Liu et al., 2019, dynamic meta-embedding",
@@ -51,7 +48,7 @@ OLTR = Method(
     oltr,
     ("head", "sampler", "stages", "trainable"),
     defer_field="defer_until",
-    shared_prefix=_shared_prefix,
+    shared_prefix=SharedPrefix(ERM),
     given_in_part=(
         "meta-embedding with centroids fixed at the switch; without the loss that learns them, modulated attention, "
         "the backbone's own learning rate and the rejection of unknown classes"

@@ -1,21 +1,23 @@
-"""The parts a method is composed of; the training loop sees these and never a method's name."""
+"""Plans and stages: a method as composed components. The training loop sees these and never a method's name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-import torch
-from torch import Tensor, nn
-
-from trainables.components.batch import BatchTransform
-from trainables.components.heads import Head
 from trainables.components.lr_schedule import stage_start
-from trainables.components.network import Outputs
-from trainables.components.posthoc.posthoc_change import PostHoc
-from trainables.components.updates import Update
 from trainables.core.config import StrictModel
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from trainables.components.batch import BatchTransform
+    from trainables.components.heads import Head
+    from trainables.components.network import Outputs
+    from trainables.components.posthoc.posthoc_change import PostHoc
+    from trainables.components.updates import Update
 
 SamplerName = Literal["instance", "class-balanced"]
 EVERYTHING = ("backbone.", "head.")
@@ -27,7 +29,7 @@ class Hyperparameters(StrictModel):
 
 
 class MethodContext(NamedTuple):
-    """What a method is told of the data and the network.
+    """Facts on data and network that a method may use.
 
     Attributes:
         class_counts: training images per class, int64, shape (K,), on the device that trains.
@@ -38,15 +40,15 @@ class MethodContext(NamedTuple):
     feature_dim: int
 
 
-Loss = Callable[[Outputs, Tensor], Tensor]
+Loss: TypeAlias = "Callable[[Outputs, Tensor], Tensor]"
 """(outputs, labels (B,)) -> loss of every example, shape (B,), in nats."""
 
-AfterStep = Callable[[Outputs, Tensor], None]
+AfterStep: TypeAlias = "Callable[[Outputs, Tensor], None]"
 """(outputs and labels (B,) of a step, after its update and without gradients) -> None; changes head or memory."""
 
 
 class StageStart(NamedTuple):
-    """What a stage may use at its beginning.
+    """The state that a stage may use at its beginning.
 
     Attributes:
         head: of the method, as the stage before left it.
@@ -57,6 +59,12 @@ class StageStart(NamedTuple):
     head: Head
     class_means: Callable[[], Tensor]
     generator: torch.Generator
+
+
+def _gradient_step() -> Update:
+    from trainables.components.updates import Update
+
+    return Update()
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,7 @@ class Stage:
     class_weights: Tensor | None = None
     weighted_over: Literal["weights", "examples"] = "weights"
     trainable_prefixes: tuple[str, ...] = EVERYTHING
-    update: Update = field(default_factory=Update)
+    update: Update = field(default_factory=_gradient_step)
     after_step: AfterStep | None = None
     begin: Callable[[StageStart], None] | None = None
     weight_decay: float | None = None
@@ -126,4 +134,4 @@ class Plan:
         return range(starts[index], starts[index + 1])
 
 
-__all__ = ["EVERYTHING", "HEAD", "Hyperparameters", "Loss", "MethodContext", "Outputs", "Plan", "Stage", "StageStart"]
+__all__ = ["EVERYTHING", "HEAD", "Hyperparameters", "Loss", "MethodContext", "Plan", "Stage", "StageStart"]

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-from torch import Tensor
+from typing import TYPE_CHECKING
 
-from trainables.components.heads.cosine_head import unit_rows
-from trainables.components.losses.cross_entropy import plain_loss
-from trainables.components.posthoc.frequency_rescaling import FrequencyRescaling
-from trainables.components.posthoc.prior_subtraction import PriorSubtraction
-from trainables.components.posthoc.tau_normalisation import TauNormalisation
-from trainables.core.config import MethodConfig
-from trainables.methods.baselines import linear_head
-from trainables.methods.method import Method
-from trainables.methods.plan import Hyperparameters, MethodContext, Outputs, Plan, Stage
+from pydantic import Field
+
+from trainables.methods.baselines import ERM, linear_head
+from trainables.methods.method import Method, SharedPrefix
+from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trainables.components.network import Outputs
 
 
 class TauNormParams(Hyperparameters):
-    """Values of tau-normalisation.
+    """Params of tau-normalisation.
 
     Attributes:
         tau: the power of a row's length that the row is divided by; None picks it on validation.
@@ -29,25 +29,32 @@ class TauNormParams(Hyperparameters):
 
 
 class WvnParams(Hyperparameters):
-    """Values of weight vector normalisation: `gamma`, the power of n_k / n_max; None picks it on validation."""
+    """Params of weight vector normalisation: `gamma`, the power of n_k / n_max; None picks it on validation."""
 
     gamma: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
 
 
 class PriorParams(Hyperparameters):
-    """Values of post-hoc logit adjustment: `tau`, the weight of the log prior; None picks it on validation."""
+    """Params of post-hoc logit adjustment: `tau`, the weight of the log prior; None picks it on validation."""
 
     tau: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
 
 
 def tau_norm(params: TauNormParams, context: MethodContext) -> Plan:
     """Compose tau-normalisation: ERM, its rows then divided by a power of their length."""
+    from trainables.components.losses.cross_entropy import plain_loss
+    from trainables.components.posthoc.tau_normalisation import TauNormalisation
+
     posthoc = TauNormalisation(params.tau, keep_bias=params.keep_bias)
     return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss),), posthoc=posthoc)
 
 
 def wvn_rs(params: WvnParams, context: MethodContext) -> Plan:
     """Compose WVN + RS: rows kept at length one on class-balanced batches, then divided by a power of n_k."""
+    from trainables.components.heads.cosine_head import unit_rows
+    from trainables.components.losses.cross_entropy import plain_loss
+    from trainables.components.posthoc.frequency_rescaling import FrequencyRescaling
+
     head = linear_head(context)
 
     def normalise(outputs: Outputs, labels: Tensor) -> None:
@@ -59,12 +66,11 @@ def wvn_rs(params: WvnParams, context: MethodContext) -> Plan:
 
 def posthoc_logit_adjustment(params: PriorParams, context: MethodContext) -> Plan:
     """Compose post-hoc logit adjustment: ERM, its logits then less tau times the log prior."""
+    from trainables.components.losses.cross_entropy import plain_loss
+    from trainables.components.posthoc.prior_subtraction import PriorSubtraction
+
     posthoc = PriorSubtraction(params.tau, context.class_counts)
     return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss),), posthoc=posthoc)
-
-
-def _erm_prefix(params: Hyperparameters) -> MethodConfig:
-    return MethodConfig(name="erm")
 
 
 TAU_NORM = Method(
@@ -75,7 +81,7 @@ TAU_NORM = Method(
     tau_norm,
     ("post-hoc",),
     {"paper": {"keep_bias": False}},
-    shared_prefix=_erm_prefix,
+    shared_prefix=SharedPrefix(ERM),
 )
 WVN_RS = Method(
     "Weight vector normalisation with re-sampling",
@@ -92,5 +98,5 @@ POSTHOC_LOGIT_ADJUSTMENT = Method(
     PriorParams,
     posthoc_logit_adjustment,
     ("post-hoc",),
-    shared_prefix=_erm_prefix,
+    shared_prefix=SharedPrefix(ERM),
 )

@@ -31,6 +31,7 @@ from trainables.methods import (
     smote,
     weight_balancing,
 )
+from trainables.methods.deferral import deferred
 from trainables.methods.method import Method
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan
 
@@ -60,6 +61,7 @@ METHODS: dict[str, Method] = {
     "elm": ldam.ELM,
     "elm-drw": ldam.ELM_DRW,
     "mm-ldam": cosine_margin.MM_LDAM,
+    "mm-ldam-drw": deferred(cosine_margin.MM_LDAM, by="re-weighting", paper="Kato and Hotta, 2023, tables 1-3"),
     "gcl": cosine_margin.GCL,
     "fslwf": cosine_margin.FSLWF,
     "offset": offset.OFFSET,
@@ -148,6 +150,19 @@ def last_stage_start(config: MethodConfig) -> float:
     return float(getattr(build_params(config), method.defer_field)) if method.defer_field else 0.0
 
 
+def prefix_of(config: MethodConfig) -> MethodConfig | None:
+    """Return the plain method that a method's first stages repeat, with the params it takes, or None."""
+    method = method_named(config.name)
+    if method.shared_prefix is None:
+        return None
+    plain = method.shared_prefix.method or method
+    name = next(name for name, entry in METHODS.items() if entry is plain)
+    params = method.shared_prefix.params
+    if params is None:
+        params = build_params(config).model_dump(include=set(plain.params.model_fields))
+    return MethodConfig(name=name, params=dict(params))
+
+
 def shared_prefix_of(config: TrialConfig) -> tuple[TrialConfig, int] | None:
     """Return the training that a trial's first stages repeat and its number of epochs, or None."""
     method, epochs = method_named(config.method.name), config.training.epochs
@@ -156,7 +171,7 @@ def shared_prefix_of(config: TrialConfig) -> tuple[TrialConfig, int] | None:
     switch = stage_start(last_stage_start(config.method), epochs)
     if method.defer_field is None:  # it changes the trained head alone: only its last epoch is its own
         switch = epochs - 1
-    shared_prefix = config.model_copy(update={"method": method.shared_prefix(build_params(config.method))})
+    shared_prefix = config.model_copy(update={"method": prefix_of(config.method)})
     return (shared_prefix, switch) if switch > 0 else None  # a preset may begin with the last stage
 
 

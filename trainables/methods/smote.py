@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from trainables.components.losses.cross_entropy import plain_loss
-from trainables.components.transforms.smote_interpolation import Smote
 from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
 
 
 class SmoteParams(Hyperparameters):
-    """Values of SMOTE: `neighbours`, among how many nearest images of the class the second one is drawn."""
+    """Params of SMOTE: `neighbours`, number of nearest images of the class from which the second one is drawn."""
 
     neighbours: int = Field(5, ge=1, le=100)
 
 
 def smote(params: SmoteParams, context: MethodContext) -> Plan:
     """Compose SMOTE: cross entropy on class-balanced batches that are in part interpolated."""
+    from trainables.components.losses.cross_entropy import plain_loss
+    from trainables.components.transforms.smote_interpolation import Smote
+
     stage = Stage("plain", 0.0, plain_loss, sampler="class-balanced", transform=Smote(params.neighbours))
     return Plan(linear_head(context), (stage,))
 

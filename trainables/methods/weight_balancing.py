@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import torch
-from pydantic import Field
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
-from trainables.components.class_weights import effective_number
-from trainables.components.losses.cross_entropy import plain_loss
-from trainables.components.row_projections import longest_allowed, within_ball
+from pydantic import Field
+
 from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method
-from trainables.methods.plan import HEAD, Hyperparameters, MethodContext, Outputs, Plan, Stage, StageStart
+from trainables.methods.plan import HEAD, Hyperparameters, MethodContext, Plan, Stage, StageStart
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trainables.components.network import Outputs
 
 
 class WeightBalancingParams(Hyperparameters):
-    """Values of weight balancing.
+    """Params of weight balancing.
 
     Attributes:
         first_weight_decay: of the whole network in the first stage.
@@ -33,19 +35,13 @@ class WeightBalancingParams(Hyperparameters):
     defer_until: float = Field(0.95, gt=0, lt=1, allow_inf_nan=False)
 
 
-class Radius(nn.Module):
-    """MaxNorm's radius as the buffer `radius`, a scalar; infinite until it is set."""
-
-    radius: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("radius", torch.tensor(float("inf")))
-
-
 def weight_balancing(params: WeightBalancingParams, context: MethodContext) -> Plan:
     """Compose weight balancing: ERM under strong weight decay, then its classifier under MaxNorm, re-weighted."""
-    head, memory = linear_head(context), Radius()
+    from trainables.components.class_weights import effective_number
+    from trainables.components.losses.cross_entropy import plain_loss
+    from trainables.components.row_projections import MaxNormRadius, longest_allowed, within_ball
+
+    head, memory = linear_head(context), MaxNormRadius()
 
     def begin(start: StageStart) -> None:
         memory.radius.copy_(longest_allowed(head.weight, params.longest_row))

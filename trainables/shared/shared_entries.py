@@ -1,8 +1,7 @@
-"""What lies in a folder of shared trainings, and how it is removed."""
+"""The entries of the store of shared trainings: list and remove them."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -15,6 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from trainables.core.config import TrialConfig
+from trainables.core.kernel_lock import KernelLock
 from trainables.core.trial_folder import TrialFolder
 
 _KEY = re.compile(r"[0-9a-f]{32}")
@@ -78,15 +78,14 @@ def _config(folder: Path) -> TrialConfig | None:
 def remove_entry(store: Path, key: str) -> bool:
     """Remove one shared training; return False, and leave it, while some process trains it."""
     folder = store / key
+    lock = KernelLock(folder / "lock")
     try:
-        lock = (folder / "lock").open("ab")
+        free = lock.try_acquire()
     except FileNotFoundError:  # somebody else removed it
         return True
+    if not free:
+        return not folder.exists()
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
         # out of sight in one step: whoever looks meanwhile finds all of it or nothing
         hidden = folder.with_name(f".removed-{key}")
         shutil.rmtree(hidden, ignore_errors=True)

@@ -1,20 +1,19 @@
-"""Trainings that several trials need the same of: trained once, kept beside the studies, found again.
+"""Shared trainings: trained once, stored beside the studies, found again by fingerprint.
 
-A method with stages repeats, up to its last switch, the training of a simpler method (its `Method.opening`), and
-some need a whole training of another (their `Method.reference`). Both are a `TrialConfig` and a number of epochs.
-Everything that determines such a training names its folder; states wanted of it are pinned there under their epoch.
+A method with stages repeats the training of a simpler method until its last stage begins (`Method.shared_prefix`).
+Some methods need a whole training of another one (`Method.reference`). Both are a `TrialConfig` and a number of epochs.
+The folder is named by a hash of everything that determines the training; wanted states are pinned there by epoch.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 
@@ -22,7 +21,8 @@ from trainables.components.network import Network
 from trainables.core.config import TrialConfig
 from trainables.core.device import autocast_dtype, device_name
 from trainables.core.environment import code_fingerprint
-from trainables.core.trial_folder import Record, TrialFolder
+from trainables.core.kernel_lock import KernelLock
+from trainables.core.trial_folder import EpochResult, TrialFolder
 from trainables.data import StudyData
 from trainables.training.checkpoints import (
     load_state,
@@ -35,18 +35,18 @@ from trainables.training.trainer import Trainer
 from trainables.training.training_state import State
 
 _POLL = 0.2
-"""Seconds between two looks for what another process trains."""
+"""Seconds between two checks for a state that another process trains."""
 
 
 class SharedTraining:
-    """One training under a shared folder, run by whichever process holds its lock.
+    """One training in the shared store, run by the process that holds its lock.
 
     Args:
         store: the folder of all shared trainings.
-        config: what is trained.
+        config: the configuration of the training.
         until: the epoch whose state is wanted.
-        data: what the configuration names.
-        device: where it is trained.
+        data: the data set of the configuration.
+        device: the device to train on.
     """
 
     def __init__(self, store: Path, config: TrialConfig, until: int, data: StudyData, device: torch.device) -> None:
@@ -54,14 +54,14 @@ class SharedTraining:
         self._identity = _identity(config, data, device)
         self.path = store / hashlib.sha256(json.dumps(self._identity, sort_keys=True).encode()).hexdigest()[:32]
         self._folder = TrialFolder(self.path)
-        self._lock: IO[bytes] | None = None
+        self._lock = KernelLock(self.path / "lock")
         self._trainer: Trainer | None = None
         self._saved_at = 0.0
 
     def state(self) -> State | None:
         """Return the state wanted, or None while it is not there; a damaged one is as good as none.
 
-        Beside what `Trainer.state` says it holds ``records``, those of all epochs up to it.
+        Beside what `Trainer.state` says it holds ``records``, the results of all epochs up to it.
         """
         state = load_state(self._pin)
         if state is not None:
@@ -75,45 +75,33 @@ class SharedTraining:
 
     def acquire(self) -> bool:
         """Take the training on, unless another process has; the kernel frees it when its holder dies."""
-        if self._lock is not None:
+        if self._lock.held:
             return True
         self.path.mkdir(parents=True, exist_ok=True)
         try:
-            lock = (self.path / "lock").open("ab")
+            return self._lock.try_acquire()
         except FileNotFoundError:  # removed since
             return False
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            still_there = os.path.samestat(os.fstat(lock.fileno()), (self.path / "lock").stat())
-        except (BlockingIOError, FileNotFoundError):
-            still_there = False
-        if still_there:
-            self._lock = lock
-        else:
-            lock.close()
-        return still_there
 
     def release(self) -> None:
         """Let another process have it."""
         self._trainer = None
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self._lock.release()
 
-    def run_epoch(self) -> Record:
+    def run_epoch(self) -> EpochResult:
         """Train the next epoch, holding the lock; the last one pins the state."""
         trainer = self._trainer = self._trainer or self._begin()
-        record = trainer.run_epoch()
-        self._folder.append_epoch(record)
+        result = trainer.run_epoch()
+        self._folder.append_epoch(result)
         if trainer.epoch >= self.until:
             # of a training that went further before, later epochs are there, too
-            records = [one for one in self._folder.history() if one["epoch"] <= self.until]
-            save_state(self._pin, {**trainer.state(), "records": records})
+            epochs = [one for one in self._folder.history() if one["epoch"] <= self.until]
+            save_state(self._pin, {**trainer.state(), "records": epochs})  # the key that stored states have
             remove_checkpoints(self.path)
         elif time.monotonic() - self._saved_at >= self.config.training.checkpoint_seconds:
             save_checkpoint(self.path, trainer.epoch, trainer.state())
             self._saved_at = time.monotonic()
-        return record
+        return result
 
     def _begin(self) -> Trainer:
         trainer = Trainer(self.config, self.data, self.device)

@@ -1,1 +1,1 @@
-"""The training loop, its evaluation and its checkpoints. Sees plans and stages, never a method by name."""
+"""Training loop, evaluation and checkpoints. Works on plans and stages and knows no method by name."""

@@ -1,4 +1,4 @@
-"""From losses per example to the one number a step minimises."""
+"""Batch objective: the scalar that a training step minimises, from the losses per example."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from trainables.methods.plan import Stage
 
 
 def batch_objective(stage: Stage, head: Head, batch: Batch, outputs: Outputs) -> Tensor:
-    """Return the weighted mean of a batch's losses plus the head's penalty, a scalar.
+    """Return the weighted mean of the losses of a batch plus the head's penalty, a scalar.
 
-    A mixed image counts as two examples, one of each label, that share its weight.
+    A mixed image counts as two examples, one per label, which share its weight.
 
     Args:
-        stage: loss, class weights and what their sum is divided by.
+        stage: provides the loss, the class weights and the divisor of the weighted sum.
         head: may add a penalty.
-        batch: labels, (B,), and what was mixed in.
+        batch: labels (B,) and, for mixed images, the other labels and their shares.
         outputs: of the network on the batch.
     """
     losses, weights = stage.loss(outputs, batch.labels), _class_weights(stage, batch.labels)
     if batch.other_labels is not None and batch.share is not None:
-        shares = torch.cat([2 * batch.share, 2 * (1 - batch.share)])  # of mean 1, as weights of examples are
+        shares = torch.cat([2 * batch.share, 2 * (1 - batch.share)])  # mean 1, like the class weights
         losses = torch.cat([losses, stage.loss(outputs, batch.other_labels)])
         of_both = _class_weights(stage, torch.cat([batch.labels, batch.other_labels]))
         weights = shares if of_both is None else shares * of_both

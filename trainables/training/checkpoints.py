@@ -1,4 +1,4 @@
-"""A trial's checkpoints: written whole or not at all, the newest readable one wins."""
+"""Checkpoints of a trial: written atomically and read from the newest intact file."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ def _by_epoch(folder: Path) -> list[tuple[int, Path]]:
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
-    """Store a state whole or not at all."""
+    """Write a state atomically: readers see the old file or the new one, never a part."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     write_atomically(path, buffer.getvalue())
 
 
 def save_checkpoint(folder: Path, epoch: int, state: dict[str, Any]) -> None:
-    """Store the state after ``epoch`` finished epochs; the newest `KEPT` checkpoints are kept."""
+    """Write the state after ``epoch`` finished epochs and delete all but the newest `KEPT` checkpoints."""
     save_state(folder / f"checkpoint-{epoch:06d}.pt", state)
     for _, old in _by_epoch(folder)[:-KEPT]:
         old.unlink(missing_ok=True)
 
 
 def _whole(path: Path) -> io.BytesIO:
-    """Read an archive and compare its checksums: torch writes them, and does not look at them when it loads."""
+    """Read an archive and verify its checksums, which torch writes but does not verify on loading."""
     content = io.BytesIO(path.read_bytes())
     with zipfile.ZipFile(content) as archive:
         damaged = archive.testzip()
@@ -49,26 +49,26 @@ def _whole(path: Path) -> io.BytesIO:
 
 
 def load_state(path: Path) -> dict[str, Any] | None:
-    """Return a stored state, or None when it is not there or damaged.
+    """Return a stored state on the CPU, or None if the file is missing or damaged; damage is logged.
 
-    Only tensors and plain containers are read (``weights_only``): nothing in the folder can run code.
+    Only tensors and plain containers are loaded (``weights_only``), so a file cannot execute code.
     """
     try:
         state: dict[str, Any] = torch.load(_whole(path), map_location="cpu", weights_only=True)
     except FileNotFoundError:
         return None
     except Exception as error:  # torch raises many kinds for a damaged archive
-        _log.warning("%s cannot be read (%s): it is passed over", path, error)
+        _log.warning("%s cannot be read (%s) and is skipped", path, error)
         return None
     return state
 
 
 def newest_checkpoint(folder: Path, before: int | None = None) -> dict[str, Any] | None:
-    """Return the newest state that loads, or None; a broken one is skipped for the one before it.
+    """Return the newest intact state, or None; damaged checkpoints are skipped.
 
     Args:
-        folder: the trial's.
-        before: look at checkpoints of earlier epochs than this alone.
+        folder: the trial's folder.
+        before: consider only checkpoints of earlier epochs than this; None considers all.
     """
     for epoch, path in reversed(_by_epoch(folder)):
         if before is not None and epoch >= before:
@@ -80,6 +80,6 @@ def newest_checkpoint(folder: Path, before: int | None = None) -> dict[str, Any]
 
 
 def remove_checkpoints(folder: Path) -> None:
-    """Free the space of a trial that will not be continued."""
+    """Delete the checkpoints of a trial that will not be resumed."""
     for _, path in _by_epoch(folder):
         path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""One pass over a split in evaluation mode: its loss, its confusion matrix, its features by class."""
+"""Evaluation of a network on a split: loss, confusion matrix, top-k accuracy, features and class means."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _BATCH = 512
 
 
 class Evaluation(NamedTuple):
-    """What one pass over a split found.
+    """Results of one evaluation pass over a split.
 
     Attributes:
-        loss: mean over images, in nats; without the post-hoc change.
-        confusion: int64 (K, K) on the CPU, true classes as rows.
-        top: k -> share of images whose class is among the k largest logits.
-        posthoc_value: the value of the post-hoc change, or None.
+        loss: mean loss per image, in nats, before any post-hoc adjustment.
+        confusion: int64 (K, K) on the CPU, rows are true classes.
+        top: k -> top-k accuracy in [0, 1].
+        posthoc_value: value of the post-hoc adjustment, or None.
     """
 
     loss: float
@@ -45,12 +45,15 @@ def evaluate(
     """Evaluate a network on a split.
 
     Args:
-        network: put into evaluation mode.
-        images: the split.
-        loss: per example.
-        posthoc: change of the head; its value is picked on these images.
-        class_means: as the post-hoc change asks for.
-        only: the post-hoc value to use instead of picking one.
+        network: the network; it is left in evaluation mode.
+        images: pipeline of the split.
+        loss: loss per example.
+        posthoc: post-hoc adjustment of the logits; its value is selected on these images.
+        class_means: mean training feature per class, (K, d), if the adjustment needs it.
+        only: use this post-hoc value instead of selecting one.
+
+    Returns:
+        Loss without, and metrics with, the post-hoc adjustment.
     """
     network.eval()
     total, parts = torch.zeros((), dtype=torch.float64, device=images.labels.device), []
@@ -67,19 +70,19 @@ def evaluate(
 
 
 class AsTrained:
-    """The post-hoc change that changes nothing."""
+    """The identity as a post-hoc adjustment."""
 
     values: tuple[float, ...] = (0.0,)
     needs_class_means = False
 
     def logits(self, head: object, outputs: Outputs, value: float, class_means: Tensor | None) -> Tensor:
-        """Return the head's own logits (B, K)."""
+        """Return the head's logits (B, K) unchanged."""
         return outputs.logits
 
 
 @torch.no_grad()
 def features_of(network: Network, images: BatchPipeline) -> Tensor:
-    """Return the features of every image of a split, float32 (N, d) on the CPU, in evaluation mode."""
+    """Return the evaluation-mode features of a split, float32 (N, d) on the CPU."""
     network.eval()
     found = [network.features(batch).cpu() for batch, _ in images.in_order(_BATCH)]
     return torch.cat([torch.zeros(0, network.backbone.feature_dim), *found])
@@ -87,7 +90,7 @@ def features_of(network: Network, images: BatchPipeline) -> Tensor:
 
 @torch.no_grad()
 def class_means(network: Network, images: BatchPipeline, num_classes: int) -> Tensor:
-    """Return the mean feature of every class, float32 (K, d), in evaluation mode; zeros for a class without images."""
+    """Return the mean evaluation-mode feature per class, float32 (K, d); zeros for a class without images."""
     network.eval()
     sums: Tensor | None = None
     for batch, labels in images.in_order(_BATCH):

@@ -1,4 +1,4 @@
-"""Watch a loss for infinities without asking the device at every step."""
+"""Detection of non-finite losses without a device synchronisation in every step."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from torch import Tensor
 
 
 class NonFiniteLoss(ArithmeticError):
-    """A loss was infinite or not a number; the trial cannot continue."""
+    """A loss is infinite or NaN; the trial cannot continue."""
 
 
 class FiniteWatch:
-    """Keeps the loss and the largest |logit| of every step of an epoch on the device.
+    """Collects the loss and the largest |logit| of every step of an epoch on the device.
 
-    Nothing is read from the device before `mean_loss`, so that steps are queued without waiting; and one
-    operation a step is all that it adds, since on a small network each costs a hundredth of the step.
+    Values are read only in `mean_loss`, so that steps are queued without a synchronisation. Each step adds a single
+    operation, because on a small network every operation costs about 1 % of the step.
     """
 
     def __init__(self) -> None:
-        """Start an epoch."""
+        """Start with an empty epoch."""
         self._losses: list[Tensor] = []
         self._largest: list[Tensor] = []
         self._examples: list[int] = []
 
     def update(self, loss: Tensor, logits: Tensor, examples: int) -> None:
-        """Take in the next step: its scalar mean loss, its logits (B, K), its number of examples."""
+        """Add a step: its scalar mean loss, its logits (B, K) and its number of examples."""
         self._losses.append(loss.detach())
         self._largest.append(torch.linalg.vector_norm(logits.detach(), math.inf))
         self._examples.append(examples)
@@ -35,7 +35,7 @@ class FiniteWatch:
         """Return the epoch's mean loss per example, in nats.
 
         Raises:
-            NonFiniteLoss: some step's loss was not finite; names epoch, step and values.
+            NonFiniteLoss: if the loss of a step is not finite; the message gives epoch, step and values.
         """
         steps = len(self._examples)
         if not steps:

@@ -1,4 +1,4 @@
-"""The training loop. It knows stages, losses, heads and samplers; no method, no Ray, no Optuna, no MLflow."""
+"""Training loop over stages, losses, heads and samplers; independent of methods, Ray, Optuna and MLflow."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ from trainables.training.training_state import State, load_prefix, load_state_di
 
 
 def train_reference(config: TrialConfig, data: StudyData, device: torch.device) -> Network:
-    """Train, in memory, the network that `Method.reference` asks for; return it frozen, in evaluation mode."""
+    """Train the network required by `Method.reference` without writing files; return it frozen, in evaluation mode."""
     name = method_named(config.method.name).reference
-    assert name is not None, f"{config.method.name} names no reference"
+    assert name is not None, f"{config.method.name} has no reference"
     with torch.random.fork_rng():
         trainer = Trainer(config.model_copy(update={"method": MethodConfig(name=name)}), data, device)
         while not trainer.finished:
@@ -46,14 +46,21 @@ def train_reference(config: TrialConfig, data: StudyData, device: torch.device) 
 
 
 class Trainer:
-    """One training: builds everything a `TrialConfig` names, then runs epoch after epoch.
+    """One training: builds all components from a `TrialConfig`, then runs it epoch by epoch.
 
     Args:
-        config: what to train; weights are drawn from its seed.
-        data: what it names.
-        device: where to; None picks one.
-        reference: returns the frozen network that `Method.reference` asks for; None trains it for this training
-            alone. `trainables.shared.shared_training` has one that is found again.
+        config: configuration of the training; its seed determines the initial weights.
+        data: the data of ``config.data``.
+        device: training device; None picks the first GPU, or the CPU.
+        reference: returns the frozen network required by `Method.reference`; None trains one for this training only.
+            `trainables.shared.shared_training` provides a cached one.
+
+    Attributes:
+        epoch: number of finished epochs.
+        evaluation: validation results of the last epoch, or None before the first.
+
+    Raises:
+        BadInput: if the backbone does not fit the images, or the method's params or weights file are invalid.
     """
 
     def __init__(
@@ -98,7 +105,7 @@ class Trainer:
             momentum=config.training.momentum,
             weight_decay=config.training.weight_decay,
             nesterov=config.training.nesterov,
-            fused=True,  # one kernel for all parameters: a twentieth of a small network's step on a CPU
+            fused=True,  # one kernel for all parameters saves 5 % of a small network's step on a CPU
         )
         for stage in self.plan.stages:
             stage.update.prepare(parameters, config.training)
@@ -115,15 +122,14 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether the budget of epochs is spent."""
+        """Return True once all epochs of the budget are trained."""
         return self.epoch >= self.config.training.epochs
 
     def run_epoch(self) -> dict[str, Any]:
-        """Train one epoch, validate, and return the epoch's flat record.
+        """Train one epoch, validate, and return the epoch result: a flat dict of stage, losses, metrics and speed.
 
         Raises:
-            NonFiniteLoss: a loss, of training or validation, was infinite or not a number; nothing is recorded
-                for the epoch.
+            NonFiniteLoss: if a training or validation loss is infinite or NaN; the epoch then has no result.
         """
         stage = self.plan.stage_at(self.epoch, self.config.training.epochs)
         rate = self._enter(stage)
@@ -132,7 +138,7 @@ class Trainer:
         seconds = time.perf_counter() - began
         self.evaluation = found = self._evaluate(self.validation, stage)
         self._posthoc_value = found.posthoc_value
-        if not math.isfinite(found.loss):  # the epoch's last step: no training loss saw its weights
+        if not math.isfinite(found.loss):  # the last step can diverge without a training loss showing it
             raise NonFiniteLoss(
                 f"validation loss {found.loss} at epoch {self.epoch + 1}, after its last step "
                 f"(training loss {train_loss:.4g}, learning rate {rate:.4g})"
@@ -148,14 +154,14 @@ class Trainer:
         }
 
     def metrics(self, found: Evaluation) -> dict[str, float]:
-        """Return every metric of an evaluation, by its name in `METRICS`, and the post-hoc value if there is one."""
+        """Return the metrics of an evaluation by their names in `METRICS`, and the post-hoc value if there is one."""
         extra = {} if found.posthoc_value is None else {"posthoc_value": found.posthoc_value}
         top = {f"top_{k}": share for k, share in found.top.items()}
         counts = self.data.class_counts.numpy()
         return {"loss": found.loss, **from_confusion(found.confusion.numpy(), counts), **top, **extra}
 
     def _enter(self, stage: Stage) -> float:
-        """Begin a stage if this is its first epoch, here or since a resume; return the epoch's learning rate."""
+        """Start the stage on its first epoch and after a resume; set and return the epoch's learning rate."""
         training, seed = self.config.training, self.config.seed
         span = self.plan.span(stage, training.epochs)
         if self.epoch == span.start and stage.begin is not None:
@@ -181,8 +187,8 @@ class Trainer:
 
     def _train(self, stage: Stage, rate: float) -> float:
         seed, epoch, size = self.config.seed, self.epoch, self.config.training.batch_size
-        # dropout and the like draw from the global generator: it restarts every epoch, so that a resumed
-        # trial continues bit for bit
+        # layers such as dropout sample from the global generator; reseeding it every epoch makes a resumed trial
+        # bit-exact
         torch.manual_seed(derive_seed(seed, epoch, "network"))
         rows = epoch_indices(stage.sampler, self.data.train.labels, epoch_generator(seed, epoch, "order"))
         draws = self.batches.draw(len(rows), epoch_generator(seed, epoch, "augmentation"))
@@ -221,14 +227,14 @@ class Trainer:
         return watch.mean_loss(epoch=epoch + 1, learning_rate=rate)
 
     def _calibrate(self, images: Tensor, labels: Tensor) -> None:
-        """Let the head fit what depends on the scale of the features, on the very first batch."""
+        """Calibrate the head on the features of the first training batch."""
         with torch.no_grad():
             self.plan.head.calibrate(self.network.features(images), labels)
 
     def evaluate(self, split: Split) -> Evaluation:
-        """Evaluate a split with the last stage's loss.
+        """Evaluate a split with the loss of the last stage.
 
-        A post-hoc value is the one that validation picked last, and before that the one that changes least.
+        A post-hoc adjustment uses the value last selected on validation images, or its first candidate before that.
         """
         value = self._posthoc_value
         if value is None and self.plan.posthoc is not None:
@@ -236,7 +242,7 @@ class Trainer:
         return self._evaluate(self._pipeline(split), self.plan.stages[-1], only=value)
 
     def features(self, split: Split) -> Tensor:
-        """Return the features of a split's images, float32 (N, d) on the CPU."""
+        """Return the evaluation-mode features of a split, float32 (N, d) on the CPU."""
         return features_of(self.network, self._pipeline(split))
 
     def _evaluate(self, images: BatchPipeline, stage: Stage, only: float | None = None) -> Evaluation:
@@ -245,7 +251,7 @@ class Trainer:
         return evaluate(self.network, images, stage.loss, posthoc=posthoc, class_means=means, only=only)
 
     def state(self) -> State:
-        """Return all that `load` needs to continue: tensors and plain containers only."""
+        """Return the state for `load`, as tensors and plain containers only."""
         return {
             "fingerprint": self.config.fingerprint(),
             "epoch": self.epoch,
@@ -254,10 +260,10 @@ class Trainer:
         }
 
     def load(self, state: State) -> None:
-        """Continue from a state of the same configuration.
+        """Resume from a state of the same configuration.
 
         Raises:
-            ValueError: the state belongs to another configuration.
+            ValueError: if the state belongs to another configuration.
         """
         if state["fingerprint"] != self.config.fingerprint():
             raise ValueError("the checkpoint was written by another configuration")
@@ -266,10 +272,10 @@ class Trainer:
         self.epoch = int(state["epoch"])
 
     def adopt(self, state: State) -> None:
-        """Begin where the training ended that the first stages repeat: `Method.opening`, of the same configuration.
+        """Start from the final state of the shared prefix, a training of `Method.shared_prefix`.
 
         Raises:
-            ValueError: the state holds a parameter that this network does not have.
+            ValueError: if the state has a parameter that this network lacks.
         """
         load_prefix(state, self.network, self.memory, self.optimizer, self.plan.stages)
         self.epoch = int(state["epoch"])

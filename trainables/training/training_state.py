@@ -1,4 +1,4 @@
-"""What of a training goes into a checkpoint, and how it comes back: as it was, or into a training that it opens."""
+"""State dict of a training: saving, loading, and loading a shared prefix into a longer training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ State = dict[str, Any]
 
 
 def state_dict(network: Network, memory: nn.Module, optimizer: Optimizer, stages: Sequence[Stage]) -> State:
-    """Return weights, buffers, momenta and what updates keep: tensors and plain containers only."""
+    """Return weights, buffers, momentum buffers and the updates' states, as tensors and plain containers only.
+
+    The tensors are references: the state must be written or copied before the next step.
+    """
     return {
         "parameters": [name for name, _ in network.named_parameters()],
         "backbone": network.backbone.state_dict(),
@@ -30,11 +33,11 @@ def state_dict(network: Network, memory: nn.Module, optimizer: Optimizer, stages
 def load_state_dict(
     state: State, network: Network, memory: nn.Module, optimizer: Optimizer, stages: Sequence[Stage]
 ) -> None:
-    """Put a state back where it was captured."""
+    """Load a state of `state_dict` into a training of the same configuration, in place."""
     network.backbone.load_state_dict(state["backbone"])
     network.head.load_state_dict(state["head"])
     memory.load_state_dict(state["memory"])
-    # torch would keep the state's own momentum tensors and write into them
+    # a copy: torch would adopt the momentum tensors of the state and write into them
     optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
     for stage, kept in zip(stages, state["updates"], strict=True):
         stage.update.load(copy.deepcopy(kept))
@@ -43,18 +46,18 @@ def load_state_dict(
 def load_prefix(
     state: State, network: Network, memory: nn.Module, optimizer: Optimizer, stages: Sequence[Stage]
 ) -> None:
-    """Put a state into a training whose first stages repeat the one it was captured from.
+    """Load the state of a shared prefix into a training whose first stages equal it, in place.
 
-    Parameters are matched by name: a head may hold more than that of its opening, untouched until then.
+    Parameters are matched by name, since the head may have parameters that the prefix lacks and does not train.
 
     Raises:
-        ValueError: the state holds a parameter or buffer that this training does not have.
+        ValueError: if the state has a parameter or buffer that this training lacks.
     """
     network.backbone.load_state_dict(state["backbone"])
     unknown = network.head.load_state_dict(state["head"], strict=False).unexpected_keys
     unknown += memory.load_state_dict(state["memory"], strict=False).unexpected_keys
     if unknown:
-        raise ValueError(f"the state of the opening holds {', '.join(unknown)}, which this training does not have")
+        raise ValueError(f"the shared prefix has {', '.join(unknown)}, which this training lacks")
     own = {name: index for index, (name, _) in enumerate(network.named_parameters())}
     names, momenta = state["parameters"], copy.deepcopy(state["optimizer"]["state"])
     renumbered = {own[names[index]]: momentum for index, momentum in momenta.items()}

@@ -1,4 +1,4 @@
-"""Verification: are two images of one class? Judged by the distance of their features alone."""
+"""Verification: decide from the distance of two images' features whether they show the same class."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Bools = npt.NDArray[np.bool_]
 
 
 class Verification(NamedTuple):
-    """What the folds found.
+    """Cross-validated verification results.
 
     Attributes:
-        accuracies: float64 (F,), share of a fold's pairs that were judged right.
-        thresholds: float64 (F,), each chosen on the other folds.
+        accuracies: float64 (F,), accuracy on each fold, in [0, 1].
+        thresholds: float64 (F,), distance thresholds, each selected on the other folds.
     """
 
     accuracies: Floats
@@ -33,18 +33,18 @@ class Verification(NamedTuple):
 
     @property
     def standard_error(self) -> float:
-        """Return the standard deviation of the accuracies (F - 1 in its denominator) divided by sqrt(F)."""
+        """Return the standard error of the mean: the sample standard deviation (F - 1) divided by sqrt(F)."""
         return float(self.accuracies.std(ddof=1)) / math.sqrt(len(self.accuracies))
 
 
 def verify(features: Tensor, pairs: Pairs) -> Verification:
-    """Judge pairs by the Euclidean distance of their features.
+    """Verify pairs by the Euclidean distance of their features.
 
     Args:
-        features: (N, d), of the images that the pairs name.
-        pairs: rows, flags and folds.
+        features: (N, d), of all images of the split.
+        pairs: rows of both images, same-class flags and folds.
 
-    Source: Hayat et al. 2019, section 4.1 with table 3, after Huang et al. 2007, "Labeled faces in the wild",
+    Source: Hayat et al. 2019, section 4.1 with table 3, following Huang et al. 2007, "Labeled faces in the wild",
     section IV: the mean over ten folds and S_E = sigma / sqrt(10).
     """
     rows = features.double().numpy()
@@ -53,7 +53,7 @@ def verify(features: Tensor, pairs: Pairs) -> Verification:
 
 
 def over_folds(distances: Floats, same: Bools, folds: npt.NDArray[np.int64]) -> Verification:
-    """Judge every fold by the threshold that is best on all others.
+    """Evaluate each fold with the threshold that is best on all other folds.
 
     Args:
         distances: float64 (P,), at least 0.
@@ -73,20 +73,20 @@ def over_folds(distances: Floats, same: Bools, folds: npt.NDArray[np.int64]) -> 
 
 
 def best_threshold(distances: Floats, same: Bools) -> float:
-    """Return the t for which "same where distance < t" is right most often, the smallest of equally good ones.
+    """Return the threshold t that maximises the accuracy of "same if distance < t"; ties go to the smallest.
 
-    It lies halfway between two distances that follow one another; inf calls all pairs the same.
+    t lies halfway between two consecutive distances; inf predicts "same" for all pairs.
 
     >>> best_threshold(np.array([1.0, 2.0, 4.0, 5.0]), np.array([True, True, False, True]))
     3.0
     """
     order = np.argsort(distances, kind="stable")
     ranked = distances[order]
-    # right[i]: pairs judged right when the i nearest are called the same
+    # right[i]: number of correct pairs if the i nearest are predicted "same"
     nearer = np.concatenate([[0], np.cumsum(np.where(same[order], 1, -1))])
     right = nearer + np.count_nonzero(~same)
     lower, upper = np.concatenate([[-np.inf], ranked]), np.concatenate([ranked, [np.inf]])
-    cut = int(np.argmax(np.where(lower < upper, right, -1)))  # no threshold parts equal distances
+    cut = int(np.argmax(np.where(lower < upper, right, -1)))  # no threshold separates equal distances
     if cut in (0, len(ranked)):
         return float(upper[cut])
     middle = lower[cut] / 2 + upper[cut] / 2

@@ -1,1 +1,1 @@
-"""Plots of one trial or one cell. Knows numbers and names, not MLflow."""
+"""Plots of one trial or one cell. Works on numbers and names, without MLflow."""

@@ -1,4 +1,4 @@
-"""What all pictures share: fonts, colours, ticks. Pillow draws in a tenth of matplotlib's time and needs no import."""
+"""Shared parts of all plots: fonts, colours, ticks. Pillow draws ten times faster than matplotlib."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 @cache
 def font(size: int) -> Font:
-    """Return a font of a height in pixels; matplotlib's, for its many alphabets, where that is installed."""
+    """Return a font by its height in pixels: matplotlib's if installed, since it covers many alphabets."""
     found = importlib.util.find_spec("matplotlib")
     if found is not None and found.origin is not None:
         path = Path(found.origin).parent / "mpl-data/fonts/ttf/DejaVuSans.ttf"
@@ -28,7 +28,7 @@ def font(size: int) -> Font:
 
 
 def short(name: str, length: int = 14) -> str:
-    """Return a name, its end left out where it is too long.
+    """Return a name, truncated if it is too long.
 
     >>> short("a rather long name", 9)
     'a rather…'
@@ -44,7 +44,7 @@ def png(picture: Image.Image) -> bytes:
 
 
 def upright(picture: Image.Image, text: str, right: int, top: int, text_font: Font) -> None:
-    """Write text that reads upwards and ends at ``top``, centred on ``right``."""
+    """Draw text that reads upwards and ends at ``top``, centred on ``right``."""
     height = int(text_font.getbbox("Ag")[3]) + 4
     width = int(text_font.getlength(text)) + 2
     strip = Image.new("RGB", (width, height), PAPER)
@@ -53,7 +53,7 @@ def upright(picture: Image.Image, text: str, right: int, top: int, text_font: Fo
 
 
 def round_ticks(low: float, high: float, most: int = 5) -> list[float]:
-    """Return round numbers from ``low`` to ``high``, at most so many.
+    """Return at most ``most`` round numbers from ``low`` to ``high``.
 
     >>> round_ticks(0, 48), round_ticks(0.613, 0.691, most=4)
     ([0.0, 10.0, 20.0, 30.0, 40.0], [0.62, 0.64, 0.66, 0.68])

@@ -1,4 +1,4 @@
-"""Pictures of one trial: its confusion matrix and its cumulative false positives."""
+"""Plots of one trial: its confusion matrix and its cumulative false positives."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from study.tracking.plots.drawing import BLUE, GREY, INK, LINE, PAPER, font, png
 
 _SHADES = np.array([(255, 255, 255), (198, 219, 239), (107, 174, 214), (33, 113, 181), (8, 48, 107)])
 _NAMED_CLASSES = 20
-"""Up to so many classes, every class is named and every count written."""
+"""Maximum number of classes for which every class is named and every count is written."""
 
 
 def _colours(shares: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Map shares in [0, 1], shape (...), to colours, shape (..., 3).
+    """Map shares in [0, 1], shape (...), to RGB colours, shape (..., 3).
 
-    By their square root: among many classes a confusion of 2 % counts, and must be seen.
+    The square root is taken first: among many classes, a confusion of 2 % must be visible.
     """
     stops = np.linspace(0, 1, len(_SHADES))
     channels = [np.interp(np.sqrt(shares), stops, _SHADES[:, c]) for c in range(3)]
@@ -31,12 +31,12 @@ def _shown_classes(count: int) -> list[int]:
 
 
 def confusion_picture(confusion: ArrayLike, class_names: Sequence[str], caption: str) -> bytes:
-    """Draw a confusion matrix as PNG: rows are true classes, colours are shares of a row.
+    """Plot a confusion matrix as PNG: rows are true classes, colours are shares of a row.
 
     Args:
-        confusion: counts, shape (K, K). They are written into the picture up to 20 classes.
-        class_names: K names; beyond 20 classes, indices are shown in their place.
-        caption: said above.
+        confusion: counts, shape (K, K), written into the plot for at most 20 classes.
+        class_names: K names; above 20 classes, indices are shown instead.
+        caption: text above the plot.
     """
     counts = np.asarray(confusion, dtype=np.int64)
     classes = len(counts)
@@ -97,12 +97,12 @@ def _colour_bar(picture: Image.Image, draw: ImageDraw.ImageDraw, left: int, top:
 
 
 def false_positives_picture(curve: ArrayLike, class_names: Sequence[str], caption: str) -> bytes:
-    """Draw the cumulative false positives as PNG, beside the straight line of a classifier without bias.
+    """Plot the cumulative false positives as PNG, with the straight line of an unbiased classifier.
 
     Args:
         curve: false positives summed over classes from the most to the least frequent, shape (K,).
         class_names: K names in the same order.
-        caption: said above.
+        caption: text above the plot.
     """
     values = np.asarray(curve, dtype=np.int64)
     classes, most = len(values), max(int(values[-1]), 1)

@@ -32,7 +32,7 @@ def _run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def _seconds_of_children() -> float:
-    """Return how long processors worked for our processes: unlike a clock, it does not mind a busy machine."""
+    """Return the CPU seconds of child processes; unlike wall time, they do not depend on the machine's load."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -102,7 +102,7 @@ def test_a_resume_of_a_finished_study_needs_nothing_that_trains(tmp_path: Path) 
     assert not imported & {"torch", "torchvision", "ray"}
     said = _run("resume", "made", "--storage", str(tmp_path)).stdout
     assert said.startswith("study 'made' is finished: ")
-    assert "1 were there already" in _run("record", "made", "--storage", str(tmp_path)).stdout
+    assert "1 already up to date" in _run("record", "made", "--storage", str(tmp_path)).stdout
 
 
 def test_methods_as_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -187,7 +187,7 @@ def test_one_training_trains_tests_and_continues(
     assert "test  " in first
     assert _main(*words, "--test", monkeypatch=monkeypatch) == 0
     again = capsys.readouterr().out
-    assert "epoch" not in again  # it was finished: only the test is made again
+    assert "epoch" not in again  # it was finished: only the evaluation on the test images is repeated
     assert [line for line in again.splitlines() if line.startswith("test")] == [
         line for line in first.splitlines() if line.startswith("test")
     ]

@@ -1,4 +1,4 @@
-"""Whatever is wrong is said by the real command, with exit code 2, before Ray starts, and leaves nothing behind."""
+"""The real command reports bad input with exit code 2, before Ray starts, and leaves no files behind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Make = Callable[..., dict[str, Any]]
 
 
 class Command:
-    """Runs ``study`` in a folder of its own; keeps what it said and imported."""
+    """Runs ``study`` in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.storage = folder, folder / "runs"
@@ -29,7 +29,7 @@ class Command:
         return self.folder / "my.yaml"
 
     def refused(self, *words: str | Path, storage: Path | None = None, data_dir: Path | None = None) -> str:
-        """Run it, check how it ended and what it left, and return its message."""
+        """Run the command, check its exit code, imports and files, and return its message."""
         before = self._files()
         environment = {
             **os.environ,
@@ -155,7 +155,7 @@ def test_a_data_set_whose_files_are_damaged(
 
 @pytest.fixture
 def stored(command: Command, make_spec: Callable[..., StudySpec]) -> StudyFolder:
-    """A study that was stored and never ran."""
+    """A study that was stored but never ran."""
     spec = make_spec()
     folder = StudyFolder(command.storage, spec.name)
     with folder.driver_lock():
@@ -190,7 +190,8 @@ def test_a_data_folder_that_cannot_be(command: Command, study_mapping: Make) -> 
 def test_a_data_folder_that_is_not_there_is_blamed_on_what_names_it(
     words: list[str], command: Command, study_mapping: Make
 ) -> None:
-    given = {"run": [command.write(study_mapping())], "train": ["erm"], "datasets": []}[words[0]]
+    of_command: dict[str, list[Any]] = {"run": [command.write(study_mapping())], "train": ["erm"], "datasets": []}
+    given = of_command[words[0]]
     none = command.folder / "none"
     message = command.refused(*words, *given, "--data-dir", none)
     assert message.startswith(f"error: --data-dir names {none}, which is not a folder")
@@ -216,7 +217,7 @@ def test_an_export_replaces_no_file_unasked(command: Command, stored: StudyFolde
     file = command.folder / "all.parquet"
     file.write_text("mine")
     message = command.refused("export", "tiny", "--to", file)
-    assert message == f"error: --to {file}: exists already; --force replaces it"
+    assert message == f"error: --to {file}: already exists; --force replaces it"
 
 
 @pytest.mark.parametrize(
@@ -242,7 +243,7 @@ def test_a_resume_that_would_mix_what_cannot_be_compared(change: str, command: C
 
 def test_a_resume_on_other_data(command: Command, stored: StudyFolder) -> None:
     before = stored.spec_path.read_bytes()
-    # the ledger is opened to see what is left, so it may appear; the stored study may not change
+    # opening the ledger may create its file; the stored study must not change
     done = subprocess.run(
         [sys.executable, "-m", "study.cli.app", "resume", "tiny", "--storage", str(command.storage)],
         cwd=Path(__file__).parents[3],

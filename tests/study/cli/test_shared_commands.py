@@ -1,4 +1,4 @@
-"""`study shared` lists and removes what trials share."""
+"""`study shared` lists and removes shared trainings."""
 
 from __future__ import annotations
 

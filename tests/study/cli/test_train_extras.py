@@ -1,4 +1,4 @@
-"""What `study train` does after a training: verification of pairs, a plot of features, weights from a file."""
+"""Options of `study train`: verification of pairs, a plot of features, initial weights from a file."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_pairs_of_a_file_are_verified(run: Run, tmp_path: Path) -> None:
     [
         (["--verify", "601"], "--verify 601: the number of pairs must be a multiple of 20"),
         (["--verify", "none.txt"], "pairs none.txt: cannot be read"),
-        (["--verify-on", "digits"], "--verify PAIRS.txt or --verify NUMBER says which pairs"),
+        (["--verify-on", "digits"], "--verify-on needs --verify PAIRS.txt or --verify NUMBER"),
         (["--verify", "600", "--verify-on", "digitz"], "did you mean 'digits'"),
         (["--plot-features", "x.png"], "draws two features, and mlp has 256; take --model affinity-conv-2d"),
         ([*PLANE, "--plot-features", "x.gif"], "expected a file that ends in .png"),
@@ -97,7 +97,7 @@ def test_features_are_drawn(run: Run, tmp_path: Path) -> None:
 def test_any_number_of_classes(tmp_path: Path, classes: int, ending: str) -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(3 * classes) % classes
-    names = [f"class {k} & $" for k in range(classes)]  # no mathematics, whatever a name holds
+    names = [f"class {k} & $" for k in range(classes)]  # names are not parsed as mathematics
     draw_features(tmp_path / f"x{ending}", rng.normal(size=(3 * classes, 2)), labels, names)
     assert (tmp_path / f"x{ending}").stat().st_size > 1000
     with pytest.raises(BadInput, match="cannot be written"):

@@ -41,7 +41,7 @@ def test_limits_and_places_may_change(change: str, make_spec: MakeSpec) -> None:
         ("data.0.subset_seed=1", "data.0.subset_seed"),
         ("data.0.profiles.0.ratio=[10, 20]", "data.0.profiles.0.ratio.1"),
         ("methods=[cce, erm]", "methods.1.name"),
-        ("methods.0={name: cce, values: {gamma: -2}}", "methods.0.values.gamma"),
+        ("methods.0={name: cce, params: {gamma: -2}}", "methods.0.params.gamma"),
         ("model=resnet20", "model.name"),
         ("training.epochs=11", "training.epochs"),
         ("training.schedule.factor=0.5", "training.schedule.factor"),
@@ -109,7 +109,7 @@ def test_a_full_disk_stops_the_study_and_says_how_to_go_on(
     ledger = open_ledger(make_spec())
     outcome = _outcome(ledger.study, ledger, StudyFolder(tmp_path, "tiny"), fault="disk full", out_of_time=False)
     assert outcome.code == ExitCode.SOME_FAILED
-    assert "disk full; when that is mended: study resume tiny" in outcome.message
+    assert "disk full; once that is fixed: study resume tiny" in outcome.message
 
 
 def test_a_search_space_cannot_be_taken_away(make_spec: MakeSpec) -> None:

@@ -115,7 +115,7 @@ def test_a_cluster_may_grow_and_is_not_asked() -> None:
 
 def test_places_that_can_be_written_pass(tmp_path: Path) -> None:
     check_places(RecordsSpec(), tmp_path)
-    check_places(RecordsSpec(tracking_uri="http://127.0.0.1:1"), tmp_path)  # away now; a study goes on without it
+    check_places(RecordsSpec(tracking_uri="http://127.0.0.1:1"), tmp_path)  # unreachable; a study runs without it
     check_places(RecordsSpec(tracking_uri="records.db", ledger=f"sqlite:///{tmp_path}/ledger.db"), tmp_path)
 
 
@@ -143,7 +143,7 @@ def test_a_metric_of_a_group_without_classes_is_refused(
     if not refused:
         _checked(spec)
         return
-    with pytest.raises(BadInput, match=r"my\.yaml: search\.metric: 'few' is of no class of digits/long_tail-2"):
+    with pytest.raises(BadInput, match=r"my\.yaml: search\.metric: 'few' is undefined on digits/long_tail-2"):
         _checked(spec)
 
 

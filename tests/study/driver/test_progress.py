@@ -1,4 +1,4 @@
-"""The lines that a running study prints where there is no terminal."""
+"""Progress lines of a running study without a terminal."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from study.driver import progress
 from study.driver.progress import Progress
 from study.ledger.study_ledger import Ledger
 
 
 class Watched:
-    """A progress over an empty ledger, with a book and a clock that the test sets."""
+    """A progress report on an empty ledger, with a trial manager and a clock set by the test."""
 
     def __init__(self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.manager = 0.0, SimpleNamespace(epochs_seen=0, running=0)
-        monkeypatch.setattr(progress.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr("study.driver.progress.time.monotonic", lambda: self.now)
         self._file = io.StringIO()
         self._progress = Progress(ledger, Console(file=self._file, width=200))
         manager: Any = self.manager
         self._progress.attach(manager)
 
     def said(self, *, after: float, epochs: int, running: int = 1) -> str:
-        """Return the line that is printed so many seconds later, with so many epochs trained in all."""
+        """Return the line printed ``after`` seconds later, when ``epochs`` epochs have been trained in total."""
         self.now += after
         self.manager.epochs_seen, self.manager.running = epochs, running
         begin = self._file.tell()
@@ -44,5 +43,5 @@ def test_the_time_left_is_said_once_it_is_known(watched: Watched) -> None:
     assert watched.said(after=10, epochs=0, running=0) == "0/4 trials"
     assert watched.said(after=10, epochs=1) == "0/4 trials, 1 running, 1 epochs trained"
     assert watched.said(after=10, epochs=1, running=2) == "0/4 trials, 2 running, 1 epochs trained"
-    # four trials of ten epochs, of which the ledger has seen none end: forty epochs at ten seconds each
+    # four trials of ten epochs, none of them ended: forty epochs at ten seconds each
     assert watched.said(after=10, epochs=3) == "0/4 trials, 1 running, 3 epochs trained, about 0:06:40 left"

@@ -15,7 +15,7 @@ MakeSpec = Callable[..., StudySpec]
 @pytest.mark.parametrize(
     ("cluster", "resources", "concurrency", "expected"),
     [
-        ({"CPU": 8.0}, {"cpus": 1}, None, 4),  # no more than there are trials
+        ({"CPU": 8.0}, {"cpus": 1}, None, 4),  # at most the number of trials
         ({"CPU": 3.0}, {"cpus": 1}, None, 3),
         ({"CPU": 8.0}, {"cpus": 3}, None, 2),
         ({"CPU": 8.0, "GPU": 1.0}, {"cpus": 1, "gpus": 0.5}, None, 2),

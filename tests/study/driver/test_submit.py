@@ -1,4 +1,4 @@
-"""Sending a study to a cluster: what is refused, the job's command, and a real job on a real head."""
+"""Submitting a study to a cluster: bad input, the job's command, and a real job on a real head."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from study.driver.submit import checked_address, entrypoint, follow, submit, token
+from study.driver.submit import _submitted, checked_address, entrypoint, follow, submit, token
 from study.spec.validation import load_spec
 from trainables.core.errors import BadInput
 
@@ -33,7 +34,7 @@ data:
 methods: [erm]
 """
 
-# Stands in for the command on the head, so that a job shows what it was started with.
+# Replaces the command on the head and shows how the job was started.
 FAKE_STUDY = """\
 #!/bin/sh
 echo "arguments:"; for word in "$@"; do echo "<$word>"; done
@@ -139,7 +140,7 @@ def test_a_server_that_is_no_cluster_is_named(spec_path: Path) -> None:
 
 
 def _words(command: str, fake_bin: Path, **environment: str) -> list[str]:
-    """Return the arguments that the command's shell hands to `study`."""
+    """Return the arguments that `study` receives from the job's shell."""
     path = f"{fake_bin}:{os.environ['PATH']}"
     done = subprocess.run(
         ["sh", "-c", command], env={"PATH": path, **environment}, capture_output=True, text=True, check=True
@@ -210,7 +211,7 @@ class Head:
 
 @contextmanager
 def _running_head(bin_folder: Path, **environment: str) -> Iterator[Head]:
-    """Start a cluster of one node that shares no port, folder or process with any other on this machine."""
+    """Start a one-node cluster that shares no port, folder or process with any other on this machine."""
     # Ray puts sockets in there, and the path of a socket must be short.
     folder = Path(tempfile.mkdtemp(prefix="study-ray-", dir="/tmp"))
     secret = "a-token-for-this-test-alone-0123456789"
@@ -267,7 +268,7 @@ def _wait_for(port: int, started: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def _end(started: subprocess.Popen[bytes], folder: Path) -> None:
-    """End the head, its children and whatever they left behind; nothing else on this machine."""
+    """Stop the head and its descendants, and nothing else on this machine."""
     own = psutil.Process(started.pid).children(recursive=True) if started.poll() is None else []
     started.terminate()
     try:
@@ -344,3 +345,22 @@ def test_a_study_runs_and_resumes_as_a_job(spec_path: Path, tmp_path: Path, monk
     ]
     status = json.loads(subprocess.run(study, capture_output=True, check=True).stdout)
     assert [sum(cell["states"].values()) for cell in status["cells"]] == [3]
+
+
+def test_a_head_that_has_just_started_gets_time_for_its_job_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[Any] = [RuntimeError("code 500: No available agent to submit job"), "raysubmit_1"]
+
+    class Client:
+        def submit_job(self, **given: Any) -> str:
+            answer = answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return str(answer)
+
+    monkeypatch.setattr("study.driver.submit.time.sleep", lambda seconds: None)
+    client: Any = Client()
+    assert _submitted(client, "study run x.yaml", "/folder", "x") == "raysubmit_1"
+    for error, patience in (("No available agent", -1.0), ("no such folder", 60.0)):
+        answers[:] = [RuntimeError(error)]
+        with pytest.raises(RuntimeError, match=error):
+            _submitted(client, "study run x.yaml", "/folder", "x", patience)

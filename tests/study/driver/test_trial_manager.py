@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from optuna.trial import FrozenTrial
@@ -13,15 +12,15 @@ from study.driver.trial_manager import TrialManager
 from study.ledger.cell_ledger import Assignment
 from study.ledger.study_ledger import Ledger
 from study.spec.study_spec import StudySpec
-from trainables.core.config import TrialConfig
 from trainables.core.trial_folder import TrialFolder
+from trainables.core.trial_report import EpochDone, Failed, MachineFault, TrialReport
 
 EPOCHS = 3
 PRUNER = {"name": "median", "startup_trials": 1}
 
 
 class Desk:
-    """A book with what it told its listener."""
+    """A trial manager and what it told its listener."""
 
     def __init__(self, ledger: Ledger, folder: Path, deadline: float | None = None) -> None:
         self.told: list[tuple[str, bool]] = []
@@ -47,7 +46,7 @@ def study(make_spec: Callable[..., StudySpec]) -> StudySpec:
 
 @pytest.fixture
 def desk(study: StudySpec, open_ledger: Callable[..., Ledger], tmp_path: Path) -> Callable[..., Desk]:
-    """Open the study's book anew, as a driver that starts does."""
+    """Open the study's trial manager anew, as a driver that starts does."""
 
     def make(deadline: float | None = None) -> Desk:
         return Desk(open_ledger(study), tmp_path, deadline)
@@ -55,8 +54,8 @@ def desk(study: StudySpec, open_ledger: Callable[..., Ledger], tmp_path: Path) -
     return make
 
 
-def _result(epoch: int, value: float = 0.5) -> dict[str, Any]:
-    return {"record/epoch": epoch, "record/balanced_accuracy": value, "done": epoch == EPOCHS}
+def _done(epoch: int, value: float = 0.5) -> EpochDone:
+    return EpochDone({"epoch": epoch, "balanced_accuracy": value}, finished=epoch == EPOCHS)
 
 
 def _write_epochs(folder: str | Path, values: list[float]) -> None:
@@ -66,20 +65,20 @@ def _write_epochs(folder: str | Path, values: list[float]) -> None:
         files.append_epoch({"epoch": epoch, "balanced_accuracy": value})
 
 
-def _run(desk: Desk, tune_id: str, value: float = 0.5) -> None:
+def _run(desk: Desk, runner_id: str, value: float = 0.5) -> None:
     """Train a trial to its end, as Tune would: the scheduler is not asked about the last result."""
     for epoch in range(1, EPOCHS):
-        desk.manager.result(tune_id, _result(epoch, value))
-    desk.manager.end(tune_id, _result(EPOCHS, value), failed=False)
+        desk.manager.report(runner_id, _done(epoch, value))
+    desk.manager.end(runner_id, _done(EPOCHS, value), failed=False)
 
 
-def test_hands_out_a_trial_as_its_trainable_takes_it(desk: Callable[..., Desk], tmp_path: Path) -> None:
+def test_hands_out_a_trial_as_a_task(desk: Callable[..., Desk], tmp_path: Path) -> None:
     opened = desk()
-    config = opened.manager.start("t1")
-    assert config is not None
-    assert TrialConfig.model_validate(config["trial"]).method.name == "erm"
-    assert Path(config["folder"]) == tmp_path / "cells/digits/long_tail-10/erm/00000"
-    assert config["threads"] == 1
+    task = opened.manager.start("t1")
+    assert task is not None
+    assert task.trial.method.name == "erm"
+    assert task.folder == tmp_path / "cells/digits/long_tail-10/erm/00000"
+    assert task.threads == 1
     assert opened.told == [("digits/long_tail-10/erm/00000", False)]
 
 
@@ -87,32 +86,32 @@ def test_cells_take_turns_until_the_budget_is_spent(desk: Callable[..., Desk]) -
     opened = desk()
     handed = []
     for number in range(7):
-        config = opened.manager.start(str(number))
-        handed.append(config and "/".join(Path(config["folder"]).parts[-2:]))
+        task = opened.manager.start(str(number))
+        handed.append(task and "/".join(task.folder.parts[-2:]))
     assert handed == ["erm/00000", "cce/00000", "erm/00001", "cce/00001", "erm/00002", "cce/00002", None]
 
 
 def test_interrupted_trials_come_first_and_with_their_old_values(desk: Callable[..., Desk]) -> None:
     before = desk()
-    configs = [before.manager.start(str(number)) for number in range(3)]
+    tasks = [before.manager.start(str(number)) for number in range(3)]
     _run(before, "1")
     after = desk()
-    assert [after.manager.start("a"), after.manager.start("b")] == [configs[0], configs[2]]
+    assert [after.manager.start("a"), after.manager.start("b")] == [tasks[0], tasks[2]]
     new = after.manager.start("c")
     assert new is not None
-    assert new["folder"].endswith("cce/00001")
+    assert str(new.folder).endswith("cce/00001")
 
 
 def test_a_trial_that_was_done_but_not_told_is_completed_without_training(desk: Callable[..., Desk]) -> None:
     before = desk()
-    config = before.manager.start("1")
-    assert config is not None
-    _write_epochs(config["folder"], [0.1, 0.2, 0.3])
+    task = before.manager.start("1")
+    assert task is not None
+    _write_epochs(task.folder, [0.1, 0.2, 0.3])
     before.ledger.of(before.manager._live["1"]).report(0, 1, 0.1)
     after = desk()
     new = after.manager.start("a")
     assert new is not None
-    assert new["folder"].endswith("cce/00000")
+    assert str(new.folder).endswith("cce/00000")
     trial = after.trial(0, 0)
     assert (trial.state.name, trial.value) == ("COMPLETE", 0.3)
     assert trial.intermediate_values == {1: 0.1, 2: 0.2, 3: 0.3}
@@ -120,11 +119,11 @@ def test_a_trial_that_was_done_but_not_told_is_completed_without_training(desk: 
 
 
 def test_what_it_shared_is_noted_too_where_its_driver_died_before(desk: Callable[..., Desk]) -> None:
-    config = desk().manager.start("1")
-    assert config is not None
-    _write_epochs(config["folder"], [0.1, 0.2, 0.3])
+    task = desk().manager.start("1")
+    assert task is not None
+    _write_epochs(task.folder, [0.1, 0.2, 0.3])
     spent = {"adopted": 2, "needed": 2, "trained": 1}
-    TrialFolder(Path(config["folder"])).write_shared_epochs(spent)
+    TrialFolder(task.folder).write_shared_epochs(spent)
     after = desk()
     after.manager.start("a")
     assert after.trial(0, 0).state.name == "COMPLETE"
@@ -133,9 +132,9 @@ def test_what_it_shared_is_noted_too_where_its_driver_died_before(desk: Callable
 
 def test_one_that_was_done_without_a_number_fails(desk: Callable[..., Desk]) -> None:
     before = desk()
-    config = before.manager.start("1")
-    assert config is not None
-    _write_epochs(config["folder"], [0.1, 0.2, math.nan])
+    task = before.manager.start("1")
+    assert task is not None
+    _write_epochs(task.folder, [0.1, 0.2, math.nan])
     after = desk()
     after.manager.start("a")
     assert after.trial(0, 0).state.name == "FAIL"
@@ -144,11 +143,11 @@ def test_one_that_was_done_without_a_number_fails(desk: Callable[..., Desk]) -> 
 
 def test_epochs_that_the_driver_did_not_hear_of_are_taken_in(desk: Callable[..., Desk]) -> None:
     before = desk()
-    config = before.manager.start("1")
-    assert config is not None
-    _write_epochs(config["folder"], [0.1, 0.2])
+    task = before.manager.start("1")
+    assert task is not None
+    _write_epochs(task.folder, [0.1, 0.2])
     after = desk()
-    assert after.manager.start("a") == config
+    assert after.manager.start("a") == task
     assert after.trial(0, 0).intermediate_values == {1: 0.1, 2: 0.2}
 
 
@@ -158,14 +157,14 @@ def test_a_judgement_that_was_cut_off_is_made_again_before_any_training(desk: Ca
     _run(before, "good", 0.9)
     bad = before.manager.start("bad")
     assert bad is not None
-    _write_epochs(bad["folder"], [0.1])
+    _write_epochs(bad.folder, [0.1])
     after = desk()
     again = after.manager.start("a")
     assert again is not None
-    assert again["folder"].endswith("cce/00000")
+    assert str(again.folder).endswith("cce/00000")
     nxt = after.manager.start("b")
     assert nxt is not None
-    assert nxt["folder"].endswith("cce/00001")
+    assert str(nxt.folder).endswith("cce/00001")
     trial = after.trial(0, 1)
     assert trial.state.name == "PRUNED"
     assert trial.intermediate_values == {1: 0.1}
@@ -188,8 +187,8 @@ def test_results_are_reported_and_the_pruner_decides(desk: Callable[..., Desk]) 
     opened.manager.start("good"), opened.manager.start("other cell")
     _run(opened, "good", 0.9)
     opened.manager.start("bad")
-    assert opened.manager.result("bad", _result(1, 0.1)) is True
-    opened.manager.end("bad", _result(1, 0.1), failed=False)
+    assert opened.manager.report("bad", _done(1, 0.1)) is True
+    opened.manager.end("bad", _done(1, 0.1), failed=False)
     assert opened.trial(0, 1).state.name == "PRUNED"
     assert opened.trial(0, 1).intermediate_values == {1: 0.1}
     assert opened.manager.epochs_seen == EPOCHS + 1
@@ -198,27 +197,25 @@ def test_results_are_reported_and_the_pruner_decides(desk: Callable[..., Desk]) 
 def test_a_failure_is_no_epoch(desk: Callable[..., Desk]) -> None:
     opened = desk()
     opened.manager.start("1")
-    assert opened.manager.result("1", {"failure": "NonFiniteLoss: loss nan", "done": True}) is False
+    assert opened.manager.report("1", Failed("NonFiniteLoss: loss nan")) is False
     assert opened.manager.epochs_seen == 0
     assert opened.trial(0, 0).intermediate_values == {}
 
 
 @pytest.mark.parametrize(
-    ("result", "state", "reason"),
+    ("last", "state", "reason"),
     [
-        (_result(EPOCHS, 0.7), "COMPLETE", None),
-        (_result(EPOCHS, math.nan), "FAIL", "balanced_accuracy is not a number at the end"),
-        ({"failure": "NonFiniteLoss: at epoch 2", "done": True}, "FAIL", "NonFiniteLoss: at epoch 2"),
+        (_done(EPOCHS, 0.7), "COMPLETE", None),
+        (_done(EPOCHS, math.nan), "FAIL", "balanced_accuracy is not a number at the end"),
+        (Failed("NonFiniteLoss: at epoch 2"), "FAIL", "NonFiniteLoss: at epoch 2"),
         (None, "RUNNING", None),  # Tune dropped it: a resume hands it out again
-        (_result(1), "RUNNING", None),  # interrupted by the user after its first epoch
+        (_done(1), "RUNNING", None),  # interrupted by the user after its first epoch
     ],
 )
-def test_how_a_trial_ends(
-    result: dict[str, Any] | None, state: str, reason: str | None, desk: Callable[..., Desk]
-) -> None:
+def test_how_a_trial_ends(last: TrialReport | None, state: str, reason: str | None, desk: Callable[..., Desk]) -> None:
     opened = desk()
     opened.manager.start("1")
-    opened.manager.end("1", result, failed=False)
+    opened.manager.end("1", last, failed=False)
     trial = opened.trial(0, 0)
     assert trial.state.name == state
     assert trial.user_attrs.get("reason") == reason
@@ -230,13 +227,13 @@ def test_a_trial_whose_process_died_is_handed_out_again_and_then_fails_with_its_
     desk: Callable[..., Desk],
 ) -> None:
     opened = desk()
-    config = opened.manager.start("first")
+    task = opened.manager.start("first")
     opened.manager.note_error("first", "RayActorError: killed")
     opened.manager.end("first", None, failed=True)
     assert opened.trial(0, 0).state.name == "RUNNING"
-    assert opened.manager.start("second") == config  # at once, ahead of new trials
+    assert opened.manager.start("second") == task  # at once, ahead of new trials
     opened.manager.note_error("second", "OSError: no space")
-    opened.manager.end("second", _result(1), failed=True)
+    opened.manager.end("second", _done(1), failed=True)
     assert opened.trial(0, 0).state.name == "FAIL"
     assert opened.trial(0, 0).user_attrs["reason"] == "OSError: no space"
     assert opened.told[-1] == ("digits/long_tail-10/erm/00000", True)
@@ -244,11 +241,11 @@ def test_a_trial_whose_process_died_is_handed_out_again_and_then_fails_with_its_
 
 def test_a_trial_that_died_after_its_last_epoch_is_complete(desk: Callable[..., Desk]) -> None:
     opened = desk()
-    config = opened.manager.start("1")
-    assert config is not None
-    _write_epochs(config["folder"], [0.1, 0.2, 0.3])
-    opened.manager.end("1", _result(2), failed=True)
-    assert opened.manager.start("2") != config
+    task = opened.manager.start("1")
+    assert task is not None
+    _write_epochs(task.folder, [0.1, 0.2, 0.3])
+    opened.manager.end("1", _done(2), failed=True)
+    assert opened.manager.start("2") != task
     assert (opened.trial(0, 0).state.name, opened.trial(0, 0).value) == ("COMPLETE", 0.3)
 
 
@@ -260,7 +257,7 @@ def test_deaths_count_for_their_own_trial_alone(desk: Callable[..., Desk]) -> No
     opened.manager.end("1", None, failed=True)
     assert not opened.manager.busy
     again = [opened.manager.start("3"), opened.manager.start("4")]
-    assert [config and config["folder"].split("/")[-2] for config in again] == ["cce", "erm"]
+    assert [task and task.folder.parts[-2] for task in again] == ["cce", "erm"]
     opened.manager.end("3", None, failed=True)
     assert opened.trial(1, 0).user_attrs["reason"] == "the trial's process died"
     assert opened.trial(0, 0).state.name == "RUNNING"
@@ -284,16 +281,16 @@ def test_it_is_busy_while_a_trial_may_still_come_back(desk: Callable[..., Desk])
     assert opened.manager.start("none left") is None
     assert opened.manager.busy
     for number in range(6):
-        opened.manager.end(str(number), _result(EPOCHS), failed=False)
+        opened.manager.end(str(number), _done(EPOCHS), failed=False)
     assert opened.manager.start("none left") is None
     assert not opened.manager.busy
 
 
 def test_ends_that_come_twice_or_of_unknown_trials_change_nothing(desk: Callable[..., Desk]) -> None:
     opened = desk()
-    opened.manager.end("never started", _result(EPOCHS), failed=True)
+    opened.manager.end("never started", _done(EPOCHS), failed=True)
     opened.manager.start("1")
-    opened.manager.end("1", _result(EPOCHS, 0.7), failed=False)
+    opened.manager.end("1", _done(EPOCHS, 0.7), failed=False)
     opened.manager.end("1", None, failed=True)
     assert opened.trial(0, 0).state.name == "COMPLETE"
 
@@ -302,7 +299,7 @@ def test_a_fault_of_the_machine_stops_the_study_and_blames_no_trial(desk: Callab
     opened = desk()
     first = opened.manager.start("1")
     opened.manager.start("2")
-    opened.manager.end("1", {"machine_fault": "No space left on device", "done": True}, failed=False)
+    opened.manager.end("1", MachineFault("No space left on device"), failed=False)
     assert opened.manager.fault == "No space left on device"
     assert opened.trial(0, 0).state.name == "RUNNING"
     opened.manager.end("2", None, failed=True)

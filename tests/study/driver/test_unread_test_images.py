@@ -23,6 +23,7 @@ from study.store.study_folder import StudyFolder
 from study.store.study_view import open_view
 from trainables.core.errors import BadInput
 from trainables.core.trial_folder import TrialFolder
+from trainables.core.trial_report import EpochDone, from_result
 from trainables.data import load
 from trainables.entry_points.ray_trainable import ImbalanceTrial
 
@@ -37,15 +38,16 @@ class TestImagesRead(AssertionError):
 
 
 def _train(manager: TrialManager) -> list[TrialFolder]:
-    """Train what the book hands out until there is none, as Tune would, in this process."""
+    """Train what the trial manager hands out until there is none, as Tune would, in this process."""
     folders = []
-    while (config := manager.start("tune")) is not None:
-        trainable = ImbalanceTrial(config)
+    while (task := manager.start("tune")) is not None:
+        trainable = ImbalanceTrial(task.to_json())
         while not (result := trainable.step())["done"]:
             pass
-        assert "failure" not in result, result
-        manager.end("tune", {f"record/{name}": value for name, value in result["record"].items()}, failed=False)
-        folders.append(TrialFolder(Path(config["folder"])))
+        last = from_result(result)
+        assert isinstance(last, EpochDone), last
+        manager.end("tune", last, failed=False)
+        folders.append(TrialFolder(task.folder))
     return folders
 
 
@@ -106,7 +108,7 @@ def test_a_real_study_searches_without_its_test_images(
         search=SEARCH,
         confirm={"seeds": 1},
     )
-    storage, at = tmp_path / "runs", []
+    storage, at = tmp_path / "runs", list[Any]()
 
     def hand_out(confirmation: Confirmation) -> Assignment | None:
         if not at:
@@ -119,7 +121,7 @@ def test_a_real_study_searches_without_its_test_images(
     monkeypatch.setattr(Confirmation, "next", hand_out)
     outcome = driver.run(checked_spec(given, (), source="x"), storage, address=None, console=Console(quiet=True))
     assert outcome.code == driver.ExitCode.DONE, outcome.message
-    assert outcome.message.endswith("what was confirmed: study report tiny")
+    assert outcome.message.endswith("test results: study report tiny")
     assert at == [{"COMPLETE": 2, "PRUNED": 0, "FAIL": 0, "RUNNING": 0}]
     view = open_view(StudyFolder(storage, "tiny"))
     assert view.state == "finished"

@@ -16,9 +16,9 @@ from study.ledger.study_ledger import Ledger
 from study.spec.cell import expand
 from study.spec.confirmation import CONFIRM, check_confirmation, seeds_of, settings_of
 from study.spec.study_spec import StudySpec
-from trainables.core.config import TrialConfig
 from trainables.core.errors import BadInput
 from trainables.core.trial_folder import TrialFolder
+from trainables.core.trial_report import EpochDone
 
 MakeSpec = Callable[..., StudySpec]
 OpenLedger = Callable[..., Ledger]
@@ -43,7 +43,7 @@ def spec(make_spec: MakeSpec) -> MakeSpec:
 
 
 def _value(assignment: Assignment) -> float:
-    """What a made-up training finds: the preset is the worst of all."""
+    """Return the value of a simulated training; the preset's is the lowest."""
     text = repr((assignment.place, sorted(assignment.params.items()), assignment.seed))
     return 0.1 + hashlib.sha256(text.encode()).digest()[0] / 255 if assignment.number or assignment.confirms else 0.05
 
@@ -73,7 +73,7 @@ def _content(ledger: Ledger) -> dict[str, list[Any]]:
 
 
 def _confirming(handed: list[Assignment]) -> list[tuple[str, int | None, bool]]:
-    """Return method, seed and whether it is the preset of every trial that confirms, in order."""
+    """Return method, seed and is-preset of every confirmation trial, in order."""
     return [(a.cell.method, a.seed, a.params == a.cell.preset_params()) for a in handed if a.confirms]
 
 
@@ -249,29 +249,28 @@ def _manager(ledger: Ledger, folder: Path) -> TrialManager:
     return TrialManager(ledger, folder, listener=lambda *given: None)
 
 
-def _run(manager: TrialManager, tune_id: str, value: float = 0.5) -> None:
-    result = {"record/epoch": EPOCHS, "record/balanced_accuracy": value, "done": True}
-    manager.end(tune_id, result, failed=False)
+def _run(manager: TrialManager, runner_id: str, value: float = 0.5) -> None:
+    manager.end(runner_id, EpochDone({"epoch": EPOCHS, "balanced_accuracy": value}, finished=True), failed=False)
 
 
-def test_the_book_hands_them_out_after_the_search_and_they_alone_see_the_test_images(
+def test_the_manager_hands_them_out_after_the_search_and_they_alone_see_the_test_images(
     spec: MakeSpec, open_ledger: OpenLedger, tmp_path: Path
 ) -> None:
     manager = _manager(open_ledger(spec(methods=["cce"])), tmp_path)
-    configs = []
+    tasks = []
     for number in range(TRIALS):
-        configs.append(manager.start(str(number)))
+        tasks.append(manager.start(str(number)))
         assert manager.start("none yet") is None if number == TRIALS - 1 else True
     assert manager.busy
     for number in range(TRIALS):
         _run(manager, str(number), number / 10)
-    while (config := manager.start("c")) is not None:
-        configs.append(config)
+    while (task := manager.start("c")) is not None:
+        tasks.append(task)
         _run(manager, "c")
-    assert [config and config["evaluate_test"] for config in configs] == [False] * TRIALS + [True] * 4
-    assert configs[-1] is not None
-    assert Path(configs[-1]["folder"]) == tmp_path / "cells/digits/long_tail-10/cce/confirm/00003"
-    assert TrialConfig.model_validate(configs[-1]["trial"]).seed == FIRST_SEED + 5
+    assert [task and task.evaluate_test for task in tasks] == [False] * TRIALS + [True] * 4
+    assert tasks[-1] is not None
+    assert tasks[-1].folder == tmp_path / "cells/digits/long_tail-10/cce/confirm/00003"
+    assert tasks[-1].trial.seed == FIRST_SEED + 5
 
 
 @pytest.mark.parametrize("tested", [False, True])
@@ -284,9 +283,9 @@ def test_one_that_was_trained_but_not_tested_is_handed_out_again(
         assignment = ledger.next()
         assert assignment is not None
         _train(ledger, assignment)
-    config = _manager(ledger, tmp_path).start("killed")
-    assert config is not None
-    folder = TrialFolder(Path(config["folder"]))
+    task = _manager(ledger, tmp_path).start("killed")
+    assert task is not None
+    folder = TrialFolder(task.folder)
     folder.write_config({})
     for epoch in range(1, EPOCHS + 1):
         folder.append_epoch({"epoch": epoch, "balanced_accuracy": 0.7})
@@ -295,7 +294,7 @@ def test_one_that_was_trained_but_not_tested_is_handed_out_again(
     after = open_ledger(study)
     again = _manager(after, tmp_path).start("a")
     first = after.places[f"{next(iter(after.cells))}/{CONFIRM}"].trials()[0]
-    assert (again == config) is not tested
+    assert (again == task) is not tested
     assert first.state.name == ("COMPLETE" if tested else "RUNNING")
     assert first.intermediate_values == dict.fromkeys(range(1, EPOCHS + 1), 0.7)
 

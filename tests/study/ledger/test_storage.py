@@ -31,7 +31,7 @@ def _write_some(folder: Path) -> bytes:
     return (folder / "ledger.journal").read_bytes()
 
 
-def test_a_cut_anywhere_in_the_last_records_loses_nothing_but_the_torn_one(tmp_path: Path) -> None:
+def test_a_cut_anywhere_in_the_last_epoch_results_loses_nothing_but_the_torn_one(tmp_path: Path) -> None:
     first = tmp_path / "first"
     first.mkdir()
     content = _write_some(first)
@@ -44,7 +44,7 @@ def test_a_cut_anywhere_in_the_last_records_loses_nothing_but_the_torn_one(tmp_p
         whole = content[:offset].rfind(b"\n") + 1
         storage = open_storage(folder, None)
         assert journal.read_bytes() == content[:whole]
-        trial = _study(storage).ask()  # what is written next must not be glued to what was torn
+        trial = _study(storage).ask()  # the next record must not be appended to the incomplete line
         after = journal.read_bytes()
         assert after.startswith(content[:whole])
         assert all(json.loads(line) for line in after.splitlines())
@@ -77,8 +77,9 @@ def test_locking_leaves_nothing_that_could_block(tmp_path: Path) -> None:
 _HOLD = """
 import sys, time
 from pathlib import Path
-from study.ledger.storage import _FlockLock
-_FlockLock(Path(sys.argv[1]) / "ledger.lock").acquire()
+from trainables.core.kernel_lock import KernelLock
+lock = KernelLock(Path(sys.argv[1]) / "ledger.lock")
+lock.acquire()
 print("held", flush=True)
 time.sleep(600)
 """
@@ -92,7 +93,7 @@ def test_a_killed_holder_of_the_lock_holds_nobody_up(tmp_path: Path) -> None:
         os.kill(holder.pid, signal.SIGKILL)
     began = time.monotonic()
     _study(open_storage(tmp_path, None)).ask()
-    assert time.monotonic() - began < 5  # Optuna's own lock would be waited for half a minute
+    assert time.monotonic() - began < 5  # with Optuna's own lock, this would wait half a minute
 
 
 _WRITE = """

@@ -29,7 +29,7 @@ def _search(**changes: Any) -> dict[str, Any]:
 
 
 def _curve(assignment: Assignment, epoch: int) -> float:
-    """What the made-up training of a trial finds after an epoch: depends on its cell and values alone."""
+    """Return the value of a simulated training after an epoch; it depends only on cell and params."""
     text = repr((assignment.cell.name, sorted(assignment.params.items())))
     height = hashlib.sha256(text.encode()).digest()[0] / 255
     return height * epoch / EPOCHS
@@ -47,12 +47,12 @@ def _train(ledger: Ledger, assignment: Assignment, curve: Callable[[Assignment, 
 def _finish(ledger: Ledger) -> None:
     for assignment in ledger.interrupted():
         _train(ledger, assignment)
-    while (assignment := ledger.next()) is not None:
-        _train(ledger, assignment)
+    while (new := ledger.next()) is not None:
+        _train(ledger, new)
 
 
 def _content(ledger: Ledger) -> dict[str, list[tuple[Any, ...]]]:
-    """Everything the ledger says but the times of day."""
+    """Return the content of the ledger, without times."""
     return {
         name: [(t.number, t.state.name, t.params, t.values, t.intermediate_values, t.user_attrs) for t in cell.trials()]
         for name, cell in ledger.cells.items()
@@ -264,7 +264,7 @@ def test_only_epochs_after_the_last_switch_and_not_seen_before_are_judged(
     assert cell.report(bad, 1, 0.1) is False
     assert cell.report(bad, 2, 0.1) is True
     assert cell.report(bad, 1, 0.1) is False  # an earlier epoch repeated after a resume
-    assert cell.report(bad, 2, 0.1) is True  # the newest repeated: the same judgement
+    assert cell.report(bad, 2, 0.1) is True  # the newest repeated: the same decision
     assert [epoch for epoch in range(3, 6) if cell.report(bad, epoch, 0.1)] == later_stops
 
 

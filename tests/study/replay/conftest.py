@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from study.ledger.cell_ledger import Assignment
 from study.ledger.storage import open_storage
-from study.ledger.study_ledger import Assignment, Ledger
+from study.ledger.study_ledger import Ledger
 from study.spec.cell import expand
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
@@ -21,7 +22,7 @@ Response = Callable[[dict[str, Any], int], float]
 
 
 def height(values: dict[str, Any], epoch: int = EPOCHS) -> float:
-    """Best at gamma -2 and a rate of 0.05; grows with the epochs."""
+    """Return a value that is best at gamma -2 and lr 0.05 and grows with the epochs."""
     off = (math.log10(-values.get("gamma", -2.0) / 2) / 2) ** 2 + math.log10(values["training.lr"] / 0.05) ** 2
     return (0.9 - 0.3 * off) * (1 - 0.5**epoch)
 

@@ -119,7 +119,7 @@ def test_another_metric_of_the_folders_can_decide(recorded: Record) -> None:
     (cell,) = _replay(recorded(), "search.metric=loss").ledger.cells.values()
     best = cell.best()
     assert best is not None
-    assert best.value == min(t.value for t in cell.trials(TrialState.COMPLETE))
+    assert best.value == min(t.values[0] for t in cell.trials(TrialState.COMPLETE))
 
 
 def test_the_ledger_serves_where_folders_are_gone(recorded: Record) -> None:

@@ -81,7 +81,7 @@ def test_the_curves_of_pruned_trials_count_as_far_as_they_go() -> None:
     landscape = Surrogate(SPACE, pruned, EPOCHS)
     bad = {"x": 0.95, "y": 0.05}
     assert landscape.curve(bad)[:3] == pytest.approx(_curve(**bad).metric[:3], abs=0.02)
-    # regressed by itself, the last epoch would be that of the good trials: above 0.8
+    # a regression of the last epoch alone would see only good trials and predict above 0.8
     assert landscape.curve(bad)[-1] == pytest.approx(_curve(**bad).metric[-1], abs=0.12)
     assert landscape.trust().trials == 30
 
@@ -96,7 +96,7 @@ def test_without_pruning_increments_add_up_to_a_regression_of_every_epoch(landsc
 def test_epochs_missing_before_the_last_are_filled() -> None:
     curves = [_curve(*place) for place in _places()]
     for curve in curves[::2]:
-        curve.metric[:2] = np.nan  # taken over from a shared training
+        curve.metric[:2] = np.nan  # adopted from a shared training
         curve.metric[5] = np.nan
     assert np.isfinite(Surrogate(SPACE, curves, EPOCHS).curve({"x": 0.5, "y": 0.5})).all()
 

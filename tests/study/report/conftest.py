@@ -1,4 +1,4 @@
-"""A made study for every test of reports."""
+"""Fixture with a stored study for the tests of reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `study datasets` lists of a data folder."""
+"""Listing of a data folder by `study datasets`."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ SEEDS = 3
 
 
 def _tested(trial: Assignment) -> float:
-    """ERM .5, CCE's best .6 to .62, CCE's preset .55, all a little better with every seed."""
+    """A study with ERM at .5, CCE's best at .6 to .62 and CCE's preset at .55; each seed adds a little."""
     seed = (trial.seed or 0) % 10
     if trial.cell.method == "erm":
         return 0.5 + seed / 100
@@ -64,7 +64,7 @@ def test_means_and_deviations_over_seeds(study: MadeStudy) -> None:
     assert best.mean("balanced_accuracy") == pytest.approx((0.6 + 0.61 + 0.64) / 3)
     assert best.deviation("balanced_accuracy") == pytest.approx(statistics.stdev([0.6, 0.61, 0.64]))
     assert rows["erm", "best"].shared and not best.shared
-    assert best.values == open_view(study.folder).cells[1].best().values  # type: ignore[union-attr]
+    assert best.params == open_view(study.folder).cells[1].best().params
 
 
 def test_tests_are_against_erms_best_and_the_own_preset(study: MadeStudy) -> None:
@@ -95,8 +95,8 @@ def test_what_is_printed(study: MadeStudy) -> None:
     assert "0.6167 +-0.0208" in printed
     assert "best = preset" in printed
     assert "balanced_accuracy, best against best of erm" in printed
-    assert "few seeds say little" in printed
-    assert "Paired over the same seeds, at least 3" in printed
+    assert "the tests say nothing about other data sets" in printed
+    assert "Paired over at least 3 common seeds" in printed
     assert "optimistic" not in printed
 
 
@@ -168,8 +168,8 @@ def test_studies_side_by_side(study: MadeStudy, tmp_path: Path) -> None:
     assert (found["other", "cce"]["on"], found["other", "cce"]["mean"]) == ("validation", 0.9)
     printed = _print(print_comparison, entries, "balanced_accuracy")
     assert "0.6167 +-0.0208 (n=3)" in printed and "0.9000 val" in printed
-    assert "not to be set beside the others" in printed
-    assert "cannot be compared" not in printed  # one alone is of validation images
+    assert "not comparable with test results" in printed
+    assert "not comparable; they" not in printed  # only one is from validation images
     with pytest.raises(BadInput, match="named twice"):
         compared([study.folder, study.folder], "balanced_accuracy")
     with pytest.raises(BadInput, match="no study 'mode'"):
@@ -183,9 +183,9 @@ def _compared(*studies: MadeStudy) -> str:
 
 def test_validation_results_of_like_studies_stand_side_by_side(tmp_path: Path) -> None:
     printed = _compared(*(_study(tmp_path, name, confirm=None) for name in ("one", "two")))
-    assert "val: one trial on validation images" in printed
-    assert "not to be set beside the others" not in printed
-    assert "cannot be compared" not in printed
+    assert "val: one trial, selected on the validation images it was scored on" in printed
+    assert "not comparable with test results" not in printed
+    assert "not comparable; they" not in printed
 
 
 def _data(profile: int = 10, **changes: Any) -> list[dict[str, Any]]:
@@ -210,7 +210,7 @@ def test_validation_results_that_cannot_be_compared_are_called_so(
     changes: dict[str, Any], said: str, tmp_path: Path
 ) -> None:
     printed = _compared(_study(tmp_path, "one", confirm=None), _study(tmp_path, "two", confirm=None, **changes))
-    assert f"val of these studies cannot be compared, since they differ in: {said}\n" in printed
+    assert f"val: these studies are not comparable; they differ in {said}\n" in printed
     assert "different protocols" not in printed
 
 
@@ -223,4 +223,4 @@ def test_test_select_is_called_optimistic(tmp_path: Path) -> None:
     data = [{"dataset": "digits", "protocol": "test-select", "profiles": [{"ratio": 10}]}]
     made = _study(tmp_path, data=data)
     made.confirm(_tested)
-    assert "The results are optimistic." in _print(print_report, confirmed_tables(open_view(made.folder)))
+    assert "so the results are optimistic" in _print(print_report, confirmed_tables(open_view(made.folder)))

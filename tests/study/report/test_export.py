@@ -69,7 +69,7 @@ def test_the_file_is_replaced_when_asked_and_whole_and_nothing_else_is_left(made
     made.complete()
     export_study(made.folder, path)
     made.complete()
-    with pytest.raises(BadInput, match=r"all\.parquet: exists already; --force replaces it"):
+    with pytest.raises(BadInput, match=r"all\.parquet: already exists; --force replaces it"):
         export_study(made.folder, path)
     assert pq.read_table(path).num_rows == EPOCHS
     export_study(made.folder, path, force=True)

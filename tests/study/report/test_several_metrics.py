@@ -1,4 +1,4 @@
-"""What reports show where several metrics are searched for, or bounds have to be kept."""
+"""Reports of studies with several metrics or with constraints."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ def test_the_front_is_shown_and_the_rest_copes(tmp_path: Path) -> None:
 def test_a_best_that_breaks_a_bound_says_so(tmp_path: Path) -> None:
     made = _made(tmp_path, constraints={"many": {"min": 0.6}})
     made.complete(balanced_accuracy=0.9, many=0.5)
-    assert "breaks many.min by 0.1000" in _shown(made)
+    assert "violates many.min by 0.1000" in _shown(made)
     assert status_of(tmp_path, "made")["cells"][0]["best"]["feasible"] is False
     made.complete(balanced_accuracy=0.3, many=0.6)
-    assert "breaks" not in _shown(made).partition("digits/long_tail-10/cce")[0]
+    assert "violates" not in _shown(made).partition("digits/long_tail-10/cce")[0]
     best = status_of(tmp_path, "made")["cells"][0]["best"]
     assert (best["value"], best["feasible"]) == (0.3, True)

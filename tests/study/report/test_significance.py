@@ -35,7 +35,7 @@ def test_the_signed_rank_of_six_that_all_point_one_way() -> None:
         ({1: 0.5, 2: 0.9}, {1: 0.25, 3: 0.1}, 1, 0.25),  # only common seeds
         ({1: 0.5, 2: math.nan}, {1: 0.25, 2: 0.5}, 1, 0.25),  # and only numbers
         ({1: 0.5, 2: 0.5}, {1: 0.5, 2: 0.5}, 2, 0.0),
-        (dict.fromkeys(SEEDS, 0.3), dict.fromkeys(SEEDS, 0.1), 6, 0.2),  # no spread: nothing to judge by
+        (dict.fromkeys(SEEDS, 0.3), dict.fromkeys(SEEDS, 0.1), 6, 0.2),  # no spread: no test possible
     ],
 )
 def test_where_there_is_nothing_to_test(

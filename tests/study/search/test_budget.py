@@ -20,6 +20,7 @@ from study.store.study_folder import StudyFolder
 from study.store.study_view import open_view
 from tests.study.simulated import EPOCHS, ends_the_same_killed_after_any_write, finish, train
 from trainables.core.errors import BadInput
+from trainables.core.trial_report import SharedEpochs
 
 MakeSpec = Callable[..., StudySpec]
 OpenLedger = Callable[..., Ledger]
@@ -127,15 +128,15 @@ def test_what_a_stopped_trial_spares_starts_another(spec: MakeSpec, open_ledger:
     ("shared", "spent"),
     [
         (None, 4),
-        ({"adopted": 3, "needed": 3, "trained": 3}, 4),  # it trained its opening itself
-        ({"adopted": 3, "needed": 3, "trained": 0}, 1),  # another had
-        ({"adopted": 0, "needed": 4, "trained": 4}, 8),  # a reference besides
-        ({"adopted": 3, "needed": 3, "trained": 1}, 2),
+        (SharedEpochs(3, 3, 3), 4),  # it trained its opening itself
+        (SharedEpochs(3, 3, 0), 1),  # another had
+        (SharedEpochs(0, 4, 4), 8),  # a reference besides
+        (SharedEpochs(3, 3, 1), 2),
     ],
 )
 @pytest.mark.parametrize("ended", [True, False])
 def test_shared_epochs_count_once(
-    shared: dict[str, int] | None, spent: int, ended: bool, spec: MakeSpec, open_ledger: OpenLedger
+    shared: SharedEpochs | None, spent: int, ended: bool, spec: MakeSpec, open_ledger: OpenLedger
 ) -> None:
     ledger = open_ledger(spec())
     trial = ledger.next()
@@ -144,7 +145,7 @@ def test_shared_epochs_count_once(
     adopted = 0
     if shared is not None:
         cell.note_shared(trial.number, shared)
-        adopted = shared["adopted"]
+        adopted = shared.adopted
     for epoch in range(adopted + 1, EPOCHS + 1):
         cell.report(trial.number, epoch, 0.1)
     if ended:

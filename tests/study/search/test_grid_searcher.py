@@ -91,7 +91,7 @@ def test_a_cell_in_which_nothing_is_searched_repeats_its_seeds(make_spec: MakeSp
 
 def test_seeds_draw_the_order() -> None:
     space = {"x": Range(low=0, high=1)}
-    assert len({math.floor(Grid(space, 50, seed).untried([])["x"] * 49) for seed in range(9)}) > 4  # type: ignore[index]
+    assert len({math.floor(Grid(space, 50, seed).untried([])["x"] * 49) for seed in range(9)}) > 4
 
 
 def test_points_that_are_one_value_are_one_point() -> None:

@@ -14,7 +14,7 @@ DIRECTIONS = {"maximize": 1, "minimize": -1}
 
 
 def _study(curves: list[list[float]], direction: str = "maximize", ended: str = "COMPLETE") -> optuna.Study:
-    """A study of trials whose values after epochs 1, 2, ... are those of ``curves``."""
+    """Return a study whose trials have the values of ``curves`` after epochs 1, 2, ..."""
     study = optuna.create_study(direction=direction)
     for curve in curves:
         _add(study, curve, TrialState[ended])
@@ -28,7 +28,7 @@ def _add(study: optuna.Study, curve: list[float], state: TrialState) -> None:
 
 
 def _pruned(study: optuna.Study, curve: list[float], pruning_start_epoch: int = 0, **spec: Any) -> bool:
-    """Whether a running trial with these values so far is stopped now."""
+    """Return True if a running trial with these values so far is pruned now."""
     _add(study, curve, TrialState.RUNNING)
     pruner = build_pruner(PrunerSpec(**spec), pruning_start_epoch, EPOCHS)
     return bool(pruner.prune(study, study.get_trials(deepcopy=False)[-1]))
@@ -87,7 +87,7 @@ def test_values_of_an_earlier_stage_save_nobody() -> None:
 @pytest.mark.parametrize(
     ("others", "own", "stops"),
     [
-        ([], 0.1, False),  # the first at a rung goes on
+        ([], 0.1, False),  # the first trial at a rung continues
         ([0.5], 0.6, False),
         ([0.5], 0.4, True),  # of two, one goes on
         ([0.5, 0.4], 0.45, True),  # of three, the best third
@@ -154,13 +154,13 @@ def test_threshold(bounds: dict[str, Any], curve: list[float], pruning_start_epo
 @pytest.mark.parametrize(
     ("spec", "curve", "stops"),
     [
-        # alone: stops what does not improve for so many epochs after its best
+        # alone: prunes a trial without improvement for this many epochs after its best
         ({"name": "none", "patience": 2}, [0.5, 0.4, 0.4], False),
         ({"name": "none", "patience": 2}, [0.5, 0.4, 0.4, 0.4], True),
         ({"name": "none", "patience": 2}, [0.5, 0.4, 0.4, 0.5], False),  # as good as its best
         ({"name": "none", "patience": 2, "min_delta": 0.2}, [0.5, 0.4, 0.4, 0.4], False),
         ({"name": "none", "patience": 1}, [0.1, 0.2, 0.3, 0.4], False),
-        # on top of a pruner: stops only what that one would, and only once it no longer improves
+        # around a pruner: prunes only what that pruner would, and only if it no longer improves
         ({"name": "median", "patience": 1}, [0.1, 0.2, 0.3], False),
         ({"name": "median", "patience": 1}, [0.3, 0.2, 0.1], True),
         ({"name": "median", "patience": 1}, [0.9, 0.8, 0.7], False),

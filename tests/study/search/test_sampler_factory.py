@@ -26,7 +26,7 @@ SEARCHERS = ["tpe", "random", "qmc", "cmaes", "grid", pytest.param("gp", marks=p
 
 
 def _propose(searcher: str, cell: str = "cell", seed: int = 0, trials: int = 9) -> list[dict[str, Any]]:
-    """Ask for trials whose value depends on what was proposed, as a study would."""
+    """Ask for trials as a study would; their values depend on the proposed params."""
     study = optuna.create_study(direction="maximize")
     for number in range(trials):
         study.sampler = build_searcher(searcher, seed, cell, number, RANGES, 12)

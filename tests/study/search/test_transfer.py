@@ -45,7 +45,7 @@ def _complete(ledger: Ledger, name: str, *values: float) -> None:
 
 
 def _ask(ledger: Ledger, name: str) -> str:
-    """Give a cell its next trial, as if it were its turn; return where its values came from."""
+    """Hand out a cell's next trial and return the source of its params."""
     cell = ledger.cells[name]
     train(ledger, cell.ask(ledger._suggestion(cell.cell)))
     return param_sources(ledger, name)[-1]
@@ -92,7 +92,7 @@ def test_a_finished_neighbours_best_follows_the_presets_setting(spec: MakeSpec, 
     ("values", "budget", "counts"),
     [
         ((0.1, 0.2), 2, True),  # finished
-        ((0.1, 0.2), 9, False),  # its searcher only looks about as yet
+        ((0.1, 0.2), 9, False),  # its searcher still samples at random
         ((0.1, 0.2, 0.3, 0.4), 9, False),
         ((0.1, 0.2, 0.3, 0.4, 0.5), 9, True),
     ],
@@ -135,7 +135,7 @@ def test_a_running_trial_of_a_neighbour_keeps_it_from_being_finished(spec: MakeS
 
 def test_values_that_a_cell_has_had_are_not_given_again(spec: MakeSpec, open_ledger: OpenLedger) -> None:
     ledger = open_ledger(spec(10, 20, 50, trials=2))
-    _complete(ledger, _cell(10), 0.9, 0.1)  # its best is the preset, which every cell has had
+    _complete(ledger, _cell(10), 0.9, 0.1)  # its best trial is the preset, which every cell has tried
     _complete(ledger, _cell(20), 0.1, 0.9)
     assert [_ask(ledger, _cell(50)) for _ in range(2)] == ["recommended", f"transfer: {_cell(20)}/00001"]
 

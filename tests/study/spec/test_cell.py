@@ -103,8 +103,8 @@ def test_the_space_is_the_methods_own_and_that_of_the_training(make_spec: MakeSp
 def test_values_set_by_hand_are_not_searched(make_spec: MakeSpec) -> None:
     (cell,) = expand(make_spec(methods=[{"name": "ldam-drw", "params": {"beta": 0.99}}]))
     assert "beta" not in cell.space
-    assert build_params(cell.base.method).beta == 0.99
-    assert build_params(cell.trial({"max_margin": 0.7}, 1).method).beta == 0.99
+    assert build_params(cell.base.method).model_dump()["beta"] == 0.99
+    assert build_params(cell.trial({"max_margin": 0.7}, 1).method).model_dump()["beta"] == 0.99
 
 
 def test_a_search_of_ones_own_replaces_the_space(make_spec: MakeSpec) -> None:

@@ -31,8 +31,8 @@ def _ranking(metrics: Any, first: str | None = None) -> Ranking[Point]:
         ("many", [], []),
         ("many", [((0.5,), 0), ((0.9,), 0), ((0.7,), 0)], [1]),
         ("loss", [((0.5,), 0), ((0.9,), 0), ((0.7,), 0)], [0]),
-        ("many", [((0.5,), 0), ((0.9,), 0.1)], [0]),  # infeasible ones do not count beside a feasible one
-        ("many", [((0.5,), 0.2), ((0.4,), 0.1)], [1]),  # of infeasible ones the nearest
+        ("many", [((0.5,), 0), ((0.9,), 0.1)], [0]),  # infeasible trials do not count if one is feasible
+        ("many", [((0.5,), 0.2), ((0.4,), 0.1)], [1]),  # if all are infeasible, the one with the smallest violation
         ("many", [((0.5,), -0.2), ((0.6,), -0.1)], [1]),  # kept with room is kept
         (("many", "loss"), [((0.5, 1.0), 0), ((0.9, 2.0), 0), ((0.7, 3.0), 0)], [1, 0]),
         (("many", "loss"), [((0.5, 1.0), 0), ((0.5, 1.0), 0), ((0.5, 2.0), 0)], [0, 1]),  # equal ones stay both
@@ -72,7 +72,7 @@ def test_bounds_are_broken_by_what_is_lacking() -> None:
         ({"metric": ["many", "many"]}, "search.metric: must name at least one metric and none twice"),
         ({"metric": 3}, "search.metric: must be the name of a metric, or a list of names, got 3"),
         ({"metric": [3]}, "search.metric: must be the name of a metric, or a list of names"),
-        ({"metric": TWO, "pruner": "median"}, "`pruner` must be none, its default, with several metrics, got median"),
+        ({"metric": TWO, "pruner": "median"}, "`pruner` must be none (the default) with several metrics, got median"),
         ({"constraints": {"mony": {"min": 0.6}}}, "search.constraints: unknown metric 'mony'; did you mean 'many'?"),
         ({"constraints": {"many": {}}}, "search.constraints.many: `min` or `max` must be given"),
         ({"constraints": {"many": {"min": 2, "max": 1}}}, "search.constraints.many: `min` must be <= `max`, got 2"),
@@ -98,7 +98,7 @@ def test_several_metrics_switch_the_default_pruner_off(make_spec: MakeSpec) -> N
 
 
 def _record(values: dict[str, Any], number: int) -> dict[str, float]:
-    """What a made-up training with these values finds: many classes want a large rate, the loss a small one."""
+    """Return the metrics of a simulated training: `many` favours a large lr, the loss a small one."""
     rate = math.log10(values["training.lr"]) + 2.5
     return {"many": rate / 3, "loss": 1 + rate**2, "few": 1 - rate / 3}
 

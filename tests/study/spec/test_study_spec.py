@@ -127,7 +127,7 @@ def test_a_data_set_expands_to_its_profiles_in_order(study_mapping: Make) -> Non
         ),
         (
             {"methods": [{"name": "cce", "search": {"gama": {"low": -5, "high": -1}}}]},
-            ["methods[0]", "searched value of cce 'gama'", "did you mean 'gamma'"],
+            ["methods[0]", "searched param of cce 'gama'", "did you mean 'gamma'"],
         ),
         (
             {"methods": [{"name": "cce", "search": {"gamma": {"low": -5, "hihg": -1}}}]},
@@ -143,7 +143,7 @@ def test_a_data_set_expands_to_its_profiles_in_order(study_mapping: Make) -> Non
         ),
         (
             {"methods": [{"name": "cce", "params": {"gamma": -1}, "search": {"gamma": {"low": -5, "high": -1}}}]},
-            ["methods[0]", "`gamma` stands under both"],
+            ["methods[0]", "`gamma` is set in both `params` and `search`"],
         ),
         (
             {"methods": [{"name": "affinity", "search": {"prototypes": {"low": 1, "high": 20}}}]},
@@ -223,7 +223,7 @@ def test_set_goes_inside_a_name(study_mapping: Make) -> None:
         ("=3", "must be path=value"),
         ("data.1.dataset=digits", "'1' must be an index from 0 to 0"),
         ("data.first.dataset=digits", "'first' must be an index"),
-        ("methods.0.name=erm", "lies inside a plain value"),
+        ("methods.0.name=erm", "'name' is not a key: the value above it is neither a mapping nor a list"),
         ("search={", "not valid YAML"),
         ("search.trials=many", "search.trials"),
     ],

@@ -35,9 +35,9 @@ def test_aliases_and_merges_work(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: 1\nb: 2\na: 3\n", "key 'a' stands twice (line 3)"),
-        ("search:\n  trials: 1\n  trials: 2\n", "key 'trials' stands twice (line 3)"),
-        ("methods: [{name: erm, name: cce}]", "key 'name' stands twice (line 1)"),
+        ("a: 1\nb: 2\na: 3\n", "duplicate key 'a' (line 3)"),
+        ("search:\n  trials: 1\n  trials: 2\n", "duplicate key 'trials' (line 3)"),
+        ("methods: [{name: erm, name: cce}]", "duplicate key 'name' (line 1)"),
         ("a: [1, 2\n", "not valid YAML"),
         ("a: 1\n\tb: 2\n", "not valid YAML"),
         ("- erm\n- cce\n", "must hold a mapping of keys to values, got list"),
@@ -95,7 +95,7 @@ def test_the_last_override_wins() -> None:
         ("list.2=1", "must be an index from 0 to 1"),
         ("list.-1=1", "must be an index from 0 to 1"),
         ("list.x=1", "must be an index from 0 to 1"),
-        ("list.0.x=1", "'x' lies inside a plain value"),
+        ("list.0.x=1", "'x' is not a key: the value above it is neither a mapping nor a list"),
         ("a=[", "the value is not valid YAML"),
         ("a={b: 1, b: 2}", "the value is not valid YAML"),
         ("a=!!python/name:os.system", "the value is not valid YAML"),
@@ -108,7 +108,7 @@ def test_overrides_that_cannot_be(override: str, said: str) -> None:
     assert said in str(caught.value)
 
 
-# PyYAML folds the line breaks that only Unicode knows
+# PyYAML folds line breaks that exist only in Unicode
 _TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Zl", "Zp")) | st.just("\n"), min_size=1)
 _PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | _TEXT,

@@ -11,7 +11,7 @@ from trainables.core.trial_folder import write_atomically
 
 
 def _killed_while_writing(path: Path, monkeypatch: pytest.MonkeyPatch, *, hours_ago: float) -> Path:
-    """Leave what a process leaves that is killed before it gives the file its name."""
+    """Leave the scratch file of a process that is killed before it renames the file."""
     before = set(path.parent.iterdir())
     with monkeypatch.context() as patched:
         patched.setattr(os, "replace", lambda *given: None)

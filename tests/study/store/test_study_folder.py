@@ -59,7 +59,7 @@ def test_a_name_is_taken_once(tmp_path: Path, make_spec: MakeSpec) -> None:
 
 
 def test_a_study_whose_file_was_never_written_does_not_exist(tmp_path: Path, make_spec: MakeSpec) -> None:
-    """Killed before the study file, which is written last."""
+    """A kill before the study file was written, which is the last step."""
     folder = _stored(tmp_path, make_spec())
     folder.spec_path.unlink()
     folder.refuse_taken()

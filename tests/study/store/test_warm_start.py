@@ -40,7 +40,7 @@ def spec(make_spec: MakeSpec) -> MakeSpec:
 
 
 def _stored(study: StudySpec, storage: Path, values: list[float]) -> Ledger:
-    """Store an earlier study whose cells' trials came to these values."""
+    """Store an earlier study whose trials have these values."""
     folder = StudyFolder(storage, study.name)
     folder.path.mkdir()
     folder.create(study, {})

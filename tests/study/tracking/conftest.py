@@ -1,4 +1,4 @@
-"""A made study for every test of records, and what MLflow holds of it."""
+"""Fixtures with a stored study, and its content in MLflow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Dump = dict[str, dict[str, Any]]
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow's tables without a run: creating them takes seconds, so it is done once and copied."""
+    """An MLflow database without runs; creating it takes seconds, so it is created once and copied."""
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     open_client(f"sqlite:///{path}", path.parent).search_experiments()
     return path
@@ -44,7 +44,7 @@ def client(storage: Path) -> MlflowClient:
 
 @pytest.fixture
 def dump(client: MlflowClient) -> Callable[[], Dump]:
-    """Read everything MLflow holds of all studies: name of the trial or cell -> what its run says."""
+    """Read the runs of all studies from MLflow: name of the trial or cell -> content of its run."""
 
     def read() -> Dump:
         experiments = [e.experiment_id for e in client.search_experiments()]

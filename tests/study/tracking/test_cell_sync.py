@@ -22,7 +22,7 @@ Dumper = Callable[[], dict[str, dict[str, Any]]]
 
 
 def judged_cell(storage: Path, metric: str, trials: int) -> CellView:
-    """Build a cell in which the margin alone decides, and more of it is better."""
+    """Build a cell in which only the margin matters, and larger is better."""
     made = MadeStudy(storage, spec_of(methods=["affinity"], search={"trials": trials, "metric": metric}))
     (cell,) = made.cells.values()
     distributions = {d.searched_name(n): d.distribution() for n, d in cell.space.items()}
@@ -68,7 +68,7 @@ def test_a_cells_run_sums_up_its_trials(made: MadeStudy, client: MlflowClient, d
         "epochs_trained": 13,
         "epochs_saved": 3,
         "best_balanced_accuracy": best.value,
-        "paper_balanced_accuracy": cell.trials[0].value,
+        "preset_balanced_accuracy": cell.trials[0].value,
     }
     assert f"{best.value:.4f}" in run["tags"]["mlflow.note.content"]
     assert run["artifacts"] == ["response.png", "study.yaml", "summary.json"]

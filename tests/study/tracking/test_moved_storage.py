@@ -1,4 +1,4 @@
-"""A storage folder that was moved, renamed or copied shows its artifacts where it stands now."""
+"""After a storage folder is moved, renamed or copied, MLflow finds its artifacts in the new place."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
-from study.ledger.study_ledger import Assignment
+from study.ledger.cell_ledger import Assignment
 from study.store.study_folder import StudyFolder
 from study.tracking import record_study
 from study.tracking.client import open_client
@@ -19,7 +19,7 @@ from tests.study.made_study import MadeStudy, spec_of
 
 def _move(old: Path, new: Path) -> None:
     old.rename(new)
-    _artifact_repos_cache.clear()  # what MLflow remembers dies with its process, and a move is between two
+    _artifact_repos_cache.clear()  # MLflow caches per process, and a move happens between two processes
 
 
 def client_of(storage: Path) -> MlflowClient:
@@ -76,7 +76,7 @@ def test_nothing_is_changed_where_nothing_moved(made: MadeStudy, trials: list[As
     storage = made.folder.storage
     before = (storage / "mlflow.db").read_bytes()
     assert follow_artifacts(storage / "mlflow.db", storage / "mlartifacts") == 0
-    # of a database alone, put elsewhere: its artifacts are still where they were
+    # only the database was moved: its artifacts are still in the old place
     (tmp_path / "alone").mkdir()
     shutil.copy(storage / "mlflow.db", tmp_path / "alone")
     assert follow_artifacts(tmp_path / "alone" / "mlflow.db", tmp_path / "alone" / "mlartifacts") == 0

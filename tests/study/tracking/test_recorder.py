@@ -36,6 +36,16 @@ def closed_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _noting(requests: list[str], original: Callable[..., Any]) -> Callable[..., Any]:
+    """Count the calls of a function."""
+
+    def called(*given: Any, **named: Any) -> Any:
+        requests.append("x")
+        return original(*given, **named)
+
+    return called
+
+
 def test_what_was_touched_is_recorded_when_closed(made: MadeStudy, dump: Dumper) -> None:
     said: list[str] = []
     recorder = recorder_of(made, said)
@@ -97,7 +107,7 @@ def test_a_running_trial_is_seen_before_its_end(made: MadeStudy, dump: Dumper) -
 def test_many_touches_are_gathered(made: MadeStudy, monkeypatch: pytest.MonkeyPatch) -> None:
     requests: list[str] = []
     original = MlflowClient.log_batch
-    monkeypatch.setattr(MlflowClient, "log_batch", lambda *a, **k: (requests.append("x"), original(*a, **k)))
+    monkeypatch.setattr(MlflowClient, "log_batch", _noting(requests, original))
     recorder, trial = recorder_of(made, [], every=60), made.start()
     for epoch in range(1, EPOCHS + 1):
         made.train(trial, range(epoch, epoch + 1))
@@ -130,12 +140,12 @@ def test_a_server_that_is_away_holds_nothing_up(storage: Path, closed_port: int,
     recorder.touch(other, True)
     assert time.monotonic() - began < 0.1
     wait_until(lambda: len(said) == 1)
-    assert "cannot be reached; the study goes on" in said[0]
+    assert "cannot be reached; the study continues" in said[0]
 
     left = recorder.close(timeout=30)
 
     assert left == sorted([trial.key, other.key])
-    assert "2 trials are not in MLflow as yet; later: study record made" in said[1]
+    assert "2 trials are not in MLflow yet; run: study record made" in said[1]
     made.folder.write_spec(StudySpec.model_validate({**away.model_dump(mode="json"), "records": {}}))
     assert record_study(made.folder).written == 2
     assert dump()[trial.key]["status"] == "FINISHED"

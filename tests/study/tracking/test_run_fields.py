@@ -9,7 +9,7 @@ from mlflow.utils.validation import _validate_metric_name
 from study.store.study_view import trial_view
 from study.tracking.run_fields import EPOCH_METRICS, epoch_times, metrics, recall_keys, trial_parameters
 from tests.study.made_study import MadeStudy
-from trainables.core.metrics import METRICS
+from trainables.core.metric_names import METRICS
 from trainables.methods.registry import METHODS
 
 NAMES = st.lists(st.text(max_size=30), min_size=1, max_size=20)

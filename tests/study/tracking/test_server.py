@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
@@ -61,9 +62,8 @@ def test_records_on_a_server_are_named(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def _commands(monkeypatch: pytest.MonkeyPatch, command: list[str]) -> list[str]:
-    """Serve with another command in the server's place; return what was said."""
+    """Replace the server's command; return a list for the output."""
     monkeypatch.setattr("study.tracking.server.server_command", lambda *given, **named: command)
-    monkeypatch.setattr("signal.signal", lambda *given: None)
     return []
 
 
@@ -92,8 +92,29 @@ def _lives(process: int) -> bool:
         return False
 
 
+@pytest.fixture(params=["default", "ignored"])
+def interrupts(request: pytest.FixtureRequest) -> Iterator[object]:
+    """SIGINT with its default action, as in a terminal, or ignored, as in a shell's background job."""
+    before = signal.getsignal(signal.SIGINT)
+    handler = signal.SIG_IGN if request.param == "ignored" else signal.default_int_handler
+    signal.signal(signal.SIGINT, handler)
+    yield handler
+    signal.signal(signal.SIGINT, before)
+
+
+def _interrupt() -> None:
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
+def _ends(process: int) -> None:
+    end = time.monotonic() + 20
+    while _lives(process):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 def test_an_interrupt_ends_the_server_and_what_it_started(
-    storage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    storage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupts: object
 ) -> None:
     place = tmp_path / "child"
     _commands(monkeypatch, ["sh", "-c", f"sleep 60 & echo $! > {place}.part; mv {place}.part {place}; wait"])
@@ -101,14 +122,29 @@ def test_an_interrupt_ends_the_server_and_what_it_started(
     def interrupt() -> None:
         while not place.exists():
             time.sleep(0.02)
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        _interrupt()
 
     threading.Thread(target=interrupt).start()
     serve(storage, host="127.0.0.1", port=0, say=lambda line: None)
-    end = time.monotonic() + 20
-    while _lives(int(place.read_text())):
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    assert signal.getsignal(signal.SIGINT) is interrupts
+    _ends(int(place.read_text()))
+
+
+def test_an_interrupt_while_the_server_starts_ends_it(
+    storage: Path, monkeypatch: pytest.MonkeyPatch, interrupts: object
+) -> None:
+    _commands(monkeypatch, ["sleep", "60"])
+    started: list[int] = []
+
+    class Interrupted(subprocess.Popen[bytes]):
+        def __init__(self, *given: Any, **named: Any) -> None:
+            super().__init__(*given, **named)
+            started.append(self.pid)
+            _interrupt()
+
+    monkeypatch.setattr("study.tracking.server.subprocess.Popen", Interrupted)
+    serve(storage, host="127.0.0.1", port=0, say=lambda line: None)
+    _ends(started[0])
 
 
 @pytest.fixture
@@ -137,12 +173,12 @@ def server(storage: Path, tmp_path: Path) -> Iterator[str]:
     finally:
         process.terminate()
         assert process.wait(timeout=30) == 0
-    with pytest.raises(URLError):  # nothing that it started lives on
+    with pytest.raises(URLError):  # no process that it started is still alive
         urlopen(f"{url}/health", timeout=5)
 
 
 def _picture(url: str, study: str, trial: str) -> bytes:
-    """Ask for the confusion picture as the page does."""
+    """Request the confusion picture as the page does."""
     with urlopen(f"{url}/api/2.0/mlflow/experiments/get-by-name?experiment_name={study}", timeout=30) as answer:
         experiment = json.load(answer)["experiment"]["experiment_id"]
     query = {"experiment_ids": [experiment], "filter": f"tags.`study.trial` = '{trial}'"}

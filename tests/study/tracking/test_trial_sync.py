@@ -18,7 +18,7 @@ from study.store.study_view import TrialView, open_view
 from study.tracking import record_study
 from study.tracking.run_fields import EPOCH_METRICS
 from study.tracking.run_index import Runs
-from study.tracking.study_sync import Projector
+from study.tracking.study_sync import StudySync
 from tests.study.made_study import EPOCHS, MadeStudy, spec_of
 
 ARTIFACTS = ["classes.json", "classes.parquet", "confusion.json", "confusion.png", "false_positives.png"]
@@ -111,7 +111,7 @@ def test_a_death_at_any_request_leaves_nothing_that_recording_again_does_not_men
 ) -> None:
     trial = made.start()
     made.train(trial, range(1, 3))
-    Projector(made.folder, made.spec).trial(view_of(made, trial.key))
+    StudySync(made.folder, made.spec).trial(view_of(made, trial.key))
     made.train(trial, range(3, EPOCHS + 1))
     made.ledger.of(trial).complete(trial.number, 0.9)
     pruned = made.prune()
@@ -139,12 +139,12 @@ def test_a_death_at_any_request_leaves_nothing_that_recording_again_does_not_men
 
 
 def test_a_running_trial_grows(made: MadeStudy, dump: Dumper) -> None:
-    projector, trial = Projector(made.folder, made.spec), made.start()
-    assert projector.trial(view_of(made, trial.key))
+    sync, trial = StudySync(made.folder, made.spec), made.start()
+    assert sync.trial(view_of(made, trial.key))
     assert dump()[trial.key]["metrics"] == {}
     made.train(trial, range(1, 3))
-    assert projector.trial(view_of(made, trial.key))
-    assert not projector.trial(view_of(made, trial.key))
+    assert sync.trial(view_of(made, trial.key))
+    assert not sync.trial(view_of(made, trial.key))
     growing = dump()[trial.key]
     assert growing["status"] == "RUNNING"
     assert growing["artifacts"] == []
@@ -152,14 +152,14 @@ def test_a_running_trial_grows(made: MadeStudy, dump: Dumper) -> None:
     # a resumed trial repeats an epoch, with other speed but equal numbers
     made.train(trial, range(2, EPOCHS + 1), images_per_second=77.0)
     made.ledger.of(trial).complete(trial.number, 0.5)
-    assert projector.trial(view_of(made, trial.key))
+    assert sync.trial(view_of(made, trial.key))
     assert [step for step, _, _ in dump()[trial.key]["metrics"]["loss"]] == [1, 2, 3, 4, 5]
 
 
 def test_a_late_look_at_a_running_trial_does_not_undo_its_end(made: MadeStudy, dump: Dumper) -> None:
     trial = made.start()
     made.train(trial, range(1, 3))
-    stale, slow = view_of(made, trial.key), Projector(made.folder, made.spec)
+    stale, slow = view_of(made, trial.key), StudySync(made.folder, made.spec)
     assert slow.runs
     made.train(trial, range(3, EPOCHS + 1))
     made.ledger.of(trial).complete(trial.number, 0.5)
@@ -293,11 +293,11 @@ def test_two_processes_at_once_make_one_run(made: MadeStudy, dump: Dumper) -> No
     start = threading.Barrier(2)
 
     def work(runs: Runs) -> None:
-        from study.tracking.trial_sync import project_trial
+        from study.tracking.trial_sync import sync_trial
 
         start.wait()
         try:
-            project_trial(runs, view, "balanced_accuracy")
+            sync_trial(runs, view, "balanced_accuracy")
         except Exception as error:
             failures.append(error)
 

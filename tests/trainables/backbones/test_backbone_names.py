@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -35,6 +36,6 @@ def test_names_are_checked_without_importing_torch() -> None:
         (("mlp", 1, MIN_IMAGE_SIZE - 1), "`image_size` must be at least 8 pixels, got 7"),
     ],
 )
-def test_bad_input_says_what_was_allowed(refuse, arguments, message) -> None:
+def test_bad_input_says_what_was_allowed(refuse: Any, arguments: Any, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         refuse(*arguments)

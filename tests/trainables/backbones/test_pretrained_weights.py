@@ -15,9 +15,10 @@ from torch import Tensor
 from torchvision import models as zoo
 
 from trainables.backbones import build_backbone
-from trainables.backbones.pretrained_weights import check_weights, content_of, load_weights, read_state
+from trainables.backbones.pretrained_weights import check_weights, load_weights, read_state
 from trainables.core.config import ModelConfig, TrialConfig
 from trainables.core.errors import BadInput
+from trainables.core.files import content_of
 from trainables.data import load
 from trainables.training.checkpoints import save_checkpoint
 from trainables.training.trainer import Trainer

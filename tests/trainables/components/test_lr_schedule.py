@@ -59,8 +59,8 @@ def test_constant_ignores_milestones() -> None:
 
 @pytest.mark.parametrize("kind", ["step", "cosine", "constant"])
 def test_warmup_multiplies_every_kind(kind: str) -> None:
-    warm = ScheduleConfig(kind=kind, warmup=0.4)  # type: ignore[arg-type]
-    cold = ScheduleConfig(kind=kind, warmup=0)  # type: ignore[arg-type]
+    warm = ScheduleConfig(kind=kind, warmup=0.4)
+    cold = ScheduleConfig(kind=kind, warmup=0)
     shares = [learning_rate(warm, 1.0, e, 10) / learning_rate(cold, 1.0, e, 10) for e in range(10)]
     assert shares == pytest.approx([0.25, 0.5, 0.75] + [1.0] * 7)
 

@@ -26,8 +26,8 @@ def _nothing_remembered() -> Iterator[None]:
 def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the package's sources that counts as the package."""
     root = tmp_path / "trainables"
-    shutil.copytree(Path(environment.__file__).parent, root, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(environment, "__file__", str(root / "environment.py"))
+    shutil.copytree(Path(environment.__file__).parents[1], root, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(environment, "__file__", str(root / "core/environment.py"))
     return root
 
 
@@ -47,7 +47,7 @@ def test_the_fingerprint_of_the_code_follows_every_source(copied: Path) -> None:
     code_fingerprint.cache_clear()
     assert code_fingerprint() == first
     seen = {first}
-    for source in ("train.py", "losses/focal.py", "new.py"):
+    for source in ("training/trainer.py", "components/losses/focal_loss.py", "new.py"):
         with (copied / source).open("a") as file:
             file.write("# changed\n")
         code_fingerprint.cache_clear()
@@ -77,7 +77,7 @@ def test_the_commit_and_whether_it_was_changed(copied: Path) -> None:
     commit = git_commit()
     assert commit is not None
     assert len(commit) == 12
-    (copied / "train.py").write_text("changed")
+    (copied / "training/trainer.py").write_text("changed")
     git_commit.cache_clear()
     assert git_commit() == f"{commit}+"
 

@@ -11,8 +11,8 @@ from scipy.stats import gmean
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_score, top_k_accuracy_score
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 
+from trainables.core.metric_names import METRICS
 from trainables.core.metrics import (
-    METRICS,
     confusion_matrix,
     cumulative_false_positives,
     from_confusion,

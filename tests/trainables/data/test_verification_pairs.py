@@ -58,7 +58,7 @@ def test_every_possible_pair_can_be_drawn() -> None:
 @pytest.mark.parametrize(
     ("counts", "count", "message"),
     [
-        ((50, 50), 30, "multiple of 20, for 10 even folds, got 30"),
+        ((50, 50), 30, "multiple of 20, for 10 equal folds, got 30"),
         ((50, 50), 0, "multiple of 20"),
         ((5, 4), 40, "20 pairs of one class are asked for, and 9 images have 16"),
         ((90,), 20, "10 pairs of two classes are asked for, and 90 images have 0"),

@@ -12,6 +12,17 @@ import torch
 
 from trainables.core.config import TrialConfig
 from trainables.core.trial_folder import TrialFolder
+from trainables.core.trial_report import (
+    EpochDone,
+    Failed,
+    MachineFault,
+    SharedEpochDone,
+    SharedEpochs,
+    TrialReport,
+    from_result,
+    to_result,
+)
+from trainables.core.trial_task import TrialTask
 from trainables.data import load
 from trainables.entry_points.ray_trainable import ImbalanceTrial
 from trainables.training.checkpoints import save_checkpoint
@@ -21,13 +32,7 @@ MakeTrial = Callable[..., TrialConfig]
 
 
 def _given(trial: TrialConfig, folder: Path, *, share: bool = False) -> dict[str, Any]:
-    return {
-        "trial": trial.model_dump(mode="json"),
-        "folder": str(folder),
-        "shared": str(folder.parent / "shared"),
-        "share_opening": share,
-        "threads": 1,
-    }
+    return TrialTask(trial, folder, folder.parent / "shared", share_prefix=share).to_json()
 
 
 def _timeless(record: dict[str, Any]) -> dict[str, str]:
@@ -39,20 +44,34 @@ def _expected(trial: TrialConfig) -> list[dict[str, str]]:
     return [_timeless(trainer.run_epoch()) for _ in range(trial.training.epochs)]
 
 
-def _steps(trainable: ImbalanceTrial, count: int = 100) -> list[dict[str, Any]]:
-    """Step until it is done, or so many times."""
-    results: list[dict[str, Any]] = []
-    while len(results) < count and not (results and results[-1]["done"]):
-        results.append(trainable.step())
-    return results
+def _steps(trainable: ImbalanceTrial, count: int = 100) -> list[TrialReport]:
+    """Step until it is done, or so many times; return the reports."""
+    reports: list[TrialReport] = []
+    done = False
+    while len(reports) < count and not done:
+        result = trainable.step()
+        report, done = from_result(result), result["done"]
+        assert report is not None
+        reports.append(report)
+    return reports
+
+
+def _results(reports: list[TrialReport]) -> list[dict[str, str]]:
+    """Return the epoch results of reports that are all of finished epochs."""
+    assert all(isinstance(report, EpochDone) for report in reports), reports
+    return [_timeless(report.result) for report in reports if isinstance(report, EpochDone)]
+
+
+def _failure(report: TrialReport) -> str:
+    assert isinstance(report, Failed), report
+    return report.reason
 
 
 def test_one_step_is_one_epoch_and_the_last_is_done(make_trial: MakeTrial, tmp_path: Path) -> None:
     trial = make_trial("ldam-drw", epochs=3)
     results = _steps(ImbalanceTrial(_given(trial, tmp_path / "00000")))
-    assert [result["done"] for result in results] == [False, False, True]
-    assert [_timeless(result["record"]) for result in results] == _expected(trial)
-    assert all(result.keys() == {"record", "shared", "done"} for result in results)
+    assert _results(results) == _expected(trial)
+    assert [isinstance(report, EpochDone) and report.finished for report in results] == [False, False, True]
 
 
 def test_a_shared_opening_is_trained_first_and_its_epochs_are_in_the_folder(
@@ -62,9 +81,9 @@ def test_a_shared_opening_is_trained_first_and_its_epochs_are_in_the_folder(
     expected = _expected(trial)
     for number, trained in (("00000", 4), ("00001", 0)):
         results = _steps(ImbalanceTrial(_given(trial, tmp_path / number, share=True)))
-        assert results[:-1] == [{"shared_epoch": 1, "done": False}] * trained
-        assert _timeless(results[-1]["record"]) == expected[-1]
-        assert results[-1]["shared"] == {"adopted": 4, "needed": 4, "trained": trained}
+        assert results[:-1] == [SharedEpochDone(1)] * trained
+        assert _results(results[-1:]) == expected[-1:]
+        assert isinstance(results[-1], EpochDone) and results[-1].shared == SharedEpochs(4, 4, trained)
         records = [
             {key: value for key, value in _timeless(record).items() if key != "shared"}
             for record in TrialFolder(tmp_path / number).history()
@@ -78,14 +97,14 @@ def test_a_shared_opening_that_diverges_fails_the_trial_and_frees_the_lock(
     trial = make_trial("ldam-drw", epochs=5, lr=1e30)
     for number in ("00000", "00001"):
         (result,) = _steps(ImbalanceTrial(_given(trial, tmp_path / number, share=True)))
-        assert result["failure"].startswith("NonFiniteLoss")
+        assert _failure(result).startswith("NonFiniteLoss")
 
 
 def test_everything_of_a_trial_is_in_its_folder(make_trial: MakeTrial, tmp_path: Path) -> None:
     trial = make_trial(epochs=2, checkpoint_seconds=0)
     results = _steps(ImbalanceTrial(_given(trial, tmp_path / "a" / "00000")))
     folder = TrialFolder(tmp_path / "a" / "00000")
-    assert [_timeless(r) for r in folder.history()] == [_timeless(result["record"]) for result in results]
+    assert [_timeless(r) for r in folder.history()] == _results(results)
     stored, data = folder.config(), load(trial.data)
     assert stored is not None
     assert TrialConfig.model_validate(stored["trial"]) == trial
@@ -100,7 +119,8 @@ def test_everything_of_a_trial_is_in_its_folder(make_trial: MakeTrial, tmp_path:
     confusion = torch.tensor(evaluation["confusion"])
     assert int(confusion.sum()) == len(data.validation.labels)
     assert evaluation["recall"] == pytest.approx((confusion.diag() / confusion.sum(dim=1)).tolist())
-    assert sum(evaluation["recall"]) / 10 == pytest.approx(results[-1]["record"]["balanced_accuracy"])
+    assert isinstance(results[-1], EpochDone)
+    assert sum(evaluation["recall"]) / 10 == pytest.approx(results[-1].result["balanced_accuracy"])
 
 
 @pytest.mark.parametrize("finished", [1, 2, 3])
@@ -108,7 +128,7 @@ def test_another_process_continues_from_the_folder(finished: int, make_trial: Ma
     trial = make_trial("ldam-drw", epochs=4, checkpoint_seconds=0)
     _steps(ImbalanceTrial(_given(trial, tmp_path)), finished)
     results = _steps(ImbalanceTrial(_given(trial, tmp_path)))
-    assert [_timeless(result["record"]) for result in results] == _expected(trial)[finished:]
+    assert _results(results) == _expected(trial)[finished:]
     assert [len(attempt) for attempt in TrialFolder(tmp_path).attempts()] == [finished, 4 - finished]
 
 
@@ -153,7 +173,7 @@ def test_a_damaged_checkpoint_is_skipped_for_the_one_before(make_trial: MakeTria
     newest = tmp_path / "checkpoint-000003.pt"
     newest.write_bytes(newest.read_bytes()[:1000])
     results = _steps(ImbalanceTrial(_given(trial, tmp_path)))
-    assert [_timeless(result["record"]) for result in results] == _expected(trial)[2:]
+    assert _results(results) == _expected(trial)[2:]
 
 
 def test_a_reused_process_trains_as_a_fresh_one(make_trial: MakeTrial, tmp_path: Path) -> None:
@@ -161,7 +181,7 @@ def test_a_reused_process_trains_as_a_fresh_one(make_trial: MakeTrial, tmp_path:
     trainable = ImbalanceTrial(_given(first, tmp_path / "0"))
     _steps(trainable, 1)
     assert trainable.reset_config(_given(second, tmp_path / "1"))
-    assert [_timeless(result["record"]) for result in _steps(trainable)] == _expected(second)
+    assert _results(_steps(trainable)) == _expected(second)
     assert len(TrialFolder(tmp_path / "0").history()) == 1
     assert TrialFolder(tmp_path / "1").config() is not None
 
@@ -182,15 +202,14 @@ def test_a_freed_trial_holds_no_network(make_trial: MakeTrial, tmp_path: Path) -
 def test_a_diverging_trial_says_why_and_is_done(make_trial: MakeTrial, tmp_path: Path) -> None:
     trainable = ImbalanceTrial(_given(make_trial(lr=1e30, epochs=5), tmp_path))
     results = _steps(trainable)
-    assert results[-1]["done"]
-    assert results[-1]["failure"].startswith("NonFiniteLoss: ")
-    assert "at epoch 1" in results[-1]["failure"]
-    assert trainable.step() == results[-1]
+    assert _failure(results[-1]).startswith("NonFiniteLoss: ")
+    assert "at epoch 1" in _failure(results[-1])
+    assert trainable.step() == to_result(results[-1])
     assert TrialFolder(tmp_path).history() == []
     assert list(tmp_path.glob("checkpoint-*")) == []
     # the process is as good as new
     trainable.reset_config(_given(make_trial(), tmp_path / "next"))
-    assert _steps(trainable)[-1]["record"]["epoch"] == 2
+    assert _results(_steps(trainable))[-1]["epoch"] == "2"
 
 
 def test_a_trial_without_memory_fails_alone(
@@ -201,10 +220,10 @@ def test_a_trial_without_memory_fails_alone(
 
     monkeypatch.setattr(Trainer, "run_epoch", full)
     (result,) = _steps(ImbalanceTrial(_given(make_trial(), tmp_path / "running")))
-    assert result == {"failure": "OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", "done": True}
+    assert result == Failed("OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB")
     monkeypatch.setattr(Trainer, "__init__", full)
     (result,) = _steps(ImbalanceTrial(_given(make_trial(), tmp_path / "building")))
-    assert result["failure"].startswith("OutOfMemoryError")
+    assert _failure(result).startswith("OutOfMemoryError")
 
 
 def test_other_errors_are_raised_for_tune_to_try_again(
@@ -247,9 +266,8 @@ def test_a_disk_that_cannot_be_written_is_no_fault_of_the_trial(
     trainable = ImbalanceTrial(_given(make_trial(), tmp_path))
     monkeypatch.setattr(TrialFolder, "append_epoch", full)
     (result,) = _steps(trainable)
-    assert result["done"]
-    assert "the disk" in result["machine_fault"]
-    assert "failure" not in result
+    assert isinstance(result, MachineFault)
+    assert "the disk" in result.reason
 
 
 def test_an_end_whose_record_was_lost_is_had_again(make_trial: MakeTrial, tmp_path: Path) -> None:
@@ -258,8 +276,8 @@ def test_an_end_whose_record_was_lost_is_had_again(make_trial: MakeTrial, tmp_pa
     (file,) = tmp_path.glob("epochs-*.jsonl")
     file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:2]))
     results = _steps(ImbalanceTrial(_given(trial, tmp_path)))
-    assert [_timeless(result["record"]) for result in results] == _expected(trial)[2:]
-    assert results[-1]["done"]
+    assert _results(results) == _expected(trial)[2:]
+    assert isinstance(results[-1], EpochDone) and results[-1].finished
 
 
 def _tested(trial: TrialConfig, folder: Path) -> dict[str, Any]:

@@ -10,9 +10,10 @@ import torch
 from trainables.components.gradient_accumulators import GradientAccumulators
 from trainables.components.losses.cross_entropy import plain_loss
 from trainables.components.losses.influence_balanced import influence_balanced_loss
+from trainables.components.network import Outputs
 from trainables.core.config import MethodConfig
 from trainables.data import load
-from trainables.methods.plan import MethodContext, Outputs, Plan
+from trainables.methods.plan import MethodContext, Plan
 from trainables.methods.registry import build_params, build_plan
 from trainables.training.trainer import Trainer
 

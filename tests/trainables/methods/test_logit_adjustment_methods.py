@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from trainables.components.losses.cross_entropy import cross_entropy
+from trainables.components.network import Outputs
 from trainables.core.config import MethodConfig
-from trainables.methods.plan import MethodContext, Outputs
+from trainables.methods.plan import MethodContext
 from trainables.methods.registry import build_params, build_plan
 
 COUNTS = torch.tensor([90, 40, 9, 1])

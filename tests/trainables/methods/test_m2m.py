@@ -38,7 +38,7 @@ def test_the_paper_asks_for_a_loss_the_code_for_a_probability(name: str) -> None
 
 def test_ablations_change_what_they_say(name: str) -> None:
     recommended = _values(name, "recommended").model_dump()
-    wanted = {
+    wanted: dict[str, dict[str, Any]] = {
         "no-lambda": {"lam": 0.0},
         "clean": {"clean": True},
         "rs": {"defer_until": 0.0},

@@ -14,9 +14,10 @@ from trainables.components.losses.clouded_logits import cloud_noise, cloud_sizes
 from trainables.components.losses.cost_scaled_softmax import cost_scaled_loss, frequency_costs
 from trainables.components.losses.label_aware_margin import class_margins, enlarged_margin_loss, ldam_loss
 from trainables.components.losses.maximum_margin import maximum_margin_loss
+from trainables.components.network import Outputs
 from trainables.core.config import MethodConfig
-from trainables.methods.plan import MethodContext, Outputs, Plan
-from trainables.methods.registry import METHODS, build_params, build_plan
+from trainables.methods.plan import MethodContext, Plan
+from trainables.methods.registry import METHODS, build_params, build_plan, prefix_of
 
 COUNTS = torch.tensor([90, 40, 9, 1])
 Z = 2 * torch.rand(12, 4, generator=torch.Generator().manual_seed(0)) - 1
@@ -77,13 +78,12 @@ def test_ldam_drs_samples_evenly_in_its_last_stage_alone() -> None:
     assert torch.equal(_losses(plan, 0), expected) and torch.equal(_losses(plan, 1), expected)
 
 
-@pytest.mark.parametrize(("name", "opening"), [("ldam-drw", "ldam"), ("ldam-drs", "ldam"), ("elm-drw", "elm")])
-def test_an_opening_takes_every_value_of_the_method_it_repeats(name: str, shared_prefix: str) -> None:
+@pytest.mark.parametrize(("name", "shared_prefix"), [("ldam-drw", "ldam"), ("ldam-drs", "ldam"), ("elm-drw", "elm")])
+def test_a_shared_prefix_takes_every_param_of_the_method_it_repeats(name: str, shared_prefix: str) -> None:
     given = {"max_margin": 0.25, "scale": 10.0, "lam": 0.75, "own_margin": False}
     known = {key: value for key, value in given.items() if key in METHODS[shared_prefix].params.model_fields}
-    makes = METHODS[name].shared_prefix
-    assert makes is not None
-    config = makes(build_params(MethodConfig(name=name, params=known)))
+    config = prefix_of(MethodConfig(name=name, params=known))
+    assert config is not None
     assert (config.name, config.params) == (shared_prefix, known)
 
 

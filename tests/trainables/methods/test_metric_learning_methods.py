@@ -10,9 +10,10 @@ import torch
 from trainables.components.losses.cross_entropy import cross_entropy
 from trainables.components.losses.lifted_structured import lifted_structured_loss
 from trainables.components.losses.range_loss import range_loss
+from trainables.components.network import Outputs
 from trainables.core.config import MethodConfig
 from trainables.data import load
-from trainables.methods.plan import MethodContext, Outputs
+from trainables.methods.plan import MethodContext
 from trainables.methods.registry import build_params, build_plan
 from trainables.training.trainer import Trainer
 

@@ -11,10 +11,11 @@ from search_spaces import SPACES
 from trainables.components.heads import LinearHead, OffsetHead
 from trainables.components.losses.cross_entropy import cross_entropy
 from trainables.components.lr_schedule import stage_start
+from trainables.components.network import Outputs
 from trainables.core.config import MethodConfig
 from trainables.data import load
-from trainables.methods.plan import MethodContext, Outputs
-from trainables.methods.registry import METHODS, build_params, build_plan, last_stage_start
+from trainables.methods.plan import MethodContext
+from trainables.methods.registry import build_params, build_plan, last_stage_start, prefix_of
 from trainables.training.trainer import Trainer
 
 PROBLEM = MethodContext(torch.tensor([90, 40, 9, 1]), 6)
@@ -46,7 +47,7 @@ def test_presets(preset: str, expected: tuple[float, float, bool]) -> None:
 
 
 def test_spaces() -> None:
-    found = {name: (d.low, d.high, d.scale) for name, d in SPACES["offset"].items()}  # type: ignore[union-attr]
+    found = {name: (d.low, d.high, d.scale) for name, d in SPACES["offset"].items()}
     assert found == {"center_weight": (1e-4, 1, "log"), "constraint_weight": (1e-3, 10, "log")}
 
 
@@ -79,9 +80,8 @@ def test_no_gradient_moves_the_centres(make_trial: Any) -> None:
 
 def test_the_warm_up_is_the_opening_bit_for_bit_and_ends_at_class_means(make_trial: Any) -> None:
     own = _trainer(make_trial, epochs=5, warmup=0.5)
-    method = METHODS["offset"]
-    assert method.shared_prefix is not None
-    shared_prefix = method.shared_prefix(build_params(own.config.method))
+    shared_prefix = prefix_of(own.config.method)
+    assert shared_prefix is not None
     other = _trainer(make_trial, epochs=5, **shared_prefix.params)
     switch = stage_start(last_stage_start(own.config.method), 5)
     assert switch == 3
@@ -97,10 +97,10 @@ def test_the_warm_up_is_the_opening_bit_for_bit_and_ends_at_class_means(make_tri
 
 
 def test_the_opening_is_a_linear_head_without_bias_on_cross_entropy() -> None:
-    method = METHODS["offset"]
-    assert method.shared_prefix is not None
+    shared_prefix = prefix_of(MethodConfig(name="offset"))
+    assert shared_prefix is not None
     torch.manual_seed(0)
-    plan = build_plan(method.shared_prefix(build_params(MethodConfig(name="offset"))), PROBLEM)
+    plan = build_plan(shared_prefix, PROBLEM)
     torch.manual_seed(0)
     linear = LinearHead(6, 4, bias=False)
     assert isinstance(plan.head, OffsetHead)

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from trainables.components.heads import LinearHead
-from trainables.methods.plan import Outputs, Plan, Stage, stage_start
+from trainables.components.lr_schedule import stage_start
+from trainables.components.network import Outputs
+from trainables.methods.plan import Plan, Stage
 
 
 def _loss(outputs: Outputs, labels: Tensor) -> Tensor:

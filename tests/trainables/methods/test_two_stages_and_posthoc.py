@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from trainables.components.heads import LinearHead, MemoryHead, ScaledHead
+from trainables.components.row_projections import MaxNormRadius
 from trainables.core.config import MethodConfig, ModelConfig, TrialConfig
 from trainables.data import load
 from trainables.methods.plan import MethodContext
 from trainables.methods.registry import build_params, build_plan, method_named, shared_prefix_of
-from trainables.methods.weight_balancing import Radius
 from trainables.training.evaluation import class_means
 from trainables.training.trainer import Trainer
 
@@ -184,7 +184,7 @@ def test_weight_balancing_keeps_rows_within_the_radius(make_trial: MakeTrial) ->
     trainer = _trainer(make_trial("weight-balancing", epochs=4), defer_until=0.5, longest_row=0.25)
     head = trainer.plan.head
     assert isinstance(head, LinearHead)
-    assert isinstance(trainer.memory, Radius)
+    assert isinstance(trainer.memory, MaxNormRadius)
     trainer.run_epoch()
     trainer.run_epoch()
     assert trainer.memory.radius.isinf()

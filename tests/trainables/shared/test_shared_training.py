@@ -14,6 +14,7 @@ from torch import Tensor
 
 from trainables.core.config import TrialConfig
 from trainables.core.trial_folder import TrialFolder
+from trainables.core.trial_report import SharedEpochs
 from trainables.data import load
 from trainables.methods.registry import shared_prefix_of
 from trainables.shared.shared_needs import SharedNeeds
@@ -42,9 +43,7 @@ def _alone(config: TrialConfig) -> tuple[Trainer, list[dict[str, Any]]]:
     return trainer, records
 
 
-def _with_others(
-    config: TrialConfig, store: Path, folder: Path
-) -> tuple[Trainer, list[dict[str, Any]], dict[str, int]]:
+def _with_others(config: TrialConfig, store: Path, folder: Path) -> tuple[Trainer, list[dict[str, Any]], SharedEpochs]:
     """Train as a trial of a study does: first what it shares."""
     data, own = load(config.data), TrialFolder(folder)
     own.write_config({})
@@ -65,7 +64,7 @@ def test_a_trial_that_shares_has_the_numbers_of_one_that_does_not(make_trial: An
         trainer, records, spent = _with_others(config, tmp_path / "shared", tmp_path / attempt)
         assert records == expected
         assert all(torch.equal(a, b) for a, b in zip(_weights(trainer), _weights(alone), strict=True))
-        assert spent == {"adopted": 4, "needed": 4, "trained": trained}
+        assert spent == SharedEpochs(4, 4, trained)
 
 
 def test_values_of_the_last_stage_share_and_values_of_the_first_do_not(make_trial: Any, tmp_path: Path) -> None:
@@ -73,7 +72,7 @@ def test_values_of_the_last_stage_share_and_values_of_the_first_do_not(make_tria
     for number, values in enumerate([{}, {"beta": 0.99}, {"scale": 10.0}, {"defer_until": 0.5}]):
         config = make_trial("ldam-drw", epochs=5)
         config = config.model_copy(update={"method": config.method.model_copy(update={"params": values})})
-        trained.append(_with_others(config, tmp_path / "shared", tmp_path / str(number))[2]["trained"])
+        trained.append(_with_others(config, tmp_path / "shared", tmp_path / str(number))[2].trained)
     # an earlier switch is trained anew from the start: only later states can go on from earlier ones
     assert trained == [4, 0, 4, 3]
 
@@ -121,7 +120,7 @@ def test_the_lock_of_a_killed_process_is_free(make_trial: Any, tmp_path: Path) -
     shared = _shared(tmp_path, make_trial("erm", epochs=2), 2)
     shared.path.mkdir(parents=True)
     code = (
-        "import fcntl, os, sys; f = open(sys.argv[1], 'ab'); fcntl.flock(f, fcntl.LOCK_EX); "
+        "import filelock, os, sys; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); "
         "print('held', flush=True); os.kill(os.getpid(), 9)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(shared.path / "lock")], capture_output=True, text=True)
@@ -178,7 +177,7 @@ def test_what_determines_a_training_names_its_folder(
 def test_a_method_without_stages_shares_nothing(make_trial: Any, tmp_path: Path) -> None:
     config = make_trial("cce")
     assert shared_prefix_of(config) is None
-    assert _with_others(config, tmp_path / "shared", tmp_path / "own")[2] == {}
+    assert _with_others(config, tmp_path / "shared", tmp_path / "own")[2] == SharedEpochs()
     assert not (tmp_path / "shared").exists()
 
 
@@ -207,7 +206,7 @@ def test_sixteen_trials_of_m2m_train_a_quarter_of_the_epochs_and_have_the_same_n
     trained, ends = 0, []
     for number, config in enumerate(trials):
         _, records, spent = _with_others(config, tmp_path / "shared", tmp_path / str(number))
-        trained += len(records) - spent["adopted"] + spent["trained"]
+        trained += len(records) - spent.adopted + spent.trained
         ends.append(records)
     assert trained == 8 + 2 + 16 * 2  # the opening and the rest of g once, every trial's own last stage
     assert trained <= 0.3 * 16 * 10
@@ -219,7 +218,7 @@ _KILLED_WHILE_WRITING = """
 import os, signal, sys
 from pathlib import Path
 import torch
-from trainables import trial_folder
+from trainables.core import trial_folder
 from trainables.core.config import TrialConfig
 from trainables.data import load
 from trainables.shared.shared_training import SharedTraining

@@ -11,10 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from trainables.components.network import Outputs
 from trainables.core.config import DataConfig, ModelConfig, TrialConfig
-from trainables.core.metrics import METRICS, from_confusion
+from trainables.core.metric_names import METRICS
+from trainables.core.metrics import from_confusion
 from trainables.data import StudyData, load
-from trainables.methods.plan import Outputs
 from trainables.training.finite_watch import NonFiniteLoss
 from trainables.training.trainer import Trainer
 
@@ -324,7 +325,7 @@ def _changed(mapping: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
 
 
 def _fields(model: Any, prefix: str = "") -> set[str]:
-    names = set()
+    names: set[str] = set()
     for name, field in model.model_fields.items():
         inner = field.annotation
         nested = isinstance(inner, type) and hasattr(inner, "model_fields")

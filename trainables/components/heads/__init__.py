@@ -1,4 +1,4 @@
-"""Heads: what turns features into logits, one file each."""
+"""Heads from features to logits, one file each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The head of the margin losses: cosines between features and class weights."""
+"""Cosine head of the margin losses: cosines between features and class weights."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ from torch.nn import functional as F
 from trainables.components.heads.head import Head, at_least_float32, without_autocast
 
 NO_DIRECTION = 1e-6
-"""Rows shorter than this have no direction: they normalise to zero and get no gradient."""
+"""Rows shorter than this normalise to zero and get no gradient, since their direction is undefined."""
 
 
 class CosineHead(Head):
-    """z_k = w_k . f / (||w_k|| ||f||), raw cosines without scale and bias.
+    """z_k = w_k . f / (||w_k|| ||f||), cosines without scale and bias.
 
-    Source: Cao et al. 2019 (LDAM), released ``NormedLinear``, with rows of W in place of its columns:
-    entries drawn uniformly from [-1, 1], each row then scaled to length 1. Deviation: features of length zero
-    give cosines of zero with zero gradient; dividing by a small constant there, as the released code does,
-    would send gradients of 1e12 into the network.
+    Source: Cao et al. 2019 (LDAM), the released ``NormedLinear`` with transposed W: entries drawn uniformly from
+    [-1, 1], then each row scaled to length 1. Deviation: zero features give zero cosines with zero gradient; the
+    released code divides by a small constant there, which produces gradients of 1e12.
 
     Args:
         feature_dim: number of features d.
         num_classes: number of classes K.
 
     Attributes:
-        weight: rows w_k, (K, d); only their directions count.
+        weight: rows w_k, (K, d); their lengths do not affect the logits.
 
     >>> head = CosineHead(3, 2)
     >>> torch.allclose(head(5 * head.weight).diagonal(), torch.ones(2))
@@ -44,7 +43,7 @@ class CosineHead(Head):
 
 
 def unit_rows(rows: Tensor) -> Tensor:
-    """Scale every row of (N, d) to length 1; rows shorter than `NO_DIRECTION` become zero, without gradient.
+    """Scale each row of (N, d) to length 1; rows shorter than `NO_DIRECTION` become zero, with zero gradient.
 
     >>> unit_rows(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
     tensor([[0.6000, 0.8000],

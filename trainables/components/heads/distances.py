@@ -7,14 +7,14 @@ from torch import Tensor
 
 
 def squared_distances(features: Tensor, prototypes: Tensor) -> Tensor:
-    """Return ||f_i - w_j||^2 for every feature vector and prototype.
+    """Return ||f_i - w_j||^2 for each pair of feature vector and prototype.
 
-    By the expansion ||f||^2 - 2 f.w + ||w||^2 (eq. 4 of Hayat et al. 2019), whose rounding can fall slightly
-    below zero: clamped there, with zero gradient.
+    Computed by the expansion ||f||^2 - 2 f.w + ||w||^2 (eq. 4 of Hayat et al. 2019). Rounding can make it slightly
+    negative; such values are clamped to 0, with zero gradient.
 
     Args:
         features: f, (B, d).
-        prototypes: w, (N, d), of the same type.
+        prototypes: w, (N, d), of the same dtype.
 
     Returns:
         Squared distances (B, N), at least 0.
@@ -27,7 +27,7 @@ def squared_distances(features: Tensor, prototypes: Tensor) -> Tensor:
 
 
 def manhattan_distances(features: Tensor, prototypes: Tensor) -> Tensor:
-    """Return sum_k |f_ik - w_jk|, (B, N), for features (B, d) and prototypes (N, d).
+    """Return sum_k |f_ik - w_jk|, shape (B, N), for features (B, d) and prototypes (N, d).
 
     >>> manhattan_distances(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, -4.0]]))
     tensor([[7.]])

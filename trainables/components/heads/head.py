@@ -1,4 +1,4 @@
-"""What every head is, and in which precision heads compute."""
+"""Base class of all heads, and the precision in which heads compute."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 
 class Head(nn.Module):
-    """Turns features (B, d) into logits (B, K), and may add a term to the loss.
+    """Maps features (B, d) to logits (B, K) and may add a regularisation term to the loss.
 
     Attributes:
         feature_dim: number of features d.
         num_classes: number of classes K.
-        calibrates: whether `calibrate` does anything, and so is worth a forward pass.
+        calibrates: True if `calibrate` has an effect; it costs one forward pass of the backbone.
     """
 
     calibrates = False
@@ -23,23 +23,23 @@ class Head(nn.Module):
         self.num_classes = num_classes
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return logits (B, K) of features (B, d), in float32 or, for float64 features, float64."""
+        """Return the logits (B, K) of features (B, d), in float32, or in float64 for float64 features."""
         raise NotImplementedError
 
     def penalty(self) -> Tensor | None:
-        """Return a scalar to be added to the batch's loss, or None where there is nothing to add."""
+        """Return the regularisation term added to the batch loss, a scalar, or None if there is none."""
         return None
 
     def calibrate(self, features: Tensor, labels: Tensor) -> None:
-        """Fit what depends on the scale of the features (B, d), labels (B,), of the very first batch."""
+        """Initialise scale-dependent buffers from the features (B, d) and labels (B,) of the first training batch."""
 
     def extra_repr(self) -> str:
-        """Name the two sizes in the printed module."""
+        """Return the sizes shown when the module is printed."""
         return f"feature_dim={self.feature_dim}, num_classes={self.num_classes}"
 
 
 def at_least_float32(values: Tensor) -> Tensor:
-    """Promote half and bfloat16 values to float32; keep float32 and float64 as they are.
+    """Promote float16 and bfloat16 values to float32; return float32 and float64 unchanged.
 
     >>> at_least_float32(torch.ones(2, dtype=torch.bfloat16)).dtype
     torch.float32
@@ -48,8 +48,8 @@ def at_least_float32(values: Tensor) -> Tensor:
 
 
 def without_autocast(values: Tensor) -> torch.autocast:
-    """Return a context in which autocast is off on the device of `values`.
+    """Return a context manager that disables autocast on the device of `values`.
 
-    Logits of a head are differences of near equals (margins, distances): three digits of bfloat16 lose them.
+    Logits are differences of nearly equal numbers (margins, distances), which bfloat16 cannot resolve.
     """
     return torch.autocast(values.device.type, enabled=False)

@@ -1,4 +1,4 @@
-"""The ordinary softmax head."""
+"""Linear head of softmax classifiers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from trainables.components.heads.head import Head, at_least_float32, without_aut
 class LinearHead(Head):
     """z_k = w_k . f + b_k.
 
-    Weights start as N(0, 2 / d), as in the released code of LDAM and M2m, and biases at zero.
+    Weights are initialised from N(0, 2 / d), as in the released code of LDAM and M2m, and biases with zero.
 
     Args:
         feature_dim: number of features d.
         num_classes: number of classes K.
-        bias: whether b is there at all.
+        bias: learn b; if False, the head has no bias.
 
     Attributes:
         weight: rows w_k, (K, d).
@@ -34,7 +34,7 @@ class LinearHead(Head):
         nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return logits (B, K) of features (B, d)."""
+        """Return the logits (B, K) of features (B, d)."""
         with without_autocast(features):
             features = at_least_float32(features)
             bias = None if self.bias is None else self.bias.to(features.dtype)

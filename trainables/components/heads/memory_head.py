@@ -1,4 +1,4 @@
-"""The head that looks features up in a memory of class centroids before it classifies them."""
+"""Memory head of OLTR: features are combined with a memory of class centroids before classification."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from trainables.components.heads.linear_head import LinearHead
 
 
 class MemoryHead(LinearHead):
-    """A linear head that becomes the meta-embedding and cosine classifier of OLTR once it has a memory c.
+    """Linear head that switches to OLTR's dynamic meta-embedding and cosine classifier once it has a memory c.
 
-    Before `remember` z = Hx. Afterwards
+    Before `remember`, z = Hx. Afterwards
 
         m = x + tanh(Fx) * sum_k softmax(Hx)_k c_k,  v = (r / min_k ||x - c_k||) m,
         z_k = scale * ||v|| / (1 + ||v||) * cos(v, w_k).
 
-    As ||v|| / (1 + ||v||) = r ||m|| / (r ||m|| + min_k ||x - c_k||), nothing is divided by the distance, and a
-    feature that equals its centroid (a class of one image) has finite logits and gradients.
+    The factor is computed as ||v|| / (1 + ||v||) = r ||m|| / (r ||m|| + min_k ||x - c_k||), without division by the
+    distance. Logits and gradients therefore stay finite where a feature equals its centroid (a class of one image).
 
-    Source: Liu, Miao, Zhan, Wang, Gong and Yu, 2019, dynamic meta-embedding. Lengths are squashed and W drawn as in
-    the released code; H goes on from the first stage's classifier there too.
+    Source: Liu, Miao, Zhan, Wang, Gong and Yu, 2019, dynamic meta-embedding. The squashing of lengths, the
+    initialisation of W and the reuse of the first stage's classifier as H follow the released code.
 
     Args:
         feature_dim: number of features d.
         num_classes: number of classes K.
-        scale: of the cosines.
-        reach: r, the reachability of a feature at distance 1 of its nearest centroid.
+        scale: factor of the cosines.
+        reach: r, the reachability of a feature at distance 1 from its nearest centroid.
 
     Attributes:
-        weight, bias: H, (K, d) and (K,): classify at first, associate with the memory afterwards.
-        selector: F, (d, d) with bias.
-        directions: rows w_k, (K, d); only their directions count.
-        memory: c, (K, d); does not learn.
-        attends: whether the memory is there.
+        weight, bias: H, (K, d) and (K,): the classifier of the first stage, then the association with the memory.
+        selector: F, the concept selector, (d, d) with bias.
+        directions: rows w_k, (K, d); their lengths do not affect the logits.
+        memory: c, (K, d), a buffer.
+        attends: True once the memory is set.
 
     >>> head = MemoryHead(3, 2)
     >>> head.remember(torch.eye(2, 3))
@@ -50,23 +50,23 @@ class MemoryHead(LinearHead):
     memory: Tensor
 
     def __init__(self, feature_dim: int, num_classes: int, scale: float = 16.0, reach: float = 10.0) -> None:
-        super().__init__(feature_dim, num_classes)  # draws first: what an ordinary linear head draws
+        super().__init__(feature_dim, num_classes)  # first, so that H equals the weights of a plain linear head
         self.scale, self.reach = scale, reach
         self.selector = nn.Linear(feature_dim, feature_dim)
         bound = 1 / math.sqrt(feature_dim)
         self.directions = nn.Parameter(torch.empty(num_classes, feature_dim).uniform_(-bound, bound))
         self.register_buffer("memory", torch.zeros(num_classes, feature_dim))
-        # a plain attribute: asking a tensor on the device would wait for it in every step
+        # a plain attribute: reading a tensor on the device would synchronise in every step
         self.attends = False
 
     @torch.no_grad()
     def remember(self, centroids: Tensor) -> None:
-        """Take centroids (K, d) as the memory and attend to it from now on."""
+        """Set the memory to the centroids (K, d) and use it in all later forward passes."""
         self.memory.copy_(centroids)
         self.attends = True
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return logits (B, K) of features (B, d)."""
+        """Return the logits (B, K) of features (B, d)."""
         association = super().forward(features)
         if not self.attends:
             return association
@@ -84,16 +84,16 @@ class MemoryHead(LinearHead):
     def _squashed_length(self, features: Tensor, embedded: Tensor) -> Tensor:
         memory = self.memory.to(features.dtype)
         nearest = memory[squared_distances(features.detach(), memory).argmin(dim=1)]
-        # from the difference itself: the expanded square loses the small distances, which count most
+        # from the difference itself: the expanded square is inaccurate for the small distances, which matter most
         distance = torch.linalg.vector_norm(features - nearest, dim=1, keepdim=True)
         length = self.reach * torch.linalg.vector_norm(embedded, dim=1, keepdim=True)
         squashed: Tensor = length / (length + distance).clamp_min(torch.finfo(features.dtype).tiny)
         return squashed
 
     def get_extra_state(self) -> Tensor:
-        """Return whether the memory is there, for checkpoints."""
+        """Return `attends` as a tensor for the state dict."""
         return torch.tensor(self.attends)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Go on from what `get_extra_state` returned."""
+        """Restore `attends` from the state dict."""
         self.attends = bool(state)

@@ -1,4 +1,4 @@
-"""The head of the estimated offset: a linear head that takes half the class's centre off every feature."""
+"""Head of the estimated-offset method: a linear head whose offsets are computed from class centres."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from trainables.components.heads.head import Head, at_least_float32, without_aut
 
 
 class OffsetHead(Head):
-    """z_k = w_k . f - w0_k with w0_k = c_k . w_k / 2, and a penalty that makes w0 uniform.
+    """z_k = w_k . f - w0_k with offsets w0_k = c_k . w_k / 2, and a penalty that drives w0 to be uniform.
 
     Source: Kim, Hong and Kim, 2021, "De-biasing neural networks with estimated offset for class imbalanced
-    learning", eqs 5 and 6. The centres are buffers: neither logits nor penalty send a gradient into them.
+    learning", eqs 5 and 6. The centres are buffers and receive no gradient.
 
     Args:
         feature_dim: number of features d.
         num_classes: number of classes K.
         constraint_weight: lambda_2, at least 0: factor of the uniform constraint in `penalty`.
-        in_logits: whether w0 is taken off the logits; if not, they are those of a linear head without bias.
+        in_logits: subtract w0 from the logits; if False, the head is linear without bias.
 
     Attributes:
-        weight: rows w_k, (K, d), drawn from N(0, 2 / d) as those of `LinearHead`.
-        centers: c, (K, d), zero at first.
-        constrains: 1, or 0 while the penalty is switched off, in a warm-up.
+        weight: rows w_k, (K, d), initialised from N(0, 2 / d) like those of `LinearHead`.
+        centers: c, (K, d), initialised with zero.
+        constrains: 1, or 0 while the penalty is disabled during warm-up.
 
     >>> head = OffsetHead(3, 2)
     >>> head.centers.copy_(2 * head.weight.detach())
@@ -47,7 +47,7 @@ class OffsetHead(Head):
         self.register_buffer("constrains", torch.ones(()))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return logits (B, K) of features (B, d)."""
+        """Return the logits (B, K) of features (B, d)."""
         with without_autocast(features):
             features = at_least_float32(features)
             weight = self.weight.to(features.dtype)
@@ -55,7 +55,7 @@ class OffsetHead(Head):
             return F.linear(features, weight, None if offsets is None else -offsets)
 
     def penalty(self) -> Tensor | None:
-        """Return lambda_2 L_uniform(w0), a scalar (eq 5); None where lambda_2 is 0."""
+        """Return lambda_2 L_uniform(w0), a scalar (eq 5), or None if lambda_2 is 0."""
         if self.constraint_weight == 0:
             return None
         with without_autocast(self.weight):
@@ -64,7 +64,7 @@ class OffsetHead(Head):
 
 
 def half_products(centers: Tensor, weight: Tensor) -> Tensor:
-    """Return w0_k = c_k . w_k / 2, (K,), of centres (K, d) and rows of weights (K, d).
+    """Return the offsets w0_k = c_k . w_k / 2, shape (K,), for centres (K, d) and weight rows (K, d).
 
     >>> half_products(torch.tensor([[2.0, 4.0]]), torch.tensor([[1.0, 1.0]]))
     tensor([3.])
@@ -73,7 +73,7 @@ def half_products(centers: Tensor, weight: Tensor) -> Tensor:
 
 
 def uniform_constraint(offsets: Tensor) -> Tensor:
-    """Return L_uniform = -H(softmax(-w0)), a scalar in [-log K, 0], least where all offsets are equal.
+    """Return L_uniform = -H(softmax(-w0)), a scalar in [-log K, 0] with its minimum at equal offsets.
 
     Args:
         offsets: w0, shape (K,), float32 or float64.

@@ -1,4 +1,4 @@
-"""The head of the affinity loss: the nearest of several prototypes per class, in Euclidean space."""
+"""Prototype head of the affinity loss: similarity to the nearest of several prototypes per class."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from trainables.components.heads.distances import manhattan_distances, squared_distances
 from trainables.components.heads.head import Head, at_least_float32, without_autocast
-from trainables.core.errors import BadInput, unknown_name
 
 DISTANCES = {"l2_squared": squared_distances, "l1": manhattan_distances}
 SIMILARITIES = ("gaussian", "inverse")
@@ -21,27 +20,28 @@ class PrototypeHead(Head):
     """Log affinities log d_j with d_j = max_t exp(-||f - w_jt||^2 / sigma).
 
     Source: Hayat et al. 2019, "Gaussian affinity for max-margin class imbalanced learning", eqs 3, 7 to 10.
-    The logits are log d_j, so that they rank the classes where every d_j underflows; a loss takes their exp.
+    The logits are log d_j, which still rank the classes where every d_j underflows; the loss exponentiates them.
 
     Args:
         feature_dim: number of features d.
-        num_classes: number of classes C.
-        prototypes: m, prototypes per class.
-        sigma: spread of the clusters, > 0, in the unit that `sigma_unit` names.
-        sigma_unit: ``absolute`` is the paper's; ``median`` (a deviation) multiplies sigma by the median
-            distance D between features and prototypes in the first batch, so that a value means the same at
-            2 and at 512 features. In this unit logits are NaN until `calibrate` was called or a state loaded.
-        diversity_weight: factor of the regulariser in `penalty`, >= 0; the paper's is 1.
+        num_classes: number of classes C, at least 2.
+        prototypes: m, prototypes per class, at least 1.
+        sigma: spread of the clusters, > 0, in the unit `sigma_unit`.
+        sigma_unit: ``absolute`` follows the paper. ``median`` (a deviation) multiplies sigma by the median distance D
+            between features and prototypes in the first batch, so that one sigma suits 2 and 512 features alike.
+            With ``median`` the logits are NaN until `calibrate` has run or a state dict is loaded.
+        diversity_weight: factor of the regulariser in `penalty`, >= 0; 1 in the paper.
         distance: ``l2_squared`` D = ||f - w||^2, or ``l1`` D = ||f - w||_1 (table 4).
-        similarity: ``gaussian`` exp(-D / sigma), or ``inverse`` 1 / (1 + D / sigma), which at an absolute
-            sigma of 1 is the paper's 1 / (1 + D) (table 4). One pair with l1 did not converge there: this
-            one in the table, the Gaussian one in the text.
+        similarity: ``gaussian`` exp(-D / sigma), or ``inverse`` 1 / (1 + D / sigma), which for an absolute sigma of 1
+            is the paper's 1 / (1 + D) (table 4). The paper reports that l1 did not converge with one of the two: with
+            the inverse similarity according to table 4, with the Gaussian one according to the text.
 
     Attributes:
-        weight: prototypes w_jt, (C, m, d), drawn from N(0, 2 / d): two are 4 apart in D, whatever d.
+        weight: prototypes w_jt, (C, m, d), initialised from N(0, 2 / d): the expected squared distance between two
+            prototypes is 4 for any d.
 
     Raises:
-        BadInput: a number is out of range or a choice is unknown.
+        ValueError: if a number is out of range or a choice is unknown.
 
     >>> head = PrototypeHead(2, 3, prototypes=1, sigma=4.0, sigma_unit="absolute")
     >>> head(head.weight[:, 0]).diagonal().abs().max() < 1e-6  # affinity 1 at a prototype
@@ -73,12 +73,12 @@ class PrototypeHead(Head):
         drawn = nn.init.kaiming_normal_(torch.empty(num_classes * prototypes, feature_dim))
         self.weight = nn.Parameter(drawn.view(num_classes, prototypes, feature_dim))
         absolute = sigma_unit == "absolute"
-        # NaN rather than a check in forward: reading the flag there would wait for the device at every step
+        # NaN instead of a check in forward, which would synchronise with the device in every step
         self.register_buffer("scale", torch.tensor(1.0 if absolute else float("nan")))
         self.register_buffer("calibrated", torch.tensor(absolute))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return log affinities (B, C), at most 0, of features (B, d)."""
+        """Return the log affinities (B, C), at most 0, of features (B, d)."""
         with without_autocast(features):
             features = at_least_float32(features)
             per_class = self._distances(features).reshape(len(features), *self.weight.shape[:2])
@@ -86,7 +86,7 @@ class PrototypeHead(Head):
             return -nearest if self.similarity == "gaussian" else -nearest.log1p()
 
     def penalty(self) -> Tensor | None:
-        """Return diversity_weight * R over all m * C prototypes (eqs 7, 10); None where the weight is 0."""
+        """Return diversity_weight * R over all m * C prototypes (eqs 7, 10), a scalar, or None if the weight is 0."""
         if self.diversity_weight == 0:
             return None
         with without_autocast(self.weight):
@@ -94,9 +94,9 @@ class PrototypeHead(Head):
 
     @torch.no_grad()
     def calibrate(self, features: Tensor, labels: Tensor) -> None:
-        """Take the median distance between features (B, d) and all prototypes as sigma's unit, once.
+        """Set the unit of sigma to the median distance between features (B, d) and all prototypes.
 
-        Does nothing in the unit ``absolute``, or where it was done before or came with a loaded state.
+        Has no effect with ``absolute``, on later calls, or after a calibrated state dict is loaded.
         """
         if not self.calibrated:
             with without_autocast(features):
@@ -109,15 +109,15 @@ class PrototypeHead(Head):
 
 
 def diversity_regulariser(prototypes: Tensor) -> Tensor:
-    """Return how unevenly prototypes are spread: the variance of their pairwise squared distances.
+    """Return R, the variance of the pairwise squared distances between prototypes.
 
-    R(w) = E[(||w_j - w_k||^2 - mu)^2] over all pairs j < k, with mu the mean of ||w_j - w_k||^2 over them.
-    0 for a regular simplex. Prototypes drawn from N(0, 2 / d) start at R near 32 / d. R grows with the fourth
-    power of their scale and its curvature, near 16 mu / N in many dimensions, with the square: SGD on it
-    alone is stable for mu < N (1 + momentum) / (8 lr), which is 24 for ten prototypes at 0.1 and 0.9.
+    R(w) = E[(||w_j - w_k||^2 - mu)^2] over all pairs j < k, where mu is the mean of ||w_j - w_k||^2 over these pairs.
+    R is 0 for a regular simplex and near 32 / d for prototypes drawn from N(0, 2 / d). It grows with the fourth power
+    of their scale, and its curvature (near 16 mu / N in high dimensions) with the square. SGD on R alone is stable for
+    mu < N (1 + momentum) / (8 lr), which is 24 for ten prototypes, lr 0.1 and momentum 0.9.
 
     Args:
-        prototypes: w, (N, d) with N >= 2, all classes' together.
+        prototypes: w, (N, d) with N >= 2, of all classes together.
 
     Returns:
         R, a scalar >= 0.
@@ -136,15 +136,15 @@ def diversity_regulariser(prototypes: Tensor) -> Tensor:
 
 def _check_numbers(num_classes: int, prototypes: int, sigma: float, diversity_weight: float) -> None:
     if num_classes < 2:
-        raise BadInput(f"`num_classes` must be at least 2, got {num_classes}")
+        raise ValueError(f"`num_classes` must be at least 2, got {num_classes}")
     if prototypes < 1:
-        raise BadInput(f"`prototypes` must be at least 1, got {prototypes}")
+        raise ValueError(f"`prototypes` must be at least 1, got {prototypes}")
     if not 0 < sigma < float("inf"):
-        raise BadInput(f"`sigma` must be > 0 and finite, got {sigma}")
+        raise ValueError(f"`sigma` must be > 0 and finite, got {sigma}")
     if not 0 <= diversity_weight < float("inf"):
-        raise BadInput(f"`diversity_weight` must be >= 0 and finite, got {diversity_weight}")
+        raise ValueError(f"`diversity_weight` must be >= 0 and finite, got {diversity_weight}")
 
 
 def _check_choice(field: str, value: str, allowed: Iterable[str]) -> None:
     if value not in allowed:
-        raise unknown_name(field, value, allowed)
+        raise ValueError(f"`{field}` must be one of {', '.join(allowed)}, got {value!r}")

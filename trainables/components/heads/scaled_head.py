@@ -1,4 +1,4 @@
-"""The linear head of which every class's logit has a scale of its own."""
+"""Linear head with a learned scale per class."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from trainables.components.heads.linear_head import LinearHead
 class ScaledHead(LinearHead):
     """z_k = s_k (w_k . f + b_k).
 
-    At s = 1, where it starts, it is the linear head bit for bit.
+    s is initialised with 1, where the logits equal those of the linear head bit for bit.
 
-    Source: Kang, Xie, Rohrbach, Yan, Gordo, Feng and Kalantidis, 2020, section 4 (LWS). As in the released code the
-    scale also multiplies the bias.
+    Source: Kang, Xie, Rohrbach, Yan, Gordo, Feng and Kalantidis, 2020, section 4 (LWS). The scale also multiplies the
+    bias, as in the released code.
 
     Args:
         feature_dim: number of features d.
@@ -33,6 +33,6 @@ class ScaledHead(LinearHead):
         self.scale = nn.Parameter(torch.ones(num_classes))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return logits (B, K) of features (B, d)."""
+        """Return the logits (B, K) of features (B, d)."""
         logits = super().forward(features)
         return logits * self.scale.to(logits.dtype)

@@ -1,4 +1,4 @@
-"""The hinge of the affinity loss on Gaussian similarities."""
+"""Max-margin hinge of the affinity loss, on similarities to class prototypes."""
 
 from __future__ import annotations
 
@@ -6,28 +6,27 @@ import torch
 from torch import Tensor
 
 from trainables.components.losses.cross_entropy import promoted, target_mask
-from trainables.core.errors import BadInput
 
 
 def affinity_margin_loss(
     log_affinities: Tensor, labels: Tensor, *, margin: float, average_over_classes: bool = False
 ) -> Tensor:
-    """Return L_mm = sum_{j != y} max(0, lambda + d_j - d_y) of every example.
+    """Return the hinge L_mm = sum_{j != y} max(0, lambda + d_j - d_y) per example.
 
-    The similarities come as logarithms, since d itself underflows where argmax is still defined. The
-    regulariser R of eq 10 belongs to the head and is not in here.
+    Similarities are passed as logarithms because d underflows where the argmax is still defined. The regulariser R of
+    eq 10 is the head's penalty (`PrototypeHead.penalty`).
 
     Args:
-        log_affinities: log d, shape (B, K), at most 0 where d is a similarity in [0, 1].
+        log_affinities: log d, shape (B, K), at most 0 for similarities d in [0, 1].
         labels: y, int64, shape (B,).
         margin: lambda, at least 0.
-        average_over_classes: divide the sum by K-1, so that its size does not grow with the classes.
+        average_over_classes: divide the sum by K-1, so that the loss does not grow with the number of classes.
 
     Returns:
-        Shape (B,), in units of the similarity (a hinge is no likelihood), in [0, (K-1)(1 + lambda)].
+        Shape (B,), in units of the similarity rather than nats, in [0, (K-1)(1 + lambda)].
 
     Raises:
-        BadInput: a negative margin.
+        ValueError: if ``margin`` is negative.
 
     Source: Hayat, Khan, Zamir, Shen and Shao, 2019, eq 6.
 
@@ -36,7 +35,7 @@ def affinity_margin_loss(
     tensor([0.2500])
     """
     if not margin >= 0:
-        raise BadInput(f"`margin` must be >= 0, got {margin}")
+        raise ValueError(f"`margin` must be >= 0, got {margin}")
     affinities = promoted(log_affinities).exp()
     own = affinities.gather(1, labels.unsqueeze(1))
     violations = torch.relu(margin + affinities - own)

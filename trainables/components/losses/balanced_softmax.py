@@ -1,4 +1,4 @@
-"""Balanced softmax: cross entropy on logits shifted by the log of the class counts."""
+"""Balanced softmax: cross entropy on logits shifted by the log class counts."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from trainables.components.losses.cross_entropy import cross_entropy, promoted
 
 
 def balanced_softmax_loss(logits: Tensor, labels: Tensor, *, class_counts: Tensor) -> Tensor:
-    """Return CE(z + log n): the softmax of training carries the class prior, prediction with z does not.
+    """Return CE(z + log n) per example.
+
+    Training fits z + log n to the long-tailed distribution, so prediction with z alone assumes balanced classes.
 
     Args:
         logits: z, shape (B, K).
         labels: y, int64, shape (B,).
-        class_counts: n, training images per class, shape (K,), each at least 1, on the logits' device.
+        class_counts: n, training images per class, shape (K,), each at least 1, on the device of the logits.
 
     Returns:
         Shape (B,), nats, at least 0.

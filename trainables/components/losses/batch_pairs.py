@@ -1,4 +1,4 @@
-"""Pairs within a batch: which share a class, and how far apart their features are."""
+"""Pairs of examples within a batch: class equality and feature distances."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from trainables.components.heads.distances import squared_distances
 
 
 def same_class(labels: Tensor) -> Tensor:
-    """Return a boolean matrix (B, B), true where two examples share a class, and on the diagonal.
+    """Return a boolean matrix (B, B), true where two examples share a class; the diagonal is true.
 
     >>> same_class(torch.tensor([0, 1, 0]))[0]
     tensor([ True, False,  True])
@@ -18,7 +18,7 @@ def same_class(labels: Tensor) -> Tensor:
 
 
 def each_once(pairs: Tensor) -> Tensor:
-    """Keep of a symmetric boolean matrix (B, B) the pairs i < j, and none on the diagonal.
+    """Return the strict upper triangle of a symmetric boolean matrix (B, B), so that each pair counts once.
 
     >>> each_once(torch.ones(2, 2, dtype=torch.bool))
     tensor([[False,  True],
@@ -28,18 +28,18 @@ def each_once(pairs: Tensor) -> Tensor:
 
 
 def pairwise_squares(features: Tensor) -> Tensor:
-    """Return ||f_i - f_j||^2, (B, B), of features (B, d) in float32 or float64.
+    """Return the squared distances ||f_i - f_j||^2, shape (B, B), of float32 or float64 features (B, d).
 
     >>> pairwise_squares(torch.tensor([[0.0], [3.0]]))[0, 1]
     tensor(9.)
     """
-    # distances know no origin, but the rounding of their expanded form grows with the distance from it
+    # distances are invariant to translation, but the rounding error of the expanded form grows with ||f||
     centred = features - features.detach().mean(dim=0)
     return squared_distances(centred, centred)
 
 
 def pairwise_distances(features: Tensor) -> Tensor:
-    """Return ||f_i - f_j||, (B, B), of features (B, d), with zero gradient where two coincide.
+    """Return the distances ||f_i - f_j||, shape (B, B), of features (B, d); the gradient is 0 where two coincide.
 
     >>> pairwise_distances(torch.tensor([[0.0, 0.0], [3.0, 4.0]]))[0, 1]
     tensor(5.)

@@ -1,4 +1,4 @@
-"""Center loss: how far features are from the centre of their class."""
+"""Center loss: squared distance of features to their class centre."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from trainables.components.losses.cross_entropy import promoted
 
 
 def center_loss(features: Tensor, labels: Tensor, *, centers: Tensor) -> Tensor:
-    """Return ||f - c_y||^2 of every example, without the paper's factor 1/2.
+    """Return ||f - c_y||^2 per example, without the factor 1/2 of the paper.
 
     Args:
         features: f, shape (B, d).
         labels: y, int64, shape (B,).
-        centers: c, shape (K, d), on the device of the features; a constant to the gradient.
+        centers: c, shape (K, d), on the device of the features; receives no gradient.
 
     Returns:
         Shape (B,), in squared units of the features, at least 0.
 
-    Source: Wen, Zhang, Li and Qiao, 2016, eq 2; Kim, Hong and Kim, 2021, eq 6, which has no factor 1/2.
+    Source: Wen, Zhang, Li and Qiao, 2016, eq 2; Kim, Hong and Kim, 2021, eq 6, which omits the factor 1/2.
 
     >>> import torch
     >>> center_loss(torch.tensor([[3.0, 4.0]]), torch.tensor([1]), centers=torch.zeros(2, 2))

@@ -1,4 +1,4 @@
-"""Gaussian clouded logits (GCL): cosines lowered by noise that is larger for rarer classes."""
+"""Gaussian clouded logits (GCL): cosines reduced by noise that is larger for rarer classes."""
 
 from __future__ import annotations
 
@@ -6,37 +6,36 @@ import torch
 from torch import Tensor
 
 from trainables.components.losses.cross_entropy import cross_entropy, promoted, target_mask
-from trainables.core.errors import BadInput
 
 
 def cloud_sizes(class_counts: Tensor) -> Tensor:
-    """Return the cloud sizes d_j = log(n_max / n_j) / max_k log(n_max / n_k); the rarest class gets 1.
+    """Return the cloud sizes d_j = log(n_max / n_j) / max_k log(n_max / n_k); the rarest class has size 1.
 
     Args:
         class_counts: n, training images per class, shape (K,), each at least 1.
 
     Returns:
-        Float64, shape (K,), in [0, 1]; all 0 for equal counts, where the released code divides 0 by 0.
+        Float64, shape (K,), in [0, 1]; all 0 for equal counts, for which the released code divides 0 by 0.
 
     Raises:
-        BadInput: a class without images.
+        ValueError: if a class has no training images.
 
-    Source: Li, Cheung and Lu, 2022, with the normalisation of their code.
+    Source: Li, Cheung and Lu, 2022, with the normalisation of their released code.
 
     >>> cloud_sizes(torch.tensor([100, 10, 1]))
     tensor([0.0000, 0.5000, 1.0000], dtype=torch.float64)
     """
     counts = class_counts.double()
     if not bool((counts > 0).all()):
-        raise BadInput(f"`class_counts` must be at least 1 in every class, got {class_counts.tolist()}")
+        raise ValueError(f"`class_counts` must be at least 1 in every class, got {class_counts.tolist()}")
     sizes = torch.log(counts.max() / counts)
     return sizes / sizes.max() if bool(sizes.max() > 0) else sizes
 
 
 def cloud_noise(cosines: Tensor) -> Tensor:
-    """Draw |e| with e from N(0, 1/9), clamped to [-1, 1], for every cosine: shape (B, K), in [0, 1].
+    """Draw |e| per cosine, with e from N(0, 1/9) clamped to [-1, 1]: shape (B, K), in [0, 1].
 
-    Draws come from torch's global generator, in the dtype of the cosines.
+    Samples come from torch's global generator, in the dtype of the cosines.
 
     >>> _ = torch.manual_seed(0)
     >>> bool((cloud_noise(torch.zeros(100, 3)) <= 1).all())
@@ -48,20 +47,20 @@ def cloud_noise(cosines: Tensor) -> Tensor:
 def gaussian_clouded_loss(
     cosines: Tensor, labels: Tensor, *, clouds: Tensor, margin: float, scale: float, all_classes: bool = False
 ) -> Tensor:
-    """Return CE(s * (z - (m + c_y) * onehot_y)), c the cloud of every example: size times noise.
+    """Return CE(s * (z - (m + c_y) * onehot_y)) per example, where the cloud c is cloud size times noise.
 
     Args:
         cosines: z, shape (B, K), raw cosines in [-1, 1].
         labels: y, int64, shape (B,).
-        clouds: c, shape (B, K) or (1, K), in units of the cosine; zeros without noise.
-        margin: m, taken from the target's cosine beside the cloud.
+        clouds: c, shape (B, K) or (1, K), in units of the cosine; zeros disable the noise.
+        margin: m, subtracted from the target's cosine in addition to the cloud.
         scale: s.
-        all_classes: take c_j from every cosine z_j, and not from the target's alone.
+        all_classes: subtract c_j from every cosine z_j instead of from the target's alone.
 
     Returns:
         Shape (B,), nats, at least 0.
 
-    Source: Li, Cheung and Lu, 2022; ``all_classes`` is what their released code computes.
+    Source: Li, Cheung and Lu, 2022; ``all_classes`` follows their released code.
 
     >>> z, y, c = torch.zeros(1, 2), torch.tensor([0]), torch.tensor([[0.5, 9.0]])
     >>> gaussian_clouded_loss(z, y, clouds=c, margin=0.5, scale=1.0)  # log(1 + e)

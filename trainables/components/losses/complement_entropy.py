@@ -1,20 +1,16 @@
-"""Complement cross entropy (CCE): cross entropy and the entropy over the wrong classes."""
+"""Complement cross entropy (CCE): cross entropy plus an entropy term over the wrong classes."""
 
 from __future__ import annotations
-
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from trainables.components.losses.cross_entropy import cross_entropy, promoted
-from trainables.core.errors import BadInput, unknown_name
-
-Variant = Literal["paper", "official"]
+from trainables.components.variants import ComplementVariant
 
 
 def wrong_log_softmax(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return log q, the log-softmax over the K-1 wrong classes of every example, (B, K-1), in order of the classes.
+    """Return log q, shape (B, K-1): the log-softmax over each example's K-1 wrong classes, in class order.
 
     >>> wrong_log_softmax(torch.tensor([[9.0, 1.0, 1.0]]), torch.tensor([0])).exp()
     tensor([[0.5000, 0.5000]])
@@ -25,10 +21,10 @@ def wrong_log_softmax(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def complement_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return C, the Shannon entropy of the softmax over the K-1 wrong classes of every example.
+    """Return C, the Shannon entropy of the softmax over the K-1 wrong classes, per example.
 
-    C = -sum_{j != y} q_j log q_j with q_j = p_j / (1 - p_y) (eq 2, one example). q is itself the softmax of
-    the wrong logits, so that p_y never enters and 1 - p_y = 0 does no harm.
+    C = -sum_{j != y} q_j log q_j with q_j = p_j / (1 - p_y) (eq 2, one example). q is computed as the softmax of the
+    wrong logits, so the case 1 - p_y = 0 needs no special treatment.
 
     Args:
         logits: z, shape (B, K), K at least 2.
@@ -43,28 +39,28 @@ def complement_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     tensor([0.6931])
     """
     log_q = wrong_log_softmax(logits, labels)
-    # not torch.special.entr: its gradient is infinite where q underflows to 0
+    # torch.special.entr has an infinite gradient where q underflows to 0
     return (log_q.exp() * log_q).sum(dim=1).neg()
 
 
-def complement_cross_entropy(logits: Tensor, labels: Tensor, *, gamma: float, variant: Variant) -> Tensor:
-    """Return CE + gamma/(K-1) * C (``paper``), or what the released code computes (``official``).
+def complement_cross_entropy(logits: Tensor, labels: Tensor, *, gamma: float, variant: ComplementVariant) -> Tensor:
+    """Return CE + gamma/(K-1) * C (``paper``) or CE - gamma/K * C (``official``, the released code) per example.
 
-    ``official`` is CE - gamma/K * C: at gamma=-1 it *adds* C/K, and so sharpens the distribution over the
-    wrong classes where the paper flattens it. The code's ``balancing_factor`` is -gamma. Its additive
-    constants 1e-7 and 1e-10 against log(0) are left out: nothing here divides by 1 - p_y.
+    At gamma=-1 ``official`` *adds* C/K, so it sharpens the distribution over the wrong classes where the paper
+    flattens it. The released code's ``balancing_factor`` is -gamma. Its constants 1e-7 and 1e-10 guard log(0); they
+    are omitted because nothing here divides by 1 - p_y.
 
     Args:
         logits: z, shape (B, K), K at least 2.
         labels: y, int64, shape (B,).
-        gamma: modulating factor, at most 0; 0 is cross entropy.
+        gamma: modulating factor, at most 0; 0 gives cross entropy.
         variant: ``paper`` or ``official``.
 
     Returns:
-        Shape (B,), nats; with ``paper`` it can be negative.
+        Shape (B,), nats; may be negative with ``paper``.
 
     Raises:
-        BadInput: gamma above 0, or an unknown variant.
+        ValueError: if ``gamma`` is above 0 or ``variant`` is unknown.
 
     Source: Kim, Lee and Jeon, 2021, eqs 4 and 5; the authors' released class CCE.
 
@@ -73,12 +69,12 @@ def complement_cross_entropy(logits: Tensor, labels: Tensor, *, gamma: float, va
     tensor([0.7520])
     """
     if not gamma <= 0:
-        raise BadInput(f"`gamma` must be < 0, got {gamma}")
+        raise ValueError(f"`gamma` must be <= 0, got {gamma}")
     classes = logits.shape[1]
     if variant == "paper":
         weight = gamma / (classes - 1)
     elif variant == "official":
         weight = -gamma / classes
     else:
-        raise unknown_name("variant", variant, ("paper", "official"))
+        raise ValueError(f"`variant` must be 'paper' or 'official', got {variant!r}")
     return cross_entropy(logits, labels) + weight * complement_entropy(logits, labels)

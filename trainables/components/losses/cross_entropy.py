@@ -1,4 +1,4 @@
-"""Cross entropy, and the two small pieces every loss is built from."""
+"""Cross entropy, and the two primitives shared by the losses: precision promotion and the target mask."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def promoted(logits: Tensor) -> Tensor:
-    """Return logits in the precision a softmax needs: half and bfloat16 as float32, others as they are.
+    """Promote float16 and bfloat16 logits to float32; return other dtypes unchanged.
 
     >>> promoted(torch.zeros(1, 2, dtype=torch.bfloat16)).dtype
     torch.float32
@@ -24,7 +24,7 @@ def promoted(logits: Tensor) -> Tensor:
 
 
 def target_mask(labels: Tensor, num_classes: int) -> Tensor:
-    """Return a boolean mask (B, K), true at each example's own class; nothing waits for the device.
+    """Return a boolean mask (B, K), true at each example's label, without a device synchronisation.
 
     >>> target_mask(torch.tensor([1, 0]), 2)
     tensor([[False,  True],
@@ -34,7 +34,7 @@ def target_mask(labels: Tensor, num_classes: int) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the cross entropy of every example, -log p_y with p = softmax(z).
+    """Return the cross entropy -log p_y with p = softmax(z) per example.
 
     Args:
         logits: z, shape (B, K), any floating dtype.
@@ -50,5 +50,5 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def plain_loss(outputs: Outputs, labels: Tensor) -> Tensor:
-    """Return the cross entropy of a network's outputs, (B,): the loss of every method that changes something else."""
+    """Return the cross entropy (B,) of a network's outputs, the loss of methods that change no loss."""
     return cross_entropy(outputs.logits, labels)

@@ -1,4 +1,4 @@
-"""Focal loss: cross entropy, damped where the example is already classified well."""
+"""Focal loss: cross entropy, down-weighted for well-classified examples."""
 
 from __future__ import annotations
 
@@ -6,35 +6,34 @@ import torch
 from torch import Tensor
 
 from trainables.components.losses.cross_entropy import cross_entropy
-from trainables.core.errors import BadInput
 
 
 def focal_loss(logits: Tensor, labels: Tensor, *, gamma: float) -> Tensor:
-    """Return (1 - p_y)^gamma * CE of every example.
+    """Return (1 - p_y)^gamma * CE per example.
 
-    p_y comes from the unweighted cross entropy; class weights multiply the result. (Released code puts
-    weighted cross entropy into p_y, which is then no probability.)
+    p_y is computed from the unweighted cross entropy; class weights multiply the result. (Some released code computes
+    p_y from the weighted cross entropy, where it is not a probability.)
 
     Args:
         logits: z, shape (B, K).
         labels: y, int64, shape (B,).
-        gamma: focusing exponent, at least 0; 0 is exactly cross entropy.
+        gamma: focusing exponent, at least 0; 0 gives cross entropy exactly.
 
     Returns:
         Shape (B,), nats, at least 0.
 
     Raises:
-        BadInput: gamma below 0.
+        ValueError: if ``gamma`` is negative.
 
-    Source: Lin, Goyal, Girshick, He and Dollár, 2017, eq 4, without its alpha.
+    Source: Lin, Goyal, Girshick, He and Dollár, 2017, eq 4 (without the alpha of eq 5).
 
     >>> focal_loss(torch.zeros(1, 2), torch.tensor([0]), gamma=2.0)  # log(2) / 4
     tensor([0.1733])
     """
     if not gamma >= 0:
-        raise BadInput(f"`gamma` must be >= 0, got {gamma}")
+        raise ValueError(f"`gamma` must be >= 0, got {gamma}")
     ce = cross_entropy(logits, labels)
-    # the derivative of x^gamma is infinite at x=0 for gamma < 1, and infinity times CE=0 is no number; the
-    # true gradient there is 0, which is what the smallest normal number in place of 0 gives
+    # for gamma < 1 the derivative of x^gamma is infinite at x=0, and its product with CE=0 is NaN; clamping x to the
+    # smallest normal number gives the true gradient, 0
     missing = (-torch.expm1(-ce)).clamp(min=torch.finfo(ce.dtype).tiny)
     return missing**gamma * ce

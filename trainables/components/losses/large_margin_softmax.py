@@ -1,4 +1,4 @@
-"""Large margin in softmax cross entropy (LMSCE): wrong logits are pulled together."""
+"""Large margin in softmax cross entropy (LMSCE): a regulariser that equalises the wrong logits."""
 
 from __future__ import annotations
 
@@ -6,25 +6,24 @@ from torch import Tensor
 
 from trainables.components.losses.complement_entropy import wrong_log_softmax
 from trainables.components.losses.cross_entropy import cross_entropy
-from trainables.core.errors import BadInput
 
 
 def large_margin_cross_entropy(logits: Tensor, labels: Tensor, *, lam: float) -> Tensor:
-    """Return CE + lambda/2 * sum_{c != y} (q_c - 1/(K-1)) log q_c, q the softmax over the wrong classes.
+    """Return CE + lambda/2 * sum_{c != y} (q_c - 1/(K-1)) log q_c, where q is the softmax over the wrong classes.
 
-    The sum is the symmetric divergence of q from the uniform distribution: at least 0, and 0 where all wrong
-    logits are equal.
+    The sum is the symmetric divergence between q and the uniform distribution. It is 0 if all wrong logits are equal
+    and positive otherwise.
 
     Args:
         logits: z, shape (B, K), K at least 2.
         labels: y, int64, shape (B,).
-        lam: lambda, at least 0; 0 is cross entropy.
+        lam: lambda, at least 0; 0 gives cross entropy.
 
     Returns:
-        Shape (B,), nats, at least CE; CE itself for K=2.
+        Shape (B,), nats, at least CE; equal to CE for K=2.
 
     Raises:
-        BadInput: a negative lambda.
+        ValueError: if ``lam`` is negative.
 
     Source: Kobayashi, 2019, cross entropy with the large-margin regulariser.
 
@@ -34,7 +33,7 @@ def large_margin_cross_entropy(logits: Tensor, labels: Tensor, *, lam: float) ->
     (tensor([1.5514]), tensor([1.6670]))
     """
     if not lam >= 0:
-        raise BadInput(f"`lam` must be >= 0, got {lam}")
+        raise ValueError(f"`lam` must be >= 0, got {lam}")
     log_q = wrong_log_softmax(logits, labels)
     divergence = ((log_q.exp() - 1 / log_q.shape[1]) * log_q).sum(dim=1)
     return cross_entropy(logits, labels) + lam / 2 * divergence

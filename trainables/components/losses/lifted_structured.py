@@ -1,4 +1,4 @@
-"""Lifted structured loss: every pair of a class against all that is near either of the two."""
+"""Lifted structured loss: each positive pair against all negatives of both its examples."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from trainables.components.losses.cross_entropy import promoted
 
 
 def lifted_structured_loss(features: Tensor, labels: Tensor, *, margin: float) -> Tensor:
-    """Return sum over pairs of max(0, J_ij)^2 / (2 |P|) of the batch, the same for every example.
+    """Return the batch loss sum_{(i,j) in P} max(0, J_ij)^2 / (2 |P|), repeated for every example.
 
-    J_ij = log( sum_k exp(alpha - D_ik) + sum_l exp(alpha - D_jl) ) + D_ij, with D the Euclidean distance, (i, j)
-    in P two images of one class, and k, l those of other classes. A batch without pairs, or of one class, gives 0.
+    J_ij = log( sum_k exp(alpha - D_ik) + sum_l exp(alpha - D_jl) ) + D_ij, where D is the Euclidean distance, P the
+    set of positive pairs (same class), and k and l run over the negatives of i and j. The loss is 0 for a batch without
+    positive pairs or with a single class.
 
     Args:
         features: f, shape (B, d).
@@ -21,7 +22,7 @@ def lifted_structured_loss(features: Tensor, labels: Tensor, *, margin: float) -
         margin: alpha.
 
     Returns:
-        Shape (B,), in squared units of the features, at least 0; its mean is the published value.
+        Shape (B,), in squared units of the features, at least 0; its mean is the published loss.
 
     Source: Song, Xiang, Jegelka and Savarese, 2016, eq 4.
 
@@ -30,7 +31,7 @@ def lifted_structured_loss(features: Tensor, labels: Tensor, *, margin: float) -
     tensor([0.0491, 0.0491, 0.0491])
     """
     distances, same = pairwise_distances(promoted(features)), same_class(labels)
-    # a finite number in place of -inf: a batch of one class has nothing to push away, and no NaN in its gradient
+    # a finite minimum instead of -inf: in a batch with a single class, -inf would make the gradient NaN
     lowest = torch.finfo(distances.dtype).min
     push = (margin - distances).masked_fill(same, lowest).logsumexp(dim=1)
     hinges = torch.relu(torch.logaddexp(push.unsqueeze(1), push) + distances)

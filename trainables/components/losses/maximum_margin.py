@@ -1,4 +1,4 @@
-"""Maximum margin loss: a margin on the target's cosine that shrinks with the example's own gap."""
+"""Maximum margin loss (MM): a margin on the target's cosine that decreases with the example's cosine gap."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from trainables.components.losses.cross_entropy import cross_entropy, promoted, 
 
 
 def maximum_margins(cosines: Tensor, labels: Tensor, *, limits: Tensor, gamma: float) -> Tensor:
-    """Return the margin of every example, exp(-gap - g m_y) where gap > 0 and exp(-|gap| - m_y) elsewhere.
+    """Return the margin per example: exp(-gap - g m_y) where gap > 0, exp(-|gap| - m_y) elsewhere.
 
-    gap = z_y - max_{j != y} z_j: the nearer an example lies to the boundary, the larger is its margin. Of the
-    two sides the one that is right already has the smaller margin for g > 1.
+    gap = z_y - max_{j != y} z_j, so the margin is largest at the decision boundary. For g > 1, correctly classified
+    examples have a smaller margin than misclassified ones at the same |gap|.
 
     Args:
         cosines: z, shape (B, K), raw cosines in [-1, 1], K at least 2.
@@ -21,12 +21,11 @@ def maximum_margins(cosines: Tensor, labels: Tensor, *, limits: Tensor, gamma: f
         gamma: g.
 
     Returns:
-        Shape (B,), in units of the cosine, in [0, exp(-min(m, g m))], without gradient.
+        Shape (B,), in units of the cosine, in [0, exp(-min(m, g m))], detached.
 
-    Source: Kang, Vu and Yoo, 2021, and their released code. Deviations: the gap is every example's own, where
-    the code takes z_y at the batch's first label for the whole batch; the largest wrong cosine may be
-    negative, where the code puts 0 in the target's place; a gap of exactly 0 has the margin of its limit from
-    below, where the code gives none.
+    Source: Kang, Vu and Yoo, 2021, and their released code. Deviations: the gap uses each example's own label (the
+    code uses the batch's first label throughout); the largest wrong cosine may be negative (the code sets the target's
+    cosine to 0 before the maximum); a gap of exactly 0 has the margin of the limit from below (the code has none).
 
     >>> maximum_margins(torch.tensor([[0.5, 0.5]]), torch.tensor([0]), limits=torch.zeros(2), gamma=2.0)
     tensor([1.])
@@ -40,12 +39,12 @@ def maximum_margins(cosines: Tensor, labels: Tensor, *, limits: Tensor, gamma: f
 
 
 def maximum_margin_loss(cosines: Tensor, labels: Tensor, *, limits: Tensor, gamma: float, scale: float) -> Tensor:
-    """Return CE(s * (z - margin * onehot_y)) with the margin of `maximum_margins`, a constant to the gradient.
+    """Return CE(s * (z - margin * onehot_y)) per example, with the detached margin of `maximum_margins`.
 
     Args:
         cosines: z, shape (B, K), raw cosines in [-1, 1], K at least 2.
         labels: y, int64, shape (B,).
-        limits: m, shape (K,): M for every class (MM), or M - D_k with the margins D of LDAM (MM-LDAM).
+        limits: m, shape (K,): M for every class (MM), or M - D_k with the LDAM margins D (MM-LDAM).
         gamma: g.
         scale: s.
 

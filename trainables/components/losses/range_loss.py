@@ -1,4 +1,4 @@
-"""Range loss: classes as narrow as their widest pairs, and the two nearest of them apart."""
+"""Range loss: minimise the largest distances within classes, maximise the smallest distance between class means."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from trainables.components.losses.batch_pairs import each_once, pairwise_squares
 from trainables.components.losses.cross_entropy import promoted
 
 _NARROWEST = 1e-12
-"""Ranges below this count as this: the harmonic mean divides by them."""
+"""Lower bound of a squared distance, since the harmonic mean divides by it."""
 
 
 def range_loss(
     features: Tensor, labels: Tensor, *, margin: float, intra_weight: float, inter_weight: float, largest: int = 2
 ) -> Tensor:
-    """Return alpha L_intra + beta L_inter of the batch, the same for every example.
+    """Return the batch loss alpha L_intra + beta L_inter, repeated for every example.
 
     Args:
         features: f, shape (B, d).
         labels: y, int64, shape (B,).
-        margin: m, of squared distances between class centres, at least 0.
+        margin: m, margin of the squared distance between class means, at least 0.
         intra_weight: alpha, at least 0.
         inter_weight: beta, at least 0.
-        largest: k, how many of the largest ranges of a class count, at least 1.
+        largest: k, number of largest distances per class, at least 1.
 
     Returns:
-        Shape (B,), in squared units of the features, at least 0; its mean is the published value.
+        Shape (B,), in squared units of the features, at least 0; its mean is the published loss.
 
-    Source: Zhang, Fang, Wen, Li and Qiao, 2017; their ranges and centre distances are squared lengths.
+    Source: Zhang, Fang, Wen, Li and Qiao, 2017; distances are squared, as in the paper.
 
     >>> f, y = torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([0, 0, 1])
     >>> range_loss(f, y, margin=10.0, intra_weight=1.0, inter_weight=1.0)  # 1^2 + (10 - 2.5^2)
@@ -41,26 +41,26 @@ def range_loss(
 
 
 def intra_class_ranges(features: Tensor, labels: Tensor, largest: int = 2) -> Tensor:
-    """Return sum over the batch's classes of the harmonic mean of their k largest squared distances, a scalar.
+    """Return L_intra, a scalar: the harmonic mean of each class's k largest squared distances, summed over classes.
 
-    A class with fewer than k pairs in the batch takes the mean over those it has, and one with a single image
-    adds nothing: the paper's batches have several images of every class, long-tailed ones do not.
+    A class with fewer than k pairs in the batch uses the pairs it has; a class with one image contributes 0. The
+    paper's batches hold several images of every class, which long-tailed batches do not.
 
     >>> intra_class_ranges(torch.tensor([[0.0], [1.0], [2.0]]), torch.tensor([0, 0, 0]))  # 2 / (1/4 + 1/1)
     tensor(1.6000)
     """
     same, k = same_class(labels), min(largest, len(labels))
     ranges = pairwise_squares(features).masked_fill(~each_once(same), -torch.inf)
-    of_row = ranges.topk(k, dim=1).values  # the largest of a class are among the largest of its rows
+    of_row = ranges.topk(k, dim=1).values  # the k largest of a class are among the k largest of its rows
     of_class = torch.where(same.unsqueeze(2), of_row, -torch.inf).flatten(1).topk(k, dim=1).values
     exists = of_class > -torch.inf
     inverses = torch.where(exists, 1 / torch.where(exists, of_class, 1).clamp_min(_NARROWEST), 0).sum(dim=1)
     harmonic = exists.sum(dim=1) / torch.where(exists[:, 0], inverses, 1)
-    return (harmonic / same.sum(dim=1)).sum()  # every class once: its images share it
+    return (harmonic / same.sum(dim=1)).sum()  # divided by class size, so that each class counts once
 
 
 def inter_class_hinge(features: Tensor, labels: Tensor, margin: float) -> Tensor:
-    """Return max(0, m - min ||mean_a - mean_b||^2) over the batch's classes, a scalar; 0 for a single class.
+    """Return L_inter = max(0, m - min_{a != b} ||mean_a - mean_b||^2), a scalar; 0 for a batch of one class.
 
     >>> inter_class_hinge(torch.tensor([[0.0], [3.0]]), torch.tensor([0, 1]), margin=10.0)
     tensor(1.)

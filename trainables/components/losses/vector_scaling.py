@@ -1,4 +1,4 @@
-"""Logit adjustment and vector scaling: cross entropy on logits moved and scaled by class."""
+"""Logit adjustment and vector scaling: cross entropy on logits with per-class offsets and scales."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from trainables.components.losses.cross_entropy import cross_entropy, promoted
 
 
 def logit_adjusted_loss(logits: Tensor, labels: Tensor, *, class_counts: Tensor, tau: float) -> Tensor:
-    """Return CE(z + tau * log prior), prior_k = n_k / sum n: prediction with z is free of the prior.
+    """Return CE(z + tau * log prior) per example, with prior_k = n_k / sum n; predictions use z alone.
 
     Args:
         logits: z, shape (B, K).
         labels: y, int64, shape (B,).
-        class_counts: n, training images per class, shape (K,), each at least 1, on the logits' device.
-        tau: strength; 0 is cross entropy, 1 is balanced softmax.
+        class_counts: n, training images per class, shape (K,), each at least 1, on the device of the logits.
+        tau: strength; 0 gives cross entropy, 1 gives balanced softmax.
 
     Returns:
         Shape (B,), nats, at least 0.
@@ -30,19 +30,19 @@ def logit_adjusted_loss(logits: Tensor, labels: Tensor, *, class_counts: Tensor,
 
 
 def vector_scaling_loss(logits: Tensor, labels: Tensor, *, class_counts: Tensor, gamma: float, tau: float) -> Tensor:
-    """Return CE(z / (n_max/n)^gamma + tau * log prior), the loss VS.
+    """Return the VS loss CE(z / (n_max/n)^gamma + tau * log prior) per example.
 
     Args:
         logits: z, shape (B, K).
         labels: y, int64, shape (B,).
-        class_counts: n, training images per class, shape (K,), each at least 1, on the logits' device.
-        gamma: of the multiplicative part Delta_k = (n_k/n_max)^gamma; 0 is `logit_adjusted_loss`.
-        tau: of the additive part iota_k = tau log prior_k.
+        class_counts: n, training images per class, shape (K,), each at least 1, on the device of the logits.
+        gamma: exponent of the multiplicative term Delta_k = (n_k/n_max)^gamma; 0 gives `logit_adjusted_loss`.
+        tau: factor of the additive term iota_k = tau log prior_k.
 
     Returns:
         Shape (B,), nats, at least 0.
 
-    Source: Kini, Paraskevas, Oymak and Thrampoulidis, 2021, the VS-loss without its weights omega.
+    Source: Kini, Paraskevas, Oymak and Thrampoulidis, 2021, the VS loss without the weights omega.
 
     >>> counts, y = torch.tensor([4, 1]), torch.tensor([1])
     >>> vector_scaling_loss(torch.tensor([[0.0, 2.0]]), y, class_counts=counts, gamma=0.5, tau=0.0)  # z_1 is halved

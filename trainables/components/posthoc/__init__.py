@@ -1,1 +1,1 @@
-"""Post-hoc changes of trained heads, one file each."""
+"""Post-hoc adjustments of a trained head's logits, one file each."""

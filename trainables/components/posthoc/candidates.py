@@ -1,4 +1,4 @@
-"""The values that a post-hoc change tries."""
+"""Candidate values of a post-hoc adjustment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ _STEPS = 20
 
 
 def candidates(fixed: float | None, highest: float) -> tuple[float, ...]:
-    """Return the one value that is fixed, or 21 even steps from 0, the identity, to the highest.
+    """Return the fixed value alone, or 21 evenly spaced values from 0 (the identity) to ``highest``.
 
     >>> candidates(None, 2.0)[:3], candidates(None, 2.0)[-1], candidates(0.7, 2.0)
     ((0.0, 0.1, 0.2), 2.0, (0.7,))

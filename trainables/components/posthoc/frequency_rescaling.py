@@ -1,4 +1,4 @@
-"""Rescaled weight vectors: rows of a trained head, divided by a power of their class's size."""
+"""Weight vector rescaling: rows of a trained head divided by a power of the class frequency."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class FrequencyRescaling:
     """z_k = (w_k / (n_k / n_max)^gamma) . f + b_k.
 
     Args:
-        gamma: in [0, 1]; None tries 0, 0.05, ... 1.
-        class_counts: n, int64 (K,), each at least 1, on the device that trains.
+        gamma: in [0, 1]; None selects from 0, 0.05, ... 1.
+        class_counts: n, int64 (K,), each at least 1, on the training device.
 
     Source: Kim and Kim, 2020, weight vectors rescaled after training.
 
@@ -31,9 +31,9 @@ class FrequencyRescaling:
         self._shares = class_counts.double() / class_counts.max()
 
     def factors(self, value: float) -> Tensor:
-        """Return (n_k / n_max)^-gamma, float64 (K,), at least 1."""
+        """Return (n_k / n_max)^-gamma for gamma = value, float64 (K,), at least 1."""
         return self._shares.pow(-value)
 
     def logits(self, head: Head, outputs: Outputs, value: float, class_means: Tensor | None) -> Tensor:
-        """Return logits (B, K) of the head rescaled with gamma = value."""
+        """Return the logits (B, K) of the head rescaled with gamma = value."""
         return rescaled_rows(linear(head), outputs.logits, self.factors(value))

@@ -1,4 +1,7 @@
-"""Changes of a trained head whose one value is picked on validation: evaluations, not trainings."""
+"""Post-hoc adjustments of a trained head, and the selection of their value on validation images.
+
+Each candidate value costs one evaluation of stored logits and no training.
+"""
 
 from __future__ import annotations
 
@@ -12,29 +15,29 @@ from trainables.core.metrics import confusion_matrix, from_confusion
 
 
 class PostHoc(Protocol):
-    """A family of changes to the logits of a trained network, one for every candidate value.
+    """A one-parameter family of adjustments to the logits of a trained network.
 
     Attributes:
-        values: the candidates, the one that changes least first; a single one is taken as it is.
-        needs_class_means: whether `logits` is given the mean training feature of every class.
+        values: candidate values, starting with the weakest adjustment; a single value is used without selection.
+        needs_class_means: True if `logits` needs the mean training feature per class.
     """
 
     values: tuple[float, ...]
     needs_class_means: bool
 
     def logits(self, head: Head, outputs: Outputs, value: float, class_means: Tensor | None) -> Tensor:
-        """Return changed logits (B, K).
+        """Return the adjusted logits (B, K).
 
         Args:
             head: the trained head, in evaluation mode.
-            outputs: features (B, d) and the head's own logits (B, K).
+            outputs: features (B, d) and the head's logits (B, K).
             value: one of ``values``.
-            class_means: (K, d), mean features of the training images in evaluation mode, if asked for.
+            class_means: mean training feature per class in evaluation mode, (K, d), if ``needs_class_means``.
         """
 
 
 class Picked(NamedTuple):
-    """The value that was best, the logits (N, K) it gives and their confusion counts (K, K), on the CPU."""
+    """The selected value, its logits (N, K) on their device, and its confusion matrix (K, K) on the CPU."""
 
     value: float
     logits: Tensor
@@ -44,15 +47,15 @@ class Picked(NamedTuple):
 def pick(
     posthoc: PostHoc, head: Head, outputs: Outputs, labels: Tensor, class_means: Tensor | None, only: float | None
 ) -> Picked:
-    """Return the candidate of best balanced accuracy on these outputs; of equals, the first.
+    """Select the candidate value with the best balanced accuracy on the given outputs; ties go to the first.
 
     Args:
-        posthoc: candidates and what they do.
+        posthoc: the adjustment and its candidate values.
         head: the trained head.
-        outputs: of a whole split, (N, d) and (N, K).
+        outputs: features (N, d) and logits (N, K) of a whole split.
         labels: int64 (N,).
-        class_means: as `PostHoc.logits` takes them.
-        only: the one value to use instead of picking: test images decide nothing.
+        class_means: as in `PostHoc.logits`.
+        only: use this value without selection, as on test images, which must not influence a choice.
     """
     candidates = posthoc.values if only is None else (only,)
     best: tuple[float, Picked] | None = None

@@ -1,4 +1,4 @@
-"""Post-hoc logit adjustment: a trained head's logits, less the log of the class prior."""
+"""Post-hoc logit adjustment: the scaled log class prior is subtracted from a trained head's logits."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from trainables.components.posthoc.candidates import candidates
 
 
 class PriorSubtraction:
-    """z_k - tau * log prior_k, prior_k = n_k / sum n.
+    """z_k - tau * log prior_k with prior_k = n_k / sum n.
 
     Args:
-        tau: in [0, 2]; None tries 0, 0.1, ... 2.
-        class_counts: n, int64 (K,), each at least 1, on the device that trains.
+        tau: in [0, 2]; None selects from 0, 0.1, ... 2.
+        class_counts: n, int64 (K,), each at least 1, on the training device.
 
     Source: Menon, Jayasumana, Rawat, Jain, Veit and Kumar, 2021, eq 9.
 
@@ -31,5 +31,5 @@ class PriorSubtraction:
         self._log_prior = (class_counts.double() / class_counts.sum()).log()
 
     def logits(self, head: Head | None, outputs: Outputs, value: float, class_means: Tensor | None) -> Tensor:
-        """Return logits (B, K) adjusted with tau = value, whatever the head."""
+        """Return the logits (B, K) adjusted with tau = value; the head is not used."""
         return outputs.logits - value * self._log_prior.to(outputs.logits.dtype)

@@ -1,4 +1,4 @@
-"""Rows of a trained linear head made longer or shorter, class by class."""
+"""Logits of a linear head whose weight rows are rescaled per class."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from trainables.components.heads import Head, LinearHead
 
 
 def linear(head: Head) -> LinearHead:
-    """Return the head itself.
+    """Return the head after checking that it is linear.
 
     Raises:
-        TypeError: it has no rows w_k whose length could change.
+        TypeError: if the head is not a `LinearHead`.
     """
     if not isinstance(head, LinearHead):
         raise TypeError(f"only the rows of a linear head can be rescaled, got {type(head).__name__}")
@@ -20,18 +20,18 @@ def linear(head: Head) -> LinearHead:
 
 
 def rescaled_rows(head: LinearHead, logits: Tensor, factors: Tensor, *, keep_bias: bool = True) -> Tensor:
-    """Return the logits of the head with row w_k multiplied by factor a_k: a_k w_k.f + b_k.
+    """Return the logits a_k w_k.f + b_k of the head with each row w_k multiplied by a_k.
 
-    Taken from the head's own logits, as a_k (z_k - b_k) + b_k, so that no feature is multiplied again.
+    Computed from the head's logits as a_k (z_k - b_k) + b_k, which avoids another product with the features.
 
     Args:
-        head: W (K, d) and b (K,) or none.
-        logits: z, (B, K), of that head.
-        factors: a, (K,); where it is 1 the logits stay as they are, bit for bit.
-        keep_bias: whether b_k is added again.
+        head: the head, with W (K, d) and b (K,) or None.
+        logits: z, (B, K), of this head.
+        factors: a, (K,); where a_k is 1 the logits are returned bit for bit.
+        keep_bias: add b_k; if False, the result has no bias.
 
     Returns:
-        Shape (B, K), in the type of the logits.
+        Shape (B, K), in the dtype of the logits.
 
     >>> head = LinearHead(1, 2).requires_grad_(False)
     >>> rescaled_rows(head, torch.tensor([[2.0, 3.0]]), torch.tensor([1.0, 0.5]))

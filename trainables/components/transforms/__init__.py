@@ -1,1 +1,1 @@
-"""Batch transforms: what changes a batch between augmentation and normalisation, one file each."""
+"""Batch transforms between augmentation and normalisation, one file each."""

@@ -9,14 +9,14 @@ _ROWS, _NUMBERS = 512, 2**23
 
 
 def nearest_neighbours(images: Tensor, k: int) -> Tensor:
-    """Return the k nearest other images of every image, nearest first, of equals the first.
+    """Return the k nearest neighbours of each image, nearest first; ties go to the lower index.
 
-    Squared Euclidean distances are taken in float64, in which those of bytes are exact whole numbers: on any
-    device, in chunks of any size, the neighbours are the same.
+    Squared Euclidean distances are computed in float64, where those of bytes are exact, so the neighbours do not
+    depend on device or chunk size.
 
     Args:
         images: (n, ...), uint8, n at least 1.
-        k: how many, at least 1.
+        k: number of neighbours, at least 1.
 
     Returns:
         Int64 (n, min(k, n-1)), rows of ``images``, on their device.

@@ -1,4 +1,4 @@
-"""Where an epoch generates images and from which seeds: all of M2m's draws, on the CPU."""
+"""Generation sites and seed images of an epoch: the random draws of M2m, on the CPU."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from trainables.components.transforms.gradient_translation import acceptance_pro
 
 
 class Sites(NamedTuple):
-    """The generation sites of an epoch that its draws accept, in the order of its steps.
+    """Accepted generation sites of an epoch, in the order of its steps.
 
     Attributes:
-        examples: int64 (S,), places within the batch that a generated image may take.
-        seeds: int64 (S,), places within the batch where its seed stands.
-        targets: int64 (S,), classes of the examples, k.
-        seed_classes: int64 (S,), classes of the seeds, k0.
-        steps: of every step, the slice of the tensors above.
+        examples: int64 (S,), positions in the batch that a generated image may replace.
+        seeds: int64 (S,), positions in the batch of the seed images.
+        targets: int64 (S,), classes k of the replaced examples.
+        seed_classes: int64 (S,), classes k0 of the seeds.
+        steps: for each step, the slice of the tensors above.
     """
 
     examples: Tensor
@@ -30,16 +30,16 @@ class Sites(NamedTuple):
 
 
 def draw_sites(order: EpochOrder, class_counts: Tensor, beta: float) -> Sites:
-    """Draw where an epoch generates.
+    """Sample the generation sites of an epoch.
 
-    An example of class k is a site with probability 1 - n_k / n_max. Its seed is a row of its batch, drawn in
-    proportion to P(accept | k0, k), and the site is kept with that probability. The draw of acceptance does not
-    look at the image, so it comes before the translation, and what it refuses is never computed.
+    An example of class k is a site with probability 1 - n_k / n_max. Its seed is sampled from its batch in proportion
+    to P(accept | k0, k), and the site is accepted with this probability. Acceptance does not depend on the generated
+    image, so it is sampled first and rejected sites are never translated.
 
     Args:
-        order: the epoch's labels, batches and generator.
+        order: labels, batches and generator of the epoch.
         class_counts: n, int64, shape (K,), on the CPU.
-        beta: of `acceptance_probability`.
+        beta: parameter of `acceptance_probability`, in [0, 1).
 
     Source: Kim, Jeong and Shin, 2020, eqs 3 and 5, algorithm 1, and "Practical implementation via re-sampling".
     """
@@ -52,7 +52,7 @@ def draw_sites(order: EpochOrder, class_counts: Tensor, beta: float) -> Sites:
         counts = class_counts[labels]
         weights = acceptance_probability(counts, counts[at].unsqueeze(1), beta)
         chosen = pick_in_proportion(weights, picks[part][at])
-        # without a valid seed every weight is 0, and so is the chance to be kept
+        # without a valid seed every weight is 0, and so is the probability of acceptance
         kept = accepted[part][at] < weights.gather(1, chosen.unsqueeze(1)).squeeze(1)
         examples.append(at[kept])
         seeds.append(chosen[kept])
@@ -65,9 +65,9 @@ def draw_sites(order: EpochOrder, class_counts: Tensor, beta: float) -> Sites:
 
 
 def pick_in_proportion(weights: Tensor, uniform: Tensor) -> Tensor:
-    """Return, for every row of weights (S, B) at least 0, a column drawn in proportion from a uniform number (S,).
+    """Return for each row of non-negative weights (S, B) a column sampled in proportion, by uniform numbers (S,).
 
-    A row of zeros gives any column.
+    A row of zeros gives an arbitrary column.
 
     >>> pick_in_proportion(torch.tensor([[1.0, 0.0, 3.0]] * 2), torch.tensor([0.2, 0.25]))
     tensor([0, 2])
@@ -78,12 +78,12 @@ def pick_in_proportion(weights: Tensor, uniform: Tensor) -> Tensor:
 
 
 def draw_other_labels(sites: Sites, num_classes: int, generator: torch.Generator) -> Tensor:
-    """Return a class (S,) for every site, uniform over all but its target and its seed's class (M2m-RS-Rand).
+    """Sample a class (S,) per site, uniform over all classes but its target and its seed's class (M2m-RS-Rand).
 
     Args:
-        sites: whose targets and seed classes differ.
+        sites: generation sites whose target and seed classes differ.
         num_classes: K, at least 3.
-        generator: on the CPU.
+        generator: CPU generator.
     """
     found = torch.randint(num_classes - 2, sites.targets.shape, generator=generator)
     first, second = torch.minimum(sites.targets, sites.seed_classes), torch.maximum(sites.targets, sites.seed_classes)
@@ -92,14 +92,14 @@ def draw_other_labels(sites: Sites, num_classes: int, generator: torch.Generator
 
 
 class SeedPools:
-    """At most so many training images of every class, the only ones that may be seeds: the paper's table 3.
+    """Restriction of the seeds to a pool of at most ``size`` training images per class (table 3 of the paper).
 
-    The same for every training on the same images, and nested: a smaller pool is part of a larger one.
+    Pools depend only on the labels and are nested: a smaller pool is a subset of a larger one.
 
     Args:
-        labels: int64 (N,), of the training images, on the CPU.
+        labels: training labels, int64 (N,), on the CPU.
         num_classes: K.
-        size: images per class at most.
+        size: maximum number of images per class.
     """
 
     def __init__(self, labels: Tensor, num_classes: int, size: int) -> None:
@@ -110,6 +110,6 @@ class SeedPools:
         self._sizes = counts.clamp_max(size)
 
     def draw(self, classes: Tensor, generator: torch.Generator) -> Tensor:
-        """Return a row (S,) of the training images for every class (S,), uniform over the pool of that class."""
+        """Sample a training row (S,) for each class (S,), uniform over the pool of that class."""
         uniform = torch.rand(classes.shape, generator=generator, dtype=torch.float64)
         return self._rows[self._first[classes] + (uniform * self._sizes[classes]).long()]

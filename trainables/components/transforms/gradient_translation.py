@@ -1,18 +1,16 @@
-"""Translation of images from one class to another by gradient steps, as M2m makes minority images of majority ones."""
+"""Translation of images from one class to another by gradient steps, as in M2m."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from trainables.components.losses.cross_entropy import cross_entropy, promoted
-from trainables.core.errors import BadInput, unknown_name
+from trainables.components.variants import Confidence
 
-Confidence = Literal["probability", "loss"]
 Bounds = tuple[float, float]
 
 
@@ -20,23 +18,23 @@ def acceptance_probability(seed_counts: Tensor, target_counts: Tensor, beta: flo
     """Return P(accept x* | k0, k) = 1 - beta^max(n_k0 - n_k, 0).
 
     Args:
-        seed_counts: n_k0, training images of the seed's class.
-        target_counts: n_k, of the target's; any shape that broadcasts with the other.
-        beta: in [0, 1); the smaller, the more the reference is trusted.
+        seed_counts: n_k0, number of training images of the seed's class.
+        target_counts: n_k, number of training images of the target class; broadcasts with ``seed_counts``.
+        beta: in [0, 1); smaller values accept more images.
 
     Returns:
-        Float64, of the broadcast shape; 0 where n_k0 <= n_k.
+        Float64, of the broadcast shape, in [0, 1]; 0 where n_k0 <= n_k.
 
     Raises:
-        BadInput: beta outside [0, 1).
+        ValueError: if ``beta`` is outside [0, 1).
 
-    Source: Kim, Jeong and Shin, 2020, eq 3; Q(k0 | k) of eq 5 is in proportion.
+    Source: Kim, Jeong and Shin, 2020, eq 3; Q(k0 | k) of eq 5 is proportional to it.
 
     >>> acceptance_probability(torch.tensor([3, 1]), torch.tensor([1, 3]), 0.5)
     tensor([0.7500, 0.0000], dtype=torch.float64)
     """
     if not 0 <= beta < 1:
-        raise BadInput(f"`beta` must be in [0, 1), got {beta}")
+        raise ValueError(f"`beta` must be in [0, 1), got {beta}")
     surplus = (seed_counts.double() - target_counts.double()).clamp_min(0)
     return 1 - torch.as_tensor(beta, dtype=torch.float64, device=surplus.device) ** surplus
 
@@ -44,12 +42,12 @@ def acceptance_probability(seed_counts: Tensor, target_counts: Tensor, beta: flo
 def translation_objective(
     reference_logits: Tensor, targets: Tensor, seed_logits: Tensor | None = None, *, lam: float = 0.0
 ) -> Tensor:
-    """Return L(g; x, k) + lam * f_k0(x) of every image: what a translation lowers.
+    """Return L(g; x, k) + lam * f_k0(x) per image, the objective that a translation minimises.
 
     Args:
         reference_logits: g(x), shape (S, K).
         targets: k, int64, shape (S,).
-        seed_logits: f_k0(x), the raw logit of the seed's class, shape (S,); None leaves the term out.
+        seed_logits: f_k0(x), logit of the seed's class, shape (S,); None omits the term.
         lam: lambda, at least 0.
 
     Returns:
@@ -72,21 +70,21 @@ def translate(
     step_size: float,
     bounds: Bounds | None = (0.0, 1.0),
 ) -> Tensor:
-    """Return x* after T times x <- clamp(x - eta * d / ||d||_2), d the gradient of an image's objective.
+    """Return x* after T steps x <- clamp(x - eta * d / ||d||_2), where d is the gradient of the image's objective.
 
-    All images take their steps together; one without gradient stays where it is.
+    All images are translated as one batch; an image with zero gradient does not change.
 
     Args:
-        starts: shape (S, ...), floating.
-        objective: images to one value per image, shape (S,), each of its own image alone.
+        starts: shape (S, ...), floating point.
+        objective: maps images to one value per image, shape (S,), each depending on its own image only.
         steps: T, at least 0.
-        step_size: eta, the L2 length of an image's step before clamping.
-        bounds: least and largest pixel, kept in every step and at the start; None does not clamp.
+        step_size: eta, L2 norm of a step before clamping.
+        bounds: minimum and maximum pixel value, applied to the start and after every step; None disables clamping.
 
     Returns:
-        Shape (S, ...), without gradient.
+        Shape (S, ...), detached.
 
-    Source: Kim, Jeong and Shin, 2020, algorithm 1, lines 6 to 10; the clamp is their released code's.
+    Source: Kim, Jeong and Shin, 2020, algorithm 1, lines 6 to 10; clamping follows their released code.
 
     >>> translate(torch.tensor([[0.5, 0.5]]), lambda x: x[:, 0], steps=2, step_size=0.125)
     tensor([[0.2500, 0.5000]])
@@ -101,14 +99,14 @@ def translate(
 
 
 def unit_images(images: Tensor) -> Tensor:
-    """Scale every image of (S, ...) to L2 length 1; zeros stay zeros.
+    """Scale each image of (S, ...) to L2 norm 1; zero images stay zero.
 
     >>> unit_images(torch.tensor([[3e-30, 4e-30], [0.0, 0.0]]))
     tensor([[0.6000, 0.8000],
             [0.0000, 0.0000]])
     """
     others = tuple(range(1, images.ndim))
-    # by the largest entry first: squares of a confident classifier's tiny gradients would vanish in float32
+    # divide by the largest entry first: squares of tiny gradients would underflow in float32
     largest = images.abs().amax(dim=others, keepdim=True)
     scaled = images / torch.where(largest == 0, 1, largest)
     lengths = scaled.square().sum(dim=others, keepdim=True).sqrt()
@@ -116,20 +114,20 @@ def unit_images(images: Tensor) -> Tensor:
 
 
 def confident(reference_logits: Tensor, targets: Tensor, *, gamma: float, measure: Confidence) -> Tensor:
-    """Tell which images the reference takes for their target: p_k >= gamma, or CE <= gamma.
+    """Return which images the reference classifies as their target with confidence: p_k >= gamma, or CE <= gamma.
 
     Args:
         reference_logits: g(x*), shape (S, K).
         targets: k, int64, shape (S,).
-        gamma: threshold.
-        measure: ``probability`` compares p_k, as the released code does; ``loss`` the cross entropy, as
+        gamma: threshold on the measure.
+        measure: ``probability`` compares p_k, as the released code does; ``loss`` compares the cross entropy, as
             algorithm 1 does.
 
     Returns:
         Bool, shape (S,).
 
     Raises:
-        BadInput: another measure.
+        ValueError: if ``measure`` is unknown.
 
     Source: Kim, Jeong and Shin, 2020, algorithm 1, line 12.
 
@@ -141,12 +139,12 @@ def confident(reference_logits: Tensor, targets: Tensor, *, gamma: float, measur
         return torch.exp(-losses) >= gamma
     if measure == "loss":
         return losses <= gamma
-    raise unknown_name("confidence", measure, ("probability", "loss"))
+    raise ValueError(f"`measure` must be 'probability' or 'loss', got {measure!r}")
 
 
 @contextmanager
 def held_constant(network: nn.Module) -> Iterator[None]:
-    """Keep a network in evaluation mode and its parameters out of every graph; put both back as they were."""
+    """Put a network into evaluation mode without parameter gradients within the context; restore both afterwards."""
     modes = [(module, module.training) for module in network.modules()]
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     network.eval()

@@ -1,4 +1,4 @@
-"""Major-to-minor translation: rare examples of a batch give way to translated frequent ones (Kim et al., 2020)."""
+"""Major-to-minor translation (M2m): minority examples are replaced by translated majority images (Kim et al., 2020)."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from trainables.components.network import Network
 from trainables.components.transforms.generation_sites import SeedPools, Sites, draw_other_labels, draw_sites
 from trainables.components.transforms.gradient_translation import (
     Bounds,
-    Confidence,
     confident,
     held_constant,
     translate,
     translation_objective,
     unit_images,
 )
+from trainables.components.variants import Confidence
 
 
 @dataclass(frozen=True)
 class TranslationSettings:
-    """What a translation is told; see `trainables.methods.m2m.TranslationValues`."""
+    """Settings of a translation; see `trainables.methods.m2m.TranslationParams`."""
 
     beta: float
     lam: float
@@ -39,7 +39,7 @@ class TranslationSettings:
 
 
 class _Draws(NamedTuple):
-    """An epoch's draws on the device, but for what the host needs: slices and the seeds of the noise."""
+    """Random draws of an epoch, on the device except for the slices and noise seeds, which the host needs."""
 
     examples: Tensor
     seeds: Tensor
@@ -52,22 +52,22 @@ class _Draws(NamedTuple):
 
 
 class Translation:
-    """Replaces examples of rare classes by images of frequent ones, translated until the reference sees the rare class.
+    """Replaces minority examples by majority images translated to the minority class.
 
-    Images are seeded, translated and clamped as pixels in [0, 1], before normalisation; all sites of a step take
-    their gradient steps together, through the reference g and the trained network f in one backward pass. Both are
-    in evaluation mode meanwhile. Everything random but the noise is drawn on the CPU once an epoch, so that the
-    host knows what to compute; whether the reference is confident stays on the device.
+    Images are translated and clamped as pixels in [0, 1], before normalisation. All sites of a step are translated as
+    one batch, with one backward pass through the reference g and the trained network f, both in evaluation mode. All
+    random numbers but the noise are drawn on the CPU once per epoch, so that the host knows the batch sizes; the
+    confidence test stays on the device. An example is replaced only if the reference is confident.
 
     Args:
-        settings: of the method.
+        settings: settings of the method.
     """
 
     def __init__(self, settings: TranslationSettings) -> None:
         self.settings = settings
 
     def begin_stage(self, context: TransformContext) -> None:
-        """Keep networks and pipeline, have the reference trained, choose the seed pools."""
+        """Store networks and pipeline, obtain the reference and create the seed pools."""
         self._network, self._pipeline = context.network, context.pipeline
         # translations work on pixels in [0, 1]; feature vectors are taken as they are and have no range
         full_scale = context.pipeline.full_scale
@@ -81,7 +81,7 @@ class Translation:
             self._pools = SeedPools(labels, len(self._counts), self.settings.pool_size)
 
     def begin_epoch(self, order: EpochOrder) -> None:
-        """Draw sites, seeds, labels and the noise's seeds of an epoch, and move them to the device."""
+        """Sample sites, seeds, labels and noise seeds of an epoch, and move them to the device."""
         sites, labels = draw_sites(order, self._counts, self.settings.beta), None
         noise_seeds = torch.randint(2**62, (len(order.batches),), generator=order.generator).tolist()
         if self.settings.random_label:
@@ -93,7 +93,7 @@ class Translation:
         self._draws = _Draws(examples, seeds, targets, classes, new, sites.steps, noise_seeds, pool)
 
     def __call__(self, batch: Batch, step: int) -> Batch:
-        """Return the batch, its pixels float, with generated images in place of some examples."""
+        """Return the batch with some examples replaced by generated images, its pixels as float32."""
         part = self._draws.steps[step]
         if part.start == part.stop:
             return batch
@@ -109,7 +109,7 @@ class Translation:
         )
 
     def _generate(self, seeds: Tensor, part: slice, noise_seed: int) -> tuple[Tensor, Tensor]:
-        """Translate seeds (S, C, H, W) in [0, 1]; return the images, and of which the reference is confident."""
+        """Translate seeds (S, C, H, W) in [0, 1]; return the images and the reference's confidence, bool (S,)."""
         targets, seed_classes, settings = self._draws.targets[part], self._draws.seed_classes[part], self.settings
 
         def objective(images: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Mixup and Remix: every image is mixed with another one of its batch."""
+"""Mixup and Remix: convex combinations of images within a batch."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from trainables.components.batch import Batch, EpochOrder, TransformContext
 
 
 class Mixup:
-    """x = lambda x_i + (1 - lambda) x_j, and the loss mixes those of y_i and y_j alike.
+    """x = lambda x_i + (1 - lambda) x_j, with the losses of y_i and y_j mixed by the same lambda.
 
-    lambda ~ Beta(alpha, alpha) is drawn once a batch and j by a permutation of the batch, as in the released code.
-    Mixing before normalisation is mixing after it, which is affine.
+    lambda ~ Beta(alpha, alpha) is sampled once per batch and j by a permutation of the batch, as in the released code.
+    Normalisation is affine, so mixing before it equals mixing after it.
 
     Args:
-        alpha: of the Beta distribution, above 0; small values hardly mix.
+        alpha: parameter of the Beta distribution, above 0; small values mix little.
 
     Source: Zhang, Cisse, Dauphin and Lopez-Paz, 2018, section 2 and figure 1a.
     """
@@ -25,12 +25,12 @@ class Mixup:
         self.alpha = alpha
 
     def begin_stage(self, context: TransformContext) -> None:
-        """Note where batches are and how large the classes are."""
+        """Store the device and the class counts."""
         self._device = context.class_counts.device
         self._counts = context.class_counts.cpu()
 
     def begin_epoch(self, order: EpochOrder) -> None:
-        """Draw lambda of every batch and the partner of every image."""
+        """Sample lambda for each batch and a partner for each image."""
         lambdas = beta_draws(self.alpha, len(order.batches), order.generator)
         partners, shares = torch.empty_like(order.rows), torch.empty(len(order.rows))
         others = torch.empty_like(order.labels)
@@ -44,7 +44,7 @@ class Mixup:
         self._label_shares = label_shares.to(self._device)
 
     def __call__(self, batch: Batch, step: int) -> Batch:
-        """Return the batch mixed, its pixels as float32."""
+        """Return the mixed batch, its pixels as float32."""
         part = self._batches[step]
         partners = self._partners[part]
         pixels = batch.pixels.float()
@@ -53,17 +53,17 @@ class Mixup:
         return Batch(mixed, batch.labels, batch.labels.index_select(0, partners), self._label_shares[part])
 
     def label_shares(self, shares: Tensor, own: Tensor, other: Tensor) -> Tensor:
-        """Return the weight of the own labels, (N,), from lambda and the sizes of both classes, all (N,)."""
+        """Return the weight of the own labels, (N,), given lambda and both class counts, all of shape (N,)."""
         return shares
 
 
 class Remix(Mixup):
-    """Mixup of images, whose label is the rarer class's alone where it has a smaller share of the image.
+    """Mixup with separate label weights that favour the rarer class of a pair.
 
     Args:
-        alpha: of the Beta distribution, above 0.
-        kappa: how many times as large the other class must be, above 1.
-        tau: below which share of the image the rarer class takes the label; 0 is mixup.
+        alpha: parameter of the Beta distribution, above 0.
+        kappa: minimum ratio of the class counts for the rarer class to take the whole label, above 1.
+        tau: threshold on the frequent class's share of the image, below which this happens; 0 gives mixup.
 
     Source: Chou, Chang, Pan, Wei and Juan, 2020, the rule for lambda_y.
     """
@@ -82,13 +82,13 @@ def remix_shares(shares: Tensor, own: Tensor, other: Tensor, *, kappa: float, ta
 
     Args:
         shares: lambda, the share of image i, (N,), in [0, 1].
-        own: n_i, images of the class of i, int64 (N,), each at least 1.
+        own: n_i, training images of the class of image i, int64 (N,), each at least 1.
         other: n_j, likewise.
         kappa: above 1.
         tau: in [0, 1].
 
     Returns:
-        The weight of label i, (N,), in [0, 1]; label j has the rest.
+        Weight of label i, (N,), in [0, 1]; label j has one minus this weight.
 
     Source: Chou et al., 2020, the rule for lambda_y.
 
@@ -103,9 +103,9 @@ def remix_shares(shares: Tensor, own: Tensor, other: Tensor, *, kappa: float, ta
 
 
 def beta_draws(alpha: float, n: int, generator: torch.Generator) -> Tensor:
-    """Return n draws of Beta(alpha, alpha), float64 (n,), in [0, 1].
+    """Return n samples of Beta(alpha, alpha), float64 (n,), in [0, 1].
 
-    torch's public Beta takes no generator: NumPy's is seeded from it.
+    torch's Beta distribution accepts no generator, so NumPy's generator is seeded from it.
 
     >>> beta_draws(1.0, 3, torch.Generator().manual_seed(0)).shape
     torch.Size([3])

@@ -1,4 +1,4 @@
-"""SMOTE: images of rare classes are replaced by points between them and their neighbours."""
+"""SMOTE: minority images are replaced by interpolations with their nearest neighbours."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from trainables.components.transforms.class_neighbours import nearest_neighbours
 
 
 class Smote:
-    """An image x of class k becomes x + u (x' - x) with probability 1 - n_k/n_max, u uniform in [0, 1).
+    """Replaces an image x of class k by x + u (x' - x) with probability 1 - n_k/n_max, u uniform in [0, 1).
 
-    x' is one of the nearest images of the class in raw pixels; the only image of a class is its own neighbour. A
-    made image is cropped and flipped after it was made, x and x' alike, by draws of its own. On class-balanced
-    batches the share of originals is that of a set filled up to n_max images a class.
+    x' is one of the nearest neighbours of x within its class, in raw pixels; the only image of a class is its own
+    neighbour. A synthetic image has its own augmentation, applied to x and x' alike. With class-balanced sampling the
+    share of original images equals that of a data set oversampled to n_max images per class.
 
     Args:
-        neighbours: among how many x' is drawn, at least 1; a class of fewer images takes all it has.
+        neighbours: number of nearest neighbours from which x' is sampled, at least 1; a smaller class uses all it has.
 
-    Source: Chawla, Bowyer, Hall and Kegelmeyer, 2002, section 4.2. Neighbours are compared in float64: differences
-    of bytes wrap. The published method draws u for every attribute, which adds noise to pixels: here one u an image.
+    Source: Chawla, Bowyer, Hall and Kegelmeyer, 2002, section 4.2. Distances are float64, since differences of bytes
+    wrap. Deviation: u is sampled once per image; the paper samples it per attribute, which adds noise to pixels.
     """
 
     def __init__(self, neighbours: int) -> None:
         self.neighbours = neighbours
 
     def begin_stage(self, context: TransformContext) -> None:
-        """Find the neighbours of every image that may be replaced: they depend on the images alone."""
+        """Find the neighbours of each image that may be replaced; they depend on the images only."""
         self._pipeline, counts = context.pipeline, context.class_counts.cpu()
         self._rate = 1 - counts.double() / counts.max()
         labels = self._pipeline.labels
@@ -41,7 +41,7 @@ class Smote:
                 self._available[of_class.cpu()] = found.shape[1]
 
     def begin_epoch(self, order: EpochOrder) -> None:
-        """Draw which images are replaced, by which neighbour, how far, and how they are cropped and flipped."""
+        """Sample the replaced images, their neighbours, the interpolation weights u and the augmentation."""
         n, generator, device = len(order.rows), order.generator, self._pipeline.labels.device
         chosen = torch.rand(n, generator=generator, dtype=torch.float64) < self._rate[order.labels]
         uniform = torch.rand(n, generator=generator, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Updates: what happens to the weights in one step, one file each."""
+"""Updates: the weight update of one training step, one file each."""
 
 from __future__ import annotations
 

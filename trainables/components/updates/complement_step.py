@@ -1,4 +1,4 @@
-"""Complement objective training: a second step, of a second optimizer, on the entropy over the wrong classes."""
+"""Complement objective training (COT): a second optimizer step on the entropy over the wrong classes."""
 
 from __future__ import annotations
 
@@ -8,31 +8,33 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainables.components.losses.complement_entropy import Variant, complement_entropy
+from trainables.components.losses.complement_entropy import complement_entropy
 from trainables.components.network import Outputs
 from trainables.components.updates.gradient_step import Step, Update
+from trainables.components.variants import ComplementVariant
 from trainables.core.config import TrainingConfig
 
 
 class ComplementUpdate(Update):
-    """The plain update, then a fresh forward and a step that minimises -C/(K-1), C the mean complement entropy.
+    """A gradient step on the objective, then a new forward pass and a step that minimises -C/(K-1).
 
-    The second optimizer is SGD at the same learning rate and momentum, with a momentum of its own. BatchNorm's
-    running statistics move in both passes, as in the released code.
+    C is the mean complement entropy of the batch. The second optimizer is SGD with the same learning rate and momentum
+    coefficient but separate momentum buffers. BatchNorm updates its running statistics in both passes, as in the
+    released code.
 
     Args:
-        variant: ``paper`` divides by K-1 and decays weights in the first step alone; ``official`` divides by K and
-            decays them in both.
-        rate_factor: of the second step's learning rate; 0 leaves the second step out.
+        variant: ``paper`` divides by K-1 and applies weight decay in the first step only; ``official`` (the released
+            code) divides by K and applies it in both.
+        rate_factor: factor of the second step's learning rate, at least 0; 0 skips the second step.
 
     Source: Chen, Wang, Liu, Chang, Pan, Chen, Wei and Juan, 2019, algorithm 1; the authors' released code.
     """
 
-    def __init__(self, variant: Variant = "paper", rate_factor: float = 1.0) -> None:
+    def __init__(self, variant: ComplementVariant = "paper", rate_factor: float = 1.0) -> None:
         self.variant, self.rate_factor = variant, rate_factor
 
     def prepare(self, parameters: Sequence[nn.Parameter], training: TrainingConfig) -> None:
-        """Build the second optimizer."""
+        """Create the second optimizer."""
         self._optimizer = torch.optim.SGD(
             parameters,
             lr=training.lr,
@@ -43,7 +45,7 @@ class ComplementUpdate(Update):
         )
 
     def __call__(self, step: Step) -> tuple[Outputs, Tensor]:
-        """Take both steps; return outputs and scalar loss of the first."""
+        """Take both steps; return the outputs and the scalar loss of the first."""
         outputs, loss = super().__call__(step)
         if self.rate_factor > 0:
             for group in self._optimizer.param_groups:
@@ -58,9 +60,9 @@ class ComplementUpdate(Update):
         return -complement_entropy(logits, labels).mean() / (classes if self.variant == "official" else classes - 1)
 
     def state(self) -> dict[str, Any]:
-        """Return the second optimizer's momenta."""
+        """Return the state dict of the second optimizer."""
         return self._optimizer.state_dict()
 
     def load(self, state: dict[str, Any]) -> None:
-        """Continue with these momenta."""
+        """Load the state dict of the second optimizer."""
         self._optimizer.load_state_dict(state)

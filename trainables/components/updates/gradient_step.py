@@ -1,4 +1,4 @@
-"""One gradient step, and what every other update is built from."""
+"""Plain gradient step, and the interface of all updates."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from trainables.core.config import TrainingConfig
 
 @dataclass(frozen=True)
 class Step:
-    """What an update is given of a step.
+    """Inputs of an update for one training step.
 
     Attributes:
-        forward: runs the network on the batch's images, in training mode; may be called again.
-        objective: the batch's scalar loss of these outputs, weights and penalties included.
+        forward: runs the network on the batch in training mode; may be called several times.
+        objective: scalar batch loss of the given outputs, including class weights and the head's penalty.
         labels: int64 (B,).
-        optimizer: SGD over all parameters, at this epoch's learning rate.
-        parameters: those that this stage trains.
+        optimizer: SGD over all parameters, with the epoch's learning rate set.
+        parameters: the parameters trained in this stage.
         learning_rate: of this epoch.
-        forward_frozen_stats: as ``forward``, but no running statistics move; None where there is no difference.
+        forward_frozen_stats: like ``forward`` but without updating BatchNorm's running statistics; None means that
+            ``forward`` may be used instead.
     """
 
     forward: Callable[[], Outputs]
@@ -37,16 +38,16 @@ class Step:
 
 
 class Update:
-    """The plain update: one gradient, one optimizer step.
+    """The plain update: one backward pass and one optimizer step.
 
-    Updates that keep state of their own between steps return it from `state`, as tensors and plain containers.
+    Subclasses with state between steps return it from `state` as tensors and plain containers.
     """
 
     def prepare(self, parameters: Sequence[nn.Parameter], training: TrainingConfig) -> None:
-        """Meet the network's parameters, once, before the first step or `load`."""
+        """Receive all parameters of the network; called once, before the first step or `load`."""
 
     def __call__(self, step: Step) -> tuple[Outputs, Tensor]:
-        """Change the weights; return outputs and scalar loss of the first forward pass."""
+        """Update the weights; return the outputs and the scalar loss of the first forward pass."""
         outputs = step.forward()
         loss = step.objective(outputs)
         step.optimizer.zero_grad(set_to_none=True)
@@ -55,8 +56,8 @@ class Update:
         return outputs, loss
 
     def state(self) -> dict[str, Any]:
-        """Return what a resumed training needs of this update."""
+        """Return the state that a checkpoint must hold."""
         return {}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Continue from what `state` returned."""
+        """Restore the state returned by `state`."""

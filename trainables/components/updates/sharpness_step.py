@@ -1,4 +1,4 @@
-"""Sharpness-aware minimisation: the gradient is taken where the loss is worst nearby."""
+"""Sharpness-aware minimisation (SAM): the gradient at adversarially perturbed weights."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from trainables.components.updates.gradient_step import Step, Update
 
 
 class SharpnessAwareUpdate(Update):
-    """w <- w - eta grad L(w + rho g/||g||), g = grad L(w), over the parameters that the stage trains.
+    """w <- w - eta grad L(w + rho g/||g||) with g = grad L(w), over the parameters trained in this stage.
 
-    BatchNorm's running statistics move in the first pass alone, at w, the weights that are evaluated. The weights
-    come back from a copy: adding and subtracting would round.
+    BatchNorm updates its running statistics only in the first pass, at w, since w is evaluated. The weights are
+    restored from a copy, because adding and subtracting the perturbation would round.
 
     Args:
-        rho: Euclidean length of the perturbation, over all trained parameters together, at least 0.
+        rho: Euclidean norm of the perturbation over all trained parameters together, at least 0.
 
     Source: Foret, Kleiner, Mobahi and Neyshabur, 2021, algorithm 1 and eq 2 (p = 2).
     """
@@ -26,7 +26,7 @@ class SharpnessAwareUpdate(Update):
         self.rho = rho
 
     def __call__(self, step: Step) -> tuple[Outputs, Tensor]:
-        """Step along the gradient at the perturbed weights; return outputs and scalar loss at w."""
+        """Step along the gradient at the perturbed weights; return the outputs and the scalar loss at w."""
         outputs = step.forward()
         loss = step.objective(outputs)
         step.optimizer.zero_grad(set_to_none=True)
@@ -44,7 +44,7 @@ class SharpnessAwareUpdate(Update):
 
     @torch.no_grad()
     def _perturb(self, weights: list[torch.nn.Parameter]) -> list[Tensor]:
-        """Move the weights by rho g/||g|| and return what they were; a gradient of 0 moves nothing."""
+        """Add rho g/||g|| to the weights in place (nothing if g is 0) and return copies of the original weights."""
         gradients = [weight.grad for weight in weights if weight.grad is not None]
         kept = [weight.clone() for weight in weights]
         length = self.rho / (get_total_norm(gradients) + 1e-12)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """The random part of an augmentation, one row per image.
+    """Random numbers of an augmentation, one row per image.
 
     Attributes:
         offsets: int64 (n, 2), row and column of the crop's corner in the padded image, 0..2 * padding; for
@@ -31,20 +31,19 @@ class Draws:
     flips: Tensor
 
     def to(self, device: torch.device | str) -> Draws:
-        """Move both to a device: once an epoch, so that no step waits for a copy."""
+        """Copy both to a device; called once per epoch, so that no step waits for a copy."""
         return Draws(self.offsets.to(device), self.flips.to(device))
 
 
 class BatchPipeline:
-    """A split's images on the device, handed out as augmented, normalised batches.
+    """Augmented and normalised batches of a split whose images are in device memory.
 
-    The values equal those of torchvision's ``RandomCrop(size, padding)``, ``RandomHorizontalFlip``,
-    ``ToTensor`` and ``Normalize(mean, std)`` in that order for the same draws: padding is with raw zeros,
-    before normalisation.
+    For the same random draws, values equal those of torchvision's ``RandomCrop(size, padding)``,
+    ``RandomHorizontalFlip``, ``ToTensor`` and ``Normalize(mean, std)`` in that order; padding is with zeros, before
+    normalisation.
 
-    A crop is a window into flat storage that begins at some pixel, so all crops of a batch are one
-    ``index_select`` among overlapping windows: ten times as fast as indexing by image, row and column.
-    Nothing here waits for the device.
+    A crop is a window into flat storage, so all crops of a batch are one ``index_select`` among overlapping windows,
+    ten times as fast as indexing by image, row and column. No method synchronises with the device.
 
     Attributes:
         labels: int64 (N,), on the device.
@@ -86,10 +85,10 @@ class BatchPipeline:
         return len(self.labels)
 
     def prefetch(self, rows: Tensor, parts: Sequence[slice]) -> None:
-        """Be told the rows that an epoch will ask for, and in which slices; all images are here already."""
+        """Announce the rows of an epoch and their slices; without effect here, since all images are in memory."""
 
     def draw(self, n: int, generator: torch.Generator) -> Draws:
-        """Draw the augmentation of ``n`` images at once, on the CPU, so that no device changes it.
+        """Sample the augmentation of ``n`` images on the CPU, so that it is the same on every device.
 
         Args:
             n: number of images, usually those of an epoch.

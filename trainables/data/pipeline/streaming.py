@@ -1,4 +1,4 @@
-"""Batches of a split that is larger than memory: threads gather them from a memory-mapped file ahead of time."""
+"""Batches of a split larger than memory, prefetched by threads from a memory-mapped file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trainables.data.study_data import Split
 Ints = npt.NDArray[np.int64]
 
 _THREADS = 4
-"""Loader threads, each with a batch: so many wait for the disk at a time, and so many batches lie in memory."""
+"""Number of loader threads, and of prefetched batches in memory."""
 
 
 def open_pipeline(split: Split, mean: Sequence[float], std: Sequence[float], **options: Any) -> BatchPipeline:
@@ -39,10 +39,9 @@ def open_pipeline(split: Split, mean: Sequence[float], std: Sequence[float], **o
 class StreamingPipeline(BatchPipeline):
     """A `BatchPipeline` over images that stay in a memory-mapped file.
 
-    Batches of the order that `prefetch` was told are gathered ahead by threads and copied to the device as
-    bytes; there they are cropped, flipped and normalised as ever. Other rows may be asked for at any time and
-    are gathered on the spot. The threads end with the pipeline, whether or not an epoch was finished; what
-    fails in one is raised by the call that wanted the batch.
+    Threads prefetch the batches announced to `prefetch` and copy them to the device as bytes, where they are cropped,
+    flipped and normalised as usual. Other rows may be requested at any time and are read synchronously. The threads
+    end with the pipeline, even within an epoch; an error in a thread is raised by the call that requested the batch.
     """
 
     _threads: ThreadPoolExecutor | None = None
@@ -50,7 +49,7 @@ class StreamingPipeline(BatchPipeline):
     _order: Tensor | None = None
 
     def prefetch(self, rows: Tensor, parts: Sequence[slice]) -> None:
-        """Begin to gather an epoch.
+        """Start prefetching the batches of an epoch.
 
         Args:
             rows: int64 (n,), rows of the split, on the pipeline's device. `pixels` knows a planned batch by

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainables.core.errors import BadInput
+from trainables.core.kernel_lock import KernelLock
 from trainables.data.sources.source import LabelledImages, Source, SplitName
 
 _FORMAT = 1  # part of every file's name: raise it when the layout or the decoding changes
@@ -25,13 +26,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CachedImages:
-    """A split in a memory-mapped file; nothing is read before it is looked at.
+    """A split in a memory-mapped file, read on access.
 
     Attributes:
-        images: uint8 or float32 (N, C, H, W), a view of the file, without a copy. Private: what is written to it stays
-            in this process and never reaches the file.
-        class_names: (K,).
-        content: sha256 over shape, images and labels, as it was when the file was written.
+        images: uint8 or float32 (N, C, H, W), a copy-on-write view of the file: changes stay in this process.
+        class_names: (K,), in label order.
+        content: sha256 over shape, images and labels, computed when the file was written.
     """
 
     images: npt.NDArray[np.uint8 | np.float32]
@@ -41,7 +41,7 @@ class CachedImages:
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:
-        """Return the labels, int64 (N,); a column of its own, read from the file here and not before."""
+        """Return the labels, int64 (N,), read from the file on this call."""
         return np.asarray(self._label_column.to_numpy())
 
 
@@ -51,19 +51,19 @@ def cache_dir() -> Path:
 
 
 def open_images(source: Source, split: SplitName, verify: bool = False) -> CachedImages:
-    """Open a split's decoded images, decoding them first where no usable file exists.
+    """Open the decoded images of a split, decoding them first if there is no usable cache file.
 
-    A file is usable when it is whole: Arrow's footer stands at its end and the columns have the rows that the
-    header promises. Several processes may call this at once: one decodes, the others wait. A process killed
-    while decoding leaves a temporary file that the next one overwrites, and a lock that died with it.
+    A file is usable if it is complete: it ends with Arrow's footer and its columns have the number of rows given in the
+    header. If several processes call this at once, one decodes and the others wait. A process killed while decoding
+    leaves a temporary file, which the next one overwrites; its lock is released by the system.
 
     Args:
-        source: where the images come from.
-        split: ``"train"`` or ``"test"``.
-        verify: compare the content with its checksum too (about 0.6 s per GB) and decode again if it differs.
+        source: source of the images.
+        split: ``"train"``, ``"test"`` or ``"validation"``.
+        verify: also verify the checksum (about 0.6 s per GB) and decode again if it differs.
 
     Raises:
-        BadInput: the source is unusable, or the cache folder cannot be written.
+        BadInput: if the source cannot be read or the cache folder cannot be written.
     """
     path = cache_dir() / f"{source.dataset}-{split}-v{_FORMAT}-{source.key(split)[:20]}.arrow"
     found = _usable(path, verify)
@@ -118,9 +118,7 @@ def _mapped(path: Path) -> CachedImages:
 
 @contextmanager
 def _building(path: Path) -> Iterator[None]:
-    from filelock import FileLock
-
-    lock = FileLock(path.with_suffix(".lock"))
+    lock = KernelLock(path.with_suffix(".lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()

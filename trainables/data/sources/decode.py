@@ -1,4 +1,4 @@
-"""Encoded image files to one uint8 array, decoded by a pool of threads."""
+"""Decoding of image files into one uint8 array, by a pool of threads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from trainables.data.sources.cache import cache_dir, not_writable
 
 Pixels = npt.NDArray[np.uint8]
 Encoded = bytes | Path
-"""An image file: its content, or where it stands; it is then read by the thread that decodes it."""
+"""An image file: its content, or its path, which the decoding thread then reads."""
 
 _GREY_MODES = {"1", "L", "LA"}
 _COLOUR_MODES = {"P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
@@ -38,7 +38,7 @@ def decode_image(encoded: bytes, image_size: int | None = None) -> Pixels:
         uint8 (H, W) for a grey image, (H, W, 3) for any other; transparency is dropped.
 
     Raises:
-        ValueError: it has more than 8 bits a channel. Pillow's own errors pass through: it has many kinds.
+        ValueError: if the image has more than 8 bits per channel. Pillow's own errors are not converted.
     """
     from PIL import Image
 
@@ -88,7 +88,7 @@ def decode_images(
         uint8 (rows, C, H, W).
 
     Raises:
-        BadInput: an image cannot be read or decoded, or differs in size from the first; says where.
+        BadInput: if an image cannot be read or decoded, or differs in size from the first; the message says where.
     """
     images: Pixels | None = None
     done = 0
@@ -149,7 +149,7 @@ def _store(decoded: list[Pixels], images: Pixels | None, done: int, rows: int, w
 
 
 def _room(shape: tuple[int, ...]) -> Pixels:
-    """Return an array of the cache's disk where it would be large in memory: the system may then write it out."""
+    """Allocate an array; a large one is a memory-mapped file in the cache folder, which the system can write out."""
     size = int(np.prod(shape))
     if size < _LARGE:
         return np.empty(shape, np.uint8)

@@ -1,4 +1,4 @@
-"""Labelled image files of a split, before any is opened: what class folders, lists and CelebA come down to."""
+"""Labelled image files of a split: the common form of class folders, list files and CelebA."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _FILES_AT_A_TIME = 2048
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """The files of a split with their labels.
+    """Image files of a split with their labels; no file is opened before `read`.
 
     Attributes:
-        root: folder that ``paths`` begin at.
-        paths: relative, in row order.
-        labels: of the files, each in [0, K).
-        class_names: (K,).
-        where: row -> what names the file, for messages; a list and its line, for example.
+        root: folder to which ``paths`` are relative.
+        paths: paths of the files, in row order.
+        labels: label of each file, in [0, K).
+        class_names: (K,), in label order.
+        where: row -> origin of the file for messages, for example a list and its line.
     """
 
     root: Path
@@ -37,10 +37,10 @@ class ImageFiles:
     where: Callable[[int], str]
 
     def key(self, image_size: int | None) -> str:
-        """Hash names, labels, sizes and times of change of all files; 100,000 take about a second.
+        """Hash names, labels, sizes and modification times of all files; 100,000 files take about a second.
 
         Raises:
-            BadInput: a file is missing; says where it was named.
+            BadInput: if a file is missing; the message gives its origin.
         """
         digest = hashlib.sha256(f"{image_size} {self.class_names}".encode())
         root = str(self.root)
@@ -56,7 +56,7 @@ class ImageFiles:
         """Decode all files.
 
         Raises:
-            BadInput: one cannot be read or decoded, or differs in size; says where it was named.
+            BadInput: if a file cannot be read or decoded, or differs in size; the message gives its origin.
         """
         images = decode_images(self._batches(), len(self.paths), self.where, image_size)
         return LabelledImages(images, np.asarray(self.labels, np.int64), self.class_names)
@@ -67,10 +67,10 @@ class ImageFiles:
 
 
 def lines_of(path: Path) -> list[tuple[int, str]]:
-    """Return number, counted from 1, and text of every line of a file that is not blank.
+    """Return the number (from 1) and text of each non-blank line of a file.
 
     Raises:
-        BadInput: the file cannot be read or is not text in UTF-8.
+        BadInput: if the file cannot be read or is not UTF-8 text.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")

@@ -14,7 +14,7 @@ _Entries = list[tuple[int, str, int]]  # number of the line, path, label
 
 
 def list_prefixes(folder: Path) -> list[str]:
-    """Return what stands before ``train.txt`` in the names of the training lists of a folder, sorted."""
+    """Return the sorted name prefixes of a folder's training lists: the part before ``train.txt``."""
     return sorted(
         path.name.removesuffix("train.txt")
         for path in folder.glob("*train.txt")
@@ -48,7 +48,7 @@ class ListFiles:
         """Decode a split.
 
         Raises:
-            BadInput: a list is missing, a line or label is wrong, an image is missing or does not decode.
+            BadInput: if a list is missing, a line or label is invalid, or an image is missing or does not decode.
         """
         return self._files(split).read(self.image_size)
 

@@ -1,4 +1,4 @@
-"""From the name of a data set to where its images come from."""
+"""Lookup of a data set's source by name."""
 
 from __future__ import annotations
 
@@ -31,17 +31,16 @@ FOLDER_KINDS: dict[FolderKind, Callable[[str, Path, int | None], Source]] = {
 
 
 def find_source(config: DataConfig) -> Source:
-    """Find where a data set's images come from; opens no image file.
+    """Return the source of a data set without opening an image file.
 
-    A folder ``<data_dir>/<dataset>/`` of a kind of `FOLDER_KINDS` wins, whatever the name; then come the names
-    of `DATASETS`.
+    A folder ``<data_dir>/<dataset>/`` of a kind in `FOLDER_KINDS` takes precedence over the names of `DATASETS`.
 
     Args:
-        config: ``dataset``, ``data_dir`` and ``image_size`` are looked at; without ``data_dir`` the environment's
-            STUDY_DATA_DIR counts.
+        config: ``dataset``, ``data_dir`` and ``image_size`` are used; ``data_dir`` defaults to the environment
+            variable STUDY_DATA_DIR.
 
     Raises:
-        BadInput: the name is unknown, the data folder does not exist, or the data set's folder lacks a file.
+        BadInput: if the name is unknown, the data folder does not exist, or the data set's folder lacks a file.
     """
     root = data_dir(config)
     folder = None if root is None else _folder(root, config.dataset)

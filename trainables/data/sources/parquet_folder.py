@@ -35,7 +35,7 @@ class ParquetFolder:
 
     @property
     def has_validation(self) -> bool:
-        """Tell whether there is a third file."""
+        """Return True if ``validation.parquet`` exists."""
         return self.file("validation").is_file()
 
     def file(self, split: SplitName) -> Path:
@@ -59,8 +59,8 @@ class ParquetFolder:
         """Check and decode a split.
 
         Raises:
-            BadInput: the file is missing, cut off or of another format; a label is null or out of range; an
-                image is null, does not decode or differs in size; a vector differs in length or is not finite.
+            BadInput: if the file is missing, truncated or of another format; a label is null or out of range; an image
+                is null, does not decode or differs in size; or a vector differs in length or is not finite.
         """
         path = self.file(split)
         with _opened(path) as parquet:

@@ -1,4 +1,4 @@
-"""A data set that comes decoded, scaled to another size."""
+"""A decoded data set scaled to another image size."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Resized:
 
     @property
     def has_validation(self) -> bool:
-        """Tell what the source tells."""
+        """Return the value of the source."""
         return self.source.has_validation
 
     def key(self, split: SplitName) -> str:

@@ -1,4 +1,4 @@
-"""What every source of images offers: an identity that is cheap to compute, and the images themselves."""
+"""Interface of image sources: a key that is cheap to compute, and the decoded images."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class LabelledImages:
 
 
 class Source(Protocol):
-    """Where a data set's images come from."""
+    """Source of the images of a data set."""
 
     @property
     def dataset(self) -> str:
@@ -36,10 +36,14 @@ class Source(Protocol):
 
     @property
     def has_validation(self) -> bool:
-        """Tell whether there is a published validation split beside ``train`` and ``test``."""
+        """Return True if the data set has a published validation split beside ``train`` and ``test``."""
 
     def key(self, split: SplitName) -> str:
         """Return hexadecimal digits that change whenever the split's images may have changed; cheap."""
 
     def read(self, split: SplitName) -> LabelledImages:
-        """Read and decode a split; slow. Raises BadInput with file, row and what was expected."""
+        """Read and decode a split, which is slow.
+
+        Raises:
+            BadInput: with file, row and the expected content, if the split cannot be read.
+        """

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from trainables.core.errors import BadInput
+from trainables.core.kernel_lock import KernelLock
 from trainables.data.catalog import DATASETS
 from trainables.data.sources.source import LabelledImages, SplitName
 
@@ -93,12 +94,10 @@ class TorchvisionSet:
 
     def _download(self) -> None:
         # Into a folder aside, renamed when whole: a killed download leaves nothing that looks complete.
-        from filelock import FileLock
-
         target = self.download_dir / self.dataset
         partial = self.download_dir / f"{self.dataset}.partial"
         self.download_dir.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.download_dir / f"{self.dataset}.lock"):
+        with KernelLock(self.download_dir / f"{self.dataset}.lock"):
             if self._files(target, "train").exists() and self._files(target, "test").exists():
                 return  # another process was faster
             shutil.rmtree(partial, ignore_errors=True)

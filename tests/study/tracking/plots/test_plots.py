@@ -28,7 +28,7 @@ def test_every_number_of_classes_is_drawn(classes: int) -> None:
 
 
 def test_rows_are_true_classes() -> None:
-    """Images of class 0 taken for class 1 darken the upper right cell, not the lower left one."""
+    """Images of class 0 predicted as class 1 darken the upper right cell, not the lower left one."""
 
     def dark(counts: list[list[int]]) -> np.ndarray:
         picture = np.asarray(open_png(confusion_picture(counts, ["a", "b"], ""))).sum(axis=2) < 300

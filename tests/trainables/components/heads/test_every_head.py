@@ -37,7 +37,7 @@ HEADS: dict[str, Callable[[], Head]] = {
 }
 
 
-@pytest.fixture(params=HEADS.values(), ids=HEADS.keys())
+@pytest.fixture(params=list(HEADS.values()), ids=list(HEADS))
 def head(request: pytest.FixtureRequest) -> Head:
     torch.manual_seed(0)
     head: Head = request.param()

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from trainables.components.heads import CosineHead, ScaledCosineHead
-from trainables.core.errors import BadInput
 
 
 def test_it_is_a_scale_times_the_cosine() -> None:
@@ -37,5 +36,5 @@ def test_the_scale_is_learned_as_one_number() -> None:
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_scale_that_is_none_is_refused(scale: float) -> None:
-    with pytest.raises(BadInput, match="`initial_scale` must be > 0 and finite, got"):
+    with pytest.raises(ValueError, match="`initial_scale` must be > 0 and finite, got"):
         ScaledCosineHead(5, 3, initial_scale=scale)

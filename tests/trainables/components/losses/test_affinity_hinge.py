@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from trainables.components.losses.affinity_hinge import affinity_margin_loss
-from trainables.core.errors import BadInput
 
 D = np.array([[1.0, 0.5, 0.1, 0.3], [0.9, 0.05, 0.6, 0.2], [0.2, 0.2, 0.2, 0.2], [1e-30, 0.7, 1.0, 1e-5]])
 Y = np.array([0, 2, 1, 0])
@@ -54,5 +53,5 @@ def test_a_fulfilled_margin_has_no_gradient() -> None:
 
 
 def test_negative_margin_is_named() -> None:
-    with pytest.raises(BadInput, match=r"`margin` must be >= 0, got -1"):
+    with pytest.raises(ValueError, match=r"`margin` must be >= 0, got -1"):
         affinity_margin_loss(torch.zeros(1, 2), torch.tensor([0]), margin=-1)

@@ -8,7 +8,6 @@ import torch
 
 from trainables.components.losses.cross_entropy import cross_entropy
 from trainables.components.losses.focal_loss import focal_loss
-from trainables.core.errors import BadInput
 
 Z = np.array([[2.0, -1.0, 0.5], [0.0, 3.0, -2.0], [-4.0, 1.5, 1.5]])
 Y = np.array([0, 2, 1])
@@ -52,5 +51,5 @@ def test_larger_gamma_never_raises_the_loss() -> None:
 
 
 def test_negative_gamma_is_named() -> None:
-    with pytest.raises(BadInput, match=r"`gamma` must be >= 0, got -1\.0"):
+    with pytest.raises(ValueError, match=r"`gamma` must be >= 0, got -1\.0"):
         focal_loss(torch.zeros(1, 2), torch.tensor([0]), gamma=-1.0)

@@ -6,7 +6,6 @@ import torch
 
 from trainables.components.losses.focal_loss import focal_loss
 from trainables.components.losses.influence_balanced import influence_balanced_loss
-from trainables.core.errors import BadInput
 
 Z = np.array([[2.0, -1.0, 0.5], [0.0, 3.0, -2.0], [-4.0, 1.5, 1.5]])
 H = np.array([[0.5, -2.0], [0.0, 1.0], [3.0, 4.0]])
@@ -82,7 +81,7 @@ def test_an_example_without_features_or_without_error_gets_a_finite_loss() -> No
 
 
 def test_bad_values_are_named() -> None:
-    with pytest.raises(BadInput, match=r"`alpha` must be > 0, got 0\.0"):
+    with pytest.raises(ValueError, match=r"`alpha` must be > 0, got 0\.0"):
         influence_balanced_loss(FEATURES, LOGITS, LABELS, alpha=0.0)
-    with pytest.raises(BadInput, match=r"`gamma` must be >= 0, got -1\.0"):
+    with pytest.raises(ValueError, match=r"`gamma` must be >= 0, got -1\.0"):
         influence_balanced_loss(FEATURES, LOGITS, LABELS, alpha=1.0, gamma=-1.0)

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from trainables.components.losses.cross_entropy import cross_entropy
 from trainables.components.losses.label_aware_margin import class_margins, enlarged_margin_loss, ldam_loss
-from trainables.core.errors import BadInput
 
 COUNTS = np.array([5000, 300, 50, 7])
 Z = np.array([[0.9, -0.2, 0.4, 0.1], [0.3, 0.8, -0.9, 0.7], [-0.5, 0.2, 0.6, 0.65], [0.1, -0.1, 0.05, -1.0]])
@@ -104,9 +103,9 @@ def test_ldam_is_never_below_scaled_cross_entropy() -> None:
 
 
 def test_wrong_values_are_named() -> None:
-    with pytest.raises(BadInput, match=r"`class_counts` must be at least 1 in every class, got \[3, 0\]"):
+    with pytest.raises(ValueError, match=r"`class_counts` must be at least 1 in every class, got \[3, 0\]"):
         class_margins(torch.tensor([3, 0]), 0.5)
-    with pytest.raises(BadInput, match=r"`max_margin` must be >= 0, got -0\.5"):
+    with pytest.raises(ValueError, match=r"`max_margin` must be >= 0, got -0\.5"):
         class_margins(torch.tensor([3, 1]), -0.5)
 
 

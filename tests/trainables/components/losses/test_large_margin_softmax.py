@@ -6,7 +6,6 @@ import torch
 
 from trainables.components.losses.cross_entropy import cross_entropy
 from trainables.components.losses.large_margin_softmax import large_margin_cross_entropy
-from trainables.core.errors import BadInput
 
 Z = np.array([[2.0, -1.0, 0.5, 0.0], [0.0, 3.0, -2.0, 1.0], [-4.0, 1.5, 1.5, 7.0]])
 Y = np.array([0, 2, 1])
@@ -52,5 +51,5 @@ def test_the_added_part_leaves_the_target_alone() -> None:
 
 
 def test_negative_lam_is_named() -> None:
-    with pytest.raises(BadInput, match=r"`lam` must be >= 0, got -1\.0"):
+    with pytest.raises(ValueError, match=r"`lam` must be >= 0, got -1\.0"):
         large_margin_cross_entropy(torch.zeros(1, 2), torch.tensor([0]), lam=-1.0)

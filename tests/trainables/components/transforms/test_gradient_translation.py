@@ -15,7 +15,6 @@ from trainables.components.transforms.gradient_translation import (
     translation_objective,
     unit_images,
 )
-from trainables.core.errors import BadInput
 
 RNG = np.random.default_rng(0)
 G, F = RNG.normal(size=(4, 6)), RNG.normal(size=(4, 6))  # two linear classifiers of 6 pixels and 4 classes
@@ -147,7 +146,7 @@ def test_balanced_counts_accept_nothing() -> None:
 
 @pytest.mark.parametrize("beta", [-0.1, 1.0, math.nan])
 def test_a_beta_out_of_range_is_refused(beta: float) -> None:
-    with pytest.raises(BadInput, match="`beta` must be in"):
+    with pytest.raises(ValueError, match="`beta` must be in"):
         acceptance_probability(torch.tensor([2]), torch.tensor([1]), beta)
 
 
@@ -173,8 +172,8 @@ def test_huge_logits_are_judged(measure: str) -> None:
 
 
 def test_another_measure_is_refused() -> None:
-    with pytest.raises(BadInput, match="confidence"):
-        confident(torch.zeros(1, 2), torch.tensor([0]), gamma=0.9, measure="logit")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="`measure` must be 'probability' or 'loss', got 'logit'"):
+        confident(torch.zeros(1, 2), torch.tensor([0]), gamma=0.9, measure="logit")
 
 
 def test_a_network_held_constant_is_put_back_as_it_was() -> None:

@@ -64,7 +64,8 @@ class _Stage:
 def _logits(network: Network, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return logits of a linear network on pixels (C, H, W) in [0, 1], and its weights with respect to them."""
     mean, std = (np.array(v).reshape(3, 1, 1) for v in (MEAN, STD))
-    weight = network.head.weight.detach().double().numpy().reshape(K, 3, SIZE, SIZE)
+    weight: Any = network.head.weight
+    weight = weight.detach().double().numpy().reshape(K, 3, SIZE, SIZE)
     normal = (x - mean) / std
     return (weight * normal).sum(axis=(1, 2, 3)), weight / std
 

@@ -12,10 +12,11 @@ from tests.trainables.components.transforms.conftest import Run
 from trainables.components.batch import Batch
 from trainables.components.heads import LinearHead
 from trainables.components.losses.cross_entropy import plain_loss
+from trainables.components.network import Outputs
 from trainables.components.transforms.pair_mixing import Mixup, Remix, beta_draws, remix_shares
 from trainables.core.config import MethodConfig, TrialConfig
 from trainables.data import load
-from trainables.methods.plan import MethodContext, Outputs, Stage
+from trainables.methods.plan import MethodContext, Stage
 from trainables.methods.registry import build_plan
 from trainables.training.batch_objective import batch_objective
 from trainables.training.trainer import Trainer

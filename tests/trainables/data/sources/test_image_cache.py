@@ -49,7 +49,7 @@ def test_all_rows_are_taken_without_a_copy(shapes: Configure, monkeypatch: pytes
     views = []
 
     def spy(*arguments: object) -> cache.CachedImages:
-        views.append(open_images(*arguments))  # type: ignore[arg-type]
+        views.append(open_images(*arguments))
         return views[-1]
 
     monkeypatch.setattr(loading, "open_images", spy)
@@ -109,7 +109,8 @@ def child(code: str, config: DataConfig) -> subprocess.Popen[str]:
     program = f"""
 import logging, os, signal
 from trainables.core.config import DataConfig
-from trainables.data import cache, prepare
+from trainables.data import prepare
+from trainables.data.sources import cache
 logging.basicConfig(level=logging.INFO)
 {code}
 print(prepare(DataConfig.model_validate_json({config.model_dump_json()!r})).fingerprint)

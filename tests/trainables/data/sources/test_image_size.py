@@ -95,7 +95,7 @@ def test_colour_images_that_come_decoded(tmp_path: Path) -> None:
             images = random_image(12, 10, 3).transpose(2, 0, 1)[None]
             return LabelledImages(np.ascontiguousarray(images), np.array([0]), ("a",))
 
-    read = Resized(Two(), 5).read("train")  # type: ignore[arg-type]
+    read = Resized(Two(), 5).read("train")
     expected = decode_image(encode(random_image(12, 10, 3)), 5)
     assert (read.images[0].transpose(1, 2, 0) == expected).all()
 

@@ -74,7 +74,7 @@ def test_without_a_test_list_the_validation_list_is_the_test(tmp_path: Path) -> 
     folder = write_lists(tmp_path / "data" / "inat", splits=("train", "val"))
     assert len(load(config(folder)).test().labels) == 12
     assert verdict(folder, protocol="published") == (
-        "protocol published validates on a validation set of its own beside train and test, and inat has none "
+        "protocol published needs a validation split beside train and test, and inat has none "
         "(docs/data.md); allowed here: holdout, m2m, test-select"
     )
 

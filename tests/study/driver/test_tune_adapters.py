@@ -1,4 +1,4 @@
-"""What stands between Tune and the book: Tune's searcher and Tune's scheduler."""
+"""The adapters between Ray Tune and the trial manager."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from study.driver import tune_scheduler
+from study.driver import tune_adapters
 from study.driver.trial_manager import TrialManager
-from study.driver.tune_scheduler import LedgerScheduler
-from study.driver.tune_searcher import LedgerSearcher
+from study.driver.tune_adapters import LedgerScheduler, LedgerSearcher
 from study.ledger.study_ledger import Ledger
 from study.spec.study_spec import StudySpec
+from trainables.core.trial_report import EpochDone, to_result
 
 EPOCHS = 3
 
 
 def _result(epoch: int, value: float) -> dict[str, Any]:
-    return {"record/epoch": epoch, "record/balanced_accuracy": value, "done": epoch == EPOCHS}
+    return to_result(EpochDone({"epoch": epoch, "balanced_accuracy": value}, finished=epoch == EPOCHS))
 
 
 @pytest.fixture
@@ -54,18 +54,19 @@ def test_the_scheduler_stops_what_the_pruner_gives_up(manager: TrialManager) -> 
     for tune_id in ("good", "bad"):
         searcher.suggest(tune_id)
     good, bad = (SimpleNamespace(trial_id=tune_id) for tune_id in ("good", "bad"))
-    assert scheduler.on_trial_result(None, good, _result(1, 0.9)) == TrialScheduler.CONTINUE  # type: ignore[arg-type]
+    assert scheduler.on_trial_result(None, good, _result(1, 0.9)) == TrialScheduler.CONTINUE
     searcher.on_trial_complete("good", _result(EPOCHS, 0.9))
-    assert scheduler.on_trial_result(None, bad, _result(1, 0.1)) == TrialScheduler.STOP  # type: ignore[arg-type]
+    assert scheduler.on_trial_result(None, bad, _result(1, 0.1)) == TrialScheduler.STOP
 
 
 def test_a_worker_that_comes_free_goes_to_a_trial_that_has_none_starting(
     manager: TrialManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([0.0, 1.0, 2.0, 3.0, 62.0, 63.0])
-    monkeypatch.setattr(tune_scheduler, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(tune_adapters, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     running = SimpleNamespace(trial_id="running", status=Trial.RUNNING)
-    older, newer = (SimpleNamespace(trial_id=name, status=Trial.PENDING) for name in ("older", "newer"))
+    waiting: list[Any] = [SimpleNamespace(trial_id=name, status=Trial.PENDING) for name in ("older", "newer")]
+    older, newer = waiting
     trials, scheduler = [running, older], LedgerScheduler(manager)
     controller = SimpleNamespace(get_trials=lambda: trials)
     assert scheduler.choose_trial_to_run(controller) is older
@@ -84,14 +85,14 @@ def test_the_end_of_an_error_file_is_the_reason(manager: TrialManager, tmp_path:
     error = tmp_path / "error.txt"
     error.write_bytes(b"x" * 5000 + b"\xff\nOSError: no space\n")
     for _ in range(2):  # the first death is forgiven
-        scheduler.on_trial_error(None, SimpleNamespace(trial_id="1", error_file=str(error)))  # type: ignore[arg-type]
+        scheduler.on_trial_error(None, SimpleNamespace(trial_id="1", error_file=str(error)))
         searcher.on_trial_complete("1", None, error=True)
         searcher.suggest("1")
     (cell,) = manager._ledger.cells.values()
     reason = cell.trials()[0].user_attrs["reason"]
     assert reason.endswith("OSError: no space")
     assert len(reason) == 2000
-    scheduler.on_trial_error(None, SimpleNamespace(trial_id="2", error_file=None))  # type: ignore[arg-type]
+    scheduler.on_trial_error(None, SimpleNamespace(trial_id="2", error_file=None))
 
 
 def test_neither_keeps_anything_that_tune_could_store(manager: TrialManager, tmp_path: Path) -> None:

@@ -1,0 +1,118 @@
+"""An exclusive lock on a file that the kernel frees when its holder dies."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from filelock import lock_descriptor
+
+_POLL = 0.01
+"""Seconds between two attempts at a lock that another holds."""
+
+_PROBE_PATIENCE = 0.03
+"""Seconds after which a lock is called held. Two probes hold it for microseconds, a driver for hours."""
+
+
+class KernelLock:
+    """One holder's claim to a lock file.
+
+    The lock is `filelock`'s native one, taken on a file descriptor of our own: `FileLock` on the same path contends
+    with it. It never falls back to a lock that outlives its holder, and it never creates a folder. The lock file
+    stays where it is; a stale one locks nobody out. Not reentrant between objects: each is a holder of its own.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Name the lock file; nothing is opened."""
+        self.path = path
+        self._file: IO[bytes] | None = None
+
+    @property
+    def held(self) -> bool:
+        """True if this object holds the lock."""
+        return self._file is not None
+
+    def acquire(self) -> bool:
+        """Wait until the lock is held; return True.
+
+        Raises:
+            OSError: the lock file cannot be opened for writing.
+        """
+        while not self.try_acquire():
+            time.sleep(_POLL)
+        return True
+
+    def try_acquire(self, patience: float = 0.0) -> bool:
+        """Take the lock if it is free, and tell whether it is held now.
+
+        Args:
+            patience: seconds for which a lock held by another is tried again, >= 0.
+
+        Raises:
+            OSError: the lock file cannot be opened for writing.
+        """
+        deadline = time.monotonic() + patience
+        while self._file is None and not self._attempt():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_POLL)
+        return True
+
+    def release(self) -> None:
+        """Free the lock; without effect if it is not held."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _attempt(self) -> bool:
+        file = self.path.open("ab")
+        try:
+            # a file that was moved or removed while we waited guards nothing any more
+            held = lock_descriptor(file.fileno(), blocking=False) and self._names(file)
+        except BaseException:
+            file.close()
+            raise
+        if held:
+            self._file = file
+        else:
+            file.close()
+        return held
+
+    def _names(self, file: IO[bytes]) -> bool:
+        with suppress(FileNotFoundError):
+            return os.path.samestat(os.fstat(file.fileno()), self.path.stat())
+        return False
+
+    def __enter__(self) -> KernelLock:
+        """Wait for the lock."""
+        self.acquire()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Free the lock."""
+        self.release()
+
+
+def is_locked(path: Path) -> bool:
+    """Tell whether some process holds a lock, also one in a folder that may only be read.
+
+    A free lock is held for the microseconds of the attempt. Whoever must not fail because of that passes
+    `KernelLock.try_acquire` some patience.
+    """
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return False
+    deadline = time.monotonic() + _PROBE_PATIENCE
+    with file:
+        while not lock_descriptor(file.fileno(), blocking=False):
+            if time.monotonic() >= deadline:
+                return True
+            time.sleep(_POLL)
+    return False

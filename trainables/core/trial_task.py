@@ -1,0 +1,58 @@
+"""The task of training one trial, as its runner hands it to a worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainables.core.config import TrialConfig
+
+
+@dataclass(frozen=True)
+class TrialTask:
+    """Everything that a worker needs to train a trial.
+
+    Attributes:
+        trial: the configuration that determines its numbers.
+        folder: its own folder.
+        shared: the folder of shared trainings.
+        share_prefix: share its first stages with other trials.
+        evaluate_test: evaluate the test images once, after the last epoch.
+        threads: CPU threads of the training.
+    """
+
+    trial: TrialConfig
+    folder: Path
+    shared: Path
+    share_prefix: bool
+    evaluate_test: bool = False
+    threads: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the task as plain values, the configuration of Ray's Trainable."""
+        return {
+            "trial": self.trial.model_dump(mode="json"),
+            "folder": str(self.folder),
+            "shared": str(self.shared),
+            "share_prefix": self.share_prefix,
+            "evaluate_test": self.evaluate_test,
+            "threads": self.threads,
+        }
+
+    @classmethod
+    def from_json(cls, given: dict[str, Any]) -> TrialTask:
+        """Read a task back.
+
+        Raises:
+            KeyError: an entry is missing.
+            ValidationError: the trial's configuration is not valid.
+        """
+        return cls(
+            TrialConfig.model_validate(given["trial"]),
+            Path(given["folder"]),
+            Path(given["shared"]),
+            bool(given["share_prefix"]),
+            bool(given["evaluate_test"]),
+            int(given["threads"]),
+        )
