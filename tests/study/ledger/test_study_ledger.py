@@ -12,7 +12,9 @@ import pytest
 from optuna.trial import TrialState
 
 from study.ledger.cell_ledger import Assignment
+from study.ledger.storage import open_storage
 from study.ledger.study_ledger import Ledger
+from study.spec.cell import expand
 from study.spec.study_spec import StudySpec
 
 MakeSpec = Callable[..., StudySpec]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from search_spaces.encoding import encode
 from study.ledger.study_ledger import Ledger
 from study.search.transfer import MOST_TRANSFERS, STARTED_UP, neighbours
 from study.spec.cell import Cell, expand
@@ -211,7 +212,7 @@ def test_a_kill_between_queueing_and_starting_gives_it_once(spec: MakeSpec, open
     cell: Cell = ledger.cells[_cell(50)].cell
     suggestion = ledger._suggestion(cell)
     assert suggestion is not None
-    params, source = suggestion.params_in(cell.space), suggestion.param_source(cell.space)
+    queued = encode(cell.space, suggestion.params_in(cell.space))
     ledger.cells[_cell(50)]._study.enqueue_trial(
         queued,
         user_attrs={"param_source": suggestion.param_source(cell.space), "params": suggestion.params_in(cell.space)},
