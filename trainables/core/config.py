@@ -201,6 +201,8 @@ class TrialConfig(StrictModel):
             "training": {"checkpoint_seconds"},
         }
         said = self.model_dump(mode="json", exclude=unsaid)
+        # the digest keeps the field's first name, so that checkpoints of earlier studies stay theirs
+        said["method"]["hyperparameters"] = said["method"].pop("params")
         if self.model.weights is not None:
             said["weights"] = content_of(Path(self.model.weights))
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

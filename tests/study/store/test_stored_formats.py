@@ -85,3 +85,10 @@ def test_a_format_that_is_not_known_is_refused(stored: str, said: str, storage: 
     folder.format_path.write_text(stored)
     with pytest.raises(BadInput, match=said):
         open_view(folder)
+
+
+def test_checkpoints_of_an_interrupted_trial_stay_valid(storage: Path) -> None:
+    """The digest is the one in the checkpoint that the killed trial of the second study had written."""
+    cell = next(c for c in open_view(StudyFolder(storage, "second")).cells if c.cell.method == "ldam-drw")
+    digest = cell.trials[1].config.fingerprint()
+    assert digest == "9b9e8aedbd8f3881027003d5c406c936c4c7b5fcb2db4ddc8c7148d42e61526c"
