@@ -113,10 +113,15 @@ class StudyFolder:
             return 1
         try:
             stored = json.loads(self.format_path.read_bytes())
-            version, oldest = int(stored["version"]), int(stored["oldest"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            version, oldest = stored["version"], stored.get("oldest", stored["version"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise BadInput(f"{self.format_path}: cannot be read ({error}); put back a copy of it") from None
-        if not 1 <= oldest <= version <= FORMAT:
+        if type(version) is not int or type(oldest) is not int or not 1 <= oldest <= version:
+            raise BadInput(
+                f"{self.format_path}: `version` and `oldest` must be whole numbers, 1 <= oldest <= version, "
+                f"got {version!r} and {oldest!r}; put back a copy of it"
+            )
+        if version > FORMAT:
             raise BadInput(
                 f"{self.format_path}: the study is stored in format {version}, "
                 f"this program knows formats 1 to {FORMAT}; open it with a newer version of the program"

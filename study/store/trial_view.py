@@ -118,10 +118,7 @@ class TrialView:
 
     def stored_config(self) -> StoredJson | None:
         """Return ``trial.json``: configuration, data and environment; None until its process has written it."""
-        from study.store import version1
-
-        stored = TrialFolder(self.folder).config()
-        return None if stored is None else version1.trial_file(stored)
+        return TrialFolder(self.folder).config()
 
 
 def trial_view(cell: Cell, trial: FrozenTrial, study_path: Path) -> TrialView:
