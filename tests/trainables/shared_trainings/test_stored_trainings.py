@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from trainables.data import load
-from trainables.shared.shared_entries import remove_entry, shared_entries
-from trainables.shared.shared_training import SharedTraining, wait_for
+from trainables.shared_trainings.shared_training import SharedTraining, wait_for
+from trainables.shared_trainings.stored_trainings import remove_entry, shared_entries
 
 CPU = torch.device("cpu")
 
