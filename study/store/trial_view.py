@@ -31,7 +31,7 @@ class TrialView:
         state: one of `STATES`.
         params: searched params in their natural units.
         value: the study's first metric at the end; its last reported value for a trial that is running or pruned.
-        param_source: the origin of the params: a preset's name, ``searcher``, or ``seed`` in a cell without searched
+        param_source: the source of the params: a preset's name, ``searcher``, or ``seed`` in a cell without searched
             params, whose trials differ by seed; for a confirmation trial the setting's role when it began: ``best``,
             ``preset`` or ``best and preset``.
         reason: the reason of a failure, or None.
