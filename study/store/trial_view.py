@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from study.spec.confirmation import CONFIRM
+from study.spec.confirmed_settings import CONFIRM
 from trainables.core.trial_folder import TrialFolder
 
 if TYPE_CHECKING:

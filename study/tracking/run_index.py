@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from study.spec.confirmation import CONFIRM
+from study.spec.confirmed_settings import CONFIRM
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
 from study.store.study_view import TrialView
