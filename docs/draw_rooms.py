@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGE = Path("docs", "architecture.md")
 PACKAGES = ("study", "search_spaces", "trainables")
-_BLOCK = re.compile(r"(<!-- rooms -->\n).*?(\n<!-- /rooms -->)", flags=re.S)
+_BLOCK = re.compile(r"(<!-- rooms -->\n).*?(<!-- /rooms -->)", flags=re.S)
 
 Arrow = tuple[str, str]
 
@@ -239,7 +239,7 @@ def block(graph: Graph) -> str:
 
 def renewed(text: str, graph: Graph) -> str:
     """Return a page with the block between its two markers made from the imports."""
-    return _BLOCK.sub(lambda found: found[1] + block(graph) + found[2], text)
+    return _BLOCK.sub(lambda found: f"{found[1]}{block(graph)}\n{found[2]}", text)
 
 
 def main() -> None:

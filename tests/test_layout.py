@@ -34,6 +34,7 @@ def test_no_file_imports_itself_through_others_and_no_room_one_above_it(graph: G
 def test_the_drawing_of_the_rooms_is_up_to_date(graph: Graph) -> None:
     page = (ROOT / PAGE).read_text(encoding="utf-8")
     assert page.count("<!-- rooms -->") == page.count("<!-- /rooms -->") == 1
+    assert "flowchart" in page.partition("<!-- rooms -->")[2].partition("<!-- /rooms -->")[0]
     assert renewed(page, graph) == page, "run `make rooms`"
 
 

@@ -1,9 +1,8 @@
-"""Commands that inspect a stored study: status, show, record, export, ui."""
+"""Commands that inspect a stored study: status, show, record, ui."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -51,20 +50,6 @@ def record(name: Name, storage: Storage = None) -> None:
 
     summary = record_study(StudyFolder(storage_root(storage), name))
     typer.echo(str(summary))
-
-
-def export(
-    name: Name,
-    to: Annotated[Path, typer.Option("--to", help="Parquet file to write.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
-    storage: Storage = None,
-) -> None:
-    """Export all trials and epochs of a study to one Parquet file."""
-    from study.report.export import export_study
-    from study.store.study_folder import StudyFolder, storage_root
-
-    rows = export_study(StudyFolder(storage_root(storage), name), to, force=force)
-    typer.echo(f"wrote {rows} rows to {to}")
 
 
 def ui(

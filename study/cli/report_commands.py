@@ -1,8 +1,9 @@
-"""Commands that report results: report, compare."""
+"""Commands that report results: report, compare, export."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -48,3 +49,17 @@ def compare(
         typer.echo(json.dumps(entries, indent=1))
     else:
         print_comparison(entries, metric, terminal.console())
+
+
+def export(
+    name: Name,
+    to: Annotated[Path, typer.Option("--to", help="Parquet file to write.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    storage: Storage = None,
+) -> None:
+    """Export all trials and epochs of a study to one Parquet file."""
+    from study.report.export import export_study
+    from study.store.study_folder import StudyFolder, storage_root
+
+    rows = export_study(StudyFolder(storage_root(storage), name), to, force=force)
+    typer.echo(f"wrote {rows} rows to {to}")

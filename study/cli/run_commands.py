@@ -50,7 +50,7 @@ def resume(
 ) -> None:
     """Resume a stored study.
 
-    --set search.trials=N raises the budget. Data are read from where they were when the study began, whatever
+    --set search.trials=N raises the number of trials. Data are read from where they were when the study began, whatever
     STUDY_DATA_DIR says now; --data-dir names a new location.
     """
     from study import terminal

@@ -11,7 +11,7 @@ import typer
 from study.cli.options import AsJson, Storage
 
 if TYPE_CHECKING:
-    from trainables.shared.shared_entries import SharedEntry
+    from trainables.shared_trainings.stored_trainings import SharedEntry
 
 
 def shared(
@@ -30,7 +30,7 @@ def shared(
     """
     from study.store.study_folder import SHARED, storage_root
     from trainables.core.errors import BadInput
-    from trainables.shared.shared_entries import remove_entry, shared_entries
+    from trainables.shared_trainings.stored_trainings import remove_entry, shared_entries
 
     store = storage_root(storage) / SHARED
     entries = shared_entries(store)

@@ -95,7 +95,7 @@ def _extras(verify: str | None, verify_on: str | None, plot: Path | None, *, of_
 
     extras: list[Extra] = []
     if verify is not None:
-        from trainables.entry_points.verify import verification
+        from trainables.entry_points.verify_pairs import verification
 
         extras.append(verification(verify, verify_on))
     elif verify_on is not None:

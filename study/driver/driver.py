@@ -16,10 +16,10 @@ from study.driver.progress import Progress
 from study.ledger.storage import open_storage
 from study.ledger.study_ledger import Ledger
 from study.spec.cell import Cell, expand
-from study.spec.confirmation import check_confirmation
+from study.spec.confirmed_settings import check_confirmation
 from study.spec.study_spec import StudySpec
 from study.store.completion import why_finished
-from study.store.scratch_files import remove_scratch_files
+from study.store.partial_files import remove_partial_files
 from study.store.study_folder import StudyFolder
 from study.store.warm_start import find_warm_starts, keep_warm_starts, read_warm_starts
 from trainables.core.errors import BadInput
@@ -194,7 +194,7 @@ def _drive(spec: StudySpec, ledger: Ledger, folder: StudyFolder, address: str | 
     from study.driver.trial_manager import TrialManager
     from study.tracking import Recorder
 
-    remove_scratch_files(folder.path)
+    remove_partial_files(folder.path)
     progress = Progress(ledger, console)
     if len(spec.search.metrics) > 1:
         console.print("  several metrics: nothing is pruned, since pruners judge by one", highlight=False)

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from study.ledger.cell_ledger import CellLedger
 from study.ledger.study_ledger import Ledger
-from study.spec.confirmation import CONFIRM
+from study.spec.confirmed_settings import CONFIRM
 from study.terminal import plain_table
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from study.ledger.optuna_internals import QUEUED_PARAMS, trial_id, writable_tria
 from study.search.budget import ENDED, TrialCounts, count_trials, ranking_of
 from study.search.pruners import build_pruner
 from study.search.sampler_factory import build_searcher
-from study.search.suggestion import Suggestion, with_moved_names
+from study.search.transferred_params import TransferredParams, with_moved_names
 from study.search.trial_params import PARAM_SOURCE, PARAMS
 from study.spec.cell import Cell
-from study.spec.confirmation import CONFIRM
+from study.spec.confirmed_settings import CONFIRM
 from study.spec.objectives import constraint_violations, directions, not_numbers
 from study.spec.study_spec import StudySpec
 from trainables.core.config import TrialConfig
@@ -136,7 +136,7 @@ class CellLedger:
         """
         return ranking_of(self._spec, metric).best(self.trials(TrialState.COMPLETE))
 
-    def ask(self, suggestion: Suggestion | None = None) -> Assignment:
+    def ask(self, suggestion: TransferredParams | None = None) -> Assignment:
         """Start the next trial: a queued one, else the suggestion, else one that the searcher proposes."""
         if suggestion is not None and not self.trials(TrialState.WAITING):
             self._enqueue(suggestion.params, suggestion.param_source(self.cell.space))

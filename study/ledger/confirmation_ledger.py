@@ -15,7 +15,7 @@ from study.ledger.cell_ledger import Assignment, CellLedger, ReadTrial, as_store
 from study.search.budget import ENDED
 from study.search.trial_params import PARAM_SOURCE, PARAMS, params_of
 from study.spec.cell import Cell
-from study.spec.confirmation import CONFIRM, Setting, seeds_of, settings_at_most, settings_of
+from study.spec.confirmed_settings import CONFIRM, Setting, seeds_of, settings_at_most, settings_of
 from study.spec.objectives import directions
 from study.spec.study_spec import StudySpec
 

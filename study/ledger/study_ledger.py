@@ -11,8 +11,8 @@ from study.ledger.cell_ledger import Assignment, CellLedger, ReadTrial, as_store
 from study.ledger.confirmation_ledger import Confirmation
 from study.search.budget import TrialCounts, remaining, why_finished
 from study.search.cell_order import next_cell
-from study.search.suggestion import Suggestion, is_new
 from study.search.transfer import neighbours, next_transfer
+from study.search.transferred_params import TransferredParams, is_new
 from study.spec.cell import Cell
 from study.spec.study_spec import StudySpec
 
@@ -25,7 +25,7 @@ class Ledger:
         study: StudySpec,
         cells: Sequence[Cell],
         storage: BaseStorage,
-        warm_starts: Mapping[str, Sequence[Suggestion]] | None = None,
+        warm_starts: Mapping[str, Sequence[TransferredParams]] | None = None,
         read_trial: ReadTrial = as_stored,
     ) -> None:
         """Open every cell's Optuna study.
@@ -64,7 +64,7 @@ class Ledger:
         # until the last search trial has ended, the best may change and the test images stay unread
         return self.confirmation.next() if not self.search_remaining() else None
 
-    def _suggestion(self, cell: Cell) -> Suggestion | None:
+    def _suggestion(self, cell: Cell) -> TransferredParams | None:
         """Return the cell's next suggestion. The preset's setting runs first, then warm starts, then transfers."""
         trials = self.cells[cell.name].trials()
         if trials[0].state == TrialState.WAITING:

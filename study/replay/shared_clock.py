@@ -8,7 +8,7 @@ from trainables.methods.registry import reference_of, shared_prefix_of
 
 
 class SharedClock:
-    """Simulates `trainables.shared.shared_needs` on a clock that counts epochs."""
+    """Simulates `trainables.shared_trainings.needed_trainings` on a clock that counts epochs."""
 
     def __init__(self) -> None:
         """Start without any shared training."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from optuna.trial import FrozenTrial
 
 from study.search.budget import TrialCounts
-from study.search.suggestion import Suggestion, is_new
+from study.search.transferred_params import TransferredParams, is_new
 from study.search.trial_params import param_source_of, params_of
 from study.spec.cell import Cell
 
@@ -39,7 +39,7 @@ def neighbours(cell: Cell, cells: Iterable[Cell]) -> list[Cell]:
 
 def next_transfer(
     cell: Cell, trials: Sequence[FrozenTrial], near: Iterable[tuple[Cell, TrialCounts]]
-) -> Suggestion | None:
+) -> TransferredParams | None:
     """Return the next best params of a neighbour for a cell to try, or None.
 
     The choice depends only on the ledger, so a resumed study makes the same one.
@@ -66,7 +66,7 @@ def _is_informative(counts: TrialCounts) -> bool:
     return counts.best is not None and (counts.done or counts.ended >= STARTED_UP)
 
 
-def suggestion_of(cell: Cell, other: Cell, best: FrozenTrial | None, kind: str) -> Suggestion | None:
+def suggestion_of(cell: Cell, other: Cell, best: FrozenTrial | None, kind: str) -> TransferredParams | None:
     """Return the best params of another cell under the names that this cell searches; None without a best trial.
 
     Args:
@@ -78,4 +78,4 @@ def suggestion_of(cell: Cell, other: Cell, best: FrozenTrial | None, kind: str) 
     if best is None:
         return None
     config = other.trial(params_of(best, other.space), best.number)
-    return Suggestion(cell.params_of(config), f"{kind}{other.name}/{best.number:05d}")
+    return TransferredParams(cell.params_of(config), f"{kind}{other.name}/{best.number:05d}")

@@ -113,10 +113,15 @@ class StudyFolder:
             return 1
         try:
             stored = json.loads(self.format_path.read_bytes())
-            version, oldest = int(stored["version"]), int(stored["oldest"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            version, oldest = stored["version"], stored.get("oldest", stored["version"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise BadInput(f"{self.format_path}: cannot be read ({error}); put back a copy of it") from None
-        if not 1 <= oldest <= version <= FORMAT:
+        if type(version) is not int or type(oldest) is not int or not 1 <= oldest <= version:
+            raise BadInput(
+                f"{self.format_path}: `version` and `oldest` must be whole numbers, 1 <= oldest <= version, "
+                f"got {version!r} and {oldest!r}; put back a copy of it"
+            )
+        if version > FORMAT:
             raise BadInput(
                 f"{self.format_path}: the study is stored in format {version}, "
                 f"this program knows formats 1 to {FORMAT}; open it with a newer version of the program"
@@ -130,15 +135,15 @@ class StudyFolder:
     def trial_reader(self) -> Callable[[FrozenTrial], FrozenTrial]:
         """Return the function that converts a trial of the study's ledger to the current format."""
         from study.ledger.cell_ledger import as_stored
-        from study.store import version1
+        from study.store import old_format
 
-        return version1.trial if self.oldest_format() == 1 else as_stored
+        return old_format.trial if self.oldest_format() == 1 else as_stored
 
     def read_warm_starts_file(self, stored: dict[str, Any]) -> dict[str, Any]:
         """Convert the content of ``warm-starts.json`` to the current format."""
-        from study.store import version1
+        from study.store import old_format
 
-        return version1.warm_starts(stored) if self.oldest_format() == 1 else stored
+        return old_format.warm_starts(stored) if self.oldest_format() == 1 else stored
 
     def read_mapping(self) -> dict[str, Any]:
         """Return the content of the study file, in the current format.
@@ -146,10 +151,10 @@ class StudyFolder:
         Raises:
             BadInput: the file cannot be read, or the study has a format that this program does not know.
         """
-        from study.store import version1
+        from study.store import old_format
 
         oldest = self.oldest_format()
-        return version1.study_file(read_yaml(self.spec_path)) if oldest == 1 else read_yaml(self.spec_path)
+        return old_format.study_file(read_yaml(self.spec_path)) if oldest == 1 else read_yaml(self.spec_path)
 
     def read_spec(self, overrides: tuple[str, ...] = ()) -> StudySpec:
         """Read the stored study file and apply ``path=value`` overrides.

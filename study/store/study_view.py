@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from search_spaces.encoding import same_params
 from study.ledger.optuna_internals import study_ids
-from study.spec.confirmation import CONFIRM, Setting, seeds_of, settings_of
+from study.spec.confirmed_settings import CONFIRM, Setting, seeds_of, settings_of
 from study.spec.objectives import Metrics, Ranking, names_of
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder

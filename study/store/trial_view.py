@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from study.spec.confirmation import CONFIRM
+from study.spec.confirmed_settings import CONFIRM
 from trainables.core.trial_folder import TrialFolder
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class TrialView:
         state: one of `STATES`.
         params: searched params in their natural units.
         value: the study's first metric at the end; its last reported value for a trial that is running or pruned.
-        param_source: the origin of the params: a preset's name, ``searcher``, or ``seed`` in a cell without searched
+        param_source: the source of the params: a preset's name, ``searcher``, or ``seed`` in a cell without searched
             params, whose trials differ by seed; for a confirmation trial the setting's role when it began: ``best``,
             ``preset`` or ``best and preset``.
         reason: the reason of a failure, or None.
@@ -118,10 +118,7 @@ class TrialView:
 
     def stored_config(self) -> StoredJson | None:
         """Return ``trial.json``: configuration, data and environment; None until its process has written it."""
-        from study.store import version1
-
-        stored = TrialFolder(self.folder).config()
-        return None if stored is None else version1.trial_file(stored)
+        return TrialFolder(self.folder).config()
 
 
 def trial_view(cell: Cell, trial: FrozenTrial, study_path: Path) -> TrialView:

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from study.search.suggestion import Suggestion
 from study.search.transfer import nearness, suggestion_of
+from study.search.transferred_params import TransferredParams
 from study.spec.cell import Cell
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
@@ -18,7 +18,7 @@ from trainables.core.trial_folder import write_atomically
 MOST_WARM_STARTS = 3
 """Maximum number of a cell's trials with params from earlier studies, at most one from each earlier cell."""
 
-WarmStarts = dict[str, list[Suggestion]]
+WarmStarts = dict[str, list[TransferredParams]]
 """Name of a cell -> its suggestions, from the nearest cell first."""
 
 
@@ -45,7 +45,7 @@ def _view(storage: Path, name: str, where: str) -> StudyView:
         raise BadInput(f"{where}: {error}") from None
 
 
-def _nearest(cell: Cell, views: Sequence[StudyView]) -> list[Suggestion]:
+def _nearest(cell: Cell, views: Sequence[StudyView]) -> list[TransferredParams]:
     """Return the best params of earlier cells of the same method: same preset first, then by data and ratio."""
     if not cell.space:
         return []
@@ -81,6 +81,8 @@ def read_warm_starts(folder: StudyFolder, spec: StudySpec) -> WarmStarts:
         return {}
     try:
         stored = folder.read_warm_starts_file(json.loads(_place(folder).read_bytes()))
-        return {cell: [Suggestion(one["params"], one["source"]) for one in given] for cell, given in stored.items()}
+        return {
+            cell: [TransferredParams(one["params"], one["source"]) for one in given] for cell, given in stored.items()
+        }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{_place(folder)}: cannot be read ({error}); put back a copy, or start a new study") from None

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from study.spec.confirmation import CONFIRM
+from study.spec.confirmed_settings import CONFIRM
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
 from study.store.study_view import TrialView
@@ -71,7 +71,12 @@ class Runs:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Exclude other processes that sync the same study, so that no run is created twice."""
-        with KernelLock(self._folder.path / "records.lock"):
+        lock = KernelLock(self._folder.path / "records.lock")
+        try:
+            lock.acquire()
+        except OSError as error:
+            raise BadInput(f"cannot write to the study's folder {self._folder.path}: {error.strerror}") from None
+        with lock:
             yield
 
     def of_cell(self, cell: Cell, started: datetime | None) -> KnownRun:

@@ -18,7 +18,7 @@ from study.spec.cell import expand
 from study.store.study_folder import SHARED
 from tests.faults.fault_lab import Lab, Undisturbed, timeless, wait_until
 from trainables.core.trial_folder import TrialFolder
-from trainables.shared.shared_entries import shared_entries
+from trainables.shared_trainings.stored_trainings import shared_entries
 
 pytestmark = pytest.mark.timeout(900)  # starting Ray takes long on a busy machine
 

@@ -107,7 +107,7 @@ def is_locked(path: Path) -> bool:
     """
     try:
         file = path.open("rb")
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         return False
     deadline = time.monotonic() + _PROBE_PATIENCE
     with file:

@@ -100,8 +100,19 @@ class TrialFolder:
         return _read_json(self.path / "test.json")
 
     def config(self) -> StoredJson | None:
-        """Return what `write_config` stored, or None."""
-        return _read_json(self.path / "trial.json")
+        """Return what `write_config` stored, or None. Files of version 1 are read in the words of today."""
+        stored = _read_json(self.path / "trial.json")
+        return None if stored is None else _with_params(stored)
+
+
+def _with_params(stored: StoredJson) -> StoredJson:
+    """Return a trial's configuration; in version 1, a method's params stood under ``hyperparameters``."""
+    trial = stored.get("trial")
+    method = trial.get("method") if isinstance(trial, dict) else None
+    if not isinstance(trial, dict) or not isinstance(method, dict) or "hyperparameters" not in method:
+        return stored
+    renamed = {"params" if name == "hyperparameters" else name: value for name, value in method.items()}
+    return {**stored, "trial": {**trial, "method": renamed}}
 
 
 def _read_json(path: Path) -> StoredJson | None:

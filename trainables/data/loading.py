@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from trainables.core.config import DataConfig
 from trainables.core.errors import BadInput
-from trainables.data.pixel_statistics import feature_statistics, pixel_statistics
+from trainables.data.input_statistics import feature_statistics, pixel_statistics
 from trainables.data.selection import TrainSelection, check_every_class, select_training, split_test
 from trainables.data.sources.cache import CachedImages, open_images
 from trainables.data.sources.locate import find_source

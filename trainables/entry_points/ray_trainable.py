@@ -27,7 +27,7 @@ from trainables.core.trial_report import (
 )
 from trainables.core.trial_task import TrialTask
 from trainables.data import load
-from trainables.shared.shared_needs import SharedNeeds
+from trainables.shared_trainings.needed_trainings import SharedNeeds
 from trainables.training.checkpoints import newest_checkpoint, save_checkpoint
 from trainables.training.evaluation import Evaluation
 from trainables.training.finite_watch import NonFiniteLoss

@@ -15,7 +15,7 @@ from trainables.core.errors import BadInput
 from trainables.core.trial_folder import StoredJson, TrialFolder
 from trainables.data import StudyData, load, prepare
 from trainables.methods.registry import reference_of
-from trainables.shared.shared_training import SharedTraining, shared_reference
+from trainables.shared_trainings.shared_training import SharedTraining, shared_reference
 from trainables.training.checkpoints import newest_checkpoint, save_checkpoint
 from trainables.training.finite_watch import NonFiniteLoss
 from trainables.training.trainer import Trainer

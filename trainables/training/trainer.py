@@ -53,7 +53,7 @@ class Trainer:
         data: the data of ``config.data``.
         device: training device; None picks the first GPU, or the CPU.
         reference: returns the frozen network required by `Method.reference`; None trains one for this training only.
-            `trainables.shared.shared_training` provides a cached one.
+            `trainables.shared_trainings.shared_training` provides a cached one.
 
     Attributes:
         epoch: number of finished epochs.

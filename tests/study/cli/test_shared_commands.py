@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from study.cli.app import app
 from trainables.core.errors import BadInput
 from trainables.data import load
-from trainables.shared.shared_training import SharedTraining, wait_for
+from trainables.shared_trainings.shared_training import SharedTraining, wait_for
 
 
 def _study(*given: str, storage: Path) -> Any:

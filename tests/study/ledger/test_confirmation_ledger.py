@@ -14,7 +14,7 @@ from study.driver.trial_manager import TrialManager
 from study.ledger.cell_ledger import Assignment
 from study.ledger.study_ledger import Ledger
 from study.spec.cell import expand
-from study.spec.confirmation import CONFIRM, check_confirmation, seeds_of, settings_of
+from study.spec.confirmed_settings import CONFIRM, check_confirmation, seeds_of, settings_of
 from study.spec.study_spec import StudySpec
 from trainables.core.errors import BadInput
 from trainables.core.trial_folder import TrialFolder

@@ -78,7 +78,20 @@ def test_an_interrupted_study_goes_on_in_todays_words(storage: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stored", "said"), [('{"version": 3, "oldest": 3}', "format 3.*knows formats 1 to 2"), ("{", "cannot be read")]
+    ("stored", "said"),
+    [
+        ('{"version": 3, "oldest": 3}', "format 3.*knows formats 1 to 2"),
+        ('{"version": 3}', "format 3.*knows formats 1 to 2"),
+        ("{", "cannot be read"),
+        ("[" * 100_000, "cannot be read"),
+        ("[]", "cannot be read"),
+        ('{"version": 1e400, "oldest": 1}', "must be whole numbers.*got inf"),
+        ('{"version": 2.9, "oldest": 2.9}', "must be whole numbers.*got 2.9"),
+        ('{"version": true, "oldest": true}', "must be whole numbers.*got True"),
+        ('{"version": 1, "oldest": 2}', "1 <= oldest <= version"),
+        ('{"version": 2, "oldest": 0}', "1 <= oldest <= version"),
+    ],
+    ids=str,
 )
 def test_a_format_that_is_not_known_is_refused(stored: str, said: str, storage: Path) -> None:
     folder = StudyFolder(storage, "first")

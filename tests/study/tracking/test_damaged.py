@@ -92,3 +92,10 @@ def test_a_database_that_is_being_written_counts_as_whole(storage: Path) -> None
     finally:
         writer.close()
     assert open_client(f"sqlite:///{storage / 'mlflow.db'}", storage).search_experiments()
+
+
+def test_a_folder_that_cannot_be_locked_is_named(made: MadeStudy) -> None:
+    made.complete()
+    (made.folder.path / "records.lock").mkdir()
+    with pytest.raises(BadInput, match=f"cannot write to the study's folder {made.folder.path}"):
+        record_study(made.folder)

@@ -42,6 +42,11 @@ def test_a_probe_neither_creates_nor_needs_a_writable_file(tmp_path: Path) -> No
     assert not is_locked(path)
 
 
+def test_a_folder_in_its_place_is_no_lock(tmp_path: Path) -> None:
+    (tmp_path / "lock").mkdir()
+    assert not is_locked(tmp_path / "lock")
+
+
 def test_a_file_that_was_moved_away_while_it_was_taken_guards_nothing(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with KernelLock(path):

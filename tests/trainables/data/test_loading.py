@@ -15,7 +15,7 @@ import torch
 from trainables.core.config import DataConfig
 from trainables.core.errors import BadInput
 from trainables.data import Split, load, loading, prepare, summarize
-from trainables.data.pixel_statistics import pixel_statistics
+from trainables.data.input_statistics import pixel_statistics
 from trainables.data.sources.cache import CachedImages, open_images
 from trainables.data.sources.locate import find_source
 

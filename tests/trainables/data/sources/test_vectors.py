@@ -16,8 +16,8 @@ from tests.trainables.data.written_sets import write_vector_folder, write_vector
 from trainables.core.config import DataConfig
 from trainables.core.errors import BadInput
 from trainables.data import Split, load, prepare, resolve_augmentation
+from trainables.data.input_statistics import feature_statistics
 from trainables.data.pipeline.augment import BatchPipeline
-from trainables.data.pixel_statistics import feature_statistics
 from trainables.data.sources.parquet_folder import ParquetFolder
 
 

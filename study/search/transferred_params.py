@@ -14,7 +14,7 @@ from study.search.trial_params import params_of
 
 
 @dataclass(frozen=True)
-class Suggestion:
+class TransferredParams:
     """Params for a trial and their source.
 
     Attributes:

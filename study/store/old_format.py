@@ -40,9 +40,3 @@ def trial(stored: FrozenTrial) -> FrozenTrial:
 def warm_starts(stored: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
     """Convert ``warm-starts.json``: version 1 stored params under ``values``."""
     return {cell: [_renamed(one, "values", "params") for one in given] for cell, given in stored.items()}
-
-
-def trial_file(stored: dict[str, Any]) -> dict[str, Any]:
-    """Convert ``trial.json``: version 1 stored a method's params under ``hyperparameters``."""
-    config = stored["trial"]
-    return {**stored, "trial": {**config, "method": _renamed(config["method"], "hyperparameters", "params")}}

@@ -14,7 +14,7 @@ _SCRATCH = re.compile(r"\..+\.[0-9a-f]{32}")
 _AN_HOUR = 3600.0
 
 
-def remove_scratch_files(study: Path, *, age: float = _AN_HOUR) -> int:
+def remove_partial_files(study: Path, *, age: float = _AN_HOUR) -> int:
     """Remove the scratch files of killed writers from a study's folder and its trials' folders.
 
     Only the driver may call it. Younger files stay: a worker may outlive its driver and still be writing.

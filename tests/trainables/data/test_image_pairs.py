@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from trainables.core.errors import BadInput
-from trainables.data.verification_pairs import draw_pairs, read_pairs
+from trainables.data.image_pairs import draw_pairs, read_pairs
 
 LABELS = torch.tensor([1, 0, 2, 1, 0, 1, 2, 2, 1])
 NAMES = ("Ann", "Bob", "Carol de Vries")

@@ -10,8 +10,8 @@ from trainables.core.errors import BadInput
 from trainables.core.randomness import epoch_generator
 from trainables.core.trial_folder import StoredJson
 from trainables.data import Split, whole_test
-from trainables.data.verification_pairs import Pairs, draw_pairs, read_pairs
-from trainables.training.verification import verify
+from trainables.data.image_pairs import Pairs, draw_pairs, read_pairs
+from trainables.training.pair_verification import verify
 
 if TYPE_CHECKING:
     from trainables.training.trainer import Trainer

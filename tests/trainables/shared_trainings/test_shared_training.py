@@ -17,8 +17,8 @@ from trainables.core.trial_folder import TrialFolder
 from trainables.core.trial_report import SharedEpochs
 from trainables.data import load
 from trainables.methods.registry import shared_prefix_of
-from trainables.shared.shared_needs import SharedNeeds
-from trainables.shared.shared_training import SharedTraining, shared_reference, wait_for
+from trainables.shared_trainings.needed_trainings import SharedNeeds
+from trainables.shared_trainings.shared_training import SharedTraining, shared_reference, wait_for
 from trainables.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -170,7 +170,7 @@ def test_what_determines_a_training_names_its_folder(
     assert _shared(tmp_path, make_trial("erm", checkpoint_seconds=9), 2).path == base
     assert _shared(tmp_path, make_trial("erm", seed=3), 2).path != base
     assert _shared(tmp_path, make_trial("erm", lr=0.3), 2).path != base
-    monkeypatch.setattr("trainables.shared.shared_training.code_fingerprint", lambda: "other code")
+    monkeypatch.setattr("trainables.shared_trainings.shared_training.code_fingerprint", lambda: "other code")
     assert _shared(tmp_path, config, 2).path != base
 
 
@@ -221,7 +221,7 @@ import torch
 from trainables.core import trial_folder
 from trainables.core.config import TrialConfig
 from trainables.data import load
-from trainables.shared.shared_training import SharedTraining
+from trainables.shared_trainings.shared_training import SharedTraining
 replace = os.replace
 def dying(source, target):
     if Path(target).name.startswith("state-"):

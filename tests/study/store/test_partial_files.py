@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from study.store.scratch_files import remove_scratch_files
+from study.store.partial_files import remove_partial_files
 from trainables.core.trial_folder import write_atomically
 
 
@@ -35,11 +35,11 @@ def test_only_old_scratch_files_go(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         _killed_while_writing(trial / "checkpoint-000002.pt", monkeypatch, hours_ago=30),
     ]
     young = _killed_while_writing(trial / "evaluation.json", monkeypatch, hours_ago=0.5)
-    assert remove_scratch_files(tmp_path) == 2
+    assert remove_partial_files(tmp_path) == 2
     assert not any(path.exists() for path in old)
     assert all(path.exists() for path in [*kept, young])
-    assert remove_scratch_files(tmp_path) == 0
+    assert remove_partial_files(tmp_path) == 0
 
 
 def test_a_new_study_has_nothing_to_sweep(tmp_path: Path) -> None:
-    assert remove_scratch_files(tmp_path) == 0
+    assert remove_partial_files(tmp_path) == 0

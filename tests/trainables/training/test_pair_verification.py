@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from trainables.core.config import TrialConfig
 from trainables.data import load
-from trainables.data.verification_pairs import Pairs, draw_pairs
+from trainables.data.image_pairs import Pairs, draw_pairs
+from trainables.training.pair_verification import best_threshold, over_folds, verify
 from trainables.training.trainer import Trainer
-from trainables.training.verification import best_threshold, over_folds, verify
 
 MakeTrial = Callable[..., TrialConfig]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ import pytest
 import torch
 
 from trainables.data import load
-from trainables.shared.shared_entries import remove_entry, shared_entries
-from trainables.shared.shared_training import SharedTraining, wait_for
+from trainables.shared_trainings.shared_training import SharedTraining, wait_for
+from trainables.shared_trainings.stored_trainings import remove_entry, shared_entries
 
 CPU = torch.device("cpu")
 
@@ -33,6 +34,16 @@ def test_an_entry_says_what_it_is_and_what_it_takes(shared: SharedTraining, tmp_
     assert entry.config == shared.config
     assert entry.pinned == (2,)
     assert entry.bytes == sum(path.stat().st_size for path in shared.path.iterdir())
+
+
+def test_an_entry_of_the_first_format_is_read_in_todays_words(shared: SharedTraining, tmp_path: Path) -> None:
+    wait_for(shared)
+    place = shared.path / "trial.json"
+    stored = json.loads(place.read_text())
+    stored["trial"]["method"]["hyperparameters"] = stored["trial"]["method"].pop("params")
+    place.write_text(json.dumps(stored))
+    (entry,) = shared_entries(tmp_path)
+    assert entry.config == shared.config
 
 
 def test_one_whose_lock_is_gone_is_listed_and_removed(shared: SharedTraining, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from trainables.core.trial_folder import TrialFolder
 from trainables.core.trial_report import NOTHING_SHARED, SharedEpochs
 from trainables.data import StudyData
 from trainables.methods.registry import reference_of, shared_prefix_of
-from trainables.shared.shared_training import SharedTraining, shared_reference
+from trainables.shared_trainings.shared_training import SharedTraining, shared_reference
 from trainables.training.trainer import Trainer
 
 _POLL = 0.5
