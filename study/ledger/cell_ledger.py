@@ -14,12 +14,12 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search_spaces.encoding import decode, encode, nearest_params
-from study.ledger.optuna_internals import QUEUED_PARAMS, trial_id, writable_trial
+from study.ledger.optuna_internals import trial_id, writable_trial
 from study.search.budget import ENDED, TrialCounts, count_trials, ranking_of
 from study.search.pruners import build_pruner
 from study.search.sampler_factory import build_searcher
 from study.search.transferred_params import TransferredParams, with_moved_names
-from study.search.trial_params import PARAM_SOURCE, PARAMS
+from study.search.trial_params import PARAM_SOURCE, PARAMS, QUEUED_PARAMS
 from study.spec.cell import Cell
 from study.spec.confirmed_settings import CONFIRM
 from study.spec.objectives import constraint_violations, directions, not_numbers
@@ -216,10 +216,10 @@ class CellLedger:
         self._counts = None
         return True
 
-    def note_end(self, number: int, record: Mapping[str, Any]) -> None:
+    def note_end(self, number: int, result: Mapping[str, Any]) -> None:
         """Store the constraint violations of a trial's last epoch once, where Optuna's samplers read them."""
         trial = self._trial(number)
-        found = constraint_violations(self._spec.search.constraints, record)
+        found = constraint_violations(self._spec.search.constraints, result)
         if trial.state != TrialState.RUNNING or not_numbers(found):
             return
         self._study.sampler = RandomSampler()  # nothing is sampled here

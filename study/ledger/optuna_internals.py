@@ -14,9 +14,6 @@ from optuna.trial import FrozenTrial, Trial
 CHECKED = ((5, 0), (5, 0))
 """Oldest and newest Optuna release (major, minor) that the tests ran with."""
 
-QUEUED_PARAMS = "fixed_params"
-"""System attribute in which `Study.enqueue_trial` stores the params of a queued trial."""
-
 
 def trial_id(trial: FrozenTrial | Trial) -> int:
     """Return a trial's id, which is unique in its storage; its number is unique only in its study."""

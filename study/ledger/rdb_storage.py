@@ -36,11 +36,7 @@ class BulkReadStorage(TrialReadingStorage):
         included_ids: set[int],
         newer_than: int,
     ) -> list[FrozenTrial]:
-        """Return a study's trials with an id above ``newer_than`` or in ``included_ids``, ordered by id.
-
-        Raises:
-            KeyError: the study does not exist.
-        """
+        """Return the same trials as the overridden method, from rows."""
         trial = _TRIALS.c
         chosen: list[ColumnElement[bool]] = [trial.study_id == study_id]
         if states is not None:

@@ -47,7 +47,7 @@ def _surrogate(view: StudyView, cell: CellView, metric: str) -> Surrogate:
 
 def _curve(trial: TrialView, cell: CellView, metric: str, decided: str, epochs: int) -> Curve:
     """Read a trial's curve from its folder, or from the ledger if the folder is missing."""
-    found = {record["epoch"]: record.get(metric) for record in trial.history()}
+    found = {result["epoch"]: result.get(metric) for result in trial.history()}
     if metric == decided:
         found = {**cell.frozen[cell.trials.index(trial)].intermediate_values, **found}
     values = np.full(epochs, np.nan)

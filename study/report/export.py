@@ -106,7 +106,7 @@ def _rows(study: str, trial: TrialView) -> list[dict[str, Any]]:
         "params": json.dumps(trial.params),
         **{f"{_PARAM}{name}": value for name, value in trial.params.items()},
     }
-    rows = [{**shared, **record} for record in trial.history()] or [shared]
+    rows = [{**shared, **result} for result in trial.history()] or [shared]
     tested = trial.test()
     if tested is not None:
         rows[-1] |= {f"test_{name}": value for name, value in tested["metrics"].items()}

@@ -102,8 +102,8 @@ def _metrics(view: StudyView, trial: TrialView | None) -> list[str]:
     columns = _metric_columns(view)
     if trial is None:
         return [""] * len(columns)
-    record = trial.last_epoch_result()
-    return [f"{record[name]:.4f}" if record.get(name) is not None else "" for name, _ in columns]
+    result = trial.last_epoch_result()
+    return [f"{result[name]:.4f}" if result.get(name) is not None else "" for name, _ in columns]
 
 
 def _params(params: dict[str, Any]) -> str:

@@ -135,8 +135,8 @@ def ranked(trials: Sequence[FrozenTrial], direction: StudyDirection) -> list[Fro
 
     def place(trial: FrozenTrial) -> tuple[int, float, float]:
         if trial.state == TrialState.COMPLETE:
-            broken = sum(max(0.0, constraint_violation) for constraint_violation in trial.constraints.values())
-            return 0, broken, sign * (trial.value or 0.0)
+            total_violation = sum(max(0.0, violation) for violation in trial.constraints.values())
+            return 0, total_violation, sign * (trial.value or 0.0)
         last = trial.last_step or 0
         return 1, -last, sign * trial.intermediate_values.get(last, 0.0)
 

@@ -15,6 +15,9 @@ PARAMS = "params"
 PARAM_SOURCE = "param_source"
 """User attribute of a trial: the source of its params; absent if the searcher proposed them."""
 
+QUEUED_PARAMS = "fixed_params"
+"""System attribute in which `Study.enqueue_trial` keeps a queued trial's params. It is private to Optuna."""
+
 
 def params_of(trial: FrozenTrial, space: Space) -> dict[str, Any]:
     """Return a trial's natural params.
@@ -29,7 +32,7 @@ def params_of(trial: FrozenTrial, space: Space) -> dict[str, Any]:
     noted = trial.user_attrs.get(PARAMS)
     if noted is not None:
         return dict(noted)
-    queued: dict[str, Any] = trial.system_attrs.get("fixed_params", {})
+    queued: dict[str, Any] = trial.system_attrs.get(QUEUED_PARAMS, {})
     return decode(space, {**queued, **trial.params})
 
 

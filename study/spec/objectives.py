@@ -78,7 +78,7 @@ def losses(metrics: Metrics, values: Sequence[float]) -> tuple[float, ...]:
     return tuple(-value if up else value for up, value in zip(grows, values, strict=True))
 
 
-def constraint_violations(constraints: Mapping[str, Bounds], record: Mapping[str, float]) -> dict[str, float]:
+def constraint_violations(constraints: Mapping[str, Bounds], result: Mapping[str, float]) -> dict[str, float]:
     """Return each bound's constraint violation in the metric's unit, at most 0 if satisfied, as Optuna expects.
 
     >>> constraint_violations({"many": Bounds(min=0.75)}, {"many": 0.5})
@@ -86,7 +86,7 @@ def constraint_violations(constraints: Mapping[str, Bounds], record: Mapping[str
     """
     found = {}
     for name, bounds in constraints.items():
-        value = float(record[name])
+        value = float(result[name])
         if bounds.min is not None:
             found[f"{name}.min"] = bounds.min - value
         if bounds.max is not None:

@@ -106,7 +106,7 @@ class TrialView:
 
     def last_epoch_result(self) -> EpochResult:
         """Return the epoch result of the last trained epoch, or an empty one."""
-        return max(self.history(), key=lambda record: int(record["epoch"]), default={})
+        return max(self.history(), key=lambda result: int(result["epoch"]), default={})
 
     def history(self) -> list[StoredJson]:
         """Return the epoch results in its folder, in order."""

@@ -68,7 +68,7 @@ class TrialFolder:
 
     def history(self) -> list[EpochResult]:
         """Return one record per epoch, in order, over all attempts."""
-        by_epoch = {record["epoch"]: record for attempt in self.attempts() for record in attempt}
+        by_epoch = {result["epoch"]: result for attempt in self.attempts() for result in attempt}
         return [by_epoch[epoch] for epoch in sorted(by_epoch)]
 
     def write_evaluation(self, evaluation: StoredJson) -> None:
@@ -125,12 +125,12 @@ def _read_json(path: Path) -> StoredJson | None:
 
 def whole_lines(path: Path) -> list[EpochResult]:
     """Return the epochs in a file; a line that was cut off or damaged is left out, and costs no other."""
-    records = []
+    results = []
     for line in path.read_bytes().splitlines():
         try:
-            record = json.loads(line)
+            result = json.loads(line)
         except ValueError:
             continue
-        if isinstance(record, dict) and isinstance(record.get("epoch"), int):
-            records.append(record)
-    return records
+        if isinstance(result, dict) and isinstance(result.get("epoch"), int):
+            results.append(result)
+    return results

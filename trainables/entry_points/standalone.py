@@ -12,7 +12,7 @@ from trainables.components.network import Network
 from trainables.core.config import TrialConfig
 from trainables.core.device import pick_device
 from trainables.core.errors import BadInput
-from trainables.core.trial_folder import StoredJson, TrialFolder
+from trainables.core.trial_folder import EpochResult, StoredJson, TrialFolder
 from trainables.data import StudyData, load, prepare
 from trainables.methods.registry import reference_of
 from trainables.shared_trainings.shared_training import SharedTraining, shared_reference
@@ -40,7 +40,7 @@ def train_once(
         extras: what else is done at the end, as `verify` and `feature_plot` of this room offer.
 
     Returns:
-        The last epoch's record, with ``test_...`` metrics and what the extras found beside it.
+        The last epoch's result, with ``test_...`` metrics and what the extras found beside it.
 
     Raises:
         BadInput: the data cannot be had, or the folder holds another training.
@@ -54,21 +54,21 @@ def train_once(
         f"{config.method.name} on {len(trainer.data.train.labels)} images of {config.data.dataset}, "
         f"{config.model.name}, {trainer.device}, {trainer.network.autocast or 'float32'}"
     )
-    record: StoredJson = {}
+    result: EpochResult = {}
     while not trainer.finished:
         try:
-            record = trainer.run_epoch()
+            result = trainer.run_epoch()
         except NonFiniteLoss as error:
             raise BadInput(f"the training diverged: {error}") from None
-        say(_line(record, config.training.epochs))
+        say(_line(result, config.training.epochs))
         if folder is not None:
-            folder.append_epoch(record)
+            folder.append_epoch(result)
             save_checkpoint(folder.path, trainer.epoch, trainer.state())
     if with_test:
-        record |= _test(trainer, say)
+        result |= _test(trainer, say)
     for ending in endings:
-        record |= ending(say)
-    return record
+        result |= ending(say)
+    return result
 
 
 def _reference(
@@ -96,9 +96,9 @@ def _open(trainer: Trainer, output: Path) -> TrialFolder:
     return folder
 
 
-def _line(record: StoredJson, epochs: int) -> str:
-    shown = "  ".join(f"{name} {record[name]:.4f}" for name in _SHOWN)
-    return f"epoch {record['epoch']:>3}/{epochs}  {shown}  {record['images_per_second']:.0f} images/s"
+def _line(result: EpochResult, epochs: int) -> str:
+    shown = "  ".join(f"{name} {result[name]:.4f}" for name in _SHOWN)
+    return f"epoch {result['epoch']:>3}/{epochs}  {shown}  {result['images_per_second']:.0f} images/s"
 
 
 def _test(trainer: Trainer, say: Say) -> StoredJson:

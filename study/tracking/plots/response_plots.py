@@ -96,17 +96,8 @@ def _place(dimension: Dimension, value: Any) -> float | None:
     if isinstance(dimension, Choices):
         choices = dimension.choices
         return (choices.index(value) + 0.5) / len(choices) if value in choices else None
-    low, high, here = (_sampled(dimension, end) for end in (dimension.low, dimension.high, value))
-    return (here - low) / (high - low)
-
-
-def _sampled(dimension: Range, value: float) -> float:
-    """Return a value on the search scale: itself, its logarithm, or the logarithm of -x or 1 - x."""
-    if dimension.scale == "linear":
-        return float(value)
-    logarithm = math.log(dimension.encode(value))
-    # the sampled -x or 1 - x falls as the value rises
-    return logarithm if dimension.searched_name("") == "" else -logarithm
+    place = dimension.to_unit(value)
+    return 1 - place if dimension.descending else place
 
 
 def _ticks(dimension: Dimension) -> list[tuple[float, str]]:

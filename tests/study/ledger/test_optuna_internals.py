@@ -12,12 +12,12 @@ from optuna.trial import TrialState
 
 from study.ledger.optuna_internals import (
     CHECKED,
-    QUEUED_PARAMS,
     study_ids,
     trial_id,
     writable_trial,
 )
 from study.ledger.optuna_tables import TrialReadingStorage, models, table_of
+from study.search.trial_params import QUEUED_PARAMS
 
 COLUMNS = {
     models.TrialModel: {"trial_id", "number", "study_id", "state", "datetime_start", "datetime_complete"},

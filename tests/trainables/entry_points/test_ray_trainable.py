@@ -45,7 +45,7 @@ def _expected(trial: TrialConfig) -> list[dict[str, str]]:
 
 
 def _steps(trainable: ImbalanceTrial, count: int = 100) -> list[TrialReport]:
-    """Step until it is done, or so many times; return the reports."""
+    """Step at most ``count`` times, until it is done; return the reports."""
     reports: list[TrialReport] = []
     done = False
     while len(reports) < count and not done:
