@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from trainables.core.config import FIRST_DEFAULTS
 from trainables.methods.deferral import deferred
 from trainables.methods.method import Method
 from trainables.methods.plan import Hyperparameters, Loss, MethodContext, Plan, Stage
@@ -32,11 +33,12 @@ class ElmParams(LdamParams):
     """Params of ELM.
 
     Attributes:
-        lam: lambda, the weight of the margin of the nearest wrong class; 0 is LDAM.
+        lam: lambda, the weight of the margin of the nearest wrong class; 0 is LDAM. The paper's table I
+            has 0.1, 0.5, 1 and 1.2; 0.5 is the best on average.
         own_margin: use the target's own margin D_y; without it only lam D_c* acts.
     """
 
-    lam: float = Field(1.0, ge=0, le=2)
+    lam: float = Field(0.5, ge=0, le=2)
     own_margin: bool = True
 
 
@@ -115,7 +117,7 @@ ELM = Method(
     ElmParams,
     elm,
     ("loss", "head"),
-    {"paper": {}, "no-own-margin": {"own_margin": False}},
+    {"paper": {"lam": 1.0}, "no-own-margin": {"lam": 1.0, "own_margin": False}, FIRST_DEFAULTS: {"lam": 1.0}},
 )
 ELM_DRW = deferred(
     ELM,

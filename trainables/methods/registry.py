@@ -78,6 +78,7 @@ METHODS: dict[str, Method] = {
     "crt": decoupled.CRT,
     "lws": decoupled.LWS,
     "tau-norm": posthoc_rescaling.TAU_NORM,
+    "rs-rescaling": posthoc_rescaling.RS_RESCALING,
     "wvn-rs": posthoc_rescaling.WVN_RS,
     "posthoc-logit-adjustment": posthoc_rescaling.POSTHOC_LOGIT_ADJUSTMENT,
     "oltr": oltr.OLTR,

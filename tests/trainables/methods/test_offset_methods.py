@@ -34,10 +34,11 @@ def _timeless(record: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("preset", "expected"),
     [
-        ("recommended", (0.0015, 1.0, True)),
+        ("recommended", (0.0015, 0.1, True)),
         ("paper", (1.0, 1.0, True)),
         ("no-constraint", (0.0015, 0.0, True)),
-        ("constraint-only", (0.0015, 1.0, False)),
+        ("constraint-only", (0.0015, 0.1, False)),
+        ("defaults-0.1", (0.0015, 1.0, True)),
     ],
 )
 def test_presets(preset: str, expected: tuple[float, float, bool]) -> None:

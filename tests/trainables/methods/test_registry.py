@@ -39,7 +39,7 @@ def test_an_unknown_method_gets_the_nearest_name() -> None:
         ("focal", "ldam-paper", {"gamma": 1.0}),
         ("ldam", "recommended", {"max_margin": 0.5, "scale": 30.0}),
         ("ldam-drw", "recommended", {"max_margin": 0.5, "scale": 30.0, "beta": 0.9999, "defer_until": 0.8}),
-        ("affinity", "recommended", {"margin": 0.75, "sigma_unit": "median", "diversity_weight": 1.0}),
+        ("affinity", "recommended", {"margin": 0.3, "sigma_unit": "median", "diversity_weight": 1.0}),
         ("affinity", "paper", {"sigma": 10.0, "sigma_unit": "absolute", "diversity_weight": 1.0}),
     ],
 )
