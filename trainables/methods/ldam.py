@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from trainables.core.config import FIRST_DEFAULTS
+from trainables.methods.boundary_shift import label_margin_shift
 from trainables.methods.deferral import deferred
 from trainables.methods.method import Method
 from trainables.methods.plan import Hyperparameters, Loss, MethodContext, Plan, Stage
@@ -88,6 +89,16 @@ def elm(params: ElmParams, context: MethodContext) -> Plan:
     return _plan(context, _elm_loss(params, context))
 
 
+def ldam_shift(params: LdamParams, ratio: float) -> float:
+    """Return the boundary's shift by LDAM's margins, in nats."""
+    return label_margin_shift(params.scale, params.max_margin, ratio)
+
+
+def elm_shift(params: ElmParams, ratio: float) -> float:
+    """Return the boundary's shift by ELM's margins, in nats."""
+    return label_margin_shift(params.scale, params.max_margin, ratio, own=float(params.own_margin), rival=params.lam)
+
+
 LDAM = Method(
     "Label-distribution-aware margin",
     "Cao et al., 2019, eqs 12-13",
@@ -95,6 +106,7 @@ LDAM = Method(
     LdamParams,
     ldam,
     ("loss", "head"),
+    boundary_shift=ldam_shift,
 )
 LDAM_DRW = deferred(
     LDAM,
@@ -118,6 +130,7 @@ ELM = Method(
     elm,
     ("loss", "head"),
     {"paper": {"lam": 1.0}, "no-own-margin": {"lam": 1.0, "own_margin": False}, FIRST_DEFAULTS: {"lam": 1.0}},
+    boundary_shift=elm_shift,
 )
 ELM_DRW = deferred(
     ELM,

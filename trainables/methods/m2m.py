@@ -110,4 +110,5 @@ M2M_LDAM = Method(
     defer_field="defer_until",
     shared_prefix=SharedPrefix(LDAM),
     reference="erm",
+    boundary_shift=LDAM.boundary_shift,
 )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from trainables.methods.boundary_shift import BoundaryShift
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan
 
 Axis = Literal[
@@ -44,6 +45,8 @@ class Method:
         shared_prefix: the training that the stages before the last repeat; params that it does not take act only in
             the last stage. A post-hoc method repeats it whole and changes only the trained head. None shares nothing.
         reference: the method whose trained network it needs beside its own.
+        boundary_shift: the nats by which margins or priors move the boundary between the largest and the smallest
+            class, from params and ratio; None where it cannot be computed from them.
         given_in_part: the parts of the published method that are left out; empty if none.
     """
 
@@ -57,6 +60,7 @@ class Method:
     defer_field: str | None = None
     shared_prefix: SharedPrefix | None = None
     reference: str | None = None
+    boundary_shift: BoundaryShift | None = None
     given_in_part: str = ""
 
     def preset_names(self) -> tuple[str, ...]:
