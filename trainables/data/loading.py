@@ -13,11 +13,11 @@ import numpy.typing as npt
 from trainables.core.config import DataConfig
 from trainables.core.errors import BadInput
 from trainables.data.input_statistics import feature_statistics, pixel_statistics
-from trainables.data.selection import TrainSelection, check_every_class, select_training, split_test
-from trainables.data.sources.cache import CachedImages, open_images
-from trainables.data.sources.locate import find_source
+from trainables.data.sources.image_cache import CachedImages, open_images
 from trainables.data.sources.source import Source, SplitName
-from trainables.data.study_data import DataSummary, Split, StudyData
+from trainables.data.sources.source_lookup import find_source
+from trainables.data.splits import DataSummary, Split, StudyData
+from trainables.data.subset_selection import TrainSelection, check_every_class, select_training, split_test
 
 Ints = npt.NDArray[np.int64]
 

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from trainables.core.errors import BadInput
-from trainables.data.sources import vectors
-from trainables.data.sources.decode import decode_images
+from trainables.data.sources import feature_vectors
+from trainables.data.sources.image_decoding import decode_images
 from trainables.data.sources.source import LabelledImages, SplitName
 
 _ROWS_AT_A_TIME = 2048
@@ -77,7 +77,7 @@ class ParquetFolder:
         if holds_vectors(parquet.schema_arrow):
             if self.image_size is not None:
                 raise BadInput(f"{path} holds vectors, which have no `image_size`; leave it out, got {self.image_size}")
-            return vectors.read_vectors(_column(parquet, vectors.COLUMN, path), rows, path)
+            return feature_vectors.read_vectors(_column(parquet, feature_vectors.COLUMN, path), rows, path)
 
         def where(row: int) -> str:
             return f"{path}, row {row} (counted from 0)"
@@ -107,7 +107,7 @@ class ParquetFolder:
 
 def holds_vectors(schema: Any) -> bool:
     """Tell whether a Parquet file with this Arrow schema holds feature vectors and no images."""
-    return vectors.COLUMN in schema.names and "image" not in schema.names
+    return feature_vectors.COLUMN in schema.names and "image" not in schema.names
 
 
 def schema_of(path: Path) -> Any:
@@ -151,7 +151,7 @@ def _check_columns(schema: Any, path: Path) -> None:
 
     found = ", ".join(f"{field.name}: {field.type}" for field in schema)
     image = ("image", "binary", lambda t: types.is_binary(t) or types.is_large_binary(t))
-    features = (vectors.COLUMN, "a list of floating-point numbers", vectors.is_vector_type)
+    features = (feature_vectors.COLUMN, "a list of floating-point numbers", feature_vectors.is_vector_type)
     content = features if holds_vectors(schema) else image
     for column, wanted, fits in (content, ("label", "an integer type", types.is_integer)):
         if column not in schema.names:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainables.data.sources.decode import fit
+from trainables.data.sources.image_decoding import fit
 from trainables.data.sources.source import LabelledImages, Source, SplitName
 
 

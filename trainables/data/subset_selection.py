@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from trainables.core.config import DataConfig
 from trainables.core.errors import BadInput
-from trainables.data.profiles import profile_counts
+from trainables.data.imbalance_profiles import profile_counts
 
 Ints = npt.NDArray[np.int64]
 

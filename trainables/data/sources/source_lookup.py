@@ -11,10 +11,10 @@ from trainables.core.config import DataConfig
 from trainables.core.errors import BadInput, unknown_name
 from trainables.core.paths import data_folder_named
 from trainables.data.catalog import DATASETS
-from trainables.data.sources.cache import cache_dir
 from trainables.data.sources.celeba import ATTRIBUTES, CelebA5
 from trainables.data.sources.class_folders import ClassFolders
 from trainables.data.sources.digits import Digits
+from trainables.data.sources.image_cache import cache_dir
 from trainables.data.sources.list_files import ListFiles, list_prefixes
 from trainables.data.sources.parquet_folder import ParquetFolder
 from trainables.data.sources.resized import Resized

@@ -17,7 +17,7 @@ from trainables.core.config import DataConfig
 from trainables.core.errors import BadInput
 from trainables.data import Split, load, prepare, resolve_augmentation
 from trainables.data.input_statistics import feature_statistics
-from trainables.data.pipeline.augment import BatchPipeline
+from trainables.data.pipeline.batch_pipeline import BatchPipeline
 from trainables.data.sources.parquet_folder import ParquetFolder
 
 

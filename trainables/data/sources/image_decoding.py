@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainables.core.errors import BadInput
-from trainables.data.sources.cache import cache_dir, not_writable
+from trainables.data.sources.image_cache import cache_dir, not_writable
 
 Pixels = npt.NDArray[np.uint8]
 Encoded = bytes | Path

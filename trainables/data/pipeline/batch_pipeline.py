@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from trainables.data.catalog import Augmentation
-from trainables.data.pipeline.resized_crop import draw_boxes, resized_crops
+from trainables.data.pipeline.random_resized_crop import draw_boxes, resized_crops
 
 if TYPE_CHECKING:
-    from trainables.data.study_data import Split
+    from trainables.data.splits import Split
 
 
 @dataclass(frozen=True, eq=False)

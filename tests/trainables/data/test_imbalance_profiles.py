@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from trainables.core.config import ProfileConfig
 from trainables.core.errors import BadInput
-from trainables.data.profiles import largest_ratio, profile_counts
+from trainables.data.imbalance_profiles import largest_ratio, profile_counts
 
 
 def counts(kind: str, ratio: float, sizes: list[int], minority: str = "last") -> tuple[int, ...]:

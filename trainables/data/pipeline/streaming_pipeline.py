@@ -14,8 +14,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from trainables.data.pipeline.augment import BatchPipeline
-from trainables.data.study_data import Split
+from trainables.data.pipeline.batch_pipeline import BatchPipeline
+from trainables.data.splits import Split
 
 Ints = npt.NDArray[np.int64]
 
