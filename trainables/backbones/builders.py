@@ -1,4 +1,4 @@
-"""The one table of networks: name -> builder from (in_channels, image_size). Importing it imports torch."""
+"""Table of networks: name -> builder from (in_channels, image_size); imports torch and torchvision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Selection of training, validation and test rows, determined by the subset seed; uses numpy, not torch."""
+"""Selection of training, validation and test rows by the subset seed; uses numpy, not torch."""
 
 from __future__ import annotations
 

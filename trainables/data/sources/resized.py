@@ -1,4 +1,4 @@
-"""A decoded data set scaled to another image size."""
+"""Scaling of a decoded data set to another image size."""
 
 from __future__ import annotations
 
