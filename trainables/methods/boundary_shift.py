@@ -1,13 +1,14 @@
 """Shift of the boundary between two classes by a method's margins or priors, in nats, without torch.
 
-Two classes a (rare) and b (frequent) of one batch are told apart by the gap g = z_a - z_b of their scaled logits. A loss
-asks for g > m_a of examples of a, and for -g > m_b of examples of b. Halfway between both demands lies the boundary
+Two classes a (rare) and b (frequent) are told apart by the gap g = z_a - z_b of their scaled logits. A loss asks for
+g > m_a of examples of a, and for -g > m_b of examples of b. Halfway between both demands lies the boundary
 
     (m_a - m_b) / 2
 
-in favour of the rare class; without margins it is 0. Training on counts n with cross entropy moves the boundary against
-the rare class by log(n_b / n_a), the log of the ratio. A shift of that size makes up for the counts; one of several times
-that size predicts the rare class where its evidence is weak, unless the network can separate the classes by that much.
+in favour of the rare class; without margins it is 0. Training on counts n with cross entropy moves the boundary
+against the rare class by log(n_b / n_a), the log of the ratio. A shift of that size makes up for the counts; one of
+several times that size predicts the rare class where its evidence is weak, unless the network can separate the classes
+by that much.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 BoundaryShift: TypeAlias = Callable[[Any, float], float]
-"""(params, ratio n_max / n_min) -> shift between the largest and the smallest class, in nats; positive favours the smallest."""
+"""(params, ratio n_max / n_min) -> shift between largest and smallest class, in nats in favour of the smallest."""
 
 EXCESSIVE = 2.0
 """Multiple of log(ratio) beyond which a shift is worth a warning."""
