@@ -42,7 +42,7 @@ def label_margin_shift(scale: float, max_margin: float, ratio: float, *, own: fl
     >>> round(label_margin_shift(30, 0.5, 100, rival=1.0), 1), round(math.log(100), 1)
     (10.3, 4.6)
     """
-    return scale * max_margin * (own + rival) / 2 * (1 - ratio**-0.25)
+    return scale * max_margin * (own + rival) / 2 * (1 - math.pow(ratio, -0.25))
 
 
 def excessive(shift: float, ratio: float) -> bool:
