@@ -108,7 +108,8 @@ def maximum_margin_shift(params: MaximumMarginParams, ratio: float) -> float:
     """Return the boundary's shift, in nats, by the margins exp(-m) of examples whose gap is 0."""
     if params.variant == "mm":
         return 0.0
-    rare, frequent = (math.exp(d - params.max_margin) for d in (params.label_margin, params.label_margin / math.pow(ratio, 0.25)))
+    margins = (params.label_margin, params.label_margin / math.pow(ratio, 0.25))
+    rare, frequent = (math.exp(d - params.max_margin) for d in margins)
     return params.scale * (rare - frequent) / 2
 
 
