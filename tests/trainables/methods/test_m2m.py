@@ -7,7 +7,7 @@ import torch
 
 from trainables.components.heads import CosineHead, LinearHead
 from trainables.components.network import Network
-from trainables.core.config import MethodConfig
+from trainables.core.config import MethodConfig, TrialConfig
 from trainables.core.errors import BadInput
 from trainables.data import load
 from trainables.methods.plan import MethodContext
@@ -81,7 +81,7 @@ def test_the_reference_is_asked_for_when_the_last_stage_begins(name: str, make_t
     asked: list[int] = []
     erm = Trainer(make_trial("erm"), load(config.data), torch.device("cpu"))
 
-    def reference() -> Network:
+    def reference(_: TrialConfig) -> Network:
         asked.append(trainer.epoch)
         return erm.network.requires_grad_(False).eval()
 
