@@ -143,7 +143,7 @@ class TrialFolder:
         try:
             with np.load(self.path / f"{name}.npz", allow_pickle=False) as stored:
                 return {key: stored[key] for key in stored.files}
-        except (OSError, ValueError, zipfile.BadZipFile, zlib.error):
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error):
             return None
 
     def config(self) -> StoredJson | None:
