@@ -19,7 +19,7 @@ from trainables.components.lr_schedule import stage_start
 from trainables.components.network import Network
 from trainables.core.config import TrialConfig
 from trainables.data import Split, StudyData, load, prepare
-from trainables.data.pipeline.streaming import open_pipeline
+from trainables.data.pipeline.streaming_pipeline import open_pipeline
 from trainables.methods.registry import reference_of, shared_prefix_of
 from trainables.training.trainer import Trainer
 from trainables.training.training_state import State
