@@ -77,8 +77,8 @@ def compare(config: TrialConfig, data: StudyData) -> None:
             result = trainer.run_epoch()
             shares = "  ".join(f"{key} {share:6.1%}" for key, share in result["method_metrics"].items())
             print(f"  epoch {trainer.epoch}: {shares}", flush=True)
-        scored = trainer.metrics(trainer.evaluate(data.test()))
-        print(f"  balanced accuracy {scored['balanced_accuracy']:.3f} on test images", flush=True)
+        found = trainer.metrics(trainer.evaluate(data.test()))
+        print(f"  balanced accuracy {found['balanced_accuracy']:.3f} on test images", flush=True)
 
 
 def _given(network: Network, _: TrialConfig) -> Network:

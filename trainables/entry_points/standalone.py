@@ -60,8 +60,9 @@ def train_once(
             raise BadInput(f"the training diverged: {error}") from None
         say(_line(result, config.training.epochs))
         if folder is not None:
-            for name, arrays in trainer.end_arrays().items() if trainer.finished else ():
-                folder.write_arrays(name, arrays)
+            if trainer.finished:
+                for name, arrays in trainer.end_arrays().items():
+                    folder.write_arrays(name, arrays)
             folder.append_epoch(result)
             save_checkpoint(folder.path, trainer.epoch, trainer.state())
     if with_test:

@@ -281,6 +281,6 @@ def test_an_old_trial_resumes_with_the_reference_that_it_began_with(make_trial: 
     while not needs.met():
         needs.advance()
     (folder,) = (tmp_path / "shared").iterdir()
-    assert TrialFolder(folder).config()["trial"]["seed"] == config.seed  # type: ignore[index]
+    assert TrialFolder(folder).config()["trial"]["seed"] == config.seed
     assert _timeless(resumed.run_epoch()) == _timeless(old.run_epoch())
     assert all(torch.equal(a, b) for a, b in zip(_weights(resumed), _weights(old), strict=True))
