@@ -88,6 +88,18 @@ def train(
     )
     extras = _extras(verify, verify_on, plot_features, of_test=test)
     train_once(config, output=output, with_test=test, say=typer.echo, extras=extras)
+    if output is not None:
+        _draw_translations(output, config)
+
+
+def _draw_translations(output: Path, config: TrialConfig) -> None:
+    """Draw what a method that translates images stored at the end; MLflow is not imported."""
+    from study.tracking.trial_artifacts import draw_translations
+    from trainables.data import load
+
+    drawn = draw_translations(output, load(config.data).class_names, config.method.name)
+    if drawn is not None:
+        typer.echo(f"translated images: {drawn}")
 
 
 def _extras(verify: str | None, verify_on: str | None, plot: Path | None, *, of_test: bool) -> list[Extra]:

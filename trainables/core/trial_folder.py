@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import os
 import uuid
+import zipfile
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 EpochResult = dict[str, Any]
 """Result of one epoch: ``epoch`` (1-based), ``stage``, ``learning_rate``, ``images_per_second``, every metric of
-`metric_names.METRICS`, and ``shared`` (True) if the epoch was adopted from a shared training."""
+`metric_names.METRICS`, ``shared`` (True) if the epoch was adopted from a shared training, and `METHOD_METRICS`."""
+
+ArrayFile = dict[str, Any]
+"""Content of an ``.npz`` file: name -> numpy array."""
+
+METHOD_METRICS = "method_metrics"
+"""Key of an epoch result with the method's own metrics, name -> finite number; absent if there are none."""
 
 StoredJson = dict[str, Any]
 """Content of a trial's other JSON files: configuration, evaluation, test evaluation."""
+
+
+def method_metrics(result: Mapping[str, Any]) -> dict[str, float]:
+    """Return the method's own metrics of an epoch result, by the names in `Method.epoch_metrics`.
+
+    Raises:
+        ValueError: they are not finite numbers by name.
+
+    >>> method_metrics({"epoch": 1, "method_metrics": {"sites": 0.5}}), method_metrics({"epoch": 1})
+    ({'sites': 0.5}, {})
+    """
+    stored = result.get(METHOD_METRICS, {})
+    if not isinstance(stored, dict):
+        raise ValueError(f"`{METHOD_METRICS}` must map names to numbers, got {stored!r}")
+    for name, value in stored.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"`{METHOD_METRICS}.{name}` must be a finite number, got {value!r}")
+    return {str(name): float(value) for name, value in stored.items()}
 
 
 def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
@@ -98,6 +127,24 @@ class TrialFolder:
     def test(self) -> StoredJson | None:
         """Return what `write_test` stored, or None: of a trial that does not confirm, always."""
         return _read_json(self.path / "test.json")
+
+    def write_arrays(self, name: str, arrays: ArrayFile) -> None:
+        """Store arrays as ``NAME.npz``; not waited for."""
+        import numpy as np
+
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **arrays)
+        write_atomically(self.path / f"{name}.npz", buffer.getvalue(), durable=False)
+
+    def arrays(self, name: str) -> ArrayFile | None:
+        """Return what `write_arrays` stored under a name, or None if it is missing or damaged."""
+        import numpy as np
+
+        try:
+            with np.load(self.path / f"{name}.npz", allow_pickle=False) as stored:
+                return {key: stored[key] for key in stored.files}
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error):
+            return None
 
     def config(self) -> StoredJson | None:
         """Return what `write_config` stored, or None. Files of version 1 are read in the words of today."""

@@ -99,7 +99,7 @@ class ImbalanceTrial(tune.Trainable):
             return MachineFault(str(error))
         assert self._result is not None  # a trainer that is past its first epoch has one, also after a resume
         shared = self._needs.spent() if self._needs is not None else NOTHING_SHARED
-        return EpochDone(self._result, shared, trainer.finished)
+        return EpochDone.of_stored(self._result, shared, trainer.finished)
 
     def _give_up(self, error: Exception) -> None:
         if self._needs is not None:
@@ -119,8 +119,8 @@ class ImbalanceTrial(tune.Trainable):
         except _LOST_CAUSES as error:
             self._give_up(error)
             return
-        self._describe(trainer)
         self._continue(trainer)
+        self._describe(trainer)
         needs.bind(trainer)
         self._trainer, self._needs = trainer, needs
 
@@ -146,11 +146,15 @@ class ImbalanceTrial(tune.Trainable):
                 "trial": trainer.config.model_dump(mode="json"),
                 "data_fingerprint": trainer.data.fingerprint,
                 "environment": environment,
+                **({} if trainer.reference is None else {"reference_seed": trainer.reference.seed}),
             }
         )
 
     def _run_epoch(self, trainer: Trainer) -> None:
         self._result = trainer.run_epoch()
+        if trainer.finished:
+            for name, arrays in trainer.end_arrays().items():
+                self._folder.write_arrays(name, arrays)  # before the last epoch: a trial that has ended has them
         self._folder.append_epoch(self._result)
         self._write_evaluation(trainer)
         due = time.monotonic() - self._saved_at >= trainer.config.training.checkpoint_seconds
