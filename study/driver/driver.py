@@ -40,8 +40,9 @@ RAISABLE = (
     "confirm",
     "resources",
     "records.tracking_uri",
+    "artifacts",
 )
-"""Settings that a resume may change: limits and storage places, never a setting that affects a trial's result."""
+"""Settings that a resume may change: limits, storage places, pictures; never one that affects a trial's result."""
 
 
 class ExitCode(IntEnum):
@@ -193,11 +194,14 @@ def _drive(spec: StudySpec, ledger: Ledger, folder: StudyFolder, address: str | 
     from study.driver.ray_tune import RayTuneRunner
     from study.driver.trial_manager import TrialManager
     from study.tracking import Recorder
+    from trainables.training.embedding import UMAP_MISSING, has_umap  # imports torch
 
     remove_partial_files(folder.path)
     progress = Progress(ledger, console)
     if len(spec.search.metrics) > 1:
         console.print("  several metrics: nothing is pruned, since pruners judge by one", highlight=False)
+    if "embedding" in spec.artifacts.kinds(confirms=spec.confirm is not None) and not has_umap():
+        console.print(f"  {UMAP_MISSING}", highlight=False)
     hours = spec.search.wall_hours
     deadline = None if hours is None else time.monotonic() + hours * 3600
     console.print("starting Ray" if address is None else f"joining the Ray cluster at {address}", highlight=False)

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import uuid
+import zipfile
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Arrays = dict[str, npt.NDArray[Any]]
 
 EpochResult = dict[str, Any]
 """Result of one epoch: ``epoch`` (1-based), ``stage``, ``learning_rate``, ``images_per_second``, every metric of
@@ -98,6 +107,35 @@ class TrialFolder:
     def test(self) -> StoredJson | None:
         """Return what `write_test` stored, or None: of a trial that does not confirm, always."""
         return _read_json(self.path / "test.json")
+
+    def write_record(self, name: str, record: StoredJson) -> None:
+        """Store a small JSON record of the finished network as ``<name>.json``."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.path / f"{name}.json", json.dumps(record).encode(), durable=False)
+
+    def record(self, name: str) -> StoredJson | None:
+        """Return the record that `write_record` stored, or None."""
+        return _read_json(self.path / f"{name}.json")
+
+    def write_arrays(self, name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Store numbers of the finished network, for a picture, as ``<name>.npz``, without pickled objects."""
+        import numpy as np
+
+        assert all(array.dtype != object for array in arrays.values()), f"{name} holds objects"
+        content = io.BytesIO()
+        np.savez_compressed(content, **arrays)
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.path / f"{name}.npz", content.getvalue(), durable=False)
+
+    def arrays(self, name: str) -> Arrays | None:
+        """Return the arrays that `write_arrays` stored, or None if there are none or the file is damaged."""
+        import numpy as np
+
+        try:
+            with np.load(self.path / f"{name}.npz", allow_pickle=False) as stored:
+                return {key: stored[key] for key in stored.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+            return None
 
     def config(self) -> StoredJson | None:
         """Return what `write_config` stored, or None. Files of version 1 are read in the words of today."""
