@@ -64,7 +64,8 @@ def offset_picture(offsets: StoredJson, caption: str) -> bytes:
 
 
 def _prior(panel: Axes, places: Any, counts: Any, log_prior: Any, small: dict[str, Any]) -> None:
-    panel.set_title("prior: ln Pr(y = k)", fontsize=10)
+    panel.set_title("prior", fontsize=10)
+    panel.set_ylabel("ln Pr(y = k)", fontsize=9)
     images = panel.twinx()
     images.bar(places, counts, color="#dddddd", width=0.9)
     images.set_ylabel("training images", fontsize=9, color=_GREY)
