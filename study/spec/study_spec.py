@@ -134,7 +134,7 @@ class ArtifactsSpec(StrictModel):
         mistakes: gallery of the most confident mistakes per class.
     """
 
-    offsets: Phases = "all"
+    offsets: Phases = "confirm"
     embedding: Phases = "confirm"
     mistakes: Phases = "confirm"
 

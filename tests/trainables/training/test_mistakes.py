@@ -41,7 +41,7 @@ def test_the_gallery_holds_the_most_confident_mistakes(make_trial: MakeTrial) ->
     assert found is not None
     labels, predicted = split.labels.numpy(), given.argmax(axis=1)
     wrong = predicted != labels
-    assert 20 < wrong.sum()
+    assert wrong.sum() > 20
     assert wrong[found["rows"]].all()
     assert np.array_equal(found["predicted"], predicted[found["rows"]])
     assert np.array_equal(found["images"], split.images.numpy()[found["rows"]])
