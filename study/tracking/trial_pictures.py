@@ -5,17 +5,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from study.tracking.plots.embedding_plot import embedding_picture
 from study.tracking.plots.mistake_gallery import mistake_gallery
 from study.tracking.plots.offset_plot import offset_picture
-from trainables.core.trial_folder import StoredJson, TrialFolder
+from trainables.core.trial_folder import ArrayFile, StoredJson, TrialFolder
 
-if TYPE_CHECKING:
-    from trainables.core.trial_folder import Arrays
-
-    Draw = Callable[[Arrays, Sequence[str], Sequence[int], str], bytes]
+Draw = Callable[[ArrayFile, Sequence[str], Sequence[int], str], bytes]
 
 _PICTURES: dict[str, Draw] = {
     "embedding": embedding_picture,

@@ -8,18 +8,15 @@ import os
 import uuid
 import zipfile
 import zlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    Arrays = dict[str, npt.NDArray[Any]]
+from typing import Any
 
 EpochResult = dict[str, Any]
 """Result of one epoch: ``epoch`` (1-based), ``stage``, ``learning_rate``, ``images_per_second``, every metric of
 `metric_names.METRICS`, and ``shared`` (True) if the epoch was adopted from a shared training."""
+
+ArrayFile = dict[str, Any]
+"""Content of an ``.npz`` file: name -> numpy array."""
 
 StoredJson = dict[str, Any]
 """Content of a trial's other JSON files: configuration, evaluation, test evaluation."""
@@ -117,7 +114,7 @@ class TrialFolder:
         """Return the record that `write_record` stored, or None."""
         return _read_json(self.path / f"{name}.json")
 
-    def write_arrays(self, name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    def write_arrays(self, name: str, arrays: ArrayFile) -> None:
         """Store numbers of the finished network, for a picture, as ``<name>.npz``, without pickled objects."""
         import numpy as np
 
@@ -127,7 +124,7 @@ class TrialFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path / f"{name}.npz", content.getvalue(), durable=False)
 
-    def arrays(self, name: str) -> Arrays | None:
+    def arrays(self, name: str) -> ArrayFile | None:
         """Return the arrays that `write_arrays` stored, or None if there are none or the file is damaged."""
         import numpy as np
 

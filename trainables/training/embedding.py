@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +11,7 @@ import torch
 
 from trainables.components.heads import PrototypeHead
 from trainables.core.randomness import derive_seed
+from trainables.core.trial_folder import ArrayFile
 from trainables.data import Split
 from trainables.training.balanced_sample import balanced_sample, pictured_classes
 from trainables.training.trainer import Trainer
@@ -33,7 +33,7 @@ def has_umap() -> bool:
     return importlib.util.find_spec("umap") is not None
 
 
-def embedding(trainer: Trainer, split: Split) -> dict[str, npt.NDArray[Any]] | None:
+def embedding(trainer: Trainer, split: Split) -> ArrayFile | None:
     """Return the embedding of a sample of a split's images, or None if nothing can be embedded.
 
     The sample depends on labels, training counts and `subset_seed` alone: all methods show the same images.

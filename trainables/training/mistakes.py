@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
 
+from trainables.core.trial_folder import ArrayFile
 from trainables.data import Split
 from trainables.training.balanced_sample import pictured_classes
 from trainables.training.trainer import Trainer
@@ -22,7 +21,7 @@ LONGEST_SIDE = 64
 """Pixels; larger images are scaled down."""
 
 
-def mistakes(trainer: Trainer, split: Split) -> dict[str, npt.NDArray[Any]] | None:
+def mistakes(trainer: Trainer, split: Split) -> ArrayFile | None:
     """Return the most confident mistakes on a split, or None for data that are no images of 1 or 3 channels.
 
     Args:

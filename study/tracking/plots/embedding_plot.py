@@ -14,14 +14,16 @@ from study.tracking.plots.drawing import short
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from trainables.core.trial_folder import Arrays
+    from trainables.core.trial_folder import ArrayFile
 
 _MOST_NAMES = 20
 _TITLES = {"tsne": "t-SNE", "umap": "UMAP", "features": "features"}
 Floats = npt.NDArray[Any]
 
 
-def embedding_picture(arrays: Arrays, class_names: Sequence[str], class_counts: Sequence[int], caption: str) -> bytes:
+def embedding_picture(
+    arrays: ArrayFile, class_names: Sequence[str], class_counts: Sequence[int], caption: str
+) -> bytes:
     """Plot a stored embedding as PNG, a panel for each projection.
 
     Args:

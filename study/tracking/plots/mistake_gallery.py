@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from study.tracking.plots.drawing import GREY, INK, LINE, ORANGE, PAPER, font, png, short
 
 if TYPE_CHECKING:
-    from trainables.core.trial_folder import Arrays
+    from trainables.core.trial_folder import ArrayFile
 
 _SIDE, _GAP = 72, 12
 """Pixels of a shown image, and between two."""
@@ -19,7 +19,7 @@ _LABEL = 150
 _TOP = 62
 
 
-def mistake_gallery(arrays: Arrays, class_names: Sequence[str], class_counts: Sequence[int], caption: str) -> bytes:
+def mistake_gallery(arrays: ArrayFile, class_names: Sequence[str], class_counts: Sequence[int], caption: str) -> bytes:
     """Draw wrongly predicted images as PNG, with prediction and confidence below each.
 
     Args:
