@@ -76,9 +76,11 @@ def projections(features: Floats, seed: int) -> dict[str, Floats]:
     Perplexity 30 and 15 neighbours are the libraries' defaults; small samples get fewer.
     """
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
-    count = len(features)
-    with warnings.catch_warnings():
+    count, threads = len(features), torch.get_num_threads()
+    # numba raises OpenMP's number of threads; a t-SNE after it then waited for cores that other trials use
+    with threadpool_limits(threads, user_api="openmp"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # umap warns that a seed makes it use one thread
         perplexity = min(30.0, (count - 1) / 3)
         found = {"tsne": TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(features)}
