@@ -78,6 +78,7 @@ class TrialManager:
             share_prefix=self._shares_prefix(assignment),
             evaluate_test=assignment.confirms,
             threads=self._ledger.study.resources.cpus,
+            artifacts=self._ledger.study.artifacts.kinds(confirms=assignment.confirms),
         )
 
     def assignment(self, runner_id: str) -> Assignment:

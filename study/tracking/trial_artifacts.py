@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from study.tracking.plots.translation_plot import translations_picture
 from study.tracking.plots.trial_plots import confusion_picture, false_positives_picture
 from trainables.core.metrics import cumulative_false_positives, recall_per_class
-from trainables.core.trial_folder import StoredJson, TrialFolder, write_atomically
+from trainables.core.trial_folder import StoredJson
 
 CLASS_TABLE = "classes.json"
 """The file that MLflow shows as a table; ``classes.parquet`` has the same rows."""
@@ -94,25 +92,6 @@ def write_artifacts(evaluation: StoredJson, title: str, folder: Path) -> None:
     curve, ranked = table.by_rank("cumulative_false_positives"), table.by_rank("class")
     picture = false_positives_picture(curve, ranked, f"{caption}, bias {table.bias:.3f}")
     (folder / "false_positives.png").write_bytes(picture)
-
-
-def draw_translations(folder: Path, class_names: Sequence[str], title: str) -> Path | None:
-    """Draw the translations that a trial's method stored, as ``translations.png`` beside them.
-
-    Args:
-        folder: of the trial.
-        class_names: K names.
-        title: the trial's name, for the picture.
-
-    Returns:
-        The picture, or None if the trial stored none.
-    """
-    arrays = TrialFolder(folder).arrays("translations")
-    if arrays is None:
-        return None
-    drawn = folder / "translations.png"
-    write_atomically(drawn, translations_picture(arrays, class_names, title), durable=False)
-    return drawn
 
 
 def _split_table(columns: dict[str, list[Any]]) -> str:

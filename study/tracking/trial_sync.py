@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,9 +20,10 @@ from study.tracking.run_fields import (
     trial_tags,
 )
 from study.tracking.run_index import KnownRun, Runs
-from study.tracking.trial_artifacts import TABLE_TAG, draw_translations, write_artifacts
+from study.tracking.trial_artifacts import TABLE_TAG, write_artifacts
+from study.tracking.trial_pictures import write_pictures
 from trainables.core.config import TrialConfig
-from trainables.core.trial_folder import EpochResult, StoredJson
+from trainables.core.trial_folder import EpochResult, StoredJson, TrialFolder
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -106,7 +106,5 @@ def _whole_epochs(epochs: list[list[Metric]]) -> Iterator[list[Metric]]:
 def _upload(runs: Runs, run: KnownRun, evaluation: StoredJson, view: TrialView) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         write_artifacts(evaluation, view.key, Path(scratch))
-        picture = draw_translations(view.folder, [str(name) for name in evaluation["class_names"]], view.key)
-        if picture is not None:
-            shutil.copy(picture, scratch)
+        write_pictures(TrialFolder(view.folder), evaluation, view.key, Path(scratch))
         runs.client.log_artifacts(run.id, scratch)

@@ -17,11 +17,11 @@ EpochResult = dict[str, Any]
 """Result of one epoch: ``epoch`` (1-based), ``stage``, ``learning_rate``, ``images_per_second``, every metric of
 `metric_names.METRICS`, ``shared`` (True) if the epoch was adopted from a shared training, and `METHOD_METRICS`."""
 
-ArrayFile = dict[str, Any]
-"""Content of an ``.npz`` file: name -> numpy array."""
-
 METHOD_METRICS = "method_metrics"
 """Key of an epoch result with the method's own metrics, name -> finite number; absent if there are none."""
+
+ArrayFile = dict[str, Any]
+"""Content of an ``.npz`` file: name -> numpy array."""
 
 StoredJson = dict[str, Any]
 """Content of a trial's other JSON files: configuration, evaluation, test evaluation."""
@@ -128,22 +128,33 @@ class TrialFolder:
         """Return what `write_test` stored, or None: of a trial that does not confirm, always."""
         return _read_json(self.path / "test.json")
 
+    def write_record(self, name: str, record: StoredJson) -> None:
+        """Store a small JSON record of the finished network as ``<name>.json``."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.path / f"{name}.json", json.dumps(record).encode(), durable=False)
+
+    def record(self, name: str) -> StoredJson | None:
+        """Return the record that `write_record` stored, or None."""
+        return _read_json(self.path / f"{name}.json")
+
     def write_arrays(self, name: str, arrays: ArrayFile) -> None:
-        """Store arrays as ``NAME.npz``; not waited for."""
+        """Store numbers of the finished network, for a picture, as ``<name>.npz``, without pickled objects."""
         import numpy as np
 
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)
-        write_atomically(self.path / f"{name}.npz", buffer.getvalue(), durable=False)
+        assert all(array.dtype != object for array in arrays.values()), f"{name} holds objects"
+        content = io.BytesIO()
+        np.savez_compressed(content, **arrays)
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.path / f"{name}.npz", content.getvalue(), durable=False)
 
     def arrays(self, name: str) -> ArrayFile | None:
-        """Return what `write_arrays` stored under a name, or None if it is missing or damaged."""
+        """Return the arrays that `write_arrays` stored, or None if there are none or the file is damaged."""
         import numpy as np
 
         try:
             with np.load(self.path / f"{name}.npz", allow_pickle=False) as stored:
                 return {key: stored[key] for key in stored.files}
-        except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error):
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
             return None
 
     def config(self) -> StoredJson | None:

@@ -19,7 +19,8 @@ from trainables.training.finite_watch import NonFiniteLoss
 from trainables.training.trainer import FindReference, Trainer
 
 Say = Callable[[str], None]
-Extra = Callable[[Trainer], Callable[[Say], StoredJson]]
+Ending = Callable[[Say], StoredJson]
+Extra = Callable[[Trainer], Ending]
 """Checks what it needs before the training, and returns what is done after it."""
 
 _SHOWN = ("train_loss", "loss", "accuracy", "balanced_accuracy", "geometric_mean", "worst_recall")
@@ -35,7 +36,7 @@ def train_once(
         output: folder of epochs and checkpoints, to continue from; None keeps nothing.
         with_test: evaluate on the test images at the end.
         say: prints a line.
-        extras: what else is done at the end, as `verify` and `feature_plot` of this room offer.
+        extras: what else is done at the end, such as `verification` of this room.
 
     Returns:
         The last epoch's result, with ``test_...`` metrics and what the extras found beside it.

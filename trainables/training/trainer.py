@@ -17,7 +17,8 @@ from trainables.backbones import build_backbone, check_image_shape
 from trainables.backbones.pretrained_weights import load_weights
 from trainables.components.batch import Batch, EpochOrder, TransformContext
 from trainables.components.lr_schedule import learning_rate
-from trainables.components.network import Network
+from trainables.components.network import Network, Outputs
+from trainables.components.posthoc.posthoc_change import PostHoc
 from trainables.components.sampling import batches_of, epoch_indices
 from trainables.components.updates import Step
 from trainables.core.config import TrialConfig
@@ -31,7 +32,7 @@ from trainables.data.pipeline.streaming_pipeline import open_pipeline
 from trainables.methods.plan import MethodContext, Stage, StageStart
 from trainables.methods.registry import build_plan, reference_of
 from trainables.training.batch_objective import batch_objective
-from trainables.training.evaluation import Evaluation, class_means, evaluate, features_of
+from trainables.training.evaluation import Evaluation, adjusted_outputs, class_means, evaluate, features_of
 from trainables.training.finite_watch import FiniteWatch, NonFiniteLoss
 from trainables.training.training_state import State, load_prefix, load_state_dict, state_dict
 
@@ -183,7 +184,7 @@ class Trainer:
         if self.epoch == span.start and stage.begin is not None:
             with torch.no_grad():
                 stage.begin(
-                    StageStart(self.plan.head, self._class_means, epoch_generator(seed, self.epoch, "stage begin"))
+                    StageStart(self.plan.head, self.class_means, epoch_generator(seed, self.epoch, "stage begin"))
                 )
         if self.epoch == span.start and stage.restarts_schedule:
             self.optimizer.state.clear()
@@ -202,7 +203,8 @@ class Trainer:
         assert self.reference is not None, f"{self.config.method.name} has no reference"
         return self._find_reference(self.reference)
 
-    def _class_means(self) -> Tensor:
+    def class_means(self) -> Tensor:
+        """Return the mean evaluation-mode feature of every class's training images, float32 (K, d)."""
         return class_means(self.network, self._pipeline(self.data.train), len(self.data.class_counts))
 
     def _train(self, stage: Stage, rate: float) -> float:
@@ -256,10 +258,20 @@ class Trainer:
 
         A post-hoc adjustment uses the value last selected on validation images, or its first candidate before that.
         """
-        value = self._posthoc_value
-        if value is None and self.plan.posthoc is not None:
-            value = self.plan.posthoc.values[0]
-        return self._evaluate(self._pipeline(split), self.plan.stages[-1], only=value)
+        return self._evaluate(self._pipeline(split), self.plan.stages[-1], only=self._posthoc_choice())
+
+    def _posthoc_choice(self) -> float | None:
+        if self._posthoc_value is None and self.plan.posthoc is not None:
+            return self.plan.posthoc.values[0]
+        return self._posthoc_value
+
+    def outputs(self, split: Split) -> Outputs:
+        """Return features and logits of a split, on the CPU; the logits are adjusted as those of `evaluate` are."""
+        images, posthoc = self._pipeline(split), self.plan.posthoc
+        return adjusted_outputs(self.network, images, posthoc, self._means_for(posthoc), self._posthoc_choice())
+
+    def _means_for(self, posthoc: PostHoc | None) -> Tensor | None:
+        return self.class_means() if posthoc is not None and posthoc.needs_class_means else None
 
     def features(self, split: Split) -> Tensor:
         """Return the evaluation-mode features of a split, float32 (N, d) on the CPU."""
@@ -267,7 +279,7 @@ class Trainer:
 
     def _evaluate(self, images: BatchPipeline, stage: Stage, only: float | None = None) -> Evaluation:
         posthoc = self.plan.posthoc
-        means = self._class_means() if posthoc is not None and posthoc.needs_class_means else None
+        means = self._means_for(posthoc)
         return evaluate(self.network, images, stage.loss, posthoc=posthoc, class_means=means, only=only)
 
     def state(self) -> State:

@@ -80,7 +80,15 @@ def test_shared_epochs_are_read_from_their_stored_form(stored: dict[str, int] | 
 
 
 def test_a_task_comes_back_as_it_was(make_trial: Callable[..., TrialConfig]) -> None:
-    task = TrialTask(make_trial("cce"), Path("/runs/a"), Path("/runs/shared"), True, evaluate_test=True, threads=2)
+    task = TrialTask(
+        make_trial("cce"),
+        Path("/runs/a"),
+        Path("/runs/shared"),
+        True,
+        evaluate_test=True,
+        threads=2,
+        artifacts=("offsets",),
+    )
     assert TrialTask.from_json(json.loads(json.dumps(task.to_json()))) == task
 
 

@@ -92,7 +92,7 @@ def test_the_warm_up_is_the_opening_bit_for_bit_and_ends_at_class_means(make_tri
     assert all(torch.equal(mine[key], theirs[key]) for key in mine)
     head: Any = own.plan.head
     assert not head.centers.any() and not head.constrains
-    means = own._class_means()
+    means = own.class_means()
     own._enter(own.plan.stages[1])
     assert torch.equal(head.centers, means) and head.constrains
 
