@@ -1,19 +1,18 @@
 """Measure affinity's regulariser, forward and backward, in closed form and over all pairs of prototypes.
 
 Both sides get the same prototypes and take turns. Times are medians over the rounds, with the fastest round beside
-them. Memory is what the first step adds to the highest resident memory of a fresh process. The pairwise side is the
-regulariser as it was before the closed form: it runs only where its matrix of distances fits.
+them. Memory is the highest resident memory of a fresh process that takes one step, torch's own included (Linux). The
+pairwise side is the regulariser as it was before the closed form: it runs only where its matrix of distances fits.
 """
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -51,15 +50,13 @@ def step(side: str, prototypes: Tensor) -> float:
     return time.perf_counter() - start
 
 
-def added_memory(side: str, classes: int, dim: int, threads: int) -> float:
-    """Return the MB that the first step of one side adds to the highest resident memory."""
+def peak_memory(side: str, classes: int, dim: int, threads: int) -> float:
+    """Return the highest resident memory of a process that takes one step of one side, in MB."""
     torch.set_num_threads(threads)
-    step(side, prototypes_of(2, 4))
-    prototypes = prototypes_of(classes, dim)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    step(side, prototypes)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit / 1e6
+    step(side, prototypes_of(classes, dim))
+    # not getrusage: a process started by fork and exec inherits its parent's peak there
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
 
 
 def main() -> None:
@@ -73,7 +70,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     print(header("benchmarks.affinity_regulariser", "torch"))
     neighbours, fresh = Neighbours(), multiprocessing.get_context("spawn")
-    print("classes  dim  side         median ms  fastest ms  added MB  value")
+    print("classes  dim  side         median ms  fastest ms   peak MB  value")
     for classes in given.classes:
         for dim in given.dims:
             prototypes = prototypes_of(classes, dim)
@@ -84,7 +81,7 @@ def main() -> None:
             for side in sides:
                 ms = [1e3 * one[side] for one in times]
                 with fresh.Pool(1) as pool:
-                    memory = pool.apply(added_memory, (side, classes, dim, given.threads))
+                    memory = pool.apply(peak_memory, (side, classes, dim, given.threads))
                 value = SIDES[side](prototypes).item()
                 print(
                     f"{classes:7d} {dim:4d}  {side:11s} {statistics.median(ms):10.2f} {min(ms):11.2f} {memory:9.0f}"
