@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from study.report.precisions import Precisions, precisions_of
 from study.report.significance import Paired, holm, paired
 from study.store.study_view import CellView, StudyView
 from trainables.core.errors import BadInput, unknown_name
@@ -75,7 +76,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Table:
-    """All confirmed results on one data set and profile."""
+    """All confirmed results on one data set and profile; ``precisions`` are those of all trials there."""
 
     dataset: str
     profile: str
@@ -84,6 +85,7 @@ class Table:
     rows: tuple[Row, ...]
     against_baseline: tuple[Comparison, ...]
     against_preset: tuple[Comparison, ...]
+    precisions: Precisions
 
 
 def confirmed_tables(view: StudyView, *, metric: str | None = None, baseline: str | None = None) -> list[Table]:
@@ -159,6 +161,7 @@ def _table(view: StudyView, cells: list[CellView], metric: str, baseline: str | 
             lambda method: (rows[method].get("best"), rows[method].get("preset")),
             metric,
         ),
+        precisions_of(cells),
     )
 
 

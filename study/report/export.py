@@ -28,6 +28,7 @@ _TEXTS = (
     "reason",
     "params",
     "stage",
+    "precision",
 )
 _TYPES = {
     **dict.fromkeys(_TEXTS, pa.string()),
@@ -40,8 +41,8 @@ def export_study(folder: StudyFolder, to: Path, *, force: bool = False) -> int:
     """Write one row per trial and epoch; a trial without a finished epoch has one row without metrics.
 
     Columns: study, cell, dataset, profile, ratio, method, phase (``search`` or ``confirm``), trial, state,
-    param_source, reason, seed, params (JSON), a column ``param.NAME`` per searched param, every metric of the epoch,
-    and in the last epoch of a trial that confirms ``test_...``: the same metrics on the test images.
+    param_source, reason, seed, precision, params (JSON), a column ``param.NAME`` per searched param, every metric of
+    the epoch, and in the last epoch of a trial that confirms ``test_...``: the same metrics on the test images.
 
     Args:
         folder: the stored study.
@@ -103,6 +104,7 @@ def _rows(study: str, trial: TrialView) -> list[dict[str, Any]]:
         "param_source": trial.param_source,
         "reason": trial.reason,
         "seed": trial.config.seed,
+        "precision": trial.environment().get("precision"),
         "params": json.dumps(trial.params),
         **{f"{_PARAM}{name}": value for name, value in trial.params.items()},
     }

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from study.report.precisions import mixed, precision_line, precisions_of
 from study.store.study_folder import StudyFolder
 from study.store.study_view import CellView, StudyView, TrialView, open_view
 from study.terminal import plain_table
@@ -25,7 +26,7 @@ def print_leaderboard(folder: StudyFolder, console: Console, *, every_trial: boo
     Args:
         folder: the stored study.
         console: output.
-        every_trial: also print all trials of each cell.
+        every_trial: also print all trials of each cell and their precision. Mixed precisions are always named.
 
     Raises:
         BadInput: no such study.
@@ -38,6 +39,9 @@ def print_leaderboard(folder: StudyFolder, console: Console, *, every_trial: boo
         for cell in view.cells:
             console.print()
             console.print(_trials(view, cell), highlight=False)
+    found = precisions_of(view.cells)
+    if every_trial or mixed(found):
+        console.print(precision_line(found), highlight=False, style="yellow" if mixed(found) else None)
 
 
 def _metric_columns(view: StudyView) -> list[tuple[str, str]]:

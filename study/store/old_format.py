@@ -1,17 +1,20 @@
-"""Reads studies stored in format version 1, which had no version number, with the names of version 2.
+"""Reads studies stored in earlier format versions with the names and meanings of the current one.
 
-A version 1 study keeps its trials when it is resumed, so one study may hold both versions. Every function here leaves
-version 2 content unchanged.
+Version 1, which had no version number, had other names. In versions 1 and 2, ``precision: auto`` was bfloat16 on
+processors that multiply it natively. A resumed study keeps its trials, so one study may hold several versions. Every
+function here leaves current content unchanged.
 """
 
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
 from study.search.trial_params import PARAM_SOURCE, PARAMS
+from trainables.core.trial_folder import TrialFolder
 
 _TRIAL_WORDS = {"origin": PARAM_SOURCE, "values": PARAMS}
 
@@ -26,6 +29,26 @@ def study_file(given: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(methods, list):
         return given
     return {**given, "methods": [_renamed(m, "values", "params") if isinstance(m, dict) else m for m in methods]}
+
+
+def with_automatic_precision(given: dict[str, Any], study_path: Path) -> dict[str, Any]:
+    """Convert a study file of version 1 or 2: its ``precision: auto`` is now called ``native``.
+
+    A study whose first trial found was trained on a processor in float32 stays ``auto``: it then keeps its precision
+    on any processor. On a GPU both words mean the same.
+
+    Args:
+        given: the study file.
+        study_path: the study's folder.
+    """
+    training = given.get("training")
+    if not isinstance(training, dict) or training.get("precision", "auto") != "auto":
+        return given
+    stored = next(study_path.glob("cells/*/*/*/*/trial.json"), None)
+    environment = {} if stored is None else (TrialFolder(stored.parent).config() or {}).get("environment", {})
+    if environment.get("device") != "cpu" or environment.get("precision") != "bfloat16":
+        return given
+    return {**given, "training": {**training, "precision": "native"}}
 
 
 def trial(stored: FrozenTrial) -> FrozenTrial:

@@ -25,7 +25,7 @@ DEFAULT_STORAGE = "runs"
 _DRIVER_PATIENCE = 0.5
 """Seconds that a starting driver waits for its lock: a call of `is_driven` holds it for a moment."""
 
-FORMAT = 2
+FORMAT = 3
 """Current version of the stored format; version 1 had no ``format.json``."""
 SHARED = "shared"
 """Folder of a storage that holds the trainings shared by trials of all its studies."""
@@ -153,8 +153,12 @@ class StudyFolder:
         """
         from study.store import old_format
 
-        oldest = self.oldest_format()
-        return old_format.study_file(read_yaml(self.spec_path)) if oldest == 1 else read_yaml(self.spec_path)
+        oldest, stored = self.oldest_format(), read_yaml(self.spec_path)
+        if oldest == 1:
+            stored = old_format.study_file(stored)
+        if oldest <= 2:
+            stored = old_format.with_automatic_precision(stored, self.path)
+        return stored
 
     def read_spec(self, overrides: tuple[str, ...] = ()) -> StudySpec:
         """Read the stored study file and apply ``path=value`` overrides.

@@ -116,6 +116,11 @@ class TrialView:
         """Return the validation results of its newest epoch, or None."""
         return TrialFolder(self.folder).evaluation()
 
+    def environment(self) -> StoredJson:
+        """Return the code, machine, device and precision that it was trained with; empty before its process began."""
+        found = (self.stored_config() or {}).get("environment")
+        return found if isinstance(found, dict) else {}
+
     def stored_config(self) -> StoredJson | None:
         """Return ``trial.json``: configuration, data and environment; None until its process has written it."""
         return TrialFolder(self.folder).config()

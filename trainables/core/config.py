@@ -145,7 +145,8 @@ class TrainingConfig(StrictModel):
         batch_size: images per step; the last, smaller batch of an epoch is kept.
         lr: peak learning rate of SGD.
         augmentation: ``auto`` means `trainables.data.default_augmentation`.
-        precision: ``auto`` uses bfloat16 autocast on devices that multiply bfloat16 natively.
+        precision: ``float32``; ``bfloat16``, by autocast; ``native``, bfloat16 where the device multiplies it natively,
+            else float32; ``auto``, which is ``native`` on a GPU and float32 on a processor.
         checkpoint_seconds: minimum time between two checkpoints; 0 writes one every epoch.
     """
 
@@ -157,7 +158,7 @@ class TrainingConfig(StrictModel):
     weight_decay: float = Field(2e-4, ge=0, allow_inf_nan=False)
     schedule: ScheduleConfig = ScheduleConfig()
     augmentation: Literal["auto", "none", "crop", "crop-flip", "resized-crop-flip"] = "auto"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "native"] = "auto"
     channels_last: bool = True
     compile: bool = False
     checkpoint_seconds: float = Field(30.0, ge=0)
@@ -203,6 +204,8 @@ class TrialConfig(StrictModel):
         said = self.model_dump(mode="json", exclude=unsaid)
         # the digest keeps the field's first name, so that checkpoints of earlier studies stay theirs
         said["method"]["hyperparameters"] = said["method"].pop("params")
+        if said["training"]["precision"] == "native":
+            said["training"]["precision"] = "auto"  # the name that `native` had in checkpoints of earlier studies
         if self.model.weights is not None:
             said["weights"] = content_of(Path(self.model.weights))
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from ray import tune
 
-from trainables.core.device import device_name, pick_device
+from trainables.core.device import device_name, pick_device, precision_used
 from trainables.core.environment import describe_environment
 from trainables.core.files import content_of
 from trainables.core.metrics import recall_per_class
@@ -119,8 +119,8 @@ class ImbalanceTrial(tune.Trainable):
         except _LOST_CAUSES as error:
             self._give_up(error)
             return
-        self._describe(trainer)
         self._continue(trainer)
+        self._describe(trainer)
         needs.bind(trainer)
         self._trainer, self._needs = trainer, needs
 
@@ -140,7 +140,7 @@ class ImbalanceTrial(tune.Trainable):
         environment["threads"] = torch.get_num_threads()
         if trainer.config.model.weights is not None:
             environment["weights_sha256"] = content_of(Path(trainer.config.model.weights))
-        environment["precision"] = str(trainer.network.autocast or torch.float32).removeprefix("torch.")
+        environment["precision"] = self._precisions(trainer)
         self._folder.write_config(
             {
                 "trial": trainer.config.model_dump(mode="json"),
@@ -148,6 +148,13 @@ class ImbalanceTrial(tune.Trainable):
                 "environment": environment,
             }
         )
+
+    def _precisions(self, trainer: Trainer) -> str:
+        """Return the precision; of a trial continued in another one, all of them in order, separated by commas."""
+        now = precision_used(trainer.config.training.precision, trainer.device)
+        before = ((self._folder.config() or {}).get("environment") or {}).get("precision") if trainer.epoch else None
+        earlier = before.split(", ") if isinstance(before, str) else []
+        return ", ".join(dict.fromkeys([*earlier, now]))
 
     def _run_epoch(self, trainer: Trainer) -> None:
         self._result = trainer.run_epoch()
