@@ -81,7 +81,13 @@ def run(
     Raises:
         BadInput: the study, the data or the storage is invalid; raised before Ray starts.
     """
-    from study.driver.preflight import check_data, check_places, check_resources, precision_note  # imports torch
+    from study.driver.preflight import (  # imports torch
+        check_data,
+        check_places,
+        check_resources,
+        milestone_note,
+        precision_note,
+    )
 
     folder = StudyFolder(storage, spec.name)
     cells = expand(spec)
@@ -92,6 +98,8 @@ def run(
     folder.refuse_taken()  # after the file's own errors, which another name would not fix
     if address is None and (note := precision_note(spec)) is not None:
         console.print(f"  {note}", highlight=False, markup=False)
+    if (note := milestone_note(spec)) is not None:
+        console.print(f"  {note}", style="yellow", highlight=False, markup=False)
     with folder.driver_lock():
         folder.refuse_taken()
         keep_warm_starts(folder, warm_starts)

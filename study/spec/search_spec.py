@@ -71,7 +71,9 @@ class SearchSpec(StrictModel):
     """Searcher, objective and budget.
 
     Attributes:
-        trials: trials per cell, whatever their final state.
+        trials: trials per cell, whatever their final state; the number of full trials with ``budget: epochs``.
+        budget: ``trials`` gives every cell the same number of trials, ``epochs`` the same number of training epochs,
+            ``trials`` x `training.epochs`.
         metric: the objective, a recorded metric at the last epoch; several make the search multi-objective.
         constraints: recorded metric -> bounds at the last epoch that the best trial must satisfy.
         searcher: ``tpe``, ``gp``, ``cmaes``, ``random``, ``qmc`` or ``grid``.
@@ -89,6 +91,7 @@ class SearchSpec(StrictModel):
     """
 
     trials: int = Field(20, ge=1)
+    budget: Literal["trials", "epochs"] = "trials"
     metric: Annotated[Metrics, BeforeValidator(_name_or_names)] = "balanced_accuracy"
     constraints: dict[str, Bounds] = Field(default_factory=dict)
     searcher: Literal["tpe", "gp", "cmaes", "random", "qmc", "grid"] = "tpe"

@@ -132,6 +132,15 @@ def _check_search(spec: StudySpec, source: str) -> None:
             f"{source}: search.epochs_total: must be at least the {epochs} epochs of one trial (`training.epochs`), "
             f"got {total}"
         )
+    if spec.search.budget == "epochs" and spec.search.trials == 1:
+        from trainables.methods.registry import method_named
+
+        for method in spec.methods:
+            if method_named(method.name).reference is not None:
+                raise BadInput(
+                    f"{source}: search.trials: must be at least 2 with `budget: epochs`, got 1: a trial of "
+                    f"{method.name} costs twice `training.epochs`, since it trains a reference network too"
+                )
     if spec.search.searcher == "grid":
         try:
             check_grid([(m.label or m.name, searched_space(m, spec)) for m in spec.methods], spec.search.grid_points)

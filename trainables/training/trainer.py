@@ -15,7 +15,7 @@ from torch import Tensor
 from trainables.backbones import build_backbone, check_image_shape
 from trainables.backbones.pretrained_weights import load_weights
 from trainables.components.batch import Batch, EpochOrder, TransformContext
-from trainables.components.lr_schedule import learning_rate
+from trainables.components.lr_schedule import learning_rate, over_a_stage
 from trainables.components.network import Network
 from trainables.components.sampling import batches_of, epoch_indices
 from trainables.components.updates import Step
@@ -175,8 +175,10 @@ class Trainer:
             counts = self.data.class_counts.to(self.device)
             stage.transform.begin_stage(TransformContext(self.network, self.batches, counts, self._reference))
             self._transforming = stage
-        within = (self.epoch - span.start, len(span)) if stage.restarts_schedule else (self.epoch, training.epochs)
-        rate = learning_rate(training.schedule, training.lr, *within)
+        schedule, within = training.schedule, (self.epoch, training.epochs)
+        if stage.restarts_schedule:
+            schedule, within = over_a_stage(schedule, training.epochs), (self.epoch - span.start, len(span))
+        rate = learning_rate(schedule, training.lr, *within)
         decay = training.weight_decay if stage.weight_decay is None else stage.weight_decay
         for group in self.optimizer.param_groups:
             group["lr"], group["weight_decay"] = rate, decay

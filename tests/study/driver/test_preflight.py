@@ -10,7 +10,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from study.driver.preflight import check_data, check_places, check_resources, precision_note
+from study.driver.preflight import check_data, check_places, check_resources, milestone_note, precision_note
 from study.spec.cell import expand
 from study.spec.study_spec import RecordsSpec, ResourcesSpec, StudySpec
 from tests.trainables.data.written_sets import write_celeba, write_vector_folder
@@ -172,3 +172,11 @@ def test_says_where_bfloat16_would_be_faster(
     assert (note is not None) is said
     if note is not None:
         assert "trials train in float32; this device multiplies bfloat16 natively" in note
+
+
+def test_warns_of_a_milestone_without_effect(make_spec: MakeSpec) -> None:
+    assert milestone_note(make_spec("training.schedule.milestones=[0.8, 0.9]")) is None
+    assert milestone_note(make_spec("training.schedule.milestones=[5, 9]")) is None
+    said = milestone_note(make_spec("training.schedule.milestones=[0.8, 0.95]"))
+    assert said is not None
+    assert "training.schedule.milestones: 0.95 (after 9.5 of 10 epochs) falls inside the last epoch" in said
