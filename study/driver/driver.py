@@ -18,6 +18,7 @@ from study.ledger.study_ledger import Ledger
 from study.spec.cell import Cell, expand
 from study.spec.confirmed_settings import check_confirmation
 from study.spec.study_spec import StudySpec
+from study.spec.validation import milestone_note
 from study.store.completion import why_finished
 from study.store.partial_files import remove_partial_files
 from study.store.study_folder import StudyFolder
@@ -85,7 +86,6 @@ def run(
         check_data,
         check_places,
         check_resources,
-        milestone_note,
         precision_note,
     )
 

@@ -15,7 +15,6 @@ from study.spec.study_spec import RecordsSpec, ResourcesSpec, StudySpec
 from study.tracking.client import tracking_uri
 from trainables.backbones import check_image_shape
 from trainables.backbones.pretrained_weights import check_weights
-from trainables.components.lr_schedule import ineffective_milestones
 from trainables.core.device import FASTER_IN_BFLOAT16, multiplies_bfloat16, pick_device, precision_used
 from trainables.core.errors import BadInput
 from trainables.core.metrics import from_confusion
@@ -77,19 +76,6 @@ def _check_metric(metric: str, summary: DataSummary, where: str, place: str) -> 
     faultless = np.eye(len(summary.class_counts), dtype=np.int64)
     if math.isnan(from_confusion(faultless, summary.class_counts).get(metric, 0.0)):
         raise BadInput(f"{where}: '{metric}' is undefined on {place}, whose classes have {summary.class_counts} images")
-
-
-def milestone_note(spec: StudySpec) -> str | None:
-    """Return a warning if a milestone of the learning rate has no effect, else None."""
-    epochs = spec.training.epochs
-    late = ineffective_milestones(spec.training.schedule, epochs)
-    if not late:
-        return None
-    named = ", ".join(f"{m:g} (after {m * epochs:g} of {epochs} epochs)" for m in late)
-    return (
-        f"training.schedule.milestones: {named} falls inside the last epoch and has no effect: the learning rate "
-        f"changes only between epochs; raise training.epochs or lower the milestone"
-    )
 
 
 def precision_note(spec: StudySpec) -> str | None:

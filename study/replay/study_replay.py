@@ -64,6 +64,11 @@ def replay_study(folder: StudyFolder, options: ReplayOptions) -> dict[str, Any]:
     """
     _refuse(options.overrides)
     view, spec = open_view(folder), folder.read_spec(options.overrides)
+    if spec.search.select == "best":
+        raise BadInput(
+            f"search.select: a replay of '{folder.name}' takes the objective at the last epoch and cannot "
+            f"select the best; --set search.select=last replays it so"
+        )
     surrogates = read_surrogates(view, spec)
     if spec.search.warm_start == view.spec.search.warm_start:
         warm_starts = read_warm_starts(folder, spec)

@@ -83,6 +83,8 @@ def _notes(tables: list[Table]) -> list[str]:
         notes.append("No comparison with a baseline: the study has no ERM. --baseline METHOD names another one.")
     if any(table.protocol == "test-select" for table in tables):
         notes.append("Protocol test-select: params were selected on these test images, so the results are optimistic.")
+    if any(table.select == "best" for table in tables):
+        notes.append("Every trial was evaluated with the weights of its best epoch on validation images.")
     merged = sum((Counter(table.precisions) for table in tables), Counter[tuple[str, str]]())
     return [*notes, precision_line(merged)] if merged else notes
 
@@ -95,6 +97,7 @@ def report_as_json(tables: list[Table]) -> list[dict[str, Any]]:
             "profile": table.profile,
             "protocol": table.protocol,
             "metric": table.metric,
+            "select": table.select,
             "precisions": [
                 {"precision": precision, "device": device, "trials": count}
                 for (precision, device), count in table.precisions.items()
@@ -118,6 +121,7 @@ def _row(row: Row) -> dict[str, Any]:
         for name, seeds in row.by_seed.items()
     }
     about = {"method": row.method, "setting": row.setting, "best_is_preset": row.shared, "n": row.n}
+    about["epochs"] = {str(seed): epoch for seed, epoch in row.epochs.items()}
     return {**about, "missing": row.missing, "params": row.params, "metrics": metrics}
 
 

@@ -15,7 +15,7 @@ from study.store.study_view import CellView, StudyView, TrialView, open_view
 from study.terminal import plain_table
 
 HEADINGS = {"balanced_accuracy": "bal acc", "geometric_mean": "g-mean", "worst_recall": "worst"}
-"""Last-epoch metrics that every table shows -> their column headings."""
+"""Metrics that every table shows, at a trial's selected epoch -> their column headings."""
 
 
 def print_leaderboard(folder: StudyFolder, console: Console, *, every_trial: bool = False) -> None:
@@ -61,15 +61,18 @@ def _table(title: str, view: StudyView, first: tuple[str, ...], last: tuple[str,
 
 
 def _best_per_method(view: StudyView, title: str, cells: list[CellView]) -> Table:
-    table = _table(title, view, ("method", "trials", "pruned", "failed"), ("best params",))
+    selects = view.spec.search.select_by is not None
+    named = ("epoch",) if selects else ()
+    table = _table(title, view, ("method", "trials", "pruned", "failed", *named), ("best params",))
     for cell in sorted(cells, key=_rank):
         counts, front = cell.counts(), cell.front()
         about = (cell.cell.method, str(len(cell.trials)), str(counts["PRUNED"]), str(counts["FAIL"]))
         if not front:
-            table.add_row(*about, *_metrics(view, None), "no complete trial")
+            table.add_row(*about, *([""] if selects else []), *_metrics(view, None), "no complete trial")
         for trial in front:
             violation = "" if trial.feasible else "; violates " + _violation(trial)
-            table.add_row(*about, *_metrics(view, trial), _params(trial.params) + violation)
+            epoch = [str(trial.result_epoch)] if selects else []
+            table.add_row(*about, *epoch, *_metrics(view, trial), _params(trial.params) + violation)
             about = ("", "", "", "")
     return table
 
@@ -95,7 +98,7 @@ def _trials(view: StudyView, cell: CellView) -> Table:
             f"{trial.number}*" if trial.number in front else str(trial.number),
             trial.param_source,
             said_of.get(trial.state, trial.state),
-            str(trial.epochs),
+            str(trial.epochs) if trial.selected_epoch is None else f"{trial.epochs}, best {trial.selected_epoch}",
             *_metrics(view, trial),
             _params(trial.params) if trial.reason is None else f"{_params(trial.params)}; {_short(trial.reason)}",
         )
@@ -106,7 +109,7 @@ def _metrics(view: StudyView, trial: TrialView | None) -> list[str]:
     columns = _metric_columns(view)
     if trial is None:
         return [""] * len(columns)
-    result = trial.last_epoch_result()
+    result = trial.result()
     return [f"{result[name]:.4f}" if result.get(name) is not None else "" for name, _ in columns]
 
 

@@ -30,7 +30,8 @@ class TrialView:
         number: the trial's number in its cell, from 0.
         state: one of `STATES`.
         params: searched params in their natural units.
-        value: the study's first metric at the end; its last reported value for a trial that is running or pruned.
+        value: the study's first metric at the end; for a pruned trial at its selected epoch, else the last reported
+            value.
         param_source: the source of the params: a preset's name, ``searcher``, or ``seed`` in a cell without searched
             params, whose trials differ by seed; for a confirmation trial the setting's role when it began: ``best``,
             ``preset`` or ``best and preset``.
@@ -43,6 +44,7 @@ class TrialView:
         values: all objective values at the end of a complete trial, else None.
         constraint_violation: bound -> amount by which it is violated, at most 0 if it is satisfied.
         confirms: the seed of a confirmation trial; None for a search trial.
+        selected_epoch: the epoch that is its result, selected as the best one; None if that is the last epoch.
     """
 
     cell: Cell
@@ -60,6 +62,7 @@ class TrialView:
     values: tuple[float, ...] | None
     constraint_violation: dict[str, float]
     confirms: int | None
+    selected_epoch: int | None = None
 
     @property
     def phase(self) -> str:
@@ -108,6 +111,16 @@ class TrialView:
         """Return the epoch result of the last trained epoch, or an empty one."""
         return max(self.history(), key=lambda result: int(result["epoch"]), default={})
 
+    def result(self) -> EpochResult:
+        """Return the epoch result that is the trial's result: of its selected epoch, else of its last one."""
+        found = [result for result in self.history() if result["epoch"] == self.selected_epoch]
+        return found[0] if found else self.last_epoch_result()
+
+    @property
+    def result_epoch(self) -> int | None:
+        """The epoch that is its result: the selected one, else the last one; None before an epoch is finished."""
+        return self.selected_epoch or self.epochs or None
+
     def history(self) -> list[StoredJson]:
         """Return the epoch results in its folder, in order."""
         return TrialFolder(self.folder).history()
@@ -134,10 +147,11 @@ def trial_view(cell: Cell, trial: FrozenTrial, study_path: Path) -> TrialView:
         trial: Optuna's trial.
         study_path: the study's folder.
     """
-    from study.search.trial_params import PARAM_SOURCE, params_of
+    from study.search.trial_params import PARAM_SOURCE, SELECTED_EPOCH, params_of
 
     seen, said = trial.intermediate_values, trial.user_attrs
-    last = seen[max(seen)] if seen else None
+    selected = said.get(SELECTED_EPOCH)
+    last = seen.get(selected, seen[max(seen)]) if seen else None
     confirms = said.get("seed") if said.get("phase") == CONFIRM else None
     place = study_path / "cells" / cell.name
     complete = trial.state.name == "COMPLETE"
@@ -157,4 +171,5 @@ def trial_view(cell: Cell, trial: FrozenTrial, study_path: Path) -> TrialView:
         values=tuple(trial.values) if complete else None,
         constraint_violation=dict(trial.constraints),
         confirms=confirms,
+        selected_epoch=selected,
     )

@@ -112,6 +112,8 @@ def trial_tags(view: TrialView, stored: StoredJson | None) -> dict[str, str]:
         stored: its ``trial.json``, or None if its process has not written it yet.
     """
     tags = {"study.state": view.state, "study.phase": view.phase, "param_source": view.param_source}
+    if view.selected_epoch is not None:
+        tags["selected_epoch"] = str(view.selected_epoch)
     if view.reason is not None:
         tags["reason"] = view.reason
         tags["mlflow.note.content"] = f"**{view.state}**\n\n```\n{view.reason}\n```"

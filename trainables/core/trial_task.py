@@ -20,6 +20,7 @@ class TrialTask:
         share_prefix: share its first stages with other trials.
         evaluate_test: evaluate the test images once, after the last epoch.
         threads: CPU threads of the training.
+        select_by: metric whose best epoch on validation is the trial's result; None takes the last epoch.
     """
 
     trial: TrialConfig
@@ -28,6 +29,7 @@ class TrialTask:
     share_prefix: bool
     evaluate_test: bool = False
     threads: int = 1
+    select_by: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the task as plain values, the configuration of Ray's Trainable."""
@@ -38,6 +40,7 @@ class TrialTask:
             "share_prefix": self.share_prefix,
             "evaluate_test": self.evaluate_test,
             "threads": self.threads,
+            "select_by": self.select_by,
         }
 
     @classmethod
@@ -55,4 +58,5 @@ class TrialTask:
             bool(given["share_prefix"]),
             bool(given["evaluate_test"]),
             int(given["threads"]),
+            given["select_by"],
         )

@@ -273,6 +273,19 @@ class Trainer:
         self._posthoc_value = state["posthoc_value"]
         self.epoch = int(state["epoch"])
 
+    def weights(self) -> State:
+        """Return a copy of what an evaluation depends on: network, memory and post-hoc value, for `take_weights`."""
+        parts = {"backbone": self.network.backbone, "head": self.network.head, "memory": self.memory}
+        copied = {name: {k: v.clone() for k, v in part.state_dict().items()} for name, part in parts.items()}
+        return {"epoch": self.epoch, "posthoc_value": self._posthoc_value, **copied}
+
+    def take_weights(self, weights: State) -> None:
+        """Load what `weights` returned, to evaluate it. The training cannot go on from it: it has no optimizer."""
+        self.network.backbone.load_state_dict(weights["backbone"])
+        self.network.head.load_state_dict(weights["head"])
+        self.memory.load_state_dict(weights["memory"])
+        self._posthoc_value = weights["posthoc_value"]
+
     def adopt(self, state: State) -> None:
         """Start from the final state of the shared prefix, a training of `Method.shared_prefix`.
 

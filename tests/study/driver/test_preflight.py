@@ -10,9 +10,10 @@ import pytest
 import torch
 from rich.console import Console
 
-from study.driver.preflight import check_data, check_places, check_resources, milestone_note, precision_note
+from study.driver.preflight import check_data, check_places, check_resources, precision_note
 from study.spec.cell import expand
 from study.spec.study_spec import RecordsSpec, ResourcesSpec, StudySpec
+from study.spec.validation import milestone_note
 from tests.trainables.data.written_sets import write_celeba, write_vector_folder
 from trainables.core.errors import BadInput
 from trainables.data import load
