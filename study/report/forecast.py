@@ -179,12 +179,11 @@ def forecast_lines(found: Forecast, spec: StudySpec, storage: Path) -> list[str]
     search = spec.search
     places = {cell.cell.rpartition("/")[0] for cell in found.cells}
     trials = sum(cell.trials for cell in found.cells)
-    budget = (
-        f"{search.trials} trials" if search.budget == "trials" else f"{search.trials * spec.training.epochs} epochs"
-    )
+    by_trials = search.budget == "trials"
+    budget = f"{search.trials} trials" if by_trials else f"{search.trials * spec.training.epochs} epochs"
     lines = [
         f"{found.study}: {len(found.cells)} cells ({len(places)} profiles of data sets x {len(spec.methods)} methods)",
-        f"search: {'at least ' if search.budget == 'epochs' else 'at most '}{trials} trials, "
+        f"search: {'at most' if by_trials else 'at least'} {trials} trials, "
         f"at most {found.search_epochs} epochs ({budget} a cell, {spec.training.epochs} epochs a trial)",
     ]
     if spec.confirm is not None:

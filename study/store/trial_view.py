@@ -113,8 +113,10 @@ class TrialView:
 
     def result(self) -> EpochResult:
         """Return the epoch result that is the trial's result: of its selected epoch, else of its last one."""
-        found = [result for result in self.history() if result["epoch"] == self.selected_epoch]
-        return found[0] if found else self.last_epoch_result()
+        if self.selected_epoch is None:
+            return self.last_epoch_result()
+        found = (result for result in self.history() if result["epoch"] == self.selected_epoch)
+        return next(found, self.last_epoch_result())
 
     @property
     def result_epoch(self) -> int | None:
