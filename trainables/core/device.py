@@ -9,7 +9,7 @@ from functools import cache
 import torch
 
 FASTER_IN_BFLOAT16 = (
-    "this device multiplies bfloat16 natively, so `precision: bfloat16` should train faster, up to about twice as "
+    "this device multiplies bfloat16 natively, so `precision: bfloat16` may train large networks up to about twice as "
     "fast; `python -m benchmarks.precision` measures it"
 )
 """Hint for devices with native bfloat16 that train in float32."""

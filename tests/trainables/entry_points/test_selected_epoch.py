@@ -26,7 +26,7 @@ CHOICES = ("worst_recall", "accuracy", "balanced_accuracy", "geometric_mean", "l
 
 @pytest.fixture
 def trial(make_trial: MakeTrial) -> TrialConfig:
-    return make_trial(epochs=EPOCHS, lr=0.6, checkpoint_seconds=0, schedule={"kind": "constant", "warmup": 0})
+    return make_trial(epochs=EPOCHS, lr=0.2, checkpoint_seconds=0, schedule={"kind": "constant", "warmup": 0})
 
 
 def _given(trial: TrialConfig, folder: Path, metric: str, *, share: bool = False) -> dict[str, Any]:
