@@ -222,11 +222,11 @@ class CellLedger:
 
         Only epochs of the trial's last stage qualify: earlier ones train another loss.
         """
-        from trainables.methods.registry import selectable_after
-
         metric = self._spec.search.select_by
         if metric is None:
             return None
+        from trainables.methods.registry import selectable_after
+
         values = self._trial(assignment.number).intermediate_values
         return best_epoch(metric, values, selectable_after(assignment.config))
 

@@ -44,7 +44,7 @@ class TrialView:
         values: all objective values at the end of a complete trial, else None.
         constraint_violation: bound -> amount by which it is violated, at most 0 if it is satisfied.
         confirms: the seed of a confirmation trial; None for a search trial.
-        selected_epoch: the epoch that is its result, selected as the best one; None if that is the last epoch.
+        selected_epoch: the epoch that is its result, selected as the best one; None under ``select: last``.
     """
 
     cell: Cell

@@ -168,6 +168,18 @@ def recall_metrics(evaluation: StoredJson, time: int) -> list[Metric]:
     return metrics(zip(keys, evaluation["recall"], strict=True), 0, time)
 
 
+def selected_metrics(view: TrialView, study_metric: Metrics, time: int) -> list[Metric]:
+    """Return the study's metrics at the selected epoch as ``selected_...`` at step 0; none under ``select: last``.
+
+    MLflow's tables show the last value of a curve, which is not the trial's result under ``select: best``.
+    """
+    if view.selected_epoch is None:
+        return []
+    result = view.result()
+    values = ((f"selected_{name}", result.get(name)) for name in names_of(study_metric))
+    return metrics(((key, value) for key, value in values if value is not None), 0, time)
+
+
 def test_metrics(tested: StoredJson | None, time: int) -> list[Metric]:
     """Return the test metrics as ``test_...`` at step 0; none for a trial without a test evaluation."""
     found = {} if tested is None else tested["metrics"]

@@ -16,7 +16,7 @@ from study.report.leaderboard import print_leaderboard
 from study.report.status import status_of
 from study.store.study_view import open_view
 from study.tracking.cell_sync import cell_summary
-from study.tracking.run_fields import trial_tags
+from study.tracking.run_fields import selected_metrics, trial_tags
 from tests.study.made_study import EPOCHS, MadeStudy, spec_of
 from trainables.core.errors import BadInput
 
@@ -56,6 +56,9 @@ def test_one_epoch_is_used_and_named_everywhere(made: MadeStudy, tmp_path: Path)
     assert status["best"]["epoch"] == 3
     assert cell_summary(view)["best"]["epoch"] == 3
     assert trial_tags(trial, trial.stored_config())["selected_epoch"] == "3"
+    assert [(m.key, m.value) for m in selected_metrics(trial, "balanced_accuracy", 0)] == [
+        ("selected_balanced_accuracy", 0.9)
+    ]
     export_study(made.folder, tmp_path / "made.parquet")
     rows = pq.read_table(tmp_path / "made.parquet").to_pylist()
     own = [row for row in rows if row["method"] == "cce" and row["phase"] == "search"]
