@@ -153,7 +153,7 @@ def trial_view(cell: Cell, trial: FrozenTrial, study_path: Path) -> TrialView:
 
     seen, said = trial.intermediate_values, trial.user_attrs
     selected = said.get(SELECTED_EPOCH)
-    last = seen.get(selected, seen[max(seen)]) if seen else None
+    last = seen[selected if selected in seen else max(seen)] if seen else None
     confirms = said.get("seed") if said.get("phase") == CONFIRM else None
     place = study_path / "cells" / cell.name
     complete = trial.state.name == "COMPLETE"
