@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from study.ledger.cell_ledger import Assignment
 from study.ledger.study_ledger import Ledger
 from study.store.study_folder import SHARED
-from trainables.core.trial_folder import EpochResult, TrialFolder
+from trainables.core.trial_folder import EpochResult, TrialFolder, method_metrics
 from trainables.core.trial_report import EpochDone, Failed, MachineFault, SharedEpochDone, SharedEpochs, TrialReport
 from trainables.core.trial_task import TrialTask
 from trainables.methods.registry import changes_stage, shared_prefix_of
@@ -79,6 +79,7 @@ class TrialManager:
             evaluate_test=assignment.confirms,
             threads=self._ledger.study.resources.cpus,
             select_by=self._ledger.study.search.select_by,
+            artifacts=self._ledger.study.artifacts.kinds(confirms=assignment.confirms),
         )
 
     def assignment(self, runner_id: str) -> Assignment:
@@ -120,12 +121,13 @@ class TrialManager:
                 continue
             values = self._values(result)
             stop = cell.report(number, result["epoch"], values[0])
+            own = method_metrics(result)
             if result["epoch"] >= epochs:
                 if assignment.confirms and folder.test() is None:  # trained, but not evaluated on test images
                     return False
-                self._complete(assignment, result)
+                self._complete(assignment, result, own)
             elif stop:  # the driver died between this decision and its write
-                cell.note_end(number, self._selected(assignment, result))
+                cell.note_end(number, self._selected(assignment, result), own)
                 cell.prune(number)
             else:
                 continue
@@ -170,9 +172,9 @@ class TrialManager:
     def _values(self, result: EpochResult) -> list[float]:
         return [float(result[name]) for name in self._ledger.study.search.metrics]
 
-    def _complete(self, assignment: Assignment, last: EpochResult) -> None:
+    def _complete(self, assignment: Assignment, last: EpochResult, own: Mapping[str, float]) -> None:
         cell, result = self._ledger.of(assignment), self._selected(assignment, last)
-        cell.note_end(assignment.number, result)
+        cell.note_end(assignment.number, result, own)
         cell.complete(assignment.number, *self._values(result))
 
     def _selected(self, assignment: Assignment, last: EpochResult) -> EpochResult:
@@ -217,12 +219,12 @@ class TrialManager:
                 return
             case Failed(reason):
                 cell.fail(number, reason)
-            case EpochDone(result) if runner_id in self._stopped:
-                cell.note_end(number, self._selected(assignment, result))
+            case EpochDone(result, method_metrics=own) if runner_id in self._stopped:
+                cell.note_end(number, self._selected(assignment, result), own)
                 cell.prune(number)
-            case EpochDone(result) if result["epoch"] >= assignment.cell.base.training.epochs:
+            case EpochDone(result, method_metrics=own) if result["epoch"] >= assignment.cell.base.training.epochs:
                 self._report(assignment, last)
-                self._complete(assignment, result)
+                self._complete(assignment, result, own)
             case _:
                 return
         self._listener(assignment, True)

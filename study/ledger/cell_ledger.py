@@ -26,6 +26,7 @@ from study.spec.objectives import constraint_violations, directions, not_numbers
 from study.spec.study_spec import StudySpec
 from trainables.core.config import TrialConfig
 from trainables.core.epoch_selection import best_epoch
+from trainables.core.trial_folder import METHOD_METRICS
 from trainables.core.trial_report import SharedEpochs
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -230,14 +231,21 @@ class CellLedger:
         values = self._trial(assignment.number).intermediate_values
         return best_epoch(metric, values, selectable_after(assignment.config))
 
-    def note_end(self, number: int, result: Mapping[str, Any]) -> None:
+    def note_end(self, number: int, result: Mapping[str, Any], own: Mapping[str, float] | None = None) -> None:
         """Store the constraint violations of a trial's selected epoch once, where Optuna's samplers read them.
 
         Under ``select: best`` the epoch is stored too.
+
+        Args:
+            number: of the trial.
+            result: metrics of its selected epoch.
+            own: the method's own metrics of its last epoch, stored likewise.
         """
         trial = self._trial(number)
         if self._spec.search.select_by is not None and trial.state == TrialState.RUNNING:
             self._storage.set_trial_user_attr(trial_id(trial), SELECTED_EPOCH, int(result["epoch"]))
+        if own and trial.state == TrialState.RUNNING and METHOD_METRICS not in trial.user_attrs:
+            self._storage.set_trial_user_attr(trial_id(trial), METHOD_METRICS, dict(own))
         found = constraint_violations(self._spec.search.constraints, result)
         if trial.state != TrialState.RUNNING or not_numbers(found):
             return

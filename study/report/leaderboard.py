@@ -26,7 +26,8 @@ def print_leaderboard(folder: StudyFolder, console: Console, *, every_trial: boo
     Args:
         folder: the stored study.
         console: output.
-        every_trial: also print all trials of each cell and their precision. Mixed precisions are always named.
+        every_trial: also print all trials of each cell, their precision, and what their method's own metrics say of
+            them. Mixed precisions are always named.
 
     Raises:
         BadInput: no such study.
@@ -39,6 +40,8 @@ def print_leaderboard(folder: StudyFolder, console: Console, *, every_trial: boo
         for cell in view.cells:
             console.print()
             console.print(_trials(view, cell), highlight=False)
+            for notice in cell.notices():
+                console.print(notice, highlight=False, markup=False)
     found = precisions_of(view.cells)
     if every_trial or mixed(found):
         console.print(precision_line(found), highlight=False, style="yellow" if mixed(found) else None)

@@ -8,6 +8,9 @@ from typing import Any
 
 from trainables.core.config import TrialConfig
 
+ARTIFACTS = ("offsets", "embedding", "mistakes")
+"""Kinds of records of the finished network, from which tracking draws pictures."""
+
 
 @dataclass(frozen=True)
 class TrialTask:
@@ -21,6 +24,7 @@ class TrialTask:
         evaluate_test: evaluate the test images once, after the last epoch.
         threads: CPU threads of the training.
         select_by: metric whose best epoch on validation is the trial's result; None takes the last epoch.
+        artifacts: kinds of `ARTIFACTS` to store after the last epoch.
     """
 
     trial: TrialConfig
@@ -30,6 +34,7 @@ class TrialTask:
     evaluate_test: bool = False
     threads: int = 1
     select_by: str | None = None
+    artifacts: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the task as plain values, the configuration of Ray's Trainable."""
@@ -41,6 +46,7 @@ class TrialTask:
             "evaluate_test": self.evaluate_test,
             "threads": self.threads,
             "select_by": self.select_by,
+            "artifacts": list(self.artifacts),
         }
 
     @classmethod
@@ -59,4 +65,5 @@ class TrialTask:
             bool(given["evaluate_test"]),
             int(given["threads"]),
             given["select_by"],
+            tuple(given["artifacts"]),
         )

@@ -32,6 +32,7 @@ from trainables.methods.registry import selectable_after
 from trainables.shared_trainings.needed_trainings import SharedNeeds
 from trainables.training.checkpoints import newest_checkpoint, save_checkpoint
 from trainables.training.evaluation import Evaluation
+from trainables.training.final_artifacts import write_final_artifacts
 from trainables.training.finite_watch import NonFiniteLoss
 from trainables.training.trainer import Trainer
 from trainables.training.training_state import State
@@ -64,6 +65,7 @@ class ImbalanceTrial(tune.Trainable):
     _evaluates_test: bool
     _select_by: str | None
     _selected: State | None
+    _artifacts: tuple[str, ...]
 
     def setup(self, config: dict[str, Any]) -> None:
         """Build the trial and continue from its newest checkpoint, if it has one."""
@@ -104,7 +106,7 @@ class ImbalanceTrial(tune.Trainable):
             return MachineFault(str(error))
         assert self._result is not None  # a trainer that is past its first epoch has one, also after a resume
         shared = self._needs.spent() if self._needs is not None else NOTHING_SHARED
-        return EpochDone(self._result, shared, trainer.finished)
+        return EpochDone.of_stored(self._result, shared, trainer.finished)
 
     def _give_up(self, error: Exception) -> None:
         if self._needs is not None:
@@ -117,6 +119,7 @@ class ImbalanceTrial(tune.Trainable):
         self._trainer, self._needs, self._result, self._failure = None, None, None, ""
         self._select_by, self._selected = task.select_by, None
         self._saved_at, self._evaluates_test = time.monotonic(), task.evaluate_test
+        self._artifacts = task.artifacts
         self._folder = TrialFolder(task.folder)
         data, device = load(task.trial.data), pick_device()
         needs = SharedNeeds(task.trial, data, device, task.shared, self._folder, share_prefix=task.share_prefix)
@@ -153,6 +156,7 @@ class ImbalanceTrial(tune.Trainable):
                 "trial": trainer.config.model_dump(mode="json"),
                 "data_fingerprint": trainer.data.fingerprint,
                 "environment": environment,
+                **({} if trainer.reference is None else {"reference_seed": trainer.reference.seed}),
             }
         )
 
@@ -166,6 +170,11 @@ class ImbalanceTrial(tune.Trainable):
     def _run_epoch(self, trainer: Trainer) -> None:
         self._result = trainer.run_epoch()
         self._select(trainer, self._result)
+        if trainer.finished:
+            for name, arrays in trainer.end_arrays().items():
+                self._folder.write_arrays(name, arrays)  # before the last epoch: a trial that has ended has them
+            # before the epoch is stored: a resume takes a trial with a last epoch for finished
+            self._write_artifacts(trainer)
         self._folder.append_epoch(self._result)
         if self._selected is None or self._selected["epoch"] == trainer.epoch:
             self._write_evaluation(trainer)
@@ -182,6 +191,16 @@ class ImbalanceTrial(tune.Trainable):
         value = float(result[self._select_by])
         if is_better(self._select_by, value, None if self._selected is None else float(self._selected["value"])):
             self._selected = {"value": value, **trainer.weights()}
+
+    def _write_artifacts(self, trainer: Trainer) -> None:
+        """Write the final artifacts with the weights of the selected epoch; the training keeps those of the last."""
+        last = None
+        if self._selected is not None and self._artifacts:
+            last = trainer.weights()
+            trainer.take_weights(self._selected)
+        write_final_artifacts(trainer, self._folder, self._artifacts, of_test=self._evaluates_test)
+        if last is not None:
+            trainer.take_weights(last)
 
     def _write_evaluation(self, trainer: Trainer) -> None:
         assert trainer.evaluation is not None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import re
 from collections.abc import Callable
@@ -22,7 +23,7 @@ MakeSpec = Callable[..., StudySpec]
 
 
 def _checked(spec: StudySpec) -> tuple[dict[str, str], list[str]]:
-    console = Console(file=io.StringIO(), width=200)
+    console = Console(file=io.StringIO(), width=300)
     found = check_data(spec, expand(spec), console, source="my.yaml")
     return found, console.file.getvalue().splitlines()  # type: ignore[attr-defined]
 
@@ -181,3 +182,31 @@ def test_warns_of_a_milestone_without_effect(make_spec: MakeSpec) -> None:
     said = milestone_note(make_spec("training.schedule.milestones=[0.8, 0.95]"))
     assert said is not None
     assert "training.schedule.milestones: 0.95 (after 9.5 of 10 epochs) falls inside the last epoch" in said
+
+
+def test_warns_once_for_every_cell_whose_first_setting_moves_a_boundary_too_far(make_spec: MakeSpec) -> None:
+    spec = make_spec(
+        "data.0.profiles.0.ratio=[20, 100]",
+        methods=[
+            "erm",
+            "ldam",
+            {"name": "elm", "label": "published", "preset": "paper"},
+            {"name": "logit-adjustment", "params": {"tau": 3}},
+        ],
+    )
+    warnings = [line.strip() for line in _checked(spec)[1] if "warning:" in line]
+    assert [line.split(": ")[1] for line in warnings] == [
+        f"digits/long_tail-{ratio}/{method}" for ratio in (20, 100) for method in ("published", "logit-adjustment")
+    ]
+    assert "preset `recommended` with the params set by hand" in warnings[1]
+    published = next(cell for cell in expand(spec) if cell.method == "published" and cell.ratio == 100)
+    counts = load(published.base.data).class_counts
+    ratio = float(counts.max() / counts.min())
+    shift = 30 * 0.5 * (1 - ratio**-0.25)
+    assert "preset `paper` moves the boundary" in warnings[2]
+    assert f"by {shift:.1f} nats, more than twice log({ratio:.4g}) = {math.log(ratio):.1f}" in warnings[2]
+
+
+def test_a_setting_that_fits_the_ratio_is_not_warned_of(make_spec: MakeSpec) -> None:
+    spec = make_spec("data.0.profiles.0.ratio=[100]", methods=["ldam-drw", "elm-drw", "balanced-softmax", "vs", "cce"])
+    assert not any("warning" in line for line in _checked(spec)[1])

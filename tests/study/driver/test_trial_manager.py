@@ -367,3 +367,17 @@ def test_post_hoc_methods_train_every_epoch_themselves_to_select_one(
         task = manager.start("1")
         assert task is not None
         assert task.share_prefix is shares
+
+
+def test_a_trial_is_told_which_artifacts_to_make(
+    make_spec: Callable[..., StudySpec], open_ledger: Callable[..., Ledger], tmp_path: Path
+) -> None:
+    spec = make_spec(search={"trials": 1, "pruner": "none"}, confirm={"seeds": 1}, training={"epochs": EPOCHS})
+    spec = spec.model_copy(update={"artifacts": spec.artifacts.model_copy(update={"offsets": "all"})})
+    manager = Desk(open_ledger(spec), tmp_path).manager
+    search = manager.start("a")
+    assert search is not None and (search.evaluate_test, search.artifacts) == (False, ("offsets",))
+    manager.end("a", _done(EPOCHS), failed=False)
+    confirming = manager.start("b")
+    assert confirming is not None and confirming.evaluate_test
+    assert confirming.artifacts == ("offsets", "embedding", "mistakes")
