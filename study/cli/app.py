@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from study.cli import (
+    check_command,
     doctor_command,
     inspect_commands,
     list_commands,
@@ -28,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command(name="run")(run_commands.run)
+app.command(name="check")(check_command.check)
 app.command(name="resume")(run_commands.resume)
 app.command(name="submit")(run_commands.submit)
 app.command(name="status")(inspect_commands.status)

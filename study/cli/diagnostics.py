@@ -43,16 +43,19 @@ def _packages() -> Iterator[Finding]:
 def _devices() -> Iterator[Finding]:
     import torch
 
-    from trainables.core.device import multiplies_bfloat16, pick_device
+    from trainables.core.device import FASTER_IN_BFLOAT16, multiplies_bfloat16, pick_device, precision_used
 
     device = pick_device()
-    bfloat16 = "native" if multiplies_bfloat16(device) else "emulated; precision auto selects float32"
+    automatic = f"`precision: auto` trains in {precision_used('auto', device)}"
+    bfloat16 = "emulated, which is slow"
+    if multiplies_bfloat16(device):
+        bfloat16 = "native" if precision_used("auto", device) == "bfloat16" else FASTER_IN_BFLOAT16
     yield Finding("processors", f"{os.cpu_count()}")
     for index in range(torch.cuda.device_count()):
         yield Finding(f"GPU {index}", torch.cuda.get_device_name(index))
     if not torch.cuda.is_available():
         yield Finding("GPU", "none visible; trials train on the CPU")
-    yield Finding("bfloat16", bfloat16)
+    yield Finding("bfloat16", f"{bfloat16}; {automatic}")
     shared = Path("/dev/shm")
     if shared.exists():
         free = shutil.disk_usage(shared).free

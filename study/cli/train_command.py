@@ -37,7 +37,7 @@ def train(
     weight_decay: Annotated[float, typer.Option(help="Weight decay of SGD.")] = 2e-4,
     schedule: Annotated[str, typer.Option(help="step, cosine or constant.")] = "step",
     augmentation: Annotated[str, typer.Option(help="auto, none, crop, crop-flip or resized-crop-flip.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or native.")] = "auto",
     label_noise: Annotated[float, typer.Option(help="Share of wrong training labels.")] = 0.0,
     image_size: Annotated[int | None, typer.Option(help="Scale and crop images to this size in pixels.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, order and augmentation.")] = 0,

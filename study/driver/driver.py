@@ -18,6 +18,7 @@ from study.ledger.study_ledger import Ledger
 from study.spec.cell import Cell, expand
 from study.spec.confirmed_settings import check_confirmation
 from study.spec.study_spec import StudySpec
+from study.spec.validation import milestone_note
 from study.store.completion import why_finished
 from study.store.partial_files import remove_partial_files
 from study.store.study_folder import StudyFolder
@@ -82,7 +83,12 @@ def run(
     Raises:
         BadInput: the study, the data or the storage is invalid; raised before Ray starts.
     """
-    from study.driver.preflight import check_data, check_places, check_resources  # imports torch
+    from study.driver.preflight import (  # imports torch
+        check_data,
+        check_places,
+        check_resources,
+        precision_note,
+    )
 
     folder = StudyFolder(storage, spec.name)
     cells = expand(spec)
@@ -91,6 +97,10 @@ def run(
     warm_starts = find_warm_starts(spec, cells, storage, source=source)
     data = check_data(spec, cells, console, source=source)
     folder.refuse_taken()  # after the file's own errors, which another name would not fix
+    if address is None and (note := precision_note(spec)) is not None:
+        console.print(f"  {note}", highlight=False, markup=False)
+    if (note := milestone_note(spec)) is not None:
+        console.print(f"  {note}", style="yellow", highlight=False, markup=False)
     with folder.driver_lock():
         folder.refuse_taken()
         keep_warm_starts(folder, warm_starts)
@@ -125,7 +135,7 @@ def resume(
     # an unchanged finished study needs no check of params or data, and so no import of torch
     if not overrides and data_dir is None and (why := why_finished(folder)) is not None:
         return _idle(folder, why, console)
-    from study.driver.preflight import check_data, check_places, check_resources
+    from study.driver.preflight import check_data, check_places, check_resources, precision_change_note
 
     before, spec = folder.read_spec(), folder.read_spec(overrides)
     _refuse_changes(before, spec)
@@ -139,6 +149,8 @@ def resume(
         check_places(spec.records, storage)
         if check_data(spec, cells, console, source=str(folder.spec_path)) != folder.read_data():
             raise BadInput(f"study '{name}': the data changed since it was started; start a new study")
+        if address is None and (note := precision_change_note(spec, folder.path)) is not None:
+            console.print(f"  {note}", style="yellow", highlight=False, markup=False)
         folder.write_spec(spec)
         # the open ledger is reused: a database takes seconds to read thousands of trials
         return _drive(spec, ledger, folder, address, console)

@@ -15,8 +15,10 @@ from study.spec.study_spec import RecordsSpec, ResourcesSpec, StudySpec
 from study.tracking.client import tracking_uri
 from trainables.backbones import check_image_shape
 from trainables.backbones.pretrained_weights import check_weights
+from trainables.core.device import FASTER_IN_BFLOAT16, multiplies_bfloat16, pick_device, precision_used
 from trainables.core.errors import BadInput
 from trainables.core.metrics import from_confusion
+from trainables.core.trial_folder import TrialFolder
 from trainables.data import DataSummary, prepare, resolve_augmentation
 from trainables.methods.boundary_shift import excessive
 from trainables.methods.registry import build_params, method_named
@@ -105,6 +107,33 @@ def _check_metric(metric: str, summary: DataSummary, where: str, place: str) -> 
     faultless = np.eye(len(summary.class_counts), dtype=np.int64)
     if math.isnan(from_confusion(faultless, summary.class_counts).get(metric, 0.0)):
         raise BadInput(f"{where}: '{metric}' is undefined on {place}, whose classes have {summary.class_counts} images")
+
+
+def precision_note(spec: StudySpec) -> str | None:
+    """Return a hint if this machine would train faster in bfloat16 than the study does, else None."""
+    device = pick_device()
+    if precision_used(spec.training.precision, device) != "float32" or not multiplies_bfloat16(device):
+        return None
+    return f"trials train in float32; {FASTER_IN_BFLOAT16}"
+
+
+def precision_change_note(spec: StudySpec, study_path: Path) -> str | None:
+    """Return a warning if this machine trains in another precision than a stored study's trials so far, else None.
+
+    Args:
+        spec: the study.
+        study_path: its folder.
+    """
+    stored = (TrialFolder(file.parent).config() or {} for file in study_path.glob("cells/**/trial.json"))
+    named = (found.get("environment", {}).get("precision") for found in stored)
+    before = {precision for names in named if names for precision in str(names).split(", ")}
+    now = precision_used(spec.training.precision, pick_device())
+    if not before - {now}:
+        return None
+    return (
+        f"this machine trains in {now}, trials so far were trained in {' and '.join(sorted(before))}: "
+        f"their results differ by rounding, and `study show {spec.name}` will say so"
+    )
 
 
 def check_resources(resources: ResourcesSpec, address: str | None) -> None:

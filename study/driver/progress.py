@@ -86,13 +86,15 @@ class Progress:
         best_of = f"best {self._ledger.study.search.metrics[0]}"
         for column in ("cell", "trials", "pruned", "failed", best_of, *(["confirmed"] if confirms else [])):
             table.add_column(column, justify="left" if column == "cell" else "right")
+        search = self._ledger.study.search
+        by_epochs, trials = search.budget == "epochs", search.trials
         for name, cell in self._ledger.cells.items():
-            states = cell.state_counts()
+            states, counts = cell.state_counts(), cell.trial_counts()
             best = _best(cell)
             ended = states["COMPLETE"] + states["PRUNED"] + states["FAIL"]
             table.add_row(
                 name,
-                f"{ended}/{self._ledger.study.search.trials}",
+                f"{ended}/{ended + counts.running + counts.remaining}" if by_epochs else f"{ended}/{trials}",
                 str(states["PRUNED"]),
                 str(states["FAIL"]),
                 "" if best is None else f"{best:.4f}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from study.ledger.cell_ledger import Assignment
@@ -13,7 +13,7 @@ from study.store.study_folder import SHARED
 from trainables.core.trial_folder import EpochResult, TrialFolder, method_metrics
 from trainables.core.trial_report import EpochDone, Failed, MachineFault, SharedEpochDone, SharedEpochs, TrialReport
 from trainables.core.trial_task import TrialTask
-from trainables.methods.registry import shared_prefix_of
+from trainables.methods.registry import changes_stage, shared_prefix_of
 
 Listener = Callable[[Assignment, bool], None]
 """Called after every change of a trial, with the trial and True if it has ended."""
@@ -78,6 +78,7 @@ class TrialManager:
             share_prefix=self._shares_prefix(assignment),
             evaluate_test=assignment.confirms,
             threads=self._ledger.study.resources.cpus,
+            select_by=self._ledger.study.search.select_by,
             artifacts=self._ledger.study.artifacts.kinds(confirms=assignment.confirms),
         )
 
@@ -87,6 +88,8 @@ class TrialManager:
 
     def _shares_prefix(self, assignment: Assignment) -> bool:
         """Return True if other trials have the same shared prefix; otherwise storing it would serve no trial."""
+        if self._ledger.study.search.select_by is not None and not changes_stage(assignment.config):
+            return False  # adopted epochs were not evaluated by this method, and so could not be selected
         if assignment.confirms:
             return self._ledger.confirmation.shares_prefix(assignment)
         return shared_prefix_of(assignment.config) == shared_prefix_of(assignment.cell.base)
@@ -122,10 +125,9 @@ class TrialManager:
             if result["epoch"] >= epochs:
                 if assignment.confirms and folder.test() is None:  # trained, but not evaluated on test images
                     return False
-                cell.note_end(number, result, own)
-                cell.complete(number, *values)
+                self._complete(assignment, result, own)
             elif stop:  # the driver died between this decision and its write
-                cell.note_end(number, result, own)
+                cell.note_end(number, self._selected(assignment, result), own)
                 cell.prune(number)
             else:
                 continue
@@ -170,6 +172,19 @@ class TrialManager:
     def _values(self, result: EpochResult) -> list[float]:
         return [float(result[name]) for name in self._ledger.study.search.metrics]
 
+    def _complete(self, assignment: Assignment, last: EpochResult, own: Mapping[str, float]) -> None:
+        cell, result = self._ledger.of(assignment), self._selected(assignment, last)
+        cell.note_end(assignment.number, result, own)
+        cell.complete(assignment.number, *self._values(result))
+
+    def _selected(self, assignment: Assignment, last: EpochResult) -> EpochResult:
+        """Return the epoch result that is the trial's result: the last one, or under ``select: best`` the best one."""
+        epoch = self._ledger.of(assignment).selected_epoch(assignment)
+        if epoch is None or epoch == last["epoch"]:
+            return last
+        history = TrialFolder(self.trial_folder(assignment)).history()
+        return next((result for result in history if result["epoch"] == epoch), last)
+
     def note_error(self, runner_id: str, reason: str) -> None:
         """Store a trial's error until the runner reports its end."""
         self._errors[runner_id] = reason
@@ -205,12 +220,11 @@ class TrialManager:
             case Failed(reason):
                 cell.fail(number, reason)
             case EpochDone(result, method_metrics=own) if runner_id in self._stopped:
-                cell.note_end(number, result, own)
+                cell.note_end(number, self._selected(assignment, result), own)
                 cell.prune(number)
             case EpochDone(result, method_metrics=own) if result["epoch"] >= assignment.cell.base.training.epochs:
                 self._report(assignment, last)
-                cell.note_end(number, result, own)
-                cell.complete(number, *self._values(result))
+                self._complete(assignment, result, own)
             case _:
                 return
         self._listener(assignment, True)

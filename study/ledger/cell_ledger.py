@@ -19,12 +19,13 @@ from study.search.budget import ENDED, TrialCounts, count_trials, ranking_of
 from study.search.pruners import build_pruner
 from study.search.sampler_factory import build_searcher
 from study.search.transferred_params import TransferredParams, with_moved_names
-from study.search.trial_params import PARAM_SOURCE, PARAMS, QUEUED_PARAMS
+from study.search.trial_params import PARAM_SOURCE, PARAMS, QUEUED_PARAMS, SELECTED_EPOCH
 from study.spec.cell import Cell
 from study.spec.confirmed_settings import CONFIRM
 from study.spec.objectives import constraint_violations, directions, not_numbers
 from study.spec.study_spec import StudySpec
 from trainables.core.config import TrialConfig
+from trainables.core.epoch_selection import best_epoch
 from trainables.core.trial_folder import METHOD_METRICS
 from trainables.core.trial_report import SharedEpochs
 
@@ -217,15 +218,32 @@ class CellLedger:
         self._counts = None
         return True
 
+    def selected_epoch(self, assignment: Assignment) -> int | None:
+        """Return the trial's best epoch so far under ``select: best``; None under ``last`` or if none qualifies.
+
+        Only epochs of the trial's last stage qualify: earlier ones train another loss.
+        """
+        metric = self._spec.search.select_by
+        if metric is None:
+            return None
+        from trainables.methods.registry import selectable_after
+
+        values = self._trial(assignment.number).intermediate_values
+        return best_epoch(metric, values, selectable_after(assignment.config))
+
     def note_end(self, number: int, result: Mapping[str, Any], own: Mapping[str, float] | None = None) -> None:
-        """Store the constraint violations of a trial's last epoch once, where Optuna's samplers read them.
+        """Store the constraint violations of a trial's selected epoch once, where Optuna's samplers read them.
+
+        Under ``select: best`` the epoch is stored too.
 
         Args:
             number: of the trial.
-            result: metrics of its last epoch.
-            own: the method's own metrics of that epoch, stored likewise.
+            result: metrics of its selected epoch.
+            own: the method's own metrics of its last epoch, stored likewise.
         """
         trial = self._trial(number)
+        if self._spec.search.select_by is not None and trial.state == TrialState.RUNNING:
+            self._storage.set_trial_user_attr(trial_id(trial), SELECTED_EPOCH, int(result["epoch"]))
         if own and trial.state == TrialState.RUNNING and METHOD_METRICS not in trial.user_attrs:
             self._storage.set_trial_user_attr(trial_id(trial), METHOD_METRICS, dict(own))
         found = constraint_violations(self._spec.search.constraints, result)

@@ -54,9 +54,9 @@ def replay_study(folder: StudyFolder, options: ReplayOptions) -> dict[str, Any]:
     """Replay a stored study.
 
     Returns:
-        The content of ``study replay --json``: ``study``, ``settings``, ``seeds``, ``noise``, ``tolerance``,
-        ``cells`` (each with ``recorded``, ``leave_one_out`` and ``replayed``: measure -> mean and interval) and
-        ``all``.
+        The content of ``study replay --json``: ``study``, ``settings``, ``epochs`` of a trial, ``seeds``, ``noise``,
+        ``tolerance``, ``cells`` (each with ``recorded``, ``leave_one_out`` and ``replayed``: measure -> mean and
+        interval) and ``all``.
 
     Raises:
         BadInput: the study or a warm start's study does not exist, an override is not allowed in a replay, or a
@@ -64,6 +64,11 @@ def replay_study(folder: StudyFolder, options: ReplayOptions) -> dict[str, Any]:
     """
     _refuse(options.overrides)
     view, spec = open_view(folder), folder.read_spec(options.overrides)
+    if spec.search.select == "best":
+        raise BadInput(
+            f"search.select: a replay of '{folder.name}' takes the objective at the last epoch and cannot "
+            f"select the best; --set search.select=last replays it so"
+        )
     surrogates = read_surrogates(view, spec)
     if spec.search.warm_start == view.spec.search.warm_start:
         warm_starts = read_warm_starts(folder, spec)
@@ -73,6 +78,7 @@ def replay_study(folder: StudyFolder, options: ReplayOptions) -> dict[str, Any]:
     return {
         "study": folder.name,
         "settings": _settings(spec),
+        "epochs": spec.training.epochs,
         "seeds": options.seeds,
         "noise": options.noise,
         "tolerance": options.tolerance,
@@ -142,7 +148,7 @@ def print_replay(found: dict[str, Any], console: Console) -> None:
     search = found["settings"]
     console.print(
         f"{found['study']} replayed over {found['seeds']} seeds: searcher {search['searcher']}, "
-        f"pruner {search['pruner']['name']}, {search['trials']} trials a cell, {search['concurrency'] or 1} at a time",
+        f"pruner {search['pruner']['name']}, {_budget(found)} a cell, {search['concurrency'] or 1} at a time",
         highlight=False,
     )
     table = plain_table()
@@ -164,6 +170,13 @@ def print_replay(found: dict[str, Any], console: Console) -> None:
     )
     trained = found["all"]["recorded"]["epochs_trained"]
     console.print(f"the recorded study trained {trained} epochs", highlight=False)
+
+
+def _budget(found: dict[str, Any]) -> str:
+    trials = found["settings"]["trials"]
+    if found["settings"]["budget"] == "trials":
+        return f"{trials} trials"
+    return f"{trials * found['epochs']} epochs"
 
 
 def _means(replayed: dict[str, Any], which: str = "mean") -> list[str]:

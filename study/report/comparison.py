@@ -22,6 +22,7 @@ DECISIVE = {
     "validation_fraction": "validation fraction",
     "subset_seed": "subset seed",
     "epochs": "epochs",
+    "select": "the selected epoch",
     "model": "model",
 }
 """Settings that validation results must share to be comparable -> their names in messages."""
@@ -63,6 +64,7 @@ def _entry(view: StudyView, cell: CellView, metric: str) -> Entry:
         "validation_fraction": data.validation_fraction if data.protocol in ("holdout", "m2m") else None,
         "subset_seed": data.subset_seed if data.protocol == "holdout" else None,
         "epochs": training.epochs,
+        "select": view.spec.search.select,
         "model": cell.cell.base.model.name,
     }
     row = next((row for row in rows_of(view, cell) if row.setting == "best" and row.n), None)
@@ -71,7 +73,7 @@ def _entry(view: StudyView, cell: CellView, metric: str) -> Entry:
         shown = f"{spread(row, metric)} (n={row.n})"
         return {**about, "on": "test", "n": row.n, "mean": mean, "std": deviation, "shown": shown}
     best = cell.best()
-    value = None if best is None else best.last_epoch_result().get(metric)
+    value = None if best is None else best.result().get(metric)
     if value is None:
         return {**about, "on": None, "n": 0, "mean": None, "std": None, "shown": ""}
     return {**about, "on": "validation", "n": 1, "mean": number(value), "std": None, "shown": f"{value:.4f} val"}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from study.report.precisions import Precisions, precisions_of
 from study.report.significance import Paired, holm, paired
 from study.store.study_view import CellView, StudyView
 from trainables.core.errors import BadInput, unknown_name
@@ -29,6 +30,7 @@ class Row:
         by_seed: metric -> seed -> value on the test images.
         params: the searched params.
         missing: number of its trials that failed or have not ended.
+        epochs: seed -> the epoch whose weights were evaluated.
     """
 
     method: str
@@ -37,6 +39,7 @@ class Row:
     by_seed: dict[str, dict[int, float]]
     params: dict[str, Any]
     missing: int
+    epochs: dict[int, int]
 
     @property
     def n(self) -> int:
@@ -75,7 +78,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Table:
-    """All confirmed results on one data set and profile."""
+    """All confirmed results on one data set and profile; ``precisions`` are those of all trials there.
+
+    ``select`` is ``last`` or ``best``: the epoch of each trial whose weights were evaluated.
+    """
 
     dataset: str
     profile: str
@@ -84,6 +90,8 @@ class Table:
     rows: tuple[Row, ...]
     against_baseline: tuple[Comparison, ...]
     against_preset: tuple[Comparison, ...]
+    precisions: Precisions
+    select: str
 
 
 def confirmed_tables(view: StudyView, *, metric: str | None = None, baseline: str | None = None) -> list[Table]:
@@ -125,11 +133,12 @@ def rows_of(view: StudyView, cell: CellView) -> list[Row]:
     for setting in cell.settings(view.spec):
         found = {trial.confirms: trial.test() for trial in cell.confirmed(setting) if trial.state == "COMPLETE"}
         tested = {seed: test["metrics"] for seed, test in found.items() if seed is not None and test is not None}
+        epochs = {seed: int(test["epoch"]) for seed, test in found.items() if seed is not None and test is not None}
         names = [name for name in METRICS if name != "train_loss"]
         by_seed = {name: {seed: float(m[name]) for seed, m in tested.items() if name in m} for name in names}
         shared = len(setting.names) > 1
         rows += [
-            Row(cell.cell.method, name, shared, by_seed, setting.params, max(0, seeds - len(tested)))
+            Row(cell.cell.method, name, shared, by_seed, setting.params, max(0, seeds - len(tested)), epochs)
             for name in setting.names
         ]
     return rows
@@ -159,6 +168,8 @@ def _table(view: StudyView, cells: list[CellView], metric: str, baseline: str | 
             lambda method: (rows[method].get("best"), rows[method].get("preset")),
             metric,
         ),
+        precisions_of(cells),
+        view.spec.search.select,
     )
 
 

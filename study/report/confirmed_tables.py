@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 
 from study.report.confirmed_results import TEST_METRICS, Comparison, Row, Table
+from study.report.precisions import mixed, precision_line
 from study.report.significance import WILCOXON_FROM
 from study.terminal import plain_table
 
@@ -82,7 +84,10 @@ def _notes(tables: list[Table]) -> list[str]:
         notes.append("No comparison with a baseline: the study has no ERM. --baseline METHOD names another one.")
     if any(table.protocol == "test-select" for table in tables):
         notes.append("Protocol test-select: params were selected on these test images, so the results are optimistic.")
-    return notes
+    if any(table.select == "best" for table in tables):
+        notes.append("Every trial was evaluated with the weights of its best epoch on validation images.")
+    merged = sum((Counter(table.precisions) for table in tables), Counter[tuple[str, str]]())
+    return [*notes, precision_line(merged)] if merged else notes
 
 
 def report_as_json(tables: list[Table]) -> list[dict[str, Any]]:
@@ -93,6 +98,12 @@ def report_as_json(tables: list[Table]) -> list[dict[str, Any]]:
             "profile": table.profile,
             "protocol": table.protocol,
             "metric": table.metric,
+            "select": table.select,
+            "precisions": [
+                {"precision": precision, "device": device, "trials": count}
+                for (precision, device), count in table.precisions.items()
+            ],
+            "precisions_are_mixed": mixed(table.precisions),
             "rows": [_row(row) for row in table.rows],
             "against_baseline": [_test(test) for test in table.against_baseline],
             "against_preset": [_test(test) for test in table.against_preset],
@@ -111,6 +122,7 @@ def _row(row: Row) -> dict[str, Any]:
         for name, seeds in row.by_seed.items()
     }
     about = {"method": row.method, "setting": row.setting, "best_is_preset": row.shared, "n": row.n}
+    about["epochs"] = {str(seed): epoch for seed, epoch in row.epochs.items()}
     return {**about, "missing": row.missing, "params": row.params, "metrics": metrics}
 
 

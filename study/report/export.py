@@ -28,11 +28,12 @@ _TEXTS = (
     "reason",
     "params",
     "stage",
+    "precision",
 )
 _TYPES = {
     **dict.fromkeys(_TEXTS, pa.string()),
     "ratio": pa.float64(),
-    **dict.fromkeys(("trial", "seed", "epoch"), pa.int64()),
+    **dict.fromkeys(("trial", "seed", "result_epoch", "epoch"), pa.int64()),
 }
 
 
@@ -40,9 +41,9 @@ def export_study(folder: StudyFolder, to: Path, *, force: bool = False) -> int:
     """Write one row per trial and epoch; a trial without a finished epoch has one row without metrics.
 
     Columns: study, cell, dataset, profile, ratio, method, phase (``search`` or ``confirm``), trial, state,
-    param_source, reason, seed, params (JSON), a column ``param.NAME`` per searched param, every metric of the epoch, a
-    column ``method.NAME`` per metric of the method's own, and in the last epoch of a trial that confirms ``test_...``:
-    the same metrics on the test images.
+    param_source, reason, seed, precision, result_epoch (the epoch that is the trial's result), params (JSON), a column
+    ``param.NAME`` per searched param, every metric of the epoch, a column ``method.NAME`` per metric of the method's
+    own, and in the result's epoch of a trial that confirms ``test_...``: the same metrics on the test images.
 
     Args:
         folder: the stored study.
@@ -104,13 +105,16 @@ def _rows(study: str, trial: TrialView) -> list[dict[str, Any]]:
         "param_source": trial.param_source,
         "reason": trial.reason,
         "seed": trial.config.seed,
+        "precision": trial.environment().get("precision"),
+        "result_epoch": trial.result_epoch,
         "params": json.dumps(trial.params),
         **{f"{_PARAM}{name}": value for name, value in trial.params.items()},
     }
     rows = [{**shared, **_epoch(result)} for result in trial.history()] or [shared]
     tested = trial.test()
     if tested is not None:
-        rows[-1] |= {f"test_{name}": value for name, value in tested["metrics"].items()}
+        row = next((row for row in rows if row.get("epoch") == trial.result_epoch), rows[-1])
+        row |= {f"test_{name}": value for name, value in tested["metrics"].items()}
     return rows
 
 

@@ -9,12 +9,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from study.report.precisions import mixed, precision_line, precisions_of
 from study.store.study_folder import StudyFolder
 from study.store.study_view import CellView, StudyView, TrialView, open_view
 from study.terminal import plain_table
 
 HEADINGS = {"balanced_accuracy": "bal acc", "geometric_mean": "g-mean", "worst_recall": "worst"}
-"""Last-epoch metrics that every table shows -> their column headings."""
+"""Metrics that every table shows, at a trial's selected epoch -> their column headings."""
 
 
 def print_leaderboard(folder: StudyFolder, console: Console, *, every_trial: bool = False) -> None:
@@ -25,7 +26,8 @@ def print_leaderboard(folder: StudyFolder, console: Console, *, every_trial: boo
     Args:
         folder: the stored study.
         console: output.
-        every_trial: also print all trials of each cell, and what their method's own metrics say of them.
+        every_trial: also print all trials of each cell, their precision, and what their method's own metrics say of
+            them. Mixed precisions are always named.
 
     Raises:
         BadInput: no such study.
@@ -40,6 +42,9 @@ def print_leaderboard(folder: StudyFolder, console: Console, *, every_trial: boo
             console.print(_trials(view, cell), highlight=False)
             for notice in cell.notices():
                 console.print(notice, highlight=False, markup=False)
+    found = precisions_of(view.cells)
+    if every_trial or mixed(found):
+        console.print(precision_line(found), highlight=False, style="yellow" if mixed(found) else None)
 
 
 def _metric_columns(view: StudyView) -> list[tuple[str, str]]:
@@ -59,15 +64,18 @@ def _table(title: str, view: StudyView, first: tuple[str, ...], last: tuple[str,
 
 
 def _best_per_method(view: StudyView, title: str, cells: list[CellView]) -> Table:
-    table = _table(title, view, ("method", "trials", "pruned", "failed"), ("best params",))
+    selects = view.spec.search.select_by is not None
+    named = ("epoch",) if selects else ()
+    table = _table(title, view, ("method", "trials", "pruned", "failed", *named), ("best params",))
     for cell in sorted(cells, key=_rank):
         counts, front = cell.counts(), cell.front()
         about = (cell.cell.method, str(len(cell.trials)), str(counts["PRUNED"]), str(counts["FAIL"]))
         if not front:
-            table.add_row(*about, *_metrics(view, None), "no complete trial")
+            table.add_row(*about, *([""] if selects else []), *_metrics(view, None), "no complete trial")
         for trial in front:
             violation = "" if trial.feasible else "; violates " + _violation(trial)
-            table.add_row(*about, *_metrics(view, trial), _params(trial.params) + violation)
+            epoch = [str(trial.result_epoch)] if selects else []
+            table.add_row(*about, *epoch, *_metrics(view, trial), _params(trial.params) + violation)
             about = ("", "", "", "")
     return table
 
@@ -93,7 +101,7 @@ def _trials(view: StudyView, cell: CellView) -> Table:
             f"{trial.number}*" if trial.number in front else str(trial.number),
             trial.param_source,
             said_of.get(trial.state, trial.state),
-            str(trial.epochs),
+            str(trial.epochs) if trial.selected_epoch is None else f"{trial.epochs}, best {trial.selected_epoch}",
             *_metrics(view, trial),
             _params(trial.params) if trial.reason is None else f"{_params(trial.params)}; {_short(trial.reason)}",
         )
@@ -104,7 +112,7 @@ def _metrics(view: StudyView, trial: TrialView | None) -> list[str]:
     columns = _metric_columns(view)
     if trial is None:
         return [""] * len(columns)
-    result = trial.last_epoch_result()
+    result = trial.result()
     return [f"{result[name]:.4f}" if result.get(name) is not None else "" for name, _ in columns]
 
 

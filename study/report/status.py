@@ -27,7 +27,7 @@ def status_of(storage: Path, name: str) -> Status:
 
     Returns:
         ``study``, ``state`` (``running``, ``interrupted``, ``finished``) and ``cells``: per cell its name, data
-        set, profile, ratio, method, trials per state, best value with its params, epochs trained, and epochs
+        set, profile, ratio, method, trials per state, best value with its epoch and params, epochs trained, and epochs
         saved by pruning and sharing. With several metrics also the ``front``; with constraints, whether the best
         is ``feasible``; with ``confirm``, how many confirmation trials have ended and how many are left.
 
@@ -47,7 +47,7 @@ def _cell_status(view: CellView, spec: StudySpec) -> Status:
         "ratio": view.cell.ratio,
         "method": view.cell.method,
         "states": view.counts(),
-        "best": None if best is None else {"value": best.value, "params": best.params},
+        "best": None if best is None else {"value": best.value, "epoch": best.result_epoch, "params": best.params},
         "epochs_trained": sum(trial.epochs_trained for trial in view.trials),
         "epochs_saved": view.epochs_saved(),
     }

@@ -26,6 +26,8 @@ class TrialCounts:
         epochs: number of trained epochs; running trials are charged in full.
         best: the complete trial with the best value, or None.
         remaining: number of trials that the cell may still start, `epochs_total` aside.
+        charged: number of epochs charged to the cell under ``budget: epochs``, as `charged_epochs` counts them; 0
+            under ``budget: trials``.
     """
 
     started: int
@@ -33,6 +35,7 @@ class TrialCounts:
     epochs: int
     best: FrozenTrial | None
     remaining: int
+    charged: int = 0
 
     @property
     def running(self) -> int:
@@ -57,18 +60,80 @@ def count_trials(spec: StudySpec, cell: Cell, trials: Sequence[FrozenTrial]) -> 
     running = [trial for trial in trials if trial.state == TrialState.RUNNING]
     budget = spec.training.epochs
     ranking = ranking_of(spec)
+    charged = charged_epochs(spec, cell, [*ended, *running]) if spec.search.budget == "epochs" else 0
     return TrialCounts(
         started=len(ended) + len(running),
         ended=len(ended),
         epochs=sum(map(trained_epochs, ended)) + sum(max(budget, _bound_epochs(t, budget)) for t in running),
         best=best_of(ended, ranking),
-        remaining=_remaining(spec, cell, [*ended, *running], ended),
+        remaining=_remaining(spec, cell, [*ended, *running], ended, charged),
+        charged=charged,
     )
 
 
-def _remaining(spec: StudySpec, cell: Cell, started: list[FrozenTrial], ended: list[FrozenTrial]) -> int:
+def charged_epochs(spec: StudySpec, cell: Cell, started: Collection[FrozenTrial]) -> int:
+    """Return the number of epochs that a cell pays for under ``budget: epochs``.
+
+    It pays for what it would train if it were alone, so that the number does not depend on the other cells: the epochs
+    that each trial reached, a shared prefix once, and each reference training once. Running trials are charged in
+    full. So are failed ones: a region that always diverges at once would otherwise be sampled forever.
+
+    Args:
+        spec: the study.
+        cell: the cell.
+        started: its trials that ended or are running.
+    """
+    budget, own, prefix = spec.training.epochs, 0, 0
+    for trial in started:
+        adopted = int(trial.user_attrs.get("shared_epochs", {}).get("adopted", 0))
+        prefix = max(prefix, adopted)
+        stopped = trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+        own += max(0, (max(trial.intermediate_values, default=0) if stopped else budget) - adopted)
+    return own + prefix + budget * len(_references(cell, started))
+
+
+def _references(cell: Cell, started: Collection[FrozenTrial]) -> set[str]:
+    """Return a name for each distinct reference training of a cell's trials; empty for a method without one.
+
+    A reference has the trial's seed and training params, not its method's params.
+    """
+    from trainables.methods.registry import method_named
+
+    if method_named(cell.base.method.name).reference is None:
+        return set()
+    names = [name for name in cell.space if name.startswith("training.")]
+    found = set()
+    for trial in started:
+        params = params_of(trial, cell.space)
+        found.add(str([params[name] for name in names]) if cell.space else str(trial.number))
+    return found
+
+
+def startable(spec: StudySpec, cell: Cell, started: Collection[FrozenTrial], charged: int) -> int:
+    """Return the number of full trials that a cell may start under ``budget: epochs``: a trial starts only if all fits.
+
+    Args:
+        spec: the study.
+        cell: the cell.
+        started: its trials that ended or are running.
+        charged: the epochs charged to them.
+    """
+    from trainables.methods.registry import method_named
+
+    epochs = spec.training.epochs
+    left = spec.search.trials * epochs - charged
+    if method_named(cell.base.method.name).reference is None:
+        return max(0, left // epochs)
+    # the next trial's params are not known yet, so it may need a reference of its own
+    if not cell.space or any(name.startswith("training.") for name in cell.space):
+        return max(0, left // (2 * epochs))
+    return max(0, left // epochs - (not started))
+
+
+def _remaining(spec: StudySpec, cell: Cell, started: list[FrozenTrial], ended: list[FrozenTrial], charged: int) -> int:
     search = spec.search
-    left = max(0, search.trials - len(started))
+    by_epochs = search.budget == "epochs"
+    left = startable(spec, cell, started, charged) if by_epochs else max(0, search.trials - len(started))
     if not left or (search.stop_cell_after is not None and stalled(ended, search.stop_cell_after, ranking_of(spec))):
         return 0
     if search.searcher == "grid" and cell.space:
@@ -138,9 +203,12 @@ def why_finished(spec: StudySpec, cell_counts: Collection[TrialCounts]) -> str:
     """Describe the limits that a study without remaining trials has reached, and how to raise them."""
     search = spec.search
     confirmed = "" if spec.confirm is None else f", confirmed with {spec.confirm.seeds} seeds"
-    if all(counts.started >= search.trials for counts in cell_counts):
+    by_epochs = search.budget == "epochs"
+    if not by_epochs and all(counts.started >= search.trials for counts in cell_counts):
         return f"every cell has its {search.trials} trials{confirmed}. Raise the budget with --set search.trials=N."
     reached = [f"search.trials={search.trials}"]
+    if by_epochs:
+        reached = [f"search.trials={search.trials} x {spec.training.epochs} epochs a cell (search.budget=epochs)"]
     if any(counts.remaining for counts in cell_counts):
         reached = [f"search.epochs_total={search.epochs_total}"]
     elif search.stop_cell_after is not None:

@@ -37,9 +37,10 @@ def _place(spec: StudySpec, state: CellState, cells: int) -> tuple[bool, bool, f
     share of `epochs_total` while other cells still wait for theirs.
     """
     cell, counts = state
+    taken = counts.charged if spec.search.budget == "epochs" else counts.started
     if spec.search.order == "fair":
-        return False, False, 0.0, counts.started
+        return False, False, 0.0, taken
     total = spec.search.epochs_total
     over = total is not None and (counts.epochs + spec.training.epochs) * cells > total
     ratio = cell.ratio if spec.search.order == "ratio-ascending" else -cell.ratio
-    return counts.started > 0, over, ratio, counts.started
+    return counts.started > 0, over, ratio, taken

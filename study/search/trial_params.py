@@ -15,6 +15,9 @@ PARAMS = "params"
 PARAM_SOURCE = "param_source"
 """User attribute of a trial: the source of its params; absent if the searcher proposed them."""
 
+SELECTED_EPOCH = "selected_epoch"
+"""User attribute of an ended trial: the epoch that is its result; absent under ``select: last``."""
+
 QUEUED_PARAMS = "fixed_params"
 """System attribute in which `Study.enqueue_trial` keeps a queued trial's params. It is private to Optuna."""
 

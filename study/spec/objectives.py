@@ -19,7 +19,7 @@ Candidate = TypeVar("Candidate")
 
 
 class Bounds(StrictModel):
-    """Bounds on a metric at a trial's last epoch, in the metric's own unit; the ends are allowed."""
+    """Bounds on a metric at a trial's selected epoch, in the metric's own unit; the ends are allowed."""
 
     min: float | None = Field(None, allow_inf_nan=False)
     max: float | None = Field(None, allow_inf_nan=False)

@@ -71,9 +71,12 @@ class SearchSpec(StrictModel):
     """Searcher, objective and budget.
 
     Attributes:
-        trials: trials per cell, whatever their final state.
-        metric: the objective, a recorded metric at the last epoch; several make the search multi-objective.
-        constraints: recorded metric -> bounds at the last epoch that the best trial must satisfy.
+        trials: trials per cell, whatever their final state; the number of full trials with ``budget: epochs``.
+        budget: ``trials`` gives every cell the same number of trials, ``epochs`` the same number of training epochs,
+            ``trials`` x `training.epochs`.
+        metric: the objective, a recorded metric at the selected epoch; several make the search multi-objective.
+        select: the epoch that is a trial's result: the ``last``, or the ``best`` on validation by the metric.
+        constraints: recorded metric -> bounds at the selected epoch that the best trial must satisfy.
         searcher: ``tpe``, ``gp``, ``cmaes``, ``random``, ``qmc`` or ``grid``.
         grid_points: number of points of a range without a grid of its own (grid).
         transfer: if true, cells try the best params of the other cells of their method.
@@ -89,7 +92,9 @@ class SearchSpec(StrictModel):
     """
 
     trials: int = Field(20, ge=1)
+    budget: Literal["trials", "epochs"] = "trials"
     metric: Annotated[Metrics, BeforeValidator(_name_or_names)] = "balanced_accuracy"
+    select: Literal["last", "best"] = "last"
     constraints: dict[str, Bounds] = Field(default_factory=dict)
     searcher: Literal["tpe", "gp", "cmaes", "random", "qmc", "grid"] = "tpe"
     grid_points: int = Field(5, ge=2, le=LARGEST_GRID)
@@ -138,6 +143,17 @@ class SearchSpec(StrictModel):
                 "`searcher` cmaes supports only one metric; with several, allowed: tpe, gp, random, qmc, grid"
             )
         return self
+
+    @model_validator(mode="after")
+    def _selected_by_one_metric(self) -> SearchSpec:
+        if len(self.metrics) > 1 and self.select == "best":
+            raise ValueError("`select` best needs a single metric; with several, allowed: last")
+        return self
+
+    @property
+    def select_by(self) -> str | None:
+        """The metric by which each trial's best epoch is selected; None takes the last epoch."""
+        return self.metrics[0] if self.select == "best" else None
 
     @property
     def metrics(self) -> tuple[str, ...]:

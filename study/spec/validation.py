@@ -12,6 +12,7 @@ from search_spaces.grid import check_grid
 from study.spec.cell import searched_space
 from study.spec.study_spec import MethodSpec, StudySpec
 from study.spec.yaml_io import read_yaml, with_overrides
+from trainables.components.lr_schedule import ineffective_milestones
 from trainables.core.config import MethodConfig, TrainingConfig
 from trainables.core.errors import BadInput, unknown_name
 
@@ -57,6 +58,19 @@ def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> StudySpec:
         BadInput: if the file is missing, is not YAML or is not a valid study; names file, key and value.
     """
     return checked_spec(read_yaml(path), overrides, source=str(path))
+
+
+def milestone_note(spec: StudySpec) -> str | None:
+    """Return a warning if a milestone of the learning rate has no effect, else None."""
+    epochs = spec.training.epochs
+    late = ineffective_milestones(spec.training.schedule, epochs)
+    if not late:
+        return None
+    named = ", ".join(f"{m:g} (after {m * epochs:g} of {epochs} epochs)" for m in late)
+    return (
+        f"training.schedule.milestones: {named} falls inside the last epoch and has no effect: the learning rate "
+        f"changes only between epochs; raise training.epochs or lower the milestone"
+    )
 
 
 def error_lines(error: ValidationError) -> list[str]:
@@ -132,6 +146,15 @@ def _check_search(spec: StudySpec, source: str) -> None:
             f"{source}: search.epochs_total: must be at least the {epochs} epochs of one trial (`training.epochs`), "
             f"got {total}"
         )
+    if spec.search.budget == "epochs" and spec.search.trials == 1:
+        from trainables.methods.registry import method_named
+
+        for method in spec.methods:
+            if method_named(method.name).reference is not None:
+                raise BadInput(
+                    f"{source}: search.trials: must be at least 2 with `budget: epochs`, got 1: a trial of "
+                    f"{method.name} costs twice `training.epochs`, since it trains a reference network too"
+                )
     if spec.search.searcher == "grid":
         try:
             check_grid([(m.label or m.name, searched_space(m, spec)) for m in spec.methods], spec.search.grid_points)

@@ -1,13 +1,14 @@
-"""Reads studies stored in format versions 1 and 2 with the names and default params of version 3.
+"""Reads studies stored in format versions 1 and 2 with the names, default params and meanings of version 3.
 
-Version 1 had no version number and other names. Versions 1 and 2 had other default params and another space of ELM. A
-resumed study keeps its old trials, so one study may hold several versions. Content of the current version stays
-unchanged.
+Version 1 had no version number and other names. Versions 1 and 2 had other default params and another space of ELM, and
+their ``precision: auto`` was bfloat16 on processors that multiply it natively. A resumed study keeps its old trials, so
+one study may hold several versions. Content of the current version stays unchanged.
 """
 
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial
@@ -15,6 +16,7 @@ from optuna.trial import FrozenTrial
 from search_spaces import SPACES, Choices, Space
 from study.search.trial_params import PARAM_SOURCE, PARAMS
 from trainables.core.config import FIRST_DEFAULTS
+from trainables.core.trial_folder import TrialFolder
 from trainables.methods.registry import METHODS
 
 _CHANGED_DEFAULTS: dict[str, dict[str, Any]] = {
@@ -53,6 +55,26 @@ def _method(given: dict[str, Any], version: int) -> dict[str, Any]:
     searched = SPACES[name] if read.get("search") is None else read["search"]
     unsaid = _CHANGED_DEFAULTS[name].keys() - searched.keys() - METHODS[name].presets.get(preset, {}).keys()
     return {**read, "params": {**{n: _CHANGED_DEFAULTS[name][n] for n in unsaid}, **(read.get("params") or {})}}
+
+
+def with_automatic_precision(given: dict[str, Any], study_path: Path) -> dict[str, Any]:
+    """Convert a study file of version 1 or 2: its ``precision: auto`` is now called ``native``.
+
+    A study whose first trial found was trained on a processor in float32 stays ``auto``: it then keeps its precision
+    on any processor. On a GPU both words mean the same.
+
+    Args:
+        given: the study file.
+        study_path: the study's folder.
+    """
+    training = given.get("training")
+    if not isinstance(training, dict) or training.get("precision", "auto") != "auto":
+        return given
+    stored = next(study_path.glob("cells/*/*/*/*/trial.json"), None)
+    environment = {} if stored is None else (TrialFolder(stored.parent).config() or {}).get("environment", {})
+    if environment.get("device") != "cpu" or environment.get("precision") != "bfloat16":
+        return given
+    return {**given, "training": {**training, "precision": "native"}}
 
 
 def trial(stored: FrozenTrial) -> FrozenTrial:

@@ -26,7 +26,7 @@ _DRIVER_PATIENCE = 0.5
 """Seconds that a starting driver waits for its lock: a call of `is_driven` holds it for a moment."""
 
 FORMAT = 3
-"""Current version of the stored format; version 1 had no ``format.json``, version 2 other default params."""
+"""Current version of the stored format; version 1 had no ``format.json``, version 2 other defaults."""
 SHARED = "shared"
 """Folder of a storage that holds the trainings shared by trials of all its studies."""
 
@@ -153,7 +153,9 @@ class StudyFolder:
         """
         from study.store import old_format
 
-        return old_format.study_file(read_yaml(self.spec_path), self.oldest_format())
+        oldest = self.oldest_format()
+        stored = old_format.study_file(read_yaml(self.spec_path), oldest)
+        return old_format.with_automatic_precision(stored, self.path) if oldest <= 2 else stored
 
     def read_spec(self, overrides: tuple[str, ...] = ()) -> StudySpec:
         """Read the stored study file and apply ``path=value`` overrides.

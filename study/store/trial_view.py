@@ -31,7 +31,8 @@ class TrialView:
         number: the trial's number in its cell, from 0.
         state: one of `STATES`.
         params: searched params in their natural units.
-        value: the study's first metric at the end; its last reported value for a trial that is running or pruned.
+        value: the study's first metric at the end; for a pruned trial at its selected epoch, else the last reported
+            value.
         param_source: the source of the params: a preset's name, ``searcher``, or ``seed`` in a cell without searched
             params, whose trials differ by seed; for a confirmation trial the setting's role when it began: ``best``,
             ``preset`` or ``best and preset``.
@@ -44,6 +45,7 @@ class TrialView:
         values: all objective values at the end of a complete trial, else None.
         constraint_violation: bound -> amount by which it is violated, at most 0 if it is satisfied.
         confirms: the seed of a confirmation trial; None for a search trial.
+        selected_epoch: the epoch that is its result, selected as the best one; None under ``select: last``.
         method_metrics: the method's own metrics of its last epoch, by the names in `Method.epoch_metrics`; empty before
             the trial ends and for a method that reports none.
     """
@@ -63,6 +65,7 @@ class TrialView:
     values: tuple[float, ...] | None
     constraint_violation: dict[str, float]
     confirms: int | None
+    selected_epoch: int | None = None
     method_metrics: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -127,6 +130,18 @@ class TrialView:
         """Return the epoch result of the last trained epoch, or an empty one."""
         return max(self.history(), key=lambda result: int(result["epoch"]), default={})
 
+    def result(self) -> EpochResult:
+        """Return the epoch result that is the trial's result: of its selected epoch, else of its last one."""
+        if self.selected_epoch is None:
+            return self.last_epoch_result()
+        found = (result for result in self.history() if result["epoch"] == self.selected_epoch)
+        return next(found, self.last_epoch_result())
+
+    @property
+    def result_epoch(self) -> int | None:
+        """The epoch that is its result: the selected one, else the last one; None before an epoch is finished."""
+        return self.selected_epoch or self.epochs or None
+
     def history(self) -> list[StoredJson]:
         """Return the epoch results in its folder, in order."""
         return TrialFolder(self.folder).history()
@@ -134,6 +149,11 @@ class TrialView:
     def evaluation(self) -> StoredJson | None:
         """Return the validation results of its newest epoch, or None."""
         return TrialFolder(self.folder).evaluation()
+
+    def environment(self) -> StoredJson:
+        """Return the code, machine, device and precision that it was trained with; empty before its process began."""
+        found = (self.stored_config() or {}).get("environment")
+        return found if isinstance(found, dict) else {}
 
     def stored_config(self) -> StoredJson | None:
         """Return ``trial.json``: configuration, data and environment; None until its process has written it."""
@@ -148,10 +168,11 @@ def trial_view(cell: Cell, trial: FrozenTrial, study_path: Path) -> TrialView:
         trial: Optuna's trial.
         study_path: the study's folder.
     """
-    from study.search.trial_params import PARAM_SOURCE, params_of
+    from study.search.trial_params import PARAM_SOURCE, SELECTED_EPOCH, params_of
 
     seen, said = trial.intermediate_values, trial.user_attrs
-    last = seen[max(seen)] if seen else None
+    selected = said.get(SELECTED_EPOCH)
+    last = seen[selected if selected in seen else max(seen)] if seen else None
     confirms = said.get("seed") if said.get("phase") == CONFIRM else None
     place = study_path / "cells" / cell.name
     complete = trial.state.name == "COMPLETE"
@@ -171,5 +192,6 @@ def trial_view(cell: Cell, trial: FrozenTrial, study_path: Path) -> TrialView:
         values=tuple(trial.values) if complete else None,
         constraint_violation=dict(trial.constraints),
         confirms=confirms,
+        selected_epoch=selected,
         method_metrics=dict(said.get(METHOD_METRICS, {})),
     )

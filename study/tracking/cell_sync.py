@@ -61,7 +61,8 @@ def cell_summary(cell: CellView) -> dict[str, Any]:
 
 
 def _result(trial: TrialView) -> dict[str, Any]:
-    return {"trial": trial.number, "value": trial.value, "params": trial.params}
+    selected = {} if trial.selected_epoch is None else {"epoch": trial.selected_epoch}
+    return {"trial": trial.number, "value": trial.value, "params": trial.params, **selected}
 
 
 def sync_cell(runs: Runs, cell: CellView, study: StudySpec, *, finished: bool = False) -> None:
@@ -115,7 +116,8 @@ def _note(cell: CellView, summary: dict[str, Any]) -> str:
                 ", ".join(f"`{plain(k)}` = {shown(v)}" for k, v in found["params"].items()) or "nothing is searched"
             )
             value = f"{summary['metric']} **{found['value']:.4f}**"
-            lines.append(f"- {said}: {value} in trial {found['trial']:03d} ({params})")
+            epoch = f", epoch {found['epoch']}" if "epoch" in found else ""
+            lines.append(f"- {said}: {value} in trial {found['trial']:03d}{epoch} ({params})")
     if summary["importance"]:
         shares = ", ".join(f"`{plain(name)}` {share:.0%}" for name, share in summary["importance"].items())
         lines.append(f"- Importance (PED-ANOVA): {shares}")

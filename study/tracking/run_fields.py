@@ -112,6 +112,8 @@ def trial_tags(view: TrialView, stored: StoredJson | None) -> dict[str, str]:
         stored: its ``trial.json``, or None if its process has not written it yet.
     """
     tags = {"study.state": view.state, "study.phase": view.phase, "param_source": view.param_source}
+    if view.selected_epoch is not None:
+        tags["selected_epoch"] = str(view.selected_epoch)
     if view.reason is not None:
         tags["reason"] = view.reason
         tags["mlflow.note.content"] = f"**{view.state}**\n\n```\n{view.reason}\n```"
@@ -171,6 +173,18 @@ def recall_metrics(evaluation: StoredJson, time: int) -> list[Metric]:
         return []
     keys = recall_keys([str(name) for name in names])
     return metrics(zip(keys, evaluation["recall"], strict=True), 0, time)
+
+
+def selected_metrics(view: TrialView, study_metric: Metrics, time: int) -> list[Metric]:
+    """Return the study's metrics at the selected epoch as ``selected_...`` at step 0; none under ``select: last``.
+
+    MLflow's tables show the last value of a curve, which is not the trial's result under ``select: best``.
+    """
+    if view.selected_epoch is None:
+        return []
+    result = view.result()
+    values = ((f"selected_{name}", result.get(name)) for name in names_of(study_metric))
+    return metrics(((key, value) for key, value in values if value is not None), 0, time)
 
 
 def test_metrics(tested: StoredJson | None, time: int) -> list[Metric]:

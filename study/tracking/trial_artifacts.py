@@ -77,7 +77,7 @@ def write_artifacts(evaluation: StoredJson, title: str, folder: Path) -> None:
     """Write the final artifacts of a trial into a folder.
 
     Args:
-        evaluation: the evaluation of the last epoch, as the trial folder stores it.
+        evaluation: the evaluation of the epoch that is the trial's result, as the trial folder stores it.
         title: the trial's name, for the plots.
         folder: the output folder; must exist.
     """

@@ -15,6 +15,7 @@ from study.tracking.run_fields import (
     epoch_times,
     milliseconds,
     recall_metrics,
+    selected_metrics,
     test_metrics,
     trial_parameters,
     trial_tags,
@@ -58,6 +59,7 @@ def sync_trial(runs: Runs, view: TrialView, metric: Metrics) -> bool:
             _upload(runs, run, found.final, view)
             time = found.times.get(found.final["epoch"], 0)
             epochs += [recall_metrics(found.final, time), test_metrics(view.test(), time)]
+            epochs.append(selected_metrics(view, metric, time))
         wrote = [runs.write(run, batch, found.tags, found.parameters) for batch in _whole_epochs(epochs)]
         wrote.append(
             runs.write(run, (), found.tags, found.parameters)

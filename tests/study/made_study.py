@@ -106,11 +106,17 @@ class MadeStudy:
             )
             self.ledger.of(trial).report(trial.number, epoch, record[self.spec.search.metrics[0]])
 
+    def _result(self, trial: Assignment) -> dict[str, Any]:
+        """Return the epoch that is the trial's result."""
+        epoch = self.ledger.of(trial).selected_epoch(trial) or EPOCHS
+        return next(result for result in self.files(trial).history() if result["epoch"] == epoch)
+
     def complete(self, method: str = "cce", **changed: Any) -> Assignment:
         """Run a trial to its end."""
         trial = self.start(method)
         self.train(trial, range(1, EPOCHS + 1), **changed)
-        record, cell = self.files(trial).history()[-1], self.ledger.of(trial)
+        cell = self.ledger.of(trial)
+        record = self._result(trial)
         values = [record[name] for name in self.spec.search.metrics]
         cell.note_end(trial.number, record, method_metrics(record))
         cell.complete(trial.number, *(math.nan if value is None else value for value in values))
@@ -123,8 +129,9 @@ class MadeStudy:
             self.train(trial, range(1, EPOCHS + 1))
             found = self.files(trial).evaluation() or {}
             metrics = dict.fromkeys((name for name in METRICS if name != "train_loss"), tested(trial))
-            self.files(trial).write_test({**found, "metrics": {**metrics, "few": math.nan}})
-            record = self.files(trial).history()[-1]
+            epoch = self._result(trial)["epoch"]
+            self.files(trial).write_test({**found, "epoch": epoch, "metrics": {**metrics, "few": math.nan}})
+            record = self._result(trial)
             self.ledger.of(trial).note_end(trial.number, record)
             self.ledger.of(trial).complete(trial.number, *(record[name] for name in self.spec.search.metrics))
             done.append(trial)

@@ -1,4 +1,4 @@
-"""Learning rate schedules; milestones and warm-up are fractions of the epoch budget."""
+"""Learning rate schedules over an epoch budget."""
 
 from __future__ import annotations
 
@@ -7,13 +7,37 @@ import math
 from trainables.core.config import ScheduleConfig
 
 
-def milestone_epoch(fraction: float, epochs: int) -> int:
-    """Return the first 0-based epoch at or after a fraction of the budget.
+def milestone_epoch(milestone: float, epochs: int) -> int:
+    """Return the first 0-based epoch at or after a milestone: a fraction of the budget, or an integer of epochs.
 
-    >>> milestone_epoch(0.8, 200), milestone_epoch(0.7, 10), milestone_epoch(0.5, 5)
-    (160, 7, 3)
+    >>> milestone_epoch(0.8, 200), milestone_epoch(0.7, 10), milestone_epoch(0.5, 5), milestone_epoch(50, 200)
+    (160, 7, 3, 50)
     """
-    return math.ceil(_length(fraction, epochs))
+    return milestone if isinstance(milestone, int) else math.ceil(_length(milestone, epochs))
+
+
+def ineffective_milestones(schedule: ScheduleConfig, epochs: int) -> list[float]:
+    """Return the milestones of a ``step`` schedule inside the last epoch: no epoch follows that they could change.
+
+    >>> ineffective_milestones(ScheduleConfig(milestones=(0.8, 0.95)), 10)
+    [0.95]
+    """
+    if schedule.kind != "step":
+        return []
+    return [m for m in schedule.milestones if milestone_epoch(m, epochs) >= epochs]
+
+
+def over_a_stage(schedule: ScheduleConfig, epochs: int) -> ScheduleConfig:
+    """Return the schedule for a stage that restarts it: whole epochs become fractions of the budget.
+
+    The rate then falls at the same fractions of the stage as it would in the whole training.
+
+    >>> over_a_stage(ScheduleConfig(milestones=(50, 90)), 100).milestones
+    (0.5, 0.9)
+    """
+    return schedule.model_copy(
+        update={"milestones": tuple(m / epochs if isinstance(m, int) else m for m in schedule.milestones)}
+    )
 
 
 def stage_start(fraction: float, epochs: int) -> int:
@@ -32,7 +56,7 @@ def learning_rate(schedule: ScheduleConfig, base: float, epoch: int, epochs: int
     (1 + cos(pi * epoch / epochs)) / 2 (``cosine``), or 1 (``constant``).
 
     Args:
-        schedule: kind, milestones and warm-up, the latter two as fractions of the budget.
+        schedule: kind, milestones and warm-up.
         base: peak learning rate.
         epoch: 0-based epoch.
         epochs: epoch budget.

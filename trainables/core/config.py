@@ -118,25 +118,34 @@ class ModelConfig(StrictModel):
 
 
 class ScheduleConfig(StrictModel):
-    """Learning rate schedule; milestones and warm-up are fractions of the epoch budget.
+    """Learning rate schedule; the warm-up is a fraction of the epoch budget, milestones are fractions or epochs.
 
     Attributes:
         kind: ``step``, ``cosine`` or ``constant``.
-        milestones: increasing fractions in (0, 1) at which a ``step`` schedule multiplies the rate by ``factor``.
+        milestones: where a ``step`` schedule multiplies the rate by ``factor``: increasing fractions in (0, 1) of the
+            budget, or increasing integers from 2, numbers of finished epochs.
         factor: decay factor per milestone, in (0, 1].
         warmup: fraction of the budget over which the rate rises linearly, in [0, 1).
     """
 
     kind: Literal["step", "cosine", "constant"] = "step"
-    milestones: tuple[float, ...] = (0.8, 0.9)
+    milestones: tuple[int | float, ...] = (0.8, 0.9)
     factor: float = Field(0.01, gt=0, le=1)
     warmup: float = Field(0.025, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _milestones_rise(self) -> ScheduleConfig:
-        inside = all(0 < m < 1 for m in self.milestones)
-        if not inside or sorted(set(self.milestones)) != list(self.milestones):
-            raise ValueError(f"`milestones` must rise within (0, 1), got {list(self.milestones)}")
+        given = list(self.milestones)
+        rise = sorted(set(given)) == given
+        whole = [isinstance(m, int) for m in given]
+        if any(whole) and not all(whole):
+            raise ValueError(f"`milestones` must be all fractions in (0, 1) or all whole epochs, got {given}")
+        if any(whole) and not (rise and given[0] >= 2):
+            raise ValueError(f"`milestones` as whole epochs must rise from 2, got {given}: 1 is ambiguous")
+        if not any(whole) and not (rise and all(0 < m < 1 for m in given)):
+            raise ValueError(
+                f"`milestones` must rise within (0, 1), got {given}; whole epochs are integers from 2, such as 50"
+            )
         return self
 
 
@@ -148,7 +157,8 @@ class TrainingConfig(StrictModel):
         batch_size: images per step; the last, smaller batch of an epoch is kept.
         lr: peak learning rate of SGD.
         augmentation: ``auto`` means `trainables.data.default_augmentation`.
-        precision: ``auto`` uses bfloat16 autocast on devices that multiply bfloat16 natively.
+        precision: ``float32``; ``bfloat16``, by autocast; ``native``, bfloat16 where the device multiplies it natively,
+            else float32; ``auto``, which is ``native`` on a GPU and float32 on a processor.
         checkpoint_seconds: minimum time between two checkpoints; 0 writes one every epoch.
     """
 
@@ -160,10 +170,20 @@ class TrainingConfig(StrictModel):
     weight_decay: float = Field(2e-4, ge=0, allow_inf_nan=False)
     schedule: ScheduleConfig = ScheduleConfig()
     augmentation: Literal["auto", "none", "crop", "crop-flip", "resized-crop-flip"] = "auto"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "native"] = "auto"
     channels_last: bool = True
     compile: bool = False
     checkpoint_seconds: float = Field(30.0, ge=0)
+
+    @model_validator(mode="after")
+    def _milestones_within_the_budget(self) -> TrainingConfig:
+        late = [m for m in self.schedule.milestones if isinstance(m, int) and m >= self.epochs]
+        if late:
+            raise ValueError(
+                f"`schedule.milestones` must be below `epochs` ({self.epochs}), got {late[0]}; "
+                f"fractions follow the budget"
+            )
+        return self
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> TrainingConfig:
@@ -206,6 +226,8 @@ class TrialConfig(StrictModel):
         said = self.model_dump(mode="json", exclude=unsaid)
         # the digest keeps the field's first name, so that checkpoints of earlier studies stay theirs
         said["method"]["hyperparameters"] = said["method"].pop("params")
+        if said["training"]["precision"] == "native":
+            said["training"]["precision"] = "auto"  # the name that `native` had in checkpoints of earlier studies
         if said["method"]["preset"] == FIRST_DEFAULTS:
             said["method"]["preset"] = "recommended"  # its name when they were written
         if self.model.weights is not None:

@@ -8,6 +8,12 @@ from functools import cache
 
 import torch
 
+FASTER_IN_BFLOAT16 = (
+    "this device multiplies bfloat16 natively, so `precision: bfloat16` may train large networks up to about twice as "
+    "fast; `python -m benchmarks.precision` measures it"
+)
+"""Hint for devices with native bfloat16 that train in float32."""
+
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Parameter numbers of glibc's mallopt."""
 
@@ -31,9 +37,22 @@ def multiplies_bfloat16(device: torch.device) -> bool:
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
-    """Return the autocast dtype for ``auto``, ``float32`` or ``bfloat16``; None disables autocast (float32)."""
-    wanted = precision == "bfloat16" or (precision == "auto" and multiplies_bfloat16(device))
+    """Return the autocast dtype of a precision on a device; None disables autocast (float32).
+
+    Args:
+        precision: ``float32``; ``bfloat16``; ``native``, bfloat16 where the device multiplies it natively; or ``auto``,
+            which is ``native`` on a GPU and float32 on a processor, so that no result depends on the processor's age.
+        device: the training device.
+    """
+    if precision == "auto":
+        precision = "native" if device.type == "cuda" else "float32"
+    wanted = precision == "bfloat16" or (precision == "native" and multiplies_bfloat16(device))
     return torch.bfloat16 if wanted else None
+
+
+def precision_used(precision: str, device: torch.device) -> str:
+    """Return the name of the dtype in which a device trains under a precision: ``float32`` or ``bfloat16``."""
+    return str(autocast_dtype(precision, device) or torch.float32).removeprefix("torch.")
 
 
 @cache

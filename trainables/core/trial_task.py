@@ -23,6 +23,7 @@ class TrialTask:
         share_prefix: share its first stages with other trials.
         evaluate_test: evaluate the test images once, after the last epoch.
         threads: CPU threads of the training.
+        select_by: metric whose best epoch on validation is the trial's result; None takes the last epoch.
         artifacts: kinds of `ARTIFACTS` to store after the last epoch.
     """
 
@@ -32,6 +33,7 @@ class TrialTask:
     share_prefix: bool
     evaluate_test: bool = False
     threads: int = 1
+    select_by: str | None = None
     artifacts: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -43,6 +45,7 @@ class TrialTask:
             "share_prefix": self.share_prefix,
             "evaluate_test": self.evaluate_test,
             "threads": self.threads,
+            "select_by": self.select_by,
             "artifacts": list(self.artifacts),
         }
 
@@ -61,5 +64,6 @@ class TrialTask:
             bool(given["share_prefix"]),
             bool(given["evaluate_test"]),
             int(given["threads"]),
+            given["select_by"],
             tuple(given["artifacts"]),
         )

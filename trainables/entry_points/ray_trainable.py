@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from ray import tune
 
-from trainables.core.device import device_name, pick_device
+from trainables.core.device import device_name, pick_device, precision_used
 from trainables.core.environment import describe_environment
+from trainables.core.epoch_selection import is_better
 from trainables.core.files import content_of
 from trainables.core.metrics import recall_per_class
 from trainables.core.trial_folder import EpochResult, StoredJson, TrialFolder
@@ -27,12 +28,14 @@ from trainables.core.trial_report import (
 )
 from trainables.core.trial_task import TrialTask
 from trainables.data import load
+from trainables.methods.registry import selectable_after
 from trainables.shared_trainings.needed_trainings import SharedNeeds
 from trainables.training.checkpoints import newest_checkpoint, save_checkpoint
 from trainables.training.evaluation import Evaluation
 from trainables.training.final_artifacts import write_final_artifacts
 from trainables.training.finite_watch import NonFiniteLoss
 from trainables.training.trainer import Trainer
+from trainables.training.training_state import State
 
 _LOST_CAUSES = (NonFiniteLoss, torch.OutOfMemoryError)
 """Errors that a retry of the same trial would meet again: it fails alone and is not retried."""
@@ -60,6 +63,8 @@ class ImbalanceTrial(tune.Trainable):
     _result: EpochResult | None
     _saved_at: float
     _evaluates_test: bool
+    _select_by: str | None
+    _selected: State | None
     _artifacts: tuple[str, ...]
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -112,6 +117,7 @@ class ImbalanceTrial(tune.Trainable):
         task = TrialTask.from_json(config)
         torch.set_num_threads(task.threads)
         self._trainer, self._needs, self._result, self._failure = None, None, None, ""
+        self._select_by, self._selected = task.select_by, None
         self._saved_at, self._evaluates_test = time.monotonic(), task.evaluate_test
         self._artifacts = task.artifacts
         self._folder = TrialFolder(task.folder)
@@ -136,6 +142,7 @@ class ImbalanceTrial(tune.Trainable):
             state = newest_checkpoint(self._folder.path, before=epochs)
         if state is not None:
             trainer.load(state)
+            self._selected = state.get("selected")
             self._result = results.get(trainer.epoch)
 
     def _describe(self, trainer: Trainer) -> None:
@@ -143,7 +150,7 @@ class ImbalanceTrial(tune.Trainable):
         environment["threads"] = torch.get_num_threads()
         if trainer.config.model.weights is not None:
             environment["weights_sha256"] = content_of(Path(trainer.config.model.weights))
-        environment["precision"] = str(trainer.network.autocast or torch.float32).removeprefix("torch.")
+        environment["precision"] = self._precisions(trainer)
         self._folder.write_config(
             {
                 "trial": trainer.config.model_dump(mode="json"),
@@ -153,43 +160,78 @@ class ImbalanceTrial(tune.Trainable):
             }
         )
 
+    def _precisions(self, trainer: Trainer) -> str:
+        """Return the precision; of a trial continued in another one, all of them in order, separated by commas."""
+        now = precision_used(trainer.config.training.precision, trainer.device)
+        before = ((self._folder.config() or {}).get("environment") or {}).get("precision") if trainer.epoch else None
+        earlier = before.split(", ") if isinstance(before, str) else []
+        return ", ".join(dict.fromkeys([*earlier, now]))
+
     def _run_epoch(self, trainer: Trainer) -> None:
         self._result = trainer.run_epoch()
+        self._select(trainer, self._result)
         if trainer.finished:
             for name, arrays in trainer.end_arrays().items():
                 self._folder.write_arrays(name, arrays)  # before the last epoch: a trial that has ended has them
             # before the epoch is stored: a resume takes a trial with a last epoch for finished
-            write_final_artifacts(trainer, self._folder, self._artifacts, of_test=self._evaluates_test)
+            self._write_artifacts(trainer)
         self._folder.append_epoch(self._result)
-        self._write_evaluation(trainer)
+        if self._selected is None or self._selected["epoch"] == trainer.epoch:
+            self._write_evaluation(trainer)
         due = time.monotonic() - self._saved_at >= trainer.config.training.checkpoint_seconds
         if due or trainer.finished:
-            save_checkpoint(self._folder.path, trainer.epoch, trainer.state())
+            selected = {} if self._selected is None else {"selected": self._selected}
+            save_checkpoint(self._folder.path, trainer.epoch, {**trainer.state(), **selected})
             self._saved_at = time.monotonic()
+
+    def _select(self, trainer: Trainer, result: EpochResult) -> None:
+        """Keep the weights of the best epoch so far, if the trial's result is its best epoch."""
+        if self._select_by is None or trainer.epoch <= selectable_after(trainer.config):
+            return
+        value = float(result[self._select_by])
+        if is_better(self._select_by, value, None if self._selected is None else float(self._selected["value"])):
+            self._selected = {"value": value, **trainer.weights()}
+
+    def _write_artifacts(self, trainer: Trainer) -> None:
+        """Write the final artifacts with the weights of the selected epoch; the training keeps those of the last."""
+        last = None
+        if self._selected is not None and self._artifacts:
+            last = trainer.weights()
+            trainer.take_weights(self._selected)
+        write_final_artifacts(trainer, self._folder, self._artifacts, of_test=self._evaluates_test)
+        if last is not None:
+            trainer.take_weights(last)
 
     def _write_evaluation(self, trainer: Trainer) -> None:
         assert trainer.evaluation is not None
-        self._folder.write_evaluation(_by_class(trainer, trainer.evaluation))
+        self._folder.write_evaluation(_by_class(trainer, trainer.evaluation, trainer.epoch))
 
     def _evaluate_test(self, trainer: Trainer) -> None:
-        """Evaluate the test images once, after the last epoch; a process that died before that does it here too."""
+        """Evaluate the test images once, after the last epoch; a process that died before that does it here too.
+
+        The weights are those of the selected epoch, which the checkpoint holds.
+        """
         if self._folder.test() is None:
+            epoch = trainer.epoch
+            if self._selected is not None:
+                trainer.take_weights(self._selected)
+                epoch = int(self._selected["epoch"])
             found = trainer.evaluate(trainer.data.test())
-            self._folder.write_test({"metrics": trainer.metrics(found), **_by_class(trainer, found)})
+            self._folder.write_test({"metrics": trainer.metrics(found), **_by_class(trainer, found, epoch)})
 
     def _free(self) -> None:
         if self._needs is not None:
             self._needs.release()
-        self._trainer = self._needs = None
+        self._trainer = self._needs = self._selected = None
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
 
-def _by_class(trainer: Trainer, found: Evaluation) -> StoredJson:
-    """Return what an evaluation says of every class."""
+def _by_class(trainer: Trainer, found: Evaluation, epoch: int) -> StoredJson:
+    """Return what an evaluation of an epoch's weights says of every class."""
     return {
-        "epoch": trainer.epoch,
+        "epoch": epoch,
         "recall": recall_per_class(found.confusion.numpy()).tolist(),
         "confusion": found.confusion.tolist(),
         "class_counts": trainer.data.class_counts.tolist(),

@@ -152,6 +152,16 @@ def last_stage_start(config: MethodConfig) -> float:
     return float(getattr(build_params(config), method.defer_field)) if method.defer_field else 0.0
 
 
+def changes_stage(config: TrialConfig) -> bool:
+    """Return True if a trial's method changes its stage at some epoch; post-hoc methods and plain ones do not."""
+    return method_named(config.method.name).defer_field is not None
+
+
+def selectable_after(config: TrialConfig) -> int:
+    """Return the number of epochs before a trial's last stage; its best epoch is selected among the later ones."""
+    return stage_start(last_stage_start(config.method), config.training.epochs)
+
+
 def prefix_of(config: MethodConfig) -> MethodConfig | None:
     """Return the plain method that a method's first stages repeat, with the params it takes, or None."""
     method = method_named(config.name)

@@ -16,7 +16,7 @@ from torch import Tensor
 from trainables.backbones import build_backbone, check_image_shape
 from trainables.backbones.pretrained_weights import load_weights
 from trainables.components.batch import Batch, EpochOrder, TransformContext
-from trainables.components.lr_schedule import learning_rate
+from trainables.components.lr_schedule import learning_rate, over_a_stage
 from trainables.components.network import Network, Outputs
 from trainables.components.posthoc.posthoc_change import PostHoc
 from trainables.components.sampling import batches_of, epoch_indices
@@ -192,8 +192,10 @@ class Trainer:
             counts = self.data.class_counts.to(self.device)
             stage.transform.begin_stage(TransformContext(self.network, self.batches, counts, self._reference_network))
             self._transforming = stage
-        within = (self.epoch - span.start, len(span)) if stage.restarts_schedule else (self.epoch, training.epochs)
-        rate = learning_rate(training.schedule, training.lr, *within)
+        schedule, within = training.schedule, (self.epoch, training.epochs)
+        if stage.restarts_schedule:
+            schedule, within = over_a_stage(schedule, training.epochs), (self.epoch - span.start, len(span))
+        rate = learning_rate(schedule, training.lr, *within)
         decay = training.weight_decay if stage.weight_decay is None else stage.weight_decay
         for group in self.optimizer.param_groups:
             group["lr"], group["weight_decay"] = rate, decay
@@ -319,6 +321,19 @@ class Trainer:
             *(self.config.method.name, seed, self.reference.seed),
         )
         self.reference = reference_of(self.config, seed)
+
+    def weights(self) -> State:
+        """Return a copy of what an evaluation depends on: network, memory and post-hoc value, for `take_weights`."""
+        parts = {"backbone": self.network.backbone, "head": self.network.head, "memory": self.memory}
+        copied = {name: {k: v.clone() for k, v in part.state_dict().items()} for name, part in parts.items()}
+        return {"epoch": self.epoch, "posthoc_value": self._posthoc_value, **copied}
+
+    def take_weights(self, weights: State) -> None:
+        """Load what `weights` returned, to evaluate it. The training cannot go on from it: it has no optimizer."""
+        self.network.backbone.load_state_dict(weights["backbone"])
+        self.network.head.load_state_dict(weights["head"])
+        self.memory.load_state_dict(weights["memory"])
+        self._posthoc_value = weights["posthoc_value"]
 
     def adopt(self, state: State) -> None:
         """Start from the final state of the shared prefix, a training of `Method.shared_prefix`.

@@ -16,7 +16,10 @@ from study.store.study_folder import StudyFolder
 from tests.study.made_study import MadeStudy, spec_of
 from trainables.methods.registry import METHODS
 
-COMMANDS = "run resume status show report compare methods datasets spaces train ui record export submit doctor".split()  # noqa: SIM905
+COMMANDS = (
+    *("run", "check", "resume", "status", "show", "report", "compare", "methods", "datasets", "spaces", "train"),
+    *("ui", "record", "export", "submit", "doctor"),
+)
 ROOT = Path(__file__).parents[3]
 HEAVY = {"torch", "torchvision", "ray", "mlflow", "optuna", "sklearn", "scipy", "pandas", "pyarrow"}
 

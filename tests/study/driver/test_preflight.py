@@ -8,11 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
-from study.driver.preflight import check_data, check_places, check_resources
+from study.driver.preflight import check_data, check_places, check_resources, precision_note
 from study.spec.cell import expand
 from study.spec.study_spec import RecordsSpec, ResourcesSpec, StudySpec
+from study.spec.validation import milestone_note
 from tests.trainables.data.written_sets import write_celeba, write_vector_folder
 from trainables.core.errors import BadInput
 from trainables.data import load
@@ -155,6 +157,31 @@ def test_weights_that_do_not_fit_are_named_before_anything_starts(make_spec: Mak
     for file, said in (("w.pt", "do not fit the network: it lacks"), ("none.pt", "cannot be read")):
         with pytest.raises(BadInput, match=rf"my\.yaml: model: weights {tmp_path}/{file}.*{said}"):
             _checked(make_spec(f"model={{name: mlp, weights: {tmp_path / file}}}"))
+
+
+@pytest.mark.parametrize(
+    ("precision", "native", "said"),
+    [("auto", True, True), ("float32", True, True), ("bfloat16", True, False), ("native", True, False)]
+    + [(name, False, False) for name in ("auto", "float32", "native")],
+)
+def test_says_where_bfloat16_would_be_faster(
+    precision: str, native: bool, said: bool, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("study.driver.preflight.pick_device", lambda: torch.device("cpu"))
+    for module in ("study.driver.preflight", "trainables.core.device"):
+        monkeypatch.setattr(f"{module}.multiplies_bfloat16", lambda device: native)
+    note = precision_note(make_spec(f"training.precision={precision}"))
+    assert (note is not None) is said
+    if note is not None:
+        assert "trials train in float32; this device multiplies bfloat16 natively" in note
+
+
+def test_warns_of_a_milestone_without_effect(make_spec: MakeSpec) -> None:
+    assert milestone_note(make_spec("training.schedule.milestones=[0.8, 0.9]")) is None
+    assert milestone_note(make_spec("training.schedule.milestones=[5, 9]")) is None
+    said = milestone_note(make_spec("training.schedule.milestones=[0.8, 0.95]"))
+    assert said is not None
+    assert "training.schedule.milestones: 0.95 (after 9.5 of 10 epochs) falls inside the last epoch" in said
 
 
 def test_warns_once_for_every_cell_whose_first_setting_moves_a_boundary_too_far(make_spec: MakeSpec) -> None:

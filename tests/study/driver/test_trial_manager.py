@@ -11,6 +11,8 @@ from optuna.trial import FrozenTrial
 from study.driver.trial_manager import TrialManager
 from study.ledger.cell_ledger import Assignment
 from study.ledger.study_ledger import Ledger
+from study.spec.objectives import Bounds
+from study.spec.search_spec import PrunerSpec
 from study.spec.study_spec import StudySpec
 from trainables.core.trial_folder import TrialFolder
 from trainables.core.trial_report import EpochDone, Failed, MachineFault, TrialReport
@@ -306,6 +308,65 @@ def test_a_fault_of_the_machine_stops_the_study_and_blames_no_trial(desk: Callab
     assert opened.manager.start("3") is None
     assert not opened.manager.busy
     assert desk().manager.start("a") == first
+
+
+# the best epoch
+
+
+@pytest.fixture
+def best_desk(study: StudySpec, open_ledger: Callable[..., Ledger], tmp_path: Path) -> Callable[..., Desk]:
+    """As `desk`, of a study whose trials' results are their best epochs."""
+    search = study.search.model_copy(
+        update={"select": "best", "pruner": PrunerSpec(name="none"), "constraints": {"few": Bounds(min=0.25)}}
+    )
+    chosen = study.model_copy(update={"search": search})
+    return lambda: Desk(open_ledger(chosen), tmp_path)
+
+
+def _train_to_the_end(desk: Desk, runner_id: str, values: list[float], *, told: int | None = None) -> None:
+    """Write all epochs of a trial; tell the manager only the first ones, as a driver that dies then."""
+    task = desk.manager.start(runner_id)
+    assert task is not None and task.select_by == "balanced_accuracy"
+    files = TrialFolder(task.folder)
+    files.write_config({})
+    for epoch, value in enumerate(values, 1):
+        result = {"epoch": epoch, "balanced_accuracy": value, "few": epoch / 10}
+        files.append_epoch(result)
+        if told is None and epoch == EPOCHS:
+            desk.manager.end(runner_id, EpochDone(result, finished=True), failed=False)
+        elif told is None or epoch <= told:
+            desk.manager.report(runner_id, EpochDone(result))
+
+
+@pytest.mark.parametrize("told", [None, 0, 1, 2, 3])
+def test_the_best_epoch_is_the_result_also_if_the_driver_died(told: int | None, best_desk: Callable[..., Desk]) -> None:
+    opened = best_desk()
+    _train_to_the_end(opened, "1", [0.5, 0.7, 0.6], told=told)
+    if told is not None:
+        opened = best_desk()
+        opened.manager.start("2")
+    trial = opened.trial()
+    assert (trial.state.name, trial.values) == ("COMPLETE", [0.7])
+    assert trial.user_attrs["selected_epoch"] == 2
+    assert trial.constraints == {"few.min": pytest.approx(0.05)}  # of the second epoch, where few is .2
+    assert trial.intermediate_values == {1: 0.5, 2: 0.7, 3: 0.6}
+
+
+def test_the_first_of_equal_epochs_is_selected_and_nan_never(best_desk: Callable[..., Desk]) -> None:
+    opened = best_desk()
+    _train_to_the_end(opened, "1", [0.7, math.nan, 0.7])
+    assert opened.trial().user_attrs["selected_epoch"] == 1
+
+
+def test_post_hoc_methods_train_every_epoch_themselves_to_select_one(
+    make_spec: Callable[..., StudySpec], open_ledger: Callable[..., Ledger], tmp_path: Path
+) -> None:
+    for select, shares in (("last", True), ("best", False)):
+        study = make_spec("name=" + select, methods=["tau-norm"], search={"trials": 1, "select": select})
+        manager = TrialManager(open_ledger(study), tmp_path, listener=lambda assignment, ended: None)
+        task = manager.start("1")
+        assert task is not None
+        assert task.share_prefix is shares
 
 
 def test_a_trial_is_told_which_artifacts_to_make(

@@ -42,6 +42,17 @@ def test_json_and_table_say_what_was_recorded_how_far_to_trust_it_and_what_came_
     assert f"the recorded study trained {25 * EPOCHS} epochs" in text
 
 
+def test_a_replay_with_equal_epochs_spends_them(made: Recorded) -> None:
+    overrides = ("search.budget=epochs", "search.pruner=median", "search.trials=12", "search.concurrency=3")
+    found = replay_study(made.folder, ReplayOptions(overrides, seeds=2))
+    replayed = found["all"]["replayed"]
+    assert replayed["trials"]["mean"] > 12
+    assert 11 * EPOCHS < replayed["epochs_trained"]["mean"] <= 12 * EPOCHS
+    console = Console(file=io.StringIO(), width=160)
+    print_replay(found, console)
+    assert f"{12 * EPOCHS} epochs a cell, 3 at a time" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     ("override", "said"),
     [

@@ -44,7 +44,7 @@ def test_the_status_is_what_the_design_says(made: MadeStudy) -> None:
         "ratio": 10.0,
         "method": "cce",
         "states": {"COMPLETE": 1, "PRUNED": 1, "FAIL": 1, "RUNNING": 1},
-        "best": {"value": made.files(done).history()[-1]["balanced_accuracy"], "params": done.params},
+        "best": {"value": made.files(done).history()[-1]["balanced_accuracy"], "epoch": 5, "params": done.params},
         "epochs_trained": 5 + 2 + 1 + 3,
         "epochs_saved": 3,
     }

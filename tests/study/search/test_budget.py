@@ -153,6 +153,114 @@ def test_shared_epochs_count_once(
     assert cell.trial_counts().epochs == (spent if ended else max(spent, EPOCHS))
 
 
+# equal training time
+
+
+def test_equal_epochs_give_cells_that_prune_more_trials(spec: MakeSpec, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(spec(ratios=(10,), budget="epochs"))
+    handed = []
+    while (new := ledger.next()) is not None:
+        handed.append(new)
+        if new.cell.method == "cce":  # every trial is stopped after one of the four epochs
+            ledger.of(new).report(new.number, 1, 0.1)
+            ledger.of(new).prune(new.number)
+        else:
+            train(ledger, new)
+    budget = 5 * EPOCHS
+    assert _counts(handed) == {"digits/long_tail-10/erm": 5, "digits/long_tail-10/cce": budget - EPOCHS + 1}
+    assert [counts.charged for counts in ledger.cell_counts()] == [budget, budget - EPOCHS + 1]
+    assert ledger.remaining() == 0
+    assert f"search.trials=5 x {EPOCHS} epochs a cell (search.budget=epochs)" in ledger.why_finished()
+
+
+def test_one_searched_param_and_many_get_the_same_epochs(spec: MakeSpec, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(spec(ratios=(10,), methods=("cce", "affinity"), budget="epochs", pruner="median"))
+    finish(ledger)
+    for counts in ledger.cell_counts():
+        assert 4 * EPOCHS < counts.charged <= 5 * EPOCHS
+        assert counts.charged == counts.epochs
+
+
+def test_no_trial_starts_beside_running_ones_that_might_need_its_epochs(
+    spec: MakeSpec, open_ledger: OpenLedger
+) -> None:
+    ledger = open_ledger(spec(ratios=(10,), methods=("cce",), trials=2, budget="epochs"))
+    first, second = ledger.next(), ledger.next()
+    assert first is not None and second is not None
+    assert ledger.next() is None
+    ledger.of(first).report(first.number, 1, 0.1)
+    assert ledger.next() is None
+    ledger.of(first).prune(first.number)  # seven epochs are charged, less than a full trial is left
+    assert ledger.next() is None
+    ledger.of(second).report(second.number, 3, 0.1)
+    ledger.of(second).prune(second.number)  # four epochs charged, four left
+    third = ledger.next()
+    assert third is not None
+    train(ledger, third)
+    (counts,) = ledger.cell_counts()
+    assert (counts.charged, counts.remaining, ledger.remaining()) == (2 * EPOCHS, 0, 0)
+
+
+@pytest.mark.parametrize("trained_by", [0, 1, None], ids=["first trial", "second trial", "another study"])
+def test_a_shared_prefix_is_charged_once_whoever_trained_it(
+    trained_by: int | None, spec: MakeSpec, open_ledger: OpenLedger
+) -> None:
+    ledger = open_ledger(spec(ratios=(10,), methods=("drw",), training={}, budget="epochs"))
+    handed = []
+    while (new := ledger.next()) is not None:
+        cell = ledger.of(new)
+        cell.note_shared(new.number, SharedEpochs(3, 3, 3 if new.number == trained_by else 0))
+        cell.report(new.number, EPOCHS, 0.1)
+        cell.complete(new.number, 0.1)
+        handed.append(new)
+    (counts,) = ledger.cell_counts()
+    assert counts.charged == 3 + len(handed)
+    assert len(handed) == 14  # of 20 epochs: 3 once, then 1 each, while 4 are left
+
+
+def test_a_reference_is_charged_once_or_for_every_learning_rate(spec: MakeSpec, open_ledger: OpenLedger) -> None:
+    for searched, trials, charged in (({}, 4, 5 * EPOCHS), (LR, 2, 4 * EPOCHS)):
+        study = spec(ratios=(10,), methods=("m2m",), training=searched, budget="epochs")
+        ledger = open_ledger(study.model_copy(update={"name": f"m2m-{trials}"}))
+        handed = 0
+        while (new := ledger.next()) is not None:
+            train(ledger, new, 0.5)
+            handed += 1
+        assert (handed, ledger.cell_counts()[0].charged) == (trials, charged)
+
+
+def test_a_failed_trial_is_charged_in_full(spec: MakeSpec, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(spec(ratios=(10,), methods=("cce",), budget="epochs"))
+    handed = 0
+    while (new := ledger.next()) is not None:
+        ledger.of(new).fail(new.number, "diverged at once")
+        handed += 1
+    assert handed == 5
+
+
+def test_a_method_with_a_reference_needs_two_trials(spec: MakeSpec) -> None:
+    with pytest.raises(BadInput, match=r"search\.trials: must be at least 2 with `budget: epochs`, got 1: .*m2m costs"):
+        spec(methods=("m2m",), trials=1, budget="epochs")
+    assert spec(methods=("erm",), trials=1, budget="epochs").search.budget == "epochs"
+    with pytest.raises(BadInput, match=r"search\.budget: must be 'trials' or 'epochs'"):
+        spec(budget="hours")
+
+
+def test_in_the_fair_order_the_cell_with_the_fewest_epochs_is_next(spec: MakeSpec, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(spec(ratios=(10,), budget="epochs"))
+    order = []
+    for _ in range(7):
+        new = ledger.next()
+        assert new is not None
+        order.append(new.cell.method)
+        if new.cell.method == "cce":
+            ledger.of(new).report(new.number, 1, 0.1)
+            ledger.of(new).prune(new.number)
+        else:
+            train(ledger, new)
+    assert order == ["erm", "cce", "cce", "cce", "cce", "erm", "cce"]
+
+
 # cells that do not improve
 
 
@@ -229,6 +337,7 @@ def test_a_cell_that_is_given_up_leaves_the_others_theirs(spec: MakeSpec, open_l
         {"stop_cell_after": 2},
         {"order": "ratio-descending", "epochs_total": 50, "stop_cell_after": 3},
         {"pruner": {"name": "hyperband", "reduction_factor": 2}},
+        {"budget": "epochs", "pruner": {"name": "median", "startup_trials": 1}},
         {"pruner": {"name": "threshold", "lower": 0.2, "patience": 1}},
     ],
 )
@@ -249,13 +358,16 @@ def test_limits_may_change_on_a_resume(change: str, make_spec: MakeSpec) -> None
     _refuse_changes(make_spec(), make_spec(change))
 
 
-@pytest.mark.parametrize("change", ["search.transfer=false", "search.warm_start=[other]", "search.grid_points=7"])
+@pytest.mark.parametrize(
+    "change",
+    ["search.transfer=false", "search.warm_start=[other]", "search.grid_points=7", "search.budget=epochs"],
+)
 def test_what_values_come_from_may_not(change: str, make_spec: MakeSpec) -> None:
     with pytest.raises(BadInput, match="a resume may change only"):
         _refuse_changes(make_spec(), make_spec(change))
 
 
-@pytest.mark.parametrize("search", [{"epochs_total": 6 * EPOCHS}, {"stop_cell_after": 1}, {}])
+@pytest.mark.parametrize("search", [{"epochs_total": 6 * EPOCHS}, {"stop_cell_after": 1}, {}, {"budget": "epochs"}])
 def test_a_study_at_its_limits_is_finished_for_who_reads_it(
     search: dict[str, Any], spec: MakeSpec, open_ledger: OpenLedger, tmp_path: Path
 ) -> None:

@@ -28,6 +28,9 @@ Make = Callable[..., dict[str, Any]]
         ({"pruner": "threshold"}, ["search.pruner", "`lower`, `upper` or both"]),
         ({"pruner": {"name": "median", "patience": 0}}, ["search.pruner.patience", "got 0"]),
         ({"training": {"lr": {"low": 0.1, "high": 1, "grid": [2]}}}, ["search.training.lr", "`grid` must hold"]),
+        ({"select": "first"}, ["search.select", "'last' or 'best'", "got 'first'"]),
+        ({"select": "best", "metric": ["many", "few"]}, ["`select` best needs a single metric", "allowed: last"]),
+        ({"budget": "hours"}, ["search.budget", "'trials' or 'epochs'", "got 'hours'"]),
         ({"cell_concurency": 2}, ["cell_concurency", "did you mean 'cell_concurrency'"]),
     ],
 )

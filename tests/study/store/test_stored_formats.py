@@ -9,8 +9,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import torch
+from rich.console import Console
 
 from search_spaces import SPACES, Choices
+from study.driver.driver import resume
+from study.driver.preflight import precision_change_note
 from study.ledger.storage import open_storage
 from study.ledger.study_ledger import Ledger
 from study.report.export import export_study
@@ -80,6 +84,60 @@ def test_an_interrupted_study_goes_on_in_todays_words(storage: Path) -> None:
     view = open_view(folder)
     assert view.state == "finished"
     assert {trial.param_source for cell in view.cells for trial in cell.confirming} >= {"best", "preset"}
+
+
+def _automatic(storage: Path, device: str, precision: str) -> StudyFolder:
+    """Turn the second study into one of version 2 with automatic precision, whose trials ran as given."""
+    folder = StudyFolder(storage, "second")
+    folder.format_path.write_text('{"version": 2, "oldest": 2}')
+    stored = folder.spec_path.read_text().replace("precision: float32", "precision: auto")
+    folder.spec_path.write_text(stored.replace("  values:", "  params:"))
+    for file in folder.path.glob("cells/**/trial.json"):
+        config = json.loads(file.read_text())
+        config["environment"] |= {"device": device, "precision": precision}
+        file.write_text(json.dumps(config))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "read_as"),
+    [("cpu", "bfloat16", "native"), ("cpu", "float32", "auto"), ("NVIDIA H100", "bfloat16", "auto")],
+)
+def test_automatic_precision_keeps_the_meaning_it_had(device: str, precision: str, read_as: str, storage: Path) -> None:
+    folder = _automatic(storage, device, precision)
+    assert folder.read_spec().training.precision == read_as
+    assert open_view(folder).spec.training.precision == read_as
+    folder.write_spec(folder.read_spec())  # as a resume does
+    assert json.loads(folder.format_path.read_bytes()) == {"version": 3, "oldest": 2}
+    assert folder.read_spec().training.precision == read_as
+    with pytest.raises(BadInput, match=r"training\.precision=float32: a resume may change only"):
+        resume(folder.name, storage, ("training.precision=float32",), address=None, console=Console())
+
+
+def test_a_study_of_today_keeps_the_new_meaning(storage: Path) -> None:
+    folder = _automatic(storage, "cpu", "bfloat16")
+    folder.format_path.write_text('{"version": 3, "oldest": 3}')
+    assert folder.read_spec().training.precision == "auto"
+
+
+def test_renamed_precision_keeps_the_checkpoints(storage: Path) -> None:
+    cells = open_view(_automatic(storage, "cpu", "bfloat16")).cells
+    trial = cells[0].trials[0].config
+    training = trial.training.model_copy(update={"precision": "auto"})
+    assert trial.training.precision == "native"
+    assert trial.fingerprint() == trial.model_copy(update={"training": training}).fingerprint()
+
+
+def test_a_resume_in_another_precision_is_said(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _automatic(storage, "cpu", "bfloat16")
+    spec = folder.read_spec()
+    monkeypatch.setattr("trainables.core.device.multiplies_bfloat16", lambda device: True)
+    monkeypatch.setattr("study.driver.preflight.pick_device", lambda: torch.device("cpu"))
+    assert precision_change_note(spec, folder.path) is None
+    monkeypatch.setattr("trainables.core.device.multiplies_bfloat16", lambda device: False)
+    said = precision_change_note(spec, folder.path)
+    assert said is not None
+    assert "trains in float32, trials so far were trained in bfloat16" in said
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainables.components.lr_schedule import learning_rate, milestone_epoch
+from trainables.components.lr_schedule import ineffective_milestones, learning_rate, milestone_epoch, over_a_stage
 from trainables.core.config import ScheduleConfig
 
 LDAM = ScheduleConfig(kind="step", milestones=(0.8, 0.9), factor=0.01, warmup=0.025)
@@ -74,3 +74,26 @@ def test_rate_is_never_0_and_never_above_base(warmup: float, epoch: int) -> None
 
 def test_a_warmup_shorter_than_an_epoch_is_none() -> None:
     assert learning_rate(ScheduleConfig(warmup=0.025), 0.1, 0, 6) == 0.1
+
+
+def test_whole_epochs_give_the_rates_of_their_fractions() -> None:
+    whole = CCE.model_copy(update={"milestones": (60, 120, 160)})
+    assert [learning_rate(whole, 0.1, e, 200) for e in range(200)] == [
+        learning_rate(CCE, 0.1, e, 200) for e in range(200)
+    ]
+    stage = over_a_stage(whole, 200)
+    assert [learning_rate(stage, 0.1, e, 20) for e in range(20)] == [learning_rate(CCE, 0.1, e, 20) for e in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("milestones", "epochs", "late"),
+    [((0.8, 0.9), 10, []), ((0.8, 0.9), 5, [0.9]), ((0.8, 0.9), 2, [0.8, 0.9]), ((4, 9), 10, []), ((0.9,), 1, [0.9])],
+)
+def test_milestones_in_the_last_epoch_have_no_effect(
+    milestones: tuple[float, ...], epochs: int, late: list[float]
+) -> None:
+    schedule = ScheduleConfig(milestones=milestones, factor=0.5, warmup=0)
+    assert ineffective_milestones(schedule, epochs) == late
+    reached = learning_rate(schedule, 1.0, epochs - 1, epochs)
+    assert reached == 0.5 ** (len(milestones) - len(late))
+    assert ineffective_milestones(schedule.model_copy(update={"kind": "cosine"}), epochs) == []

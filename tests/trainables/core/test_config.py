@@ -34,6 +34,14 @@ MakeTrial = Callable[..., TrialConfig]
         (ScheduleConfig, {"milestones": [0.5, 0.5]}, "must rise within (0, 1)"),
         (ScheduleConfig, {"milestones": [0.0]}, "must rise within (0, 1)"),
         (ScheduleConfig, {"milestones": [1.0]}, "must rise within (0, 1)"),
+        (ScheduleConfig, {"milestones": [50.0]}, "got [50.0]; whole epochs are integers from 2, such as 50"),
+        (ScheduleConfig, {"milestones": [1]}, "must rise from 2, got [1]: 1 is ambiguous"),
+        (ScheduleConfig, {"milestones": [1, 50]}, "must rise from 2, got [1, 50]"),
+        (ScheduleConfig, {"milestones": [90, 50]}, "must rise from 2, got [90, 50]"),
+        (ScheduleConfig, {"milestones": [-5]}, "must rise from 2, got [-5]"),
+        (ScheduleConfig, {"milestones": [0.5, 90]}, "all fractions in (0, 1) or all whole epochs, got [0.5, 90]"),
+        (ScheduleConfig, {"milestones": [True]}, "must rise from 2"),
+        (TrainingConfig, {"epochs": 50, "schedule": {"milestones": [20, 50]}}, "must be below `epochs` (50), got 50"),
         (ScheduleConfig, {"factor": 0}, "greater than 0"),
         (ScheduleConfig, {"factor": 1.5}, "less than or equal to 1"),
         (ScheduleConfig, {"warmup": 1}, "less than 1"),
@@ -44,7 +52,7 @@ MakeTrial = Callable[..., TrialConfig]
         (TrainingConfig, {"momentum": 1}, "less than 1"),
         (TrainingConfig, {"weight_decay": -1e-4}, "greater than or equal to 0"),
         (TrainingConfig, {"nesterov": True, "momentum": 0}, "`nesterov` needs `momentum` > 0, got 0"),
-        (TrainingConfig, {"precision": "fp16"}, "'auto', 'float32' or 'bfloat16'"),
+        (TrainingConfig, {"precision": "fp16"}, "'auto', 'float32', 'bfloat16' or 'native'"),
         (TrainingConfig, {"augmentation": "flip"}, "'auto', 'none', 'crop', 'crop-flip' or 'resize"),
         (TrainingConfig, {"checkpoint_seconds": -1}, "greater than or equal to 0"),
         (TrainingConfig, {"learning_rate": 1}, "unknown key 'learning_rate'"),
@@ -114,3 +122,13 @@ def test_the_fingerprint_is_the_same_in_every_process(make_trial: MakeTrial) -> 
     trial = make_trial()
     said = subprocess.run([sys.executable, "-c", code, trial.model_dump_json()], capture_output=True, text=True)
     assert said.stdout.split() == [trial.fingerprint(), "False"]
+
+
+def test_whole_milestones_survive_storing_and_change_the_fingerprint(make_trial: Callable[..., TrialConfig]) -> None:
+    whole = make_trial(epochs=100, schedule={"milestones": [50, 90]})
+    assert TrialConfig.model_validate_json(whole.model_dump_json()) == whole
+    assert whole.model_dump(mode="json")["training"]["schedule"]["milestones"] == [50, 90]
+    assert all(type(m) is int for m in whole.training.schedule.milestones)
+    fractions = make_trial(epochs=100, schedule={"milestones": [0.5, 0.9]})
+    assert all(type(m) is float for m in fractions.training.schedule.milestones)
+    assert whole.fingerprint() != fractions.fingerprint()

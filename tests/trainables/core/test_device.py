@@ -3,7 +3,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from trainables.core.device import autocast_dtype, device_name, keep_freed_memory, multiplies_bfloat16, pick_device
+from trainables.core.device import (
+    autocast_dtype,
+    device_name,
+    keep_freed_memory,
+    multiplies_bfloat16,
+    pick_device,
+    precision_used,
+)
 
 CPU = torch.device("cpu")
 
@@ -20,11 +27,20 @@ def test_without_cuda_it_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("native", [True, False])
-def test_automatic_precision_follows_the_processor(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_native_precision_follows_the_processor(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainables.core.device.multiplies_bfloat16", lambda device: native)
-    assert autocast_dtype("auto", CPU) == (torch.bfloat16 if native else None)
+    assert autocast_dtype("auto", CPU) is None
+    assert autocast_dtype("native", CPU) == (torch.bfloat16 if native else None)
     assert autocast_dtype("bfloat16", CPU) == torch.bfloat16
     assert autocast_dtype("float32", CPU) is None
+    assert precision_used("native", CPU) == ("bfloat16" if native else "float32")
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_on_a_gpu_automatic_precision_is_native(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainables.core.device.multiplies_bfloat16", lambda device: native)
+    for precision in ("auto", "native"):
+        assert autocast_dtype(precision, torch.device("cuda", 0)) == (torch.bfloat16 if native else None)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from trainables.core.config import TrialConfig
+from trainables.core.device import pick_device, precision_used
 from trainables.core.trial_folder import TrialFolder
 from trainables.core.trial_report import (
     EpochDone,
@@ -318,6 +319,21 @@ def test_one_that_died_before_its_test_images_were_evaluated_does_that_alone(
     assert len(TrialFolder(tmp_path).attempts()) == 1
     _steps(ImbalanceTrial(_tested(trial, tmp_path)))
     assert found == TrialFolder(tmp_path).test()
+
+
+def test_a_trial_continued_in_another_precision_names_both(make_trial: MakeTrial, tmp_path: Path) -> None:
+    folder = TrialFolder(tmp_path / "a" / "00000")
+    first = ImbalanceTrial(_given(make_trial(epochs=3, checkpoint_seconds=0, precision="native"), folder.path))
+    first.step()
+    stored = folder.config()
+    assert stored is not None
+    stored["environment"]["precision"] = "bfloat16"  # as on a processor that multiplies it natively
+    folder.write_config(stored)
+    used = precision_used("native", pick_device())
+    _steps(ImbalanceTrial(_given(make_trial(epochs=3, checkpoint_seconds=0, precision="native"), folder.path)))
+    found = folder.config()
+    assert found is not None
+    assert found["environment"]["precision"] == ("bfloat16" if used == "bfloat16" else "bfloat16, float32")
 
 
 def test_artifacts_are_there_before_the_last_epoch_is_stored(make_trial: MakeTrial, tmp_path: Path) -> None:

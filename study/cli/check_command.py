@@ -1,0 +1,73 @@
+"""The command ``study check``: says what a study file would cost, without starting anything."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from study.cli.options import AsJson, DataDir, Overrides, Storage
+
+if TYPE_CHECKING:
+    from study.report.forecast import Measured
+    from study.spec.cell import Cell
+    from study.spec.study_spec import StudySpec
+
+
+def check(
+    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="Study file (YAML).")],
+    overrides: Overrides = None,
+    measure: Annotated[bool, typer.Option("--measure", help="Time a few batches now; reads the data.")] = False,
+    as_json: AsJson = False,
+    storage: Storage = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Check a study file and forecast its trials, epochs, hours and disk space.
+
+    Nothing is started or stored. Hours come from trials recorded in the storage folder, or with --measure from a short
+    training of each data set and profile.
+    """
+    from study import terminal
+    from study.report.forecast import forecast, forecast_lines
+    from study.spec.validation import load_spec, milestone_note
+    from study.store.study_folder import storage_root
+
+    checked, root = load_spec(spec, tuple(overrides or ())), storage_root(storage)
+    measuring = None
+    if measure:
+        named = ("--data-dir", data_dir) if data_dir else ("STUDY_DATA_DIR", os.environ.get("STUDY_DATA_DIR") or None)
+        checked = checked.with_data_dir(named[1], origin=named[0])
+
+        def measuring(cells: Sequence[Cell]) -> tuple[Measured, float]:
+            return _measured(checked, cells)
+
+    found = forecast(checked, root, measure=measuring)
+    note = milestone_note(checked)
+    if as_json:
+        typer.echo(json.dumps({**found.to_json(), "notes": [] if note is None else [note]}, indent=1))
+        return
+    console = terminal.console()
+    for line in forecast_lines(found, checked, root):
+        console.print(line, highlight=False, markup=False)
+    if note is not None:
+        console.print(note, style="yellow", highlight=False, markup=False)
+
+
+def _measured(spec: StudySpec, cells: Sequence[Cell]) -> tuple[Measured, float]:
+    """Measure one training for each data set and profile."""
+    from study.report.recorded_rates import Rate
+    from trainables.entry_points.measured_rate import measured_rate
+
+    rates: dict[tuple[str, str], Rate] = {}
+    largest = 0
+    for cell in cells:
+        place = cell.dataset, cell.profile
+        if place not in rates:
+            seconds, size = measured_rate(cell.base, spec.resources.cpus)
+            rates[place] = Rate(seconds, "measured now with ERM, without validation")
+            largest = max(largest, size)
+    return rates, float(largest)

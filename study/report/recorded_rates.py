@@ -1,0 +1,99 @@
+"""Seconds per epoch and bytes of trials recorded in a storage folder."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from study.spec.cell import Cell
+from study.spec.study_spec import StudySpec
+from study.store.study_folder import StudyFolder, stored_names
+from trainables.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from study.store.study_view import CellView, TrialView
+
+_SAMPLE = 20
+"""Largest number of trials of a cell whose folders are measured."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Seconds per epoch of one trial, and where the number comes from."""
+
+    seconds: float
+    source: str
+
+
+class RecordedRates:
+    """Rates of the stored studies that train like a given one: same model, weights excepted, batch size and device."""
+
+    def __init__(self, storage: Path, spec: StudySpec) -> None:
+        """Read the matching studies in a storage folder; those that cannot be read are left out."""
+        self._by_method: dict[tuple[object, ...], list[float]] = defaultdict(list)
+        self._by_profile: dict[tuple[object, ...], list[float]] = defaultdict(list)
+        self._by_dataset: dict[tuple[object, ...], list[float]] = defaultdict(list)
+        self._bytes: list[int] = []
+        for view in _matching(storage, spec):
+            data, method = view.cell.base.data, view.cell.base.method.name
+            dataset = (data.dataset, data.image_size)
+            profile = (*dataset, data.profile, data.protocol, data.validation_fraction)
+            ended = [trial for trial in view.in_state("COMPLETE", "PRUNED") if trial.epochs_trained]
+            rates = [rate for trial in ended if (rate := _seconds_per_epoch(trial)) is not None]
+            self._by_method[*profile, method] += rates
+            self._by_profile[profile] += rates
+            self._by_dataset[dataset] += rates
+            self._bytes += [_size(trial.folder) for trial in ended[:_SAMPLE] if trial.folder.is_dir()]
+
+    def rate(self, cell: Cell) -> Rate | None:
+        """Return the median rate of the most similar trials: same method, else same profile, else same data set."""
+        data = cell.base.data
+        dataset = (data.dataset, data.image_size)
+        profile = (*dataset, data.profile, data.protocol, data.validation_fraction)
+        for found, source in (
+            (self._by_method.get((*profile, cell.base.method.name)), "recorded with the same method"),
+            (self._by_profile.get(profile), "recorded with other methods"),
+            (self._by_dataset.get(dataset), "recorded at other profiles"),
+        ):
+            if found:
+                return Rate(statistics.median(found), source)
+        return None
+
+    def bytes_per_trial(self) -> float | None:
+        """Return the median size of a trial's folder, or None."""
+        return statistics.median(self._bytes) if self._bytes else None
+
+
+def _matching(storage: Path, spec: StudySpec) -> Iterator[CellView]:
+    names = stored_names(storage)
+    if not names:
+        return
+    from study.store.study_view import open_view  # imports Optuna
+
+    for name in names:
+        try:
+            view = open_view(StudyFolder(storage, name))
+        except BadInput:
+            continue
+        other = view.spec
+        if (
+            other.model.name == spec.model.name
+            and other.training.batch_size == spec.training.batch_size
+            and (other.resources.gpus > 0, other.resources.cpus) == (spec.resources.gpus > 0, spec.resources.cpus)
+        ):
+            yield from view.cells
+
+
+def _seconds_per_epoch(trial: TrialView) -> float | None:
+    """Return the wall time of a trial per epoch, its start and validation included; None for a trial without times."""
+    if trial.started is None or trial.ended is None:
+        return None
+    return (trial.ended - trial.started).total_seconds() / trial.epochs_trained
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
