@@ -17,7 +17,8 @@ from trainables.backbones import check_image_shape
 from trainables.backbones.pretrained_weights import check_weights
 from trainables.core.errors import BadInput
 from trainables.core.metrics import from_confusion
-from trainables.data import DataSummary, prepare, resolve_augmentation
+from trainables.data import DataSummary, prepare
+from trainables.training.network_input import network_input
 
 
 def check_data(spec: StudySpec, cells: list[Cell], console: Console, *, source: str) -> dict[str, str]:
@@ -58,12 +59,12 @@ def _summary(spec: StudySpec, cell: Cell, source: str) -> DataSummary:
     place = next(f"data[{i}]" for i, data in enumerate(spec.data) if cell.base.data in data.configs())
     try:
         summary = prepare(cell.base.data)
+        place = "training"
+        shape = network_input(spec.model, spec.training, cell.base.data.dataset, summary.image_shape)
         place = "model"
-        check_image_shape(spec.model.name, summary.image_shape)
+        check_image_shape(spec.model.name, shape)
         if spec.model.weights is not None:
-            check_weights(spec.model.name, *summary.image_shape[:2], Path(spec.model.weights))
-        place = "training.augmentation"
-        resolve_augmentation(spec.training.augmentation, cell.base.data.dataset, summary.image_shape)
+            check_weights(spec.model.name, *shape[:2], Path(spec.model.weights))
     except BadInput as error:
         raise BadInput(f"{source}: {place}: {error}") from None
     return summary

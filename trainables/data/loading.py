@@ -79,6 +79,8 @@ def prepare(config: DataConfig) -> DataSummary:
     source = find_source(config)
     train = open_images(source, "train", verify=True)
     others: list[SplitName] = ["test", "validation"] if config.protocol == "published" else ["test"]
+    if config.folds is not None:
+        others = []  # cross-validation reports on the folds and reads no test image
     for split in others:
         _check_validation(source, split)
         _check_alike(config, train, split, open_images(source, split, verify=True))

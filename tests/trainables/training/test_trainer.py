@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from trainables.components.network import Outputs
-from trainables.core.config import DataConfig, ModelConfig, TrialConfig
+from trainables.core.config import DataConfig, ModelConfig, TrainingConfig, TrialConfig
 from trainables.core.metric_names import METRICS
 from trainables.core.metrics import from_confusion
 from trainables.data import StudyData, load
@@ -429,3 +429,30 @@ def test_bfloat16_keeps_the_logits_in_float32(make_trial: MakeTrial) -> None:
 def test_the_data_of_a_trial_are_those_of_its_configuration(make_trial: MakeTrial) -> None:
     config = make_trial()
     assert _trainer(config).data.fingerprint == load(DataConfig.model_validate(config.data.model_dump())).fingerprint
+
+
+@pytest.mark.parametrize("method", ["m2m", "smote", "mixup-drw", "tau-norm"])
+def test_crops_brightness_and_symmetric_inputs_resume_bit_for_bit(make_trial: MakeTrial, method: str) -> None:
+    trial = make_trial(method, epochs=3)
+    changes = {
+        "augmentation": "crop-flip",
+        "crop_size": 12,
+        "crop_padding": 3,
+        "test_crop_size": 8,
+        "brightness": 0.5,
+        "input_scaling": "symmetric",
+    }
+    training = TrainingConfig.model_validate({**trial.training.model_dump(), **changes})
+    trial = trial.model_copy(update={"training": training, "model": ModelConfig(name="resnet20")})
+    data = load(trial.data)
+    whole, first = _trainer(trial, data), _trainer(trial, data)
+    records = _records(whole)
+    assert first.batches.pixels(torch.arange(4)).shape[2:] == (12, 12)
+    images = first.batches.batch(torch.arange(4))
+    assert -1 <= images.min() < 0 < images.max() <= 1
+    assert [_timeless(first.run_epoch()) for _ in range(2)] == records[:2]
+    state = copy.deepcopy(first.state())
+    second = _trainer(trial, data)
+    second.load(state)
+    assert _records(second) == records[2:] and _equal(second, whole)
+    assert next(batch.shape[2:] for batch, _ in second.validation.in_order(4)) == (8, 8)
