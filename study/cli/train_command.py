@@ -51,6 +51,9 @@ def train(
         typer.Option(metavar="PAIRS.txt|NUMBER", help="Verify pairs of test images by feature distance."),
     ] = None,
     verify_on: Annotated[str | None, typer.Option(help="Another data set to verify pairs of.")] = None,
+    verify_age_gap: Annotated[
+        int | None, typer.Option(min=1, help="Age gap in years of a NUMBER of pairs of AgeDB.")
+    ] = None,
     plot_features: Annotated[
         Path | None,
         typer.Option(metavar="FILE.png", help="Plot the features of a network with 2-D features."),
@@ -94,18 +97,22 @@ def train(
             "seed": seed,
         }
     )
-    extras = _extras(verify, verify_on, plot_features, of_test=test)
+    extras = _extras(verify, verify_on, verify_age_gap, plot_features, of_test=test)
     train_once(config, output=output, with_test=test, say=typer.echo, extras=extras)
 
 
-def _extras(verify: str | None, verify_on: str | None, plot: Path | None, *, of_test: bool) -> list[Extra]:
+def _extras(
+    verify: str | None, verify_on: str | None, age_gap: int | None, plot: Path | None, *, of_test: bool
+) -> list[Extra]:
     from trainables.core.errors import BadInput
 
     extras: list[Extra] = []
     if verify is not None:
         from trainables.entry_points.verify_pairs import verification
 
-        extras.append(verification(verify, verify_on))
+        extras.append(verification(verify, verify_on, age_gap))
+    elif age_gap is not None:
+        raise BadInput("--verify-age-gap needs --verify NUMBER and --verify-on")
     elif verify_on is not None:
         raise BadInput("--verify-on needs --verify PAIRS.txt or --verify NUMBER, which say which pairs")
     if plot is not None:

@@ -61,9 +61,18 @@ def whole_test(config: DataConfig) -> tuple[Split, tuple[str, ...]]:
     Raises:
         BadInput: if the images do not exist or cannot be decoded.
     """
-    test = open_images(find_source(config), "test")
+    return whole_source(find_source(config), config.memory_budget_gb)
+
+
+def whole_source(source: Source, memory_budget_gb: float) -> tuple[Split, tuple[str, ...]]:
+    """Load all test images of a source, and the class names in label order.
+
+    Raises:
+        BadInput: if the images do not exist or cannot be decoded.
+    """
+    test = open_images(source, "test")
     labels = test.labels
-    return _split(test, np.arange(len(labels)), labels, config.memory_budget_gb), test.class_names
+    return _split(test, np.arange(len(labels)), labels, memory_budget_gb), test.class_names
 
 
 def prepare(config: DataConfig) -> DataSummary:
