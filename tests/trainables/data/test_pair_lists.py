@@ -106,7 +106,7 @@ def test_drawn_pairs_have_the_age_gap_and_are_balanced() -> None:
 def test_too_many_pairs_with_a_gap_are_refused() -> None:
     generator = torch.Generator().manual_seed(0)
     # 11 starting ages per person
-    with pytest.raises(BadInput, match="40 pairs of one person with an age gap of 30 years are requested.*only 33"):
+    with pytest.raises(BadInput, match=r"40 pairs of one person with an age gap of 30 years are requested.*only 33"):
         draw_age_pairs(FACES, 80, 30, generator)
     with pytest.raises(BadInput, match="must be a multiple of 20, for 10 equal folds, got 30"):
         draw_age_pairs(FACES, 30, 30, generator)

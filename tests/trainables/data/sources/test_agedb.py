@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.trainables.data.made_images import write_image
+from tests.trainables.data.written_sets import write_image
 from trainables.core.errors import BadInput
 from trainables.data.sources.agedb import AgeDb, Face
 
