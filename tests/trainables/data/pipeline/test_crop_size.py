@@ -50,7 +50,7 @@ def test_without_draws_a_crop_is_the_centre(shape: tuple[int, int], size: int, c
     pixels = images(*shape)
     theirs = CenterCrop(size)(pixels)
     for kind in ("none", "flip", "crop", "resized-crop-flip"):
-        ours = pipeline(pixels, kind, crop_size=size, channels_last=channels_last)  # type: ignore[arg-type]
+        ours = pipeline(pixels, kind, crop_size=size, channels_last=channels_last)
         assert torch.equal(ours.pixels(ROWS), theirs)
     evaluated = torch.cat([batch for batch, _ in pipeline(pixels, "none", crop_size=size).in_order(7)])
     assert (evaluated - (theirs.double() / 127.5 - 1)).abs().max() < 1e-6
