@@ -36,7 +36,11 @@ def train(
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 0.1,
     weight_decay: Annotated[float, typer.Option(help="Weight decay of SGD.")] = 2e-4,
     schedule: Annotated[str, typer.Option(help="step, cosine or constant.")] = "step",
-    augmentation: Annotated[str, typer.Option(help="auto, none, crop, crop-flip or resized-crop-flip.")] = "auto",
+    augmentation: Annotated[str, typer.Option(help="auto, none, flip, crop, crop-flip or resized-crop-flip.")] = "auto",
+    brightness: Annotated[float, typer.Option(help="Largest relative change of brightness, 0 to 1.")] = 0.0,
+    crop_size: Annotated[int | None, typer.Option(help="Crop images to this size in pixels.")] = None,
+    test_crop_size: Annotated[int | None, typer.Option(help="Size of the centre crops that are evaluated.")] = None,
+    input_scaling: Annotated[str, typer.Option(help="standard, or symmetric for pixels in [-1, 1].")] = "standard",
     precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or native.")] = "auto",
     label_noise: Annotated[float, typer.Option(help="Share of wrong training labels.")] = 0.0,
     image_size: Annotated[int | None, typer.Option(help="Scale and crop images to this size in pixels.")] = None,
@@ -47,6 +51,9 @@ def train(
         typer.Option(metavar="PAIRS.txt|NUMBER", help="Verify pairs of test images by feature distance."),
     ] = None,
     verify_on: Annotated[str | None, typer.Option(help="Another data set to verify pairs of.")] = None,
+    verify_age_gap: Annotated[
+        int | None, typer.Option(min=1, help="Age gap in years of a NUMBER of pairs of AgeDB.")
+    ] = None,
     plot_features: Annotated[
         Path | None,
         typer.Option(metavar="FILE.png", help="Plot features: as they are if there are two, else t-SNE and UMAP."),
@@ -81,12 +88,16 @@ def train(
                 "weight_decay": weight_decay,
                 "schedule": {"kind": schedule},
                 "augmentation": augmentation,
+                "brightness": brightness,
+                "crop_size": crop_size,
+                "test_crop_size": test_crop_size,
+                "input_scaling": input_scaling,
                 "precision": precision,
             },
             "seed": seed,
         }
     )
-    extras = _extras(verify, verify_on, plot_features, of_test=test)
+    extras = _extras(verify, verify_on, verify_age_gap, plot_features, of_test=test)
     train_once(config, output=output, with_test=test, say=typer.echo, extras=extras)
     if output is not None:
         _draw_translations(output, config)
@@ -105,14 +116,18 @@ def _draw_translations(output: Path, config: TrialConfig) -> None:
         typer.echo(f"translated images: {drawn}")
 
 
-def _extras(verify: str | None, verify_on: str | None, plot: Path | None, *, of_test: bool) -> list[Extra]:
+def _extras(
+    verify: str | None, verify_on: str | None, age_gap: int | None, plot: Path | None, *, of_test: bool
+) -> list[Extra]:
     from trainables.core.errors import BadInput
 
     extras: list[Extra] = []
     if verify is not None:
         from trainables.entry_points.verify_pairs import verification
 
-        extras.append(verification(verify, verify_on))
+        extras.append(verification(verify, verify_on, age_gap))
+    elif age_gap is not None:
+        raise BadInput("--verify-age-gap needs --verify NUMBER and --verify-on")
     elif verify_on is not None:
         raise BadInput("--verify-on needs --verify PAIRS.txt or --verify NUMBER, which say which pairs")
     if plot is not None:

@@ -19,9 +19,10 @@ from trainables.core.device import FASTER_IN_BFLOAT16, multiplies_bfloat16, pick
 from trainables.core.errors import BadInput
 from trainables.core.metrics import from_confusion
 from trainables.core.trial_folder import TrialFolder
-from trainables.data import DataSummary, prepare, resolve_augmentation
+from trainables.data import DataSummary, prepare
 from trainables.methods.boundary_shift import excessive
 from trainables.methods.registry import build_params, method_named
+from trainables.training.network_input import network_input
 
 
 def check_data(spec: StudySpec, cells: list[Cell], console: Console, *, source: str) -> dict[str, str]:
@@ -91,12 +92,12 @@ def _summary(spec: StudySpec, cell: Cell, source: str) -> DataSummary:
     place = next(f"data[{i}]" for i, data in enumerate(spec.data) if cell.base.data in data.configs())
     try:
         summary = prepare(cell.base.data)
+        place = "training"
+        shape = network_input(spec.model, spec.training, cell.base.data.dataset, summary.image_shape)
         place = "model"
-        check_image_shape(spec.model.name, summary.image_shape)
+        check_image_shape(spec.model.name, shape)
         if spec.model.weights is not None:
-            check_weights(spec.model.name, *summary.image_shape[:2], Path(spec.model.weights))
-        place = "training.augmentation"
-        resolve_augmentation(spec.training.augmentation, cell.base.data.dataset, summary.image_shape)
+            check_weights(spec.model.name, *shape[:2], Path(spec.model.weights))
     except BadInput as error:
         raise BadInput(f"{source}: {place}: {error}") from None
     return summary

@@ -153,7 +153,12 @@ class CellLedger:
     def _searcher(self, number: int) -> BaseSampler:
         search = self._spec.search
         return build_searcher(
-            search.searcher, self._spec.seed, self.cell.name, number, self.cell.space, search.grid_points
+            search.searcher,
+            self._spec.seed,
+            self.cell.name_without_fold,
+            number,
+            self.cell.space,
+            search.grid_points,
         )
 
     def _assign(self, trial: Trial) -> Assignment:

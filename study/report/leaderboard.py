@@ -9,10 +9,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from study.report.cross_validation import FoldedSetting, folded_settings
 from study.report.precisions import mixed, precision_line, precisions_of
 from study.store.study_folder import StudyFolder
 from study.store.study_view import CellView, StudyView, TrialView, open_view
 from study.terminal import plain_table
+
+BEST_FOLDED = 5
+"""Number of settings of a method that the table of a cross-validation shows, best mean first."""
 
 HEADINGS = {"balanced_accuracy": "bal acc", "geometric_mean": "g-mean", "worst_recall": "worst"}
 """Metrics that every table shows, at a trial's selected epoch -> their column headings."""
@@ -21,7 +25,8 @@ HEADINGS = {"balanced_accuracy": "bal acc", "geometric_mean": "g-mean", "worst_r
 def print_leaderboard(folder: StudyFolder, console: Console, *, every_trial: bool = False) -> None:
     """Print for each data set and profile the methods from best to worst, each with its best trial.
 
-    With several metrics, each method has one row per trial on its Pareto front.
+    With several metrics, each method has one row per trial on its Pareto front. A cross-validation also has a table of
+    mean and deviation over the folds for each method's best settings that all folds have trained.
 
     Args:
         folder: the stored study.
@@ -36,6 +41,10 @@ def print_leaderboard(folder: StudyFolder, console: Console, *, every_trial: boo
     for place, cells in groupby(view.cells, key=lambda cell: (cell.cell.dataset, cell.cell.profile)):
         console.print()
         console.print(_best_per_method(view, " ".join(place), list(cells)), highlight=False)
+    folded = folded_settings(view.cells)
+    for name, settings in groupby(folded, key=lambda setting: setting.cell):
+        console.print()
+        console.print(_over_folds(view.spec.search.metrics[0], name, list(settings)), highlight=False)
     if every_trial:
         for cell in view.cells:
             console.print()
@@ -45,6 +54,20 @@ def print_leaderboard(folder: StudyFolder, console: Console, *, every_trial: boo
     found = precisions_of(view.cells)
     if every_trial or mixed(found):
         console.print(precision_line(found), highlight=False, style="yellow" if mixed(found) else None)
+
+
+def _over_folds(metric: str, name: str, settings: list[FoldedSetting]) -> Table:
+    """Return the table of the best settings that all folds have trained."""
+    table = plain_table(f"{name}: {metric} over {len(settings[0].values)} folds")
+    for column in ("mean", "deviation"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("folds", no_wrap=True)
+    table.add_column("seed", justify="right", no_wrap=True)
+    table.add_column("params", min_width=22, overflow="fold")
+    for one in settings[:BEST_FOLDED]:
+        values = " ".join(f"{value:.4f}" for value in one.values)
+        table.add_row(f"{one.mean:.4f}", f"{one.deviation:.4f}", values, str(one.seed), _params(one.params))
+    return table
 
 
 def _metric_columns(view: StudyView) -> list[tuple[str, str]]:

@@ -137,7 +137,7 @@ def _remaining(spec: StudySpec, cell: Cell, started: list[FrozenTrial], ended: l
     if not left or (search.stop_cell_after is not None and stalled(ended, search.stop_cell_after, ranking_of(spec))):
         return 0
     if search.searcher == "grid" and cell.space:
-        grid = cell_grid(spec.seed, cell.name, cell.space, search.grid_points)
+        grid = cell_grid(spec.seed, cell.name_without_fold, cell.space, search.grid_points)
         left = min(left, grid.count_untried(params_of(trial, cell.space) for trial in started))
     return left
 

@@ -38,6 +38,16 @@ class Cell:
         return self.base.data.profile.ratio
 
     @property
+    def name_without_fold(self) -> str:
+        """The cell's name, equal for the folds of a cross-validation.
+
+        It seeds the searcher, so that searchers without feedback (grid, random, qmc) propose the same params in every
+        fold.
+        """
+        config = self.base.data.model_copy(update={"folds": None, "fold": None})
+        return self.name if self.base.data.folds is None else f"{self.dataset}/{profile_name(config)}/{self.method}"
+
+    @property
     def pruning_start_epoch(self) -> int:
         """Epoch at which the last stage has begun in every trial; searched params cannot be judged earlier."""
         from trainables.methods.registry import last_stage_start, method_named
@@ -84,12 +94,13 @@ class Cell:
 
 
 def profile_name(data: DataConfig) -> str:
-    """Return the name of a profile, for example ``long_tail-100`` or ``fraction-odd-10``."""
+    """Return the name of a profile, for example ``long_tail-100``, ``fraction-odd-10`` or ``natural-fold1of3``."""
+    fold = "" if data.folds is None or data.fold is None else f"-fold{data.fold + 1}of{data.folds}"
     profile = data.profile
     if profile.kind == "natural":
-        return "natural"
+        return f"natural{fold}"
     which = "" if profile.minority == "last" else f"-{profile.minority}"
-    return f"{profile.kind}{which}-{profile.ratio:g}"
+    return f"{profile.kind}{which}-{profile.ratio:g}{fold}"
 
 
 def _dataset_label(spec: DataSpec) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,7 +11,15 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from search_spaces import Dimension
 from study.spec.confirm_spec import ConfirmSpec
 from study.spec.search_spec import PrunerSpec, SearchSpec, named
-from trainables.core.config import DataConfig, MethodConfig, ModelConfig, ProfileConfig, StrictModel, TrainingConfig
+from trainables.core.config import (
+    DataConfig,
+    MethodConfig,
+    ModelConfig,
+    ProfileConfig,
+    StrictModel,
+    TrainingConfig,
+    check_folds,
+)
 from trainables.core.errors import BadInput, unknown_name
 from trainables.core.paths import data_folder_named, folder_named
 
@@ -54,7 +63,10 @@ class ProfileSpec(StrictModel):
 
 
 class DataSpec(StrictModel):
-    """A data set and its imbalance profiles; other fields have the meaning they have in `DataConfig`."""
+    """A data set and its imbalance profiles; other fields have the meaning they have in `DataConfig`.
+
+    With ``folds``, every profile gives one configuration per fold.
+    """
 
     dataset: str
     label: str | None = Field(None, pattern=STUDY_NAME)
@@ -65,6 +77,7 @@ class DataSpec(StrictModel):
     validation_fraction: float = Field(0.1, gt=0, lt=1)
     label_noise: float = Field(0.0, ge=0, lt=1)
     subset_seed: int = Field(0, ge=0)
+    folds: int | None = Field(None, ge=2)
     memory_budget_gb: float = Field(8.0, ge=0, allow_inf_nan=False)
 
     @field_validator("data_dir")
@@ -74,10 +87,18 @@ class DataSpec(StrictModel):
             folder_named(data_dir, "`data_dir`")
         return data_dir
 
+    @model_validator(mode="after")
+    def _folds_of_holdout(self) -> DataSpec:
+        if self.folds is not None:
+            check_folds(self.protocol, self.validation_fraction)
+        return self
+
     def configs(self) -> list[DataConfig]:
-        """Return one `DataConfig` for every profile."""
+        """Return one `DataConfig` for every profile and fold."""
         shared = self.model_dump(exclude={"label", "profiles"})
-        return [DataConfig(profile=p, **shared) for spec in self.profiles for p in spec.profiles()]
+        folds: Iterable[int | None] = [None] if self.folds is None else range(self.folds)
+        profiles = [profile for spec in self.profiles for profile in spec.profiles()]
+        return [DataConfig(profile=profile, fold=fold, **shared) for profile in profiles for fold in folds]
 
 
 class MethodSpec(StrictModel):
@@ -165,6 +186,16 @@ class StudySpec(StrictModel):
         metric = self.confirm.metric if self.confirm is not None else None
         if metric is not None and metric not in self.search.metrics:
             raise unknown_name("searched metric under confirm.metric:", metric, self.search.metrics)
+        return self
+
+    @model_validator(mode="after")
+    def _folds_are_not_confirmed(self) -> StudySpec:
+        folded = [i for i, data in enumerate(self.data) if data.folds is not None]
+        if folded and self.confirm is not None:
+            raise ValueError(
+                f"`confirm` must be omitted with `data[{folded[0]}].folds`: cross-validation reports on the held-out "
+                "folds and reads no test image"
+            )
         return self
 
     def with_data_dir(

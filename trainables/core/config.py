@@ -76,6 +76,8 @@ class DataConfig(StrictModel):
         validation_fraction: share held out of each class, of train (``holdout``) or test (``m2m``), in (0, 1).
         label_noise: share of training labels replaced by another class sampled uniformly, in [0, 1).
         subset_seed: seed of the image subset, independent of the training seed.
+        folds: number of stratified folds of the training images under ``holdout``, at least 2; None means one holdout.
+        fold: fold held out for validation, in [0, folds); given exactly if ``folds`` is.
         memory_budget_gb: a split with more GB (1e9 bytes) of decoded images is streamed from its memory-mapped file;
             does not affect results.
     """
@@ -88,7 +90,31 @@ class DataConfig(StrictModel):
     validation_fraction: float = Field(0.1, gt=0, lt=1)
     label_noise: float = Field(0.0, ge=0, lt=1)
     subset_seed: int = Field(0, ge=0)
+    folds: int | None = Field(None, ge=2)
+    fold: int | None = Field(None, ge=0)
     memory_budget_gb: float = Field(8.0, ge=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _fold_of_folds(self) -> DataConfig:
+        if (self.folds is None) != (self.fold is None):
+            raise ValueError("`folds` and `fold` must be given together")
+        if self.folds is not None and self.fold is not None and self.fold >= self.folds:
+            raise ValueError(f"`fold` must be in 0..{self.folds - 1}, got {self.fold}")
+        if self.folds is not None:
+            check_folds(self.protocol, self.validation_fraction)
+        return self
+
+
+def check_folds(protocol: str, validation_fraction: float) -> None:
+    """Check that a data set with ``folds`` does not ask for another validation split.
+
+    Raises:
+        ValueError: if the protocol is not ``holdout`` or ``validation_fraction`` is set.
+    """
+    if protocol != "holdout":
+        raise ValueError(f"`folds` needs protocol holdout, got {protocol}")
+    if validation_fraction != DataConfig.model_fields["validation_fraction"].default:
+        raise ValueError(f"`validation_fraction` must be omitted with `folds`, got {validation_fraction:g}")
 
 
 class ModelConfig(StrictModel):
@@ -157,6 +183,14 @@ class TrainingConfig(StrictModel):
         batch_size: images per step; the last, smaller batch of an epoch is kept.
         lr: peak learning rate of SGD.
         augmentation: ``auto`` means `trainables.data.default_augmentation`.
+        brightness: b, training pixels are multiplied by a factor uniform in [1 - b, 1 + b], in [0, 1].
+        crop_size: height and width in pixels of the images that the network gets: random crops in training with
+            ``crop`` and ``crop-flip``, centre crops otherwise; None means the whole image.
+        crop_padding: zero pixels around an image that random crops may reach into; None means 4 without ``crop_size``,
+            else 0.
+        test_crop_size: height and width in pixels of the centre crops that are evaluated; None means ``crop_size``.
+        input_scaling: ``standard`` subtracts the mean and divides by the deviation of the training images, per channel;
+            ``symmetric`` scales pixels to [-1, 1].
         precision: ``float32``; ``bfloat16``, by autocast; ``native``, bfloat16 where the device multiplies it natively,
             else float32; ``auto``, which is ``native`` on a GPU and float32 on a processor.
         checkpoint_seconds: minimum time between two checkpoints; 0 writes one every epoch.
@@ -169,7 +203,12 @@ class TrainingConfig(StrictModel):
     nesterov: bool = False
     weight_decay: float = Field(2e-4, ge=0, allow_inf_nan=False)
     schedule: ScheduleConfig = ScheduleConfig()
-    augmentation: Literal["auto", "none", "crop", "crop-flip", "resized-crop-flip"] = "auto"
+    augmentation: Literal["auto", "none", "flip", "crop", "crop-flip", "resized-crop-flip"] = "auto"
+    brightness: float = Field(0.0, ge=0, le=1)
+    crop_size: int | None = Field(None, ge=1, le=4096)
+    crop_padding: int | None = Field(None, ge=0, le=4096)
+    test_crop_size: int | None = Field(None, ge=1, le=4096)
+    input_scaling: Literal["standard", "symmetric"] = "standard"
     precision: Literal["auto", "float32", "bfloat16", "native"] = "auto"
     channels_last: bool = True
     compile: bool = False
@@ -200,6 +239,13 @@ class MethodConfig(StrictModel):
     params: dict[str, Any] = Field(default_factory=dict)
 
 
+_ADDED_FIELDS = {
+    "data": ("folds", "fold"),
+    "training": ("brightness", "crop_size", "crop_padding", "test_crop_size", "input_scaling"),
+}
+"""Fields that `TrialConfig.fingerprint` leaves out while they have their default."""
+
+
 class TrialConfig(StrictModel):
     """Everything that determines the results of one training, apart from code and machine."""
 
@@ -224,6 +270,12 @@ class TrialConfig(StrictModel):
             "training": {"checkpoint_seconds"},
         }
         said = self.model_dump(mode="json", exclude=unsaid)
+        # a field added later enters only if it is used, so that checkpoints of earlier studies stay theirs
+        for part, names in _ADDED_FIELDS.items():
+            fields = type(getattr(self, part)).model_fields
+            for name in names:
+                if said[part][name] == fields[name].default:
+                    del said[part][name]
         # the digest keeps the field's first name, so that checkpoints of earlier studies stay theirs
         said["method"]["hyperparameters"] = said["method"].pop("params")
         if said["training"]["precision"] == "native":

@@ -13,7 +13,7 @@ from trainables.data.catalog import (
     default_augmentation,
     resolve_augmentation,
 )
-from trainables.data.loading import load, prepare, summarize, whole_test
+from trainables.data.loading import load, prepare, summarize, whole_source, whole_test
 from trainables.data.splits import DataSummary, Split, StudyData
 
 __all__ = [
@@ -28,5 +28,6 @@ __all__ = [
     "prepare",
     "resolve_augmentation",
     "summarize",
+    "whole_source",
     "whole_test",
 ]

@@ -7,7 +7,7 @@ from typing import Literal
 
 from trainables.core.errors import BadInput
 
-Augmentation = Literal["none", "crop", "crop-flip", "resized-crop-flip"]
+Augmentation = Literal["none", "flip", "crop", "crop-flip", "resized-crop-flip"]
 
 LARGE_IMAGE_SIZE = 64
 """Minimum height and width, in pixels, at which colour images default to ``resized-crop-flip``."""

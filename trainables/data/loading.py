@@ -61,9 +61,18 @@ def whole_test(config: DataConfig) -> tuple[Split, tuple[str, ...]]:
     Raises:
         BadInput: if the images do not exist or cannot be decoded.
     """
-    test = open_images(find_source(config), "test")
+    return whole_source(find_source(config), config.memory_budget_gb)
+
+
+def whole_source(source: Source, memory_budget_gb: float) -> tuple[Split, tuple[str, ...]]:
+    """Load all test images of a source, and the class names in label order.
+
+    Raises:
+        BadInput: if the images do not exist or cannot be decoded.
+    """
+    test = open_images(source, "test")
     labels = test.labels
-    return _split(test, np.arange(len(labels)), labels, config.memory_budget_gb), test.class_names
+    return _split(test, np.arange(len(labels)), labels, memory_budget_gb), test.class_names
 
 
 def prepare(config: DataConfig) -> DataSummary:
@@ -79,6 +88,8 @@ def prepare(config: DataConfig) -> DataSummary:
     source = find_source(config)
     train = open_images(source, "train", verify=True)
     others: list[SplitName] = ["test", "validation"] if config.protocol == "published" else ["test"]
+    if config.folds is not None:
+        others = []  # cross-validation reports on the folds and reads no test image
     for split in others:
         _check_validation(source, split)
         _check_alike(config, train, split, open_images(source, split, verify=True))

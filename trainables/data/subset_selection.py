@@ -40,23 +40,32 @@ def select_training(labels: Ints, class_names: tuple[str, ...], config: DataConf
     only; the profile keeps the first images and ``holdout`` takes the last. The subset at a larger imbalance ratio is
     therefore contained in the subset at a smaller one, which makes ratios comparable.
 
+    With ``folds``, the shuffled images of all classes, one class after the other, are dealt in turn to the folds. The
+    folds are therefore disjoint and stratified: their sizes, in total and per class, differ by at most one image.
+    Fold ``fold`` is the validation set with its natural class sizes; the profile applies to the other folds.
+
     Args:
         labels: labels of the whole training split, (N,).
         class_names: (K,).
-        config: profile, protocol, validation_fraction, label_noise and subset_seed are used.
+        config: profile, protocol, validation_fraction, folds, fold, label_noise and subset_seed are used.
 
     Raises:
-        BadInput: if a class would have no training image.
+        BadInput: if a class would have no training image, or has fewer images than there are folds.
     """
     classes = len(class_names)
     members = [np.flatnonzero(labels == k) for k in range(classes)]
-    held = _held_out_per_class(members, class_names, config)
-    counts = profile_counts(config.profile, [len(rows) - held for rows in members], class_names)
-    kept, held_out = [], []
-    for k, rows in enumerate(members):
-        shuffled = rows[np.argsort(_draws(config.subset_seed, _SUBSET, k, len(rows)), kind="stable")]
-        kept.append(shuffled[: counts[k]])
-        held_out.append(shuffled[len(rows) - held :])
+    shuffled = [
+        rows[np.argsort(_draws(config.subset_seed, _SUBSET, k, len(rows)), kind="stable")]
+        for k, rows in enumerate(members)
+    ]
+    if config.folds is not None:
+        pools, held_out = _deal(shuffled, class_names, config.folds, config.fold)
+    else:
+        held = _held_out_per_class(members, class_names, config)
+        pools = [rows[: len(rows) - held] for rows in shuffled]
+        held_out = [rows[len(rows) - held :] for rows in shuffled]
+    counts = profile_counts(config.profile, [len(rows) for rows in pools], class_names)
+    kept = [rows[:count] for rows, count in zip(pools, counts, strict=True)]
     chosen = np.sort(np.concatenate(kept))
     noisy = add_label_noise(labels, chosen, classes, config.label_noise, config.subset_seed)
     _refuse_empty(noisy, class_names, config)
@@ -147,6 +156,24 @@ def _held_out_per_class(members: list[Ints], class_names: tuple[str, ...], confi
         )
     # profile_counts reports an empty class by name
     return _share(config.validation_fraction, sizes[k]) if sizes[k] else 0
+
+
+def _deal(
+    shuffled: list[Ints], class_names: tuple[str, ...], folds: int, fold: int | None
+) -> tuple[list[Ints], list[Ints]]:
+    """Return the images of each class outside and inside a fold, in shuffled order."""
+    outside, inside, before = [], [], 0
+    for k, rows in enumerate(shuffled):
+        if len(rows) < folds:
+            raise BadInput(
+                f"`folds` must be at most the images of every class; class {k} ('{class_names[k]}') has {len(rows)}, "
+                f"got {folds} folds"
+            )
+        dealt = (before + np.arange(len(rows))) % folds == fold
+        outside.append(rows[~dealt])
+        inside.append(rows[dealt])
+        before += len(rows)
+    return outside, inside
 
 
 def _share(fraction: float, size: int) -> int:

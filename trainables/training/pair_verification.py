@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from trainables.data.image_pairs import Pairs
@@ -50,6 +51,23 @@ def verify(features: Tensor, pairs: Pairs) -> Verification:
     rows = features.double().numpy()
     distances = np.linalg.norm(rows[pairs.first.numpy()] - rows[pairs.second.numpy()], axis=1)
     return over_folds(distances, pairs.same.numpy(), pairs.folds.numpy())
+
+
+def mean_features(features: Tensor, groups: Tensor) -> Tensor:
+    """Return the mean of the features of each group, such as the frames of a video.
+
+    Args:
+        features: (N, d).
+        groups: int64 (N,), in [0, G), no group empty.
+
+    Returns:
+        float64 (G, d).
+
+    >>> mean_features(torch.tensor([[1.0], [2.0], [6.0]]), torch.tensor([1, 0, 1])).tolist()
+    [[2.0], [3.5]]
+    """
+    sums = torch.zeros(int(groups.max()) + 1, features.shape[1], dtype=torch.float64)
+    return sums.index_add_(0, groups, features.double()) / groups.bincount().unsqueeze(1)
 
 
 def over_folds(distances: Floats, same: Bools, folds: npt.NDArray[np.int64]) -> Verification:

@@ -26,7 +26,7 @@ from trainables.core.device import autocast_dtype, keep_freed_memory, pick_devic
 from trainables.core.metrics import from_confusion
 from trainables.core.randomness import derive_seed, epoch_generator
 from trainables.core.trial_folder import METHOD_METRICS, ArrayFile
-from trainables.data import Augmentation, Split, StudyData, resolve_augmentation
+from trainables.data import Split, StudyData, resolve_augmentation
 from trainables.data.pipeline.batch_pipeline import BatchPipeline
 from trainables.data.pipeline.streaming_pipeline import open_pipeline
 from trainables.methods.plan import MethodContext, Stage, StageStart
@@ -34,6 +34,7 @@ from trainables.methods.registry import build_plan, reference_of
 from trainables.training.batch_objective import batch_objective
 from trainables.training.evaluation import Evaluation, adjusted_outputs, class_means, evaluate, features_of
 from trainables.training.finite_watch import FiniteWatch, NonFiniteLoss
+from trainables.training.network_input import network_input
 from trainables.training.training_state import State, load_prefix, load_state_dict, state_dict
 
 FindReference = Callable[[TrialConfig], Network]
@@ -88,8 +89,11 @@ class Trainer:
         if self.device.type == "cpu":
             keep_freed_memory()
         torch.manual_seed(derive_seed(config.seed, 0, "weights"))
-        channels, height, width = (int(size) for size in data.train.images.shape[1:])
-        check_image_shape(config.model.name, (channels, height, width))
+        stored_channels, stored_height, stored_width = (int(size) for size in data.train.images.shape[1:])
+        stored = (stored_channels, stored_height, stored_width)
+        shape = network_input(config.model, config.training, config.data.dataset, stored)
+        check_image_shape(config.model.name, shape)
+        channels, height, _ = shape
         backbone = build_backbone(config.model.name, channels, height)
         if config.model.weights is not None:
             load_weights(backbone, Path(config.model.weights))
@@ -102,9 +106,7 @@ class Trainer:
             config.training.compile,
         )
         self.memory = self.plan.memory.to(self.device) if self.plan.memory is not None else torch.nn.Module()
-        wanted = config.training.augmentation
-        augmentation = resolve_augmentation(wanted, config.data.dataset, (channels, height, width))
-        self.batches = self._pipeline(data.train, augmentation)
+        self.batches = self._training_pipeline(data.train, stored)
         self.validation = self._pipeline(data.validation)
         parameters = list(self.network.parameters())
         self.optimizer = torch.optim.SGD(
@@ -118,15 +120,26 @@ class Trainer:
         for stage in self.plan.stages:
             stage.update.prepare(parameters, config.training)
 
-    def _pipeline(self, split: Split, augmentation: Augmentation = "none") -> BatchPipeline:
-        return open_pipeline(
+    def _training_pipeline(self, split: Split, stored: tuple[int, int, int]) -> BatchPipeline:
+        training = self.config.training
+        return self._open(
             split,
-            self.data.mean,
-            self.data.std,
-            augmentation=augmentation,
-            device=self.device,
-            channels_last=self.config.training.channels_last,
+            augmentation=resolve_augmentation(training.augmentation, self.config.data.dataset, stored),
+            padding=training.crop_padding,
+            crop_size=training.crop_size,
+            brightness=training.brightness,
         )
+
+    def _pipeline(self, split: Split) -> BatchPipeline:
+        """Return the pipeline of a split for evaluation: centre crops without augmentation."""
+        training = self.config.training
+        return self._open(split, crop_size=training.test_crop_size or training.crop_size)
+
+    def _open(self, split: Split, **options: Any) -> BatchPipeline:
+        training, mean, std = self.config.training, self.data.mean, self.data.std
+        if training.input_scaling == "symmetric":
+            mean, std = (0.5,) * len(mean), (0.5,) * len(std)  # (x - 0.5) / 0.5 maps [0, 1] to [-1, 1]
+        return open_pipeline(split, mean, std, device=self.device, channels_last=training.channels_last, **options)
 
     @property
     def finished(self) -> bool:
@@ -226,7 +239,7 @@ class Trainer:
         trained = [p for p in self.network.parameters() if p.requires_grad]
         watch = FiniteWatch()
         for step, part in enumerate(parts):
-            pixels = self.batches.pixels(rows[part], draws.offsets[part], draws.flips[part])
+            pixels = self.batches.pixels(rows[part], draws.offsets[part], draws.flips[part], draws.brightness[part])
             batch = Batch(pixels, self.batches.labels[rows[part]])
             if stage.transform is not None:
                 batch = stage.transform(batch, step)

@@ -70,6 +70,9 @@ def test_pairs_of_a_file_are_verified(run: Run, tmp_path: Path) -> None:
     [
         (["--verify", "601"], "--verify 601: the number of pairs must be a multiple of 20"),
         (["--verify", "none.txt"], "pairs none.txt: cannot be read"),
+        (["--verify-age-gap", "30"], "--verify-age-gap needs --verify NUMBER and --verify-on"),
+        (["--verify", "600", "--verify-age-gap", "30"], "need --verify-on, the folder of YouTube Faces or AgeDB"),
+        (["--verify", "600", "--verify-age-gap", "30", "--verify-on", "agedb"], "there is no folder 'agedb' of images"),
         (["--verify-on", "digits"], "--verify-on needs --verify PAIRS.txt or --verify NUMBER"),
         (["--verify", "600", "--verify-on", "digitz"], "did you mean 'digits'"),
         ([*PLANE, "--plot-features", "x.gif"], "expected a file that ends in .png"),
@@ -123,3 +126,48 @@ def test_a_training_begins_from_a_file_and_is_told_apart(run: Run, tmp_path: Pat
     assert begun[0] == plain[0] == 0 and begun[1] != plain[1]
     code, _, err = run("--output", str(tmp_path / "out"))
     assert code == 2 and "written by another configuration" in err
+
+
+def _write(path: Path, digit: int, variant: int) -> None:
+    """Write a grey image of the size of digits that shows its class by a bright row."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(variant).integers(0, 60, (8, 8)).astype(np.uint8)
+    pixels[digit] = 255
+    Image.fromarray(pixels).save(path)
+
+
+def test_videos_of_youtube_faces_are_verified(run: Run, tmp_path: Path) -> None:
+    for person in range(4):
+        for video in range(2):
+            for frame in range(3):
+                file = f"aligned_detect_{video}.{frame}.png"
+                _write(tmp_path / "ytf" / "aligned_images_DB" / f"P{person}" / str(video) / file, person, frame)
+    lines = ["split number, pair number, first name, second name, is same"]
+    for split in (1, 2):
+        for person in (0, 1) if split == 1 else (2, 3):
+            lines.append(f"{split}, 1, P{person}/0, P{person}/1, 1")
+            lines.append(f"{split}, 2, P{person}/0, P{(person + 1) % 4}/1, 0")
+    (tmp_path / "splits.txt").write_text("\n".join(lines))
+    words = ("--verify", str(tmp_path / "splits.txt"), "--verify-on", "ytf", "--data-dir", str(tmp_path))
+    code, out, error = run(*words)
+    # both videos of a person have the same frames, so their mean features are equal
+    assert code == 0, error
+    assert "accuracy 1.0000 +- 0.0000 (8 pairs in 2 folds)" in verification_line(out)
+
+
+def test_ages_of_agedb_are_verified(run: Run, tmp_path: Path) -> None:
+    number = 0
+    for person in range(2):
+        for age in range(20, 61):
+            _write(tmp_path / "agedb" / f"{number}_P{person}_{age}_f.png", person * 5, 0)
+            number += 1
+    rest = ("--verify-on", "agedb", "--data-dir", str(tmp_path))
+    code, out, error = run("--verify", "20", "--verify-age-gap", "30", *rest)
+    assert code == 0, error
+    assert "accuracy 1.0000 +- 0.0000 (20 pairs in 10 folds)" in verification_line(out)
+    lines = [f"{i}_P0_{20 + i}_f.png {i + 30}_P0_{50 + i}_f.png 1" for i in range(10)]
+    lines += [f"{i}_P0_{20 + i}_f.png {i + 71}_P1_{50 + i}_f.png 0" for i in range(10)]
+    (tmp_path / "agedb_30_pair.txt").write_text("\n".join(lines[i // 2 + 10 * (i % 2)] for i in range(20)))
+    code, out, error = run("--verify", str(tmp_path / "agedb_30_pair.txt"), *rest)
+    assert code == 0, error
+    assert "accuracy 1.0000 +- 0.0000 (20 pairs in 10 folds)" in verification_line(out)

@@ -91,7 +91,7 @@ def test_vectors_name_the_networks_and_augmentation_that_fit(make_spec: MakeSpec
     assert list(_checked(make_spec(*data))[0]) == ["texts/long_tail-2"]
     with pytest.raises(BadInput, match=r"my\.yaml: model: .*; feature vectors need one of: mlp, mlp-2-layer"):
         _checked(make_spec(*data, "model=resnet20"))
-    with pytest.raises(BadInput, match=r"my\.yaml: training\.augmentation: `augmentation` crop needs images"):
+    with pytest.raises(BadInput, match=r"my\.yaml: training: `augmentation` crop needs images"):
         _checked(make_spec(*data, "training.augmentation=crop"))
 
 

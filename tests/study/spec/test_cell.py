@@ -158,3 +158,31 @@ def test_decisions_wait_for_the_latest_switch_that_is_searched(make_spec: MakeSp
 def test_the_first_decision_lies_within_a_short_budget(make_spec: MakeSpec) -> None:
     (cell,) = expand(make_spec("training.epochs=1", methods=["ldam-drw"]))
     assert cell.pruning_start_epoch == 0
+
+
+def test_every_fold_is_a_cell_and_proposes_like_the_others(make_spec: MakeSpec) -> None:
+    data = [{"dataset": "digits", "folds": 3, "profiles": [{"kind": "natural"}, {"ratio": 5}]}]
+    cells = expand(make_spec(data=data))
+    assert [cell.name for cell in cells] == [
+        f"digits/{profile}-fold{fold}of3/cce" for profile in ("natural", "long_tail-5") for fold in (1, 2, 3)
+    ]
+    assert [cell.base.data.fold for cell in cells] == [0, 1, 2, 0, 1, 2]
+    assert {cell.name_without_fold for cell in cells[:3]} == {"digits/natural/cce"}
+    assert {cell.base.data.subset_seed for cell in cells} == {0}
+    plain = expand(make_spec())[0]
+    assert plain.name_without_fold == plain.name
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (("data.0.folds=1",), r"data\[0\]\.folds: .*greater than or equal to 2"),
+        (("data.0.folds=3", "data.0.protocol=m2m"), r"data\[0\]: `folds` needs protocol holdout, got m2m"),
+        (("data.0.folds=3", "data.0.validation_fraction=0.3"), r"`validation_fraction` must be omitted with `folds`"),
+        (("data.0.folds=3", "confirm={seeds: 2}"), r"`confirm` must be omitted with `data\[0\]\.folds`"),
+    ],
+)
+def test_folds_that_contradict_the_rest_are_refused(make_spec: MakeSpec, overrides: tuple[str, ...], said: str) -> None:
+    data = [{"dataset": "digits", "profiles": [{"ratio": 10}]}]
+    with pytest.raises(BadInput, match=said):
+        make_spec(*overrides, data=data)

@@ -30,6 +30,15 @@ MakeTrial = Callable[..., TrialConfig]
         (DataConfig, {"dataset": "digits", "subset_seed": -1}, "greater than or equal to 0"),
         (DataConfig, {"dataset": "digits", "protocol": "hold-out"}, "'holdout', 'published', 'm2m' or 'test-select'"),
         (DataConfig, {}, "Field required"),
+        (DataConfig, {"dataset": "digits", "folds": 1, "fold": 0}, "greater than or equal to 2"),
+        (DataConfig, {"dataset": "digits", "folds": 3}, "`folds` and `fold` must be given together"),
+        (DataConfig, {"dataset": "digits", "folds": 3, "fold": 3}, "`fold` must be in 0..2, got 3"),
+        (DataConfig, {"dataset": "x", "folds": 3, "fold": 0, "protocol": "m2m"}, "needs protocol holdout, got m2m"),
+        (TrainingConfig, {"brightness": 1.5}, "less than or equal to 1"),
+        (TrainingConfig, {"crop_size": 0}, "greater than or equal to 1"),
+        (TrainingConfig, {"crop_padding": -1}, "greater than or equal to 0"),
+        (TrainingConfig, {"test_crop_size": 0}, "greater than or equal to 1"),
+        (TrainingConfig, {"input_scaling": "minmax"}, "'standard' or 'symmetric'"),
         (ScheduleConfig, {"milestones": [0.9, 0.8]}, "must rise within (0, 1), got [0.9, 0.8]"),
         (ScheduleConfig, {"milestones": [0.5, 0.5]}, "must rise within (0, 1)"),
         (ScheduleConfig, {"milestones": [0.0]}, "must rise within (0, 1)"),
@@ -53,7 +62,7 @@ MakeTrial = Callable[..., TrialConfig]
         (TrainingConfig, {"weight_decay": -1e-4}, "greater than or equal to 0"),
         (TrainingConfig, {"nesterov": True, "momentum": 0}, "`nesterov` needs `momentum` > 0, got 0"),
         (TrainingConfig, {"precision": "fp16"}, "'auto', 'float32', 'bfloat16' or 'native'"),
-        (TrainingConfig, {"augmentation": "flip"}, "'auto', 'none', 'crop', 'crop-flip' or 'resize"),
+        (TrainingConfig, {"augmentation": "turn"}, "'auto', 'none', 'flip', 'crop', 'crop-flip' or 'resize"),
         (TrainingConfig, {"checkpoint_seconds": -1}, "greater than or equal to 0"),
         (TrainingConfig, {"learning_rate": 1}, "unknown key 'learning_rate'"),
     ],
@@ -132,3 +141,19 @@ def test_whole_milestones_survive_storing_and_change_the_fingerprint(make_trial:
     fractions = make_trial(epochs=100, schedule={"milestones": [0.5, 0.9]})
     assert all(type(m) is float for m in fractions.training.schedule.milestones)
     assert whole.fingerprint() != fractions.fingerprint()
+
+
+def test_later_fields_enter_the_fingerprint_only_if_they_are_used() -> None:
+    trial = TrialConfig.model_validate({"data": {"dataset": "digits"}, "method": {"name": "erm"}})
+    # computed before the fields for folds, crops, brightness and input scaling existed
+    assert trial.fingerprint() == "a5baf5454b3b5546f3cb50cfb28cd7b5f42c730dd8d7cf08779a2ab87d7668dd"
+    for part, change in (
+        ("data", {"folds": 3, "fold": 0}),
+        ("training", {"brightness": 0.1}),
+        ("training", {"crop_size": 8}),
+        ("training", {"crop_padding": 0}),
+        ("training", {"test_crop_size": 8}),
+        ("training", {"input_scaling": "symmetric"}),
+    ):
+        changed = getattr(trial, part).model_copy(update=change)
+        assert trial.model_copy(update={part: changed}).fingerprint() != trial.fingerprint()

@@ -159,3 +159,29 @@ def test_holdout_needs_two_images_of_every_class() -> None:
 def test_a_class_without_training_images_is_named() -> None:
     with pytest.raises(BadInput, match=r"class 2 \('c'\) has no training image"):
         select(np.array([0, 0, 0, 1, 1, 1]))
+
+
+@given(st.integers(2, 40), st.integers(0, 2**40))
+def test_folds_divide_the_images_and_are_stratified(folds: int, seed: int) -> None:
+    chosen = [select(folds=folds, fold=fold, subset_seed=seed) for fold in range(folds)]
+    assert np.sort(np.concatenate([one.held_out for one in chosen])).tolist() == list(range(150))
+    for one in chosen:
+        assert np.sort(np.concatenate([one.held_out, one.rows])).tolist() == list(range(150))
+        sizes = np.bincount(LABELS[one.held_out], minlength=3)
+        assert all(n // folds <= size <= -(-n // folds) for n, size in zip((60, 40, 50), sizes, strict=True))
+    totals = [len(one.held_out) for one in chosen]
+    assert max(totals) - min(totals) <= 1
+
+
+def test_the_profile_applies_to_the_other_folds() -> None:
+    chosen = select(folds=4, fold=1, profile=long_tail(10))
+    assert np.bincount(LABELS[chosen.rows]).tolist() == [30, 9, 3]
+    assert len(chosen.held_out) in (37, 38)
+    smaller = select(folds=4, fold=1, profile=long_tail(30))
+    assert set(smaller.rows) < set(chosen.rows)  # a larger ratio keeps a subset
+    assert smaller.held_out.tolist() == chosen.held_out.tolist()
+
+
+def test_a_class_smaller_than_the_number_of_folds_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"class 1 \('b'\) has 40, got 41 folds"):
+        select(folds=41, fold=0)

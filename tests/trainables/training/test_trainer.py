@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from trainables.components.network import Outputs
-from trainables.core.config import DataConfig, ModelConfig, TrialConfig
+from trainables.core.config import DataConfig, ModelConfig, TrainingConfig, TrialConfig
 from trainables.core.metric_names import METRICS
 from trainables.core.metrics import from_confusion
 from trainables.data import StudyData, load
@@ -305,14 +305,21 @@ CHANGES: dict[str, Any] = {
     "training.schedule.factor": 0.2,
     "training.schedule.warmup": 0.5,
     "training.augmentation": "crop",
+    "training.brightness": 0.5,
+    "training.input_scaling": "symmetric",
     "training.precision": "bfloat16",
     "seed": 1,
 }
 ELSEWHERE = {
     "data.dataset": "test_another_data_set_gives_other_numbers",
     "data.data_dir": "test_another_data_set_gives_other_numbers",
-    "data.memory_budget_gb": "test_a_training_does_not_depend_on_the_memory_budget (data/test_streaming.py)",
-    "model.weights": "test_a_training_begins_from_the_weights (models/test_weights.py)",
+    "data.folds": "test_folds_divide_the_images_and_are_stratified (data/test_subset_selection.py)",
+    "data.fold": "test_folds_divide_the_images_and_are_stratified (data/test_subset_selection.py)",
+    "training.crop_size": "test_random_crops_are_torchvisions (data/pipeline/test_crop_size.py)",
+    "training.crop_padding": "test_random_crops_are_torchvisions (data/pipeline/test_crop_size.py)",
+    "training.test_crop_size": "test_crops_brightness_and_symmetric_inputs_resume_bit_for_bit",
+    "data.memory_budget_gb": "test_a_training_does_not_depend_on_the_memory_budget (test_streaming_pipeline.py)",
+    "model.weights": "test_a_training_begins_from_the_weights (backbones/test_pretrained_weights.py)",
     "training.channels_last": "test_channels_last_lays_images_and_weights_out_so",
     "training.compile": "test_compile_compiles_the_network_and_changes_no_name",
     "training.checkpoint_seconds": "test_checkpoints_come_as_often_as_asked_for (test_tune_trial.py)",
@@ -429,3 +436,30 @@ def test_bfloat16_keeps_the_logits_in_float32(make_trial: MakeTrial) -> None:
 def test_the_data_of_a_trial_are_those_of_its_configuration(make_trial: MakeTrial) -> None:
     config = make_trial()
     assert _trainer(config).data.fingerprint == load(DataConfig.model_validate(config.data.model_dump())).fingerprint
+
+
+@pytest.mark.parametrize("method", ["m2m", "smote", "mixup-drw", "tau-norm"])
+def test_crops_brightness_and_symmetric_inputs_resume_bit_for_bit(make_trial: MakeTrial, method: str) -> None:
+    trial = make_trial(method, epochs=3)
+    changes = {
+        "augmentation": "crop-flip",
+        "crop_size": 12,
+        "crop_padding": 3,
+        "test_crop_size": 8,
+        "brightness": 0.5,
+        "input_scaling": "symmetric",
+    }
+    training = TrainingConfig.model_validate({**trial.training.model_dump(), **changes})
+    trial = trial.model_copy(update={"training": training, "model": ModelConfig(name="resnet20")})
+    data = load(trial.data)
+    whole, first = _trainer(trial, data), _trainer(trial, data)
+    records = _records(whole)
+    assert first.batches.pixels(torch.arange(4)).shape[2:] == (12, 12)
+    images = first.batches.batch(torch.arange(4))
+    assert -1 - 1e-6 <= images.min() < 0 < images.max() <= 1 + 1e-6
+    assert [_timeless(first.run_epoch()) for _ in range(2)] == records[:2]
+    state = copy.deepcopy(first.state())
+    second = _trainer(trial, data)
+    second.load(state)
+    assert _records(second) == records[2:] and _equal(second, whole)
+    assert next(batch.shape[2:] for batch, _ in second.validation.in_order(4)) == (8, 8)

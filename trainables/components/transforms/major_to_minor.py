@@ -53,7 +53,7 @@ class _Draws(NamedTuple):
     new_labels: Tensor
     steps: tuple[slice, ...]
     noise_seeds: list[int]
-    pool: tuple[Tensor, Tensor, Tensor] | None
+    pool: tuple[Tensor, Tensor, Tensor, Tensor] | None
 
 
 class Translation:
@@ -203,13 +203,14 @@ class Translation:
     def _seeds(self, pixels: Tensor, part: slice) -> Tensor:
         if self._draws.pool is None:
             return pixels[self._draws.seeds[part]]
-        rows, offsets, flips = self._draws.pool
-        return self._pipeline.pixels(rows[part], offsets[part], flips[part]).float()
+        return self._pipeline.pixels(*(values[part] for values in self._draws.pool)).float()
 
-    def _draw_from(self, pools: SeedPools, sites: Sites, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def _draw_from(
+        self, pools: SeedPools, sites: Sites, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         rows = pools.draw(sites.seed_classes, generator)
         draws = self._pipeline.draw(len(rows), generator).to(self._device)
-        return rows.to(self._device), draws.offsets, draws.flips
+        return rows.to(self._device), draws.offsets, draws.flips, draws.brightness
 
 
 def _share(part: int, whole: int) -> float:

@@ -57,14 +57,15 @@ class Smote:
             return values[chosen].to(device)
 
         self._places, self._rows, self._partners = kept(places), kept(order.rows), kept(partners)
-        self._steps, self._offsets, self._flips = kept(steps), kept(draws.offsets), kept(draws.flips)
+        self._steps = kept(steps)
+        self._augmentation = kept(draws.offsets), kept(draws.flips), kept(draws.brightness)
 
     def __call__(self, batch: Batch, step: int) -> Batch:
         """Return the batch with the chosen images replaced, its pixels as float32."""
         span = self._spans[step]
-        offsets, flips = self._offsets[span], self._flips[span]
+        augmentation = [values[span] for values in self._augmentation]
         own, other = (
-            self._pipeline.pixels(rows[span], offsets, flips).float()  # bytes would wrap
+            self._pipeline.pixels(rows[span], *augmentation).float()  # bytes would wrap
             for rows in (self._rows, self._partners)
         )
         made = torch.lerp(own, other, self._steps[span].view(-1, 1, 1, 1))

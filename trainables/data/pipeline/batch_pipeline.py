@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from trainables.data.catalog import Augmentation
+from trainables.data.pipeline.brightness import brightened, draw_factors
 from trainables.data.pipeline.random_resized_crop import draw_boxes, resized_crops
 
 if TYPE_CHECKING:
@@ -25,22 +26,25 @@ class Draws:
         offsets: int64 (n, 2), row and column of the crop's corner in the padded image, 0..2 * padding; for
             ``resized-crop-flip`` (n, 4): row, column, height and width of the crop in the image.
         flips: bool (n,), true mirrors the image left to right.
+        brightness: float32 (n,), factors of the pixel values; ones without brightness jitter.
     """
 
     offsets: Tensor
     flips: Tensor
+    brightness: Tensor
 
     def to(self, device: torch.device | str) -> Draws:
         """Copy all draws to a device, once per epoch, so that no step waits for a copy."""
-        return Draws(self.offsets.to(device), self.flips.to(device))
+        return Draws(self.offsets.to(device), self.flips.to(device), self.brightness.to(device))
 
 
 class BatchPipeline:
     """Augmented and normalised batches of a split whose images are in device memory.
 
-    For the same random draws, values equal those of torchvision's ``RandomCrop(size, padding)``,
-    ``RandomHorizontalFlip``, ``ToTensor`` and ``Normalize(mean, std)`` in that order; padding is with zeros, before
-    normalisation.
+    For the same random draws, values equal those of torchvision's ``RandomCrop(crop_size, padding)``,
+    ``RandomHorizontalFlip``, ``ColorJitter(brightness)``, ``ToTensor`` and ``Normalize(mean, std)`` in that order;
+    padding is with zeros, before normalisation. Without a random crop, images smaller than the stored ones are centre
+    crops, as by ``CenterCrop(crop_size)``.
 
     A crop is a window into flat storage. All crops of a batch are one ``index_select`` among overlapping windows, which
     is ten times as fast as indexing by image, row and column. No method synchronises with the device.
@@ -53,10 +57,12 @@ class BatchPipeline:
         split: uint8 images (N, C, H, W) or float32 vectors (N, D, 1, 1), with labels (N,), on any device.
         mean: mean per channel of pixels in [0, 1] or of unscaled features, (C,).
         std: standard deviation per channel, likewise, > 0.
-        augmentation: ``none``, ``crop``, ``crop-flip`` or ``resized-crop-flip``; ``auto`` is resolved before.
+        augmentation: ``none``, ``flip``, ``crop``, ``crop-flip`` or ``resized-crop-flip``; ``auto`` is resolved before.
         device: device of the images and labels.
         channels_last: memory layout of batches, (B, H, W, C) if true; the shape is (B, C, H, W) in both cases.
-        padding: zero pixels on each side that ``crop`` may reach into.
+        padding: zero pixels on each side that ``crop`` may reach into; None means 4 without ``crop_size``, else 0.
+        crop_size: height and width of the returned images, in pixels; None keeps the stored size.
+        brightness: maximum relative change of the brightness, in [0, 1]; 0 changes nothing.
     """
 
     def __init__(
@@ -68,15 +74,21 @@ class BatchPipeline:
         augmentation: Augmentation = "none",
         device: torch.device | str = "cpu",
         channels_last: bool = True,
-        padding: int = 4,
+        padding: int | None = None,
+        crop_size: int | None = None,
+        brightness: float = 0.0,
     ) -> None:
         self.labels = split.labels.to(device)
         self.full_scale = 255 if split.images.dtype == torch.uint8 else None
-        self.padding = padding if augmentation in ("crop", "crop-flip") else 0
-        self.flipping = augmentation in ("crop-flip", "resized-crop-flip")
+        self.cropping = augmentation in ("crop", "crop-flip")
+        default = 4 if crop_size is None else 0
+        self.padding = (default if padding is None else padding) if self.cropping else 0
+        self.flipping = augmentation in ("flip", "crop-flip", "resized-crop-flip")
         self.resizing = augmentation == "resized-crop-flip"
+        self.brightness = brightness
         self.channels_last = channels_last
-        _, self._channels, self._height, self._width = split.images.shape
+        _, self._channels, self._stored_height, self._stored_width = split.images.shape
+        self._height, self._width = crop_size or self._stored_height, crop_size or self._stored_width
         self._take(split)
         self._scale, self._shift = self._affine(mean, std)
 
@@ -95,43 +107,83 @@ class BatchPipeline:
             generator: CPU generator; not consumed by ``none``.
         """
         offsets, flips = torch.zeros(n, 2, dtype=torch.int64), torch.zeros(n, dtype=torch.bool)
-        if self.padding:
-            offsets = torch.randint(2 * self.padding + 1, (n, 2), generator=generator)
+        factors = torch.ones(n)
+        if self.cropping:
+            offsets = self._draw_corners(n, generator)
         if self.resizing:
-            offsets = draw_boxes(n, self._height, self._width, generator)
+            offsets = draw_boxes(n, self._stored_height, self._stored_width, generator)
         if self.flipping:
             flips = torch.randint(2, (n,), generator=generator) == 1
-        return Draws(offsets, flips)
+        if self.brightness:
+            factors = draw_factors(n, self.brightness, generator)
+        return Draws(offsets, flips, factors)
 
-    def batch(self, indices: Tensor, offsets: Tensor | None = None, flips: Tensor | None = None) -> Tensor:
+    def _draw_corners(self, n: int, generator: torch.Generator) -> Tensor:
+        rows, columns = self._free
+        if rows == columns == 0:
+            return torch.zeros(n, 2, dtype=torch.int64)
+        if rows == columns:
+            return torch.randint(rows + 1, (n, 2), generator=generator)
+        return torch.stack([torch.randint(free + 1, (n,), generator=generator) for free in (rows, columns)], 1)
+
+    @property
+    def _free(self) -> tuple[int, int]:
+        """Return the largest row and column of a crop's corner in the padded image."""
+        rows = self._stored_height + 2 * self.padding - self._height
+        return rows, self._stored_width + 2 * self.padding - self._width
+
+    def batch(
+        self,
+        indices: Tensor,
+        offsets: Tensor | None = None,
+        flips: Tensor | None = None,
+        brightness: Tensor | None = None,
+    ) -> Tensor:
         """Return the normalised images of a batch, float32 (B, C, H, W); arguments as in `pixels`."""
-        return self.normalise(self.pixels(indices, offsets, flips))
+        return self.normalise(self.pixels(indices, offsets, flips, brightness))
 
-    def pixels(self, indices: Tensor, offsets: Tensor | None = None, flips: Tensor | None = None) -> Tensor:
-        """Return the cropped and flipped images of a batch, not normalised.
+    def pixels(
+        self,
+        indices: Tensor,
+        offsets: Tensor | None = None,
+        flips: Tensor | None = None,
+        brightness: Tensor | None = None,
+    ) -> Tensor:
+        """Return the augmented images of a batch, not normalised.
 
         Args:
             indices: int64 (B,), rows of the split, on the pipeline's device, repeats allowed.
-            offsets: int64 (B, 2 or 4) of `Draws`, on the device; None crops nothing. Values out of range are not
-                detected, because the check would make the host wait.
+            offsets: int64 (B, 2 or 4) of `Draws`, on the device; None takes the centre crop. Values out of range
+                are not detected, because the check would make the host wait.
             flips: bool (B,) of `Draws`, on the device; None mirrors nothing. Ignored by augmentations without a flip.
+            brightness: float32 (B,) of `Draws`, on the device; None changes nothing. Ignored without brightness jitter.
 
         Returns:
             (B, C, H, W) of the split's data type: uint8, or float32 for vectors.
         """
         starts = indices * self._image_step
-        if self.padding and offsets is None:
-            starts = starts + self.padding * (self._row_step + self._pixel_step)
-        elif self.padding and offsets is not None:
-            starts = starts + offsets[:, 0] * self._row_step + offsets[:, 1] * self._pixel_step
-        images = self._windows.index_select(0, starts)
-        if self.channels_last:
-            images = images.view(len(indices), self._height, self._width, self._channels)
         if self.resizing and offsets is not None:
-            images = resized_crops(images, offsets, channels_last=self.channels_last)
+            whole = self._whole.index_select(0, starts)
+            if self.channels_last:
+                whole = whole.view(len(indices), self._stored_height, self._stored_width, self._channels)
+            size = (self._height, self._width)
+            images = resized_crops(whole, offsets, channels_last=self.channels_last, size=size)
+        else:
+            images = self._windows.index_select(0, starts + self._corners(offsets))
+            if self.channels_last:
+                images = images.view(len(indices), self._height, self._width, self._channels)
         if self.flipping and flips is not None:
             images = _mirrored(images, flips, dim=2 if self.channels_last else 3)
+        if self.brightness and brightness is not None:
+            images = brightened(images, brightness)
         return images.permute(0, 3, 1, 2) if self.channels_last else images
+
+    def _corners(self, offsets: Tensor | None) -> Tensor | int:
+        """Return the distance of the crops' corners from those of the padded images, in flat storage."""
+        if self.cropping and offsets is not None:
+            return offsets[:, 0] * self._row_step + offsets[:, 1] * self._pixel_step
+        row, column = (round(free / 2) for free in self._free)
+        return row * self._row_step + column * self._pixel_step
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Compute (pixels / 255 - mean) / std, for vectors (features - mean) / std.
@@ -162,16 +214,21 @@ class BatchPipeline:
         if self.channels_last:
             padded = padded.permute(0, 2, 3, 1)
         flat = padded.contiguous().view(-1)
-        rows, columns = self._height + 2 * self.padding, self._width + 2 * self.padding
+        rows, columns = self._stored_height + 2 * self.padding, self._stored_width + 2 * self.padding
         self._image_step = self._channels * rows * columns
         self._pixel_step = self._channels if self.channels_last else 1
         self._row_step = columns * self._pixel_step
-        shape: tuple[int, ...] = (self._channels, self._height, self._width)
-        steps: tuple[int, ...] = (rows * columns, columns, 1)
+        self._windows = self._windows_over(flat, self._height, self._width)
+        if self.resizing:
+            self._whole = self._windows_over(flat, self._stored_height, self._stored_width)
+
+    def _windows_over(self, flat: Tensor, height: int, width: int) -> Tensor:
+        shape: tuple[int, ...] = (self._channels, height, width)
+        steps: tuple[int, ...] = (self._image_step // self._channels, self._row_step, 1)
         if self.channels_last:
-            shape, steps = (self._height, self._width * self._channels), (self._row_step, 1)
+            shape, steps = (height, width * self._channels), (self._row_step, 1)
         last = sum((size - 1) * step for size, step in zip(shape, steps, strict=True))
-        self._windows = flat.as_strided((max(0, len(flat) - last), *shape), (1, *steps))
+        return flat.as_strided((max(0, len(flat) - last), *shape), (1, *steps))
 
     def _affine(self, mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Tensor]:
         # Computed in float64 and rounded once: one multiply-add is then within 1e-6 of subtracting and dividing.

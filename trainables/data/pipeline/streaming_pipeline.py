@@ -59,12 +59,18 @@ class StreamingPipeline(BatchPipeline):
         self._planned = _Ahead(self._pool(), self._gather_rows, rows.cpu().numpy(), parts)
         self._order = rows
 
-    def pixels(self, indices: Tensor, offsets: Tensor | None = None, flips: Tensor | None = None) -> Tensor:
-        """Return cropped and flipped images, as `BatchPipeline.pixels`."""
+    def pixels(
+        self,
+        indices: Tensor,
+        offsets: Tensor | None = None,
+        flips: Tensor | None = None,
+        brightness: Tensor | None = None,
+    ) -> Tensor:
+        """Return augmented images, as `BatchPipeline.pixels`."""
         images = self._ahead_of_time(indices)
         if images is None:
             images = self._gather_rows(indices.cpu().numpy())
-        return self._cut(images, offsets, flips)
+        return self._cut(images, offsets, flips, brightness)
 
     def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield normalised images and labels in the split's order, without augmentation, for evaluation."""
@@ -74,7 +80,7 @@ class StreamingPipeline(BatchPipeline):
         for part in parts:
             images = ahead.take(part)
             assert images is not None
-            yield self.normalise(self._cut(images, None, None)), self.labels[part]
+            yield self.normalise(self._cut(images)), self.labels[part]
 
     def _take(self, split: Split) -> None:
         assert split.rows is not None
@@ -97,10 +103,16 @@ class StreamingPipeline(BatchPipeline):
         start = indices.storage_offset() - order.storage_offset()
         return planned.take(slice(start, start + len(indices)))
 
-    def _cut(self, images: Tensor, offsets: Tensor | None, flips: Tensor | None) -> Tensor:
+    def _cut(
+        self,
+        images: Tensor,
+        offsets: Tensor | None = None,
+        flips: Tensor | None = None,
+        brightness: Tensor | None = None,
+    ) -> Tensor:
         device = self.labels.device
         self._lay_out(images.to(device, non_blocking=True))
-        return super().pixels(torch.arange(len(images), device=device), offsets, flips)
+        return super().pixels(torch.arange(len(images), device=device), offsets, flips, brightness)
 
 
 class _Ahead:

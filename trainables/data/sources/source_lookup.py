@@ -59,6 +59,19 @@ def find_source(config: DataConfig) -> Source:
     raise BadInput(f"{unknown}. {_searched(root)}")
 
 
+def folder_of(config: DataConfig) -> Path:
+    """Return the folder of a data set, whatever it holds.
+
+    Raises:
+        BadInput: if the data folder has no such folder.
+    """
+    root = data_dir(config)
+    folder = None if root is None else _folder(root, config.dataset)
+    if folder is None:
+        raise BadInput(f"there is no folder '{config.dataset}' of images. {_searched(root)}")
+    return folder
+
+
 def data_dir(config: DataConfig) -> Path | None:
     """Return the data folder named by ``config`` or the environment, None if neither names one.
 
