@@ -115,10 +115,7 @@ class Range(StrictModel):
         (0.5, 0.0)
         """
         low, high = self._sampled_ends
-        sampled = self.encode(value)
-        if self._logarithmic:
-            low, high, sampled = math.log(low), math.log(high), math.log(sampled)
-        return float((sampled - low) / (high - low))
+        return place_between(self.encode(value), low, high, log=self._logarithmic)
 
     def from_unit(self, place: float, of: float = 1) -> float:
         """Return the value at ``place / of`` of the range, from 0 to 1 on the search scale.
@@ -133,9 +130,7 @@ class Range(StrictModel):
         low, high = self._sampled_ends
         if place <= 0 or place >= of:
             return self.decode(low if place <= 0 else high)
-        start, end = (math.log(low), math.log(high)) if self._logarithmic else (low, high)
-        sampled = start + (end - start) * place / of
-        sampled = math.exp(sampled) if self._logarithmic else sampled
+        sampled = value_between(place, low, high, log=self._logarithmic, of=of)
         return self.decode(min(max(round(sampled) if self.integer else sampled, low), high))
 
     @property
@@ -215,6 +210,20 @@ class Choices(StrictModel):
         from optuna.distributions import CategoricalDistribution
 
         return CategoricalDistribution(self.choices)
+
+
+def place_between(value: float, low: float, high: float, *, log: bool) -> float:
+    """Return where a value lies between two ends: 0 at ``low``, 1 at ``high``, on a linear or logarithmic scale."""
+    if log:
+        low, high, value = math.log(low), math.log(high), math.log(value)
+    return float((value - low) / (high - low))
+
+
+def value_between(place: float, low: float, high: float, *, log: bool, of: float = 1) -> float:
+    """Return the value at ``place / of`` between two ends; the inverse of `place_between`."""
+    start, end = (math.log(low), math.log(high)) if log else (low, high)
+    value = start + (end - start) * place / of
+    return math.exp(value) if log else value
 
 
 def _kind(given: Any) -> str:

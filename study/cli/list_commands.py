@@ -38,12 +38,11 @@ def _method_lines(entry: dict[str, Any]) -> list[str]:
     from study.report.catalog_tables import title_of
 
     params = (
-        f"{name}={default}" + ("*" if name in entry["searched"] else "")
-        for name, default in entry["hyperparameters"].items()
+        f"{name}={default}" + ("*" if name in entry["searched"] else "") for name, default in entry["params"].items()
     )
     lines = {
         "": entry["equation"],
-        "differs from ERM in: ": ", ".join(entry["axes"]) or "nothing",
+        "differs from ERM in: ": ", ".join(entry["differs_in"]) or "nothing",
         "presets: ": ", ".join(["recommended", *entry["presets"]]),
         "params (* searched): ": ", ".join(params) or "none",
         "given in part: ": entry["given_in_part"],

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from search_spaces import SPACES, Choices, Dimension
 from trainables.core.config import DataConfig, MethodConfig
 from trainables.core.errors import BadInput
 from trainables.core.paths import data_folder_named
+from trainables.methods import registry
 from trainables.methods.method import Method
 from trainables.methods.registry import METHODS, build_params
 
@@ -25,7 +27,7 @@ _FOLDERS: dict[FolderKind, str] = {
 
 
 def method_entries() -> list[dict[str, Any]]:
-    """Return all methods: name, title, paper, stages, axes, hyperparameters, presets, searched params."""
+    """Return all methods: name, file, title, paper, stages, differs_in, params, presets, searched params."""
     return [_method_entry(name, method) for name, method in METHODS.items()]
 
 
@@ -34,16 +36,27 @@ def _method_entry(name: str, method: Method) -> dict[str, Any]:
     switch = 0.0 if method.defer_field is None else defaults[method.defer_field]  # 0 where a second stage is an option
     return {
         "name": name,
+        "file": _file_of(method),
         "title": method.title,
         "paper": method.paper,
         "equation": method.equation,
         "given_in_part": method.given_in_part,
         "stages": [{"from": start} for start in sorted({0.0, switch})],
-        "axes": list(method.axes),
-        "hyperparameters": defaults,
+        "differs_in": list(method.axes),
+        "params": defaults,
         "presets": {preset: dict(values) for preset, values in method.presets.items()},
         "searched": list(SPACES[name]),
     }
+
+
+def _file_of(method: Method) -> str:
+    """Return the file of a method's family; for a method that the registry defers, the file of the plain one."""
+    for module in vars(registry).values():
+        if isinstance(module, ModuleType) and any(entry is method for entry in vars(module).values()):
+            return module.__name__.replace(".", "/") + ".py"
+    if method.shared_prefix is None or method.shared_prefix.method is None:
+        raise ValueError(f"{method.title}: no file of trainables/methods holds it")
+    return _file_of(method.shared_prefix.method)
 
 
 def _searched(dimension: Dimension) -> str:
@@ -126,6 +139,6 @@ def methods_markdown() -> str:
 
 
 def _markdown_row(entry: dict[str, Any]) -> str:
-    axes = ", ".join(entry["axes"]) or "nothing"
+    axes = ", ".join(entry["differs_in"]) or "nothing"
     searched = ", ".join(f"`{name}`" for name in entry["searched"]) or "training only"
-    return f"| `{entry['name']}` | {title_of(entry)} | {entry['paper']} | {axes} | {searched} |"
+    return f"| [`{entry['name']}`]({entry['file']}) | {title_of(entry)} | {entry['paper']} | {axes} | {searched} |"

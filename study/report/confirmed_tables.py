@@ -55,7 +55,7 @@ def spread(row: Row, metric: str) -> str:
 def _print_tests(tests: tuple[Comparison, ...], title: str, console: Console) -> None:
     grid = plain_table(title)
     grid.add_column("method", no_wrap=True)
-    for column in ("n", "difference", "t test", "Holm", "Wilcoxon", "Holm"):
+    for column in ("n", "difference", "p(t)", "Holm p(t)", "p(W)", "Holm p(W)"):
         grid.add_column(column, justify="right", no_wrap=True)
     for test in tests:
         found = test.found
@@ -72,8 +72,9 @@ def _p(value: float | None) -> str:
 def _notes(tables: list[Table]) -> list[str]:
     fewest = min((row.n for table in tables for row in table.rows), default=0)
     notes = [
-        f"Paired over at least {fewest} common seeds; two-sided p values, Holm-corrected over methods. A seed sets "
-        "initial weights and order, not the images: the tests say nothing about other data sets."
+        "p(t): paired t test; p(W): Wilcoxon's signed-rank test; both two-sided. Holm: corrected over methods.",
+        f"Paired over at least {fewest} common seeds. A seed sets initial weights and order, not the images: the tests "
+        "say nothing about other data sets.",
     ]
     if fewest < WILCOXON_FROM:
         notes.append(f"Wilcoxon's test needs {WILCOXON_FROM} nonzero differences: with fewer, p cannot reach .05.")

@@ -70,8 +70,11 @@ def print_status(status: Status, console: Console) -> None:
     """Print a status as a table."""
     table = plain_table()
     table.add_column("cell", no_wrap=True)
-    # without a driver no trial runs: an interrupted one waits for a resume
-    headings = HEADINGS if status["state"] == "running" else HEADINGS | {"RUNNING": "interrupted"}
+    headings = dict(HEADINGS)
+    if status["state"] != "running":  # without a driver no trial runs: an interrupted one waits for a resume
+        headings["RUNNING"] = "interrupted"
+    if status["state"] == "finished":
+        del headings["RUNNING"]
     confirms = any("confirmation" in cell for cell in status["cells"])
     for column in (*headings.values(), "best", "trained", "saved", *(["confirmed"] if confirms else [])):
         table.add_column(column, justify="right")
@@ -79,7 +82,7 @@ def print_status(status: Status, console: Console) -> None:
         best = cell["best"]
         table.add_row(
             cell["cell"],
-            *(str(cell["states"][state]) for state in HEADINGS),
+            *(str(cell["states"][state]) for state in headings),
             "" if best is None else f"{best['value']:.4f}",
             str(cell["epochs_trained"]),
             str(cell["epochs_saved"]),

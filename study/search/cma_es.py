@@ -15,6 +15,8 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from search_spaces.dimension import place_between, value_between
+
 Vector = NDArray[np.float64]
 _FIRST_WIDTH = 0.3
 """Initial standard deviation, as a fraction of the range: about three of them reach every corner."""
@@ -23,16 +25,14 @@ _ATTEMPTS = 100
 
 def to_unit(distribution: BaseDistribution, value: float) -> float:
     """Map a value of a range to [0, 1], on the range's scale."""
-    low, high, log = _ends(distribution)
-    return (math.log(value) - low) / (high - low) if log else (value - low) / (high - low)
+    low, high = _widened(distribution)
+    return place_between(value, low, high, log=distribution.log)  # type: ignore[attr-defined]  # `_widened` checked it
 
 
 def from_unit(distribution: BaseDistribution, place: float) -> float:
     """Return the value at a position in [0, 1] of a range; an integer for an integer range."""
-    low, high, log = _ends(distribution)
-    value = low + (high - low) * place
-    value = math.exp(value) if log else value
     assert isinstance(distribution, (FloatDistribution, IntDistribution))
+    value = value_between(place, *_widened(distribution), log=distribution.log)
     value = min(max(value, distribution.low), distribution.high)
     return int(min(max(round(value), distribution.low), distribution.high)) if _is_whole(distribution) else value
 
@@ -41,11 +41,11 @@ def _is_whole(distribution: BaseDistribution) -> bool:
     return isinstance(distribution, IntDistribution)
 
 
-def _ends(distribution: BaseDistribution) -> tuple[float, float, bool]:
+def _widened(distribution: BaseDistribution) -> tuple[float, float]:
+    """Return the ends of a range; of an integer range half a step further out, so that all integers are as likely."""
     assert isinstance(distribution, (FloatDistribution, IntDistribution))
-    half = 0.5 if _is_whole(distribution) else 0.0  # so that the ends are as likely as the values between them
-    low, high = distribution.low - half, distribution.high + half
-    return (math.log(low), math.log(high), True) if distribution.log else (low, high, False)
+    half = 0.5 if _is_whole(distribution) else 0.0
+    return distribution.low - half, distribution.high + half
 
 
 def replay(dimensions: int, generations: Iterable[Vector], seed: int) -> CMA:

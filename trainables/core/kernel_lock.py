@@ -9,8 +9,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from filelock import lock_descriptor
-
 _POLL = 0.01
 """Seconds between two attempts at a lock that another holds."""
 
@@ -69,6 +67,8 @@ class KernelLock:
             self._file = None
 
     def _attempt(self) -> bool:
+        from filelock import lock_descriptor  # here, so that a refused study file does not pay for it
+
         file = self.path.open("ab")
         try:
             # a file that was moved or removed while we waited guards nothing any more
@@ -105,6 +105,8 @@ def is_locked(path: Path) -> bool:
     A free lock is held for the microseconds of the attempt. Whoever must not fail because of that passes
     `KernelLock.try_acquire` some patience.
     """
+    from filelock import lock_descriptor
+
     try:
         file = path.open("rb")
     except (FileNotFoundError, IsADirectoryError):

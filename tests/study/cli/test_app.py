@@ -17,13 +17,14 @@ from tests.study.made_study import MadeStudy, spec_of
 from trainables.methods.registry import METHODS
 
 COMMANDS = "run resume status show report compare methods datasets spaces train ui record export submit doctor".split()  # noqa: SIM905
+ROOT = Path(__file__).parents[3]
 HEAVY = {"torch", "torchvision", "ray", "mlflow", "optuna", "sklearn", "scipy", "pandas", "pyarrow"}
 
 
 def _run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "study.cli.app", *words],
-        cwd=Path(__file__).parents[3],
+        cwd=ROOT,
         env={**os.environ, "COLUMNS": "200", **environment},
         capture_output=True,
         text=True,
@@ -109,7 +110,12 @@ def test_methods_as_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     assert _main("methods", "--json", monkeypatch=monkeypatch) == 0
     entries = json.loads(capsys.readouterr().out)
     assert [entry["name"] for entry in entries] == list(METHODS)
-    assert all({"name", "paper", "stages", "hyperparameters", "searched"} <= entry.keys() for entry in entries)
+    assert all({"name", "paper", "stages", "params", "searched"} <= entry.keys() for entry in entries)
+    assert {entry["file"] for entry in entries} == {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "trainables" / "methods").glob("*.py")
+        if path.stem not in {"__init__", "deferral", "method", "plan", "registry"}
+    }
 
 
 def test_a_method_given_in_part_is_marked(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

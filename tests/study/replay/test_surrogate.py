@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
 from search_spaces import Range, Space
-from study.replay.surrogate import Curve, Surrogate
+from study.replay.surrogate import _LEVEL_VARIANCE, Curve, Surrogate
 
 EPOCHS = 8
 SPACE: Space = {"x": Range(low=0, high=1), "y": Range(low=0, high=1)}
@@ -91,6 +93,15 @@ def test_without_pruning_increments_add_up_to_a_regression_of_every_epoch(landsc
     inside = covariance + landscape._noise * np.eye(len(covariance))
     direct = landscape._covariance(np.array([[0.4, 0.4]])) @ np.linalg.solve(inside, landscape._curves)
     assert landscape.curve({"x": 0.4, "y": 0.4}) == pytest.approx(direct[0], abs=1e-6)
+
+
+def test_complete_curves_are_predicted_as_by_the_regressor_of_scikit_learn(landscape: Surrogate) -> None:
+    kernel = Matern(landscape._scales, nu=2.5) + ConstantKernel(_LEVEL_VARIANCE)
+    theirs = GaussianProcessRegressor(kernel, alpha=landscape._noise, optimizer=None)
+    theirs.fit(np.array(_places()), np.array([_curve(*place).metric for place in _places()]))
+    for x, y in _places(20, seed=1):
+        ours = np.cumsum(landscape._covariance(np.array([[x, y]])) @ landscape._weights, axis=1)[0]
+        assert ours == pytest.approx(theirs.predict([[x, y]])[0], abs=1e-6)
 
 
 def test_epochs_missing_before_the_last_are_filled() -> None:
