@@ -1,4 +1,4 @@
-"""Write how many images `holdout` leaves, beside the papers' counts, into docs/protocol.md: python docs/holdout_table.py.
+"""Compare the training images under `holdout` with the papers' in docs/protocol.md: python docs/holdout_table.py.
 
 Counts come from the code that selects the images of a trial, on the class sizes of the published data sets.
 """
