@@ -1,4 +1,4 @@
-"""Draw the imports between rooms into docs/architecture.md: python docs/draw_rooms.py [ROOT] [--write].
+"""Draw the rooms into docs/architecture.md and list the files in README.md: python docs/draw_rooms.py [ROOT] [--write].
 
 A room is a folder or file directly inside a layered package, or a package without layers. The import-linter contracts
 in pyproject.toml give the order of the rooms. Imports inside functions and under TYPE_CHECKING count like all others.
@@ -18,7 +18,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGE = Path("docs", "architecture.md")
 PACKAGES = ("study", "search_spaces", "trainables")
+README = Path("README.md")
 _BLOCK = re.compile(r"(<!-- rooms -->\n).*?(<!-- /rooms -->)", flags=re.S)
+_LIST = re.compile(r"(<!-- files -->\n).*?(<!-- /files -->)", flags=re.S)
 
 Arrow = tuple[str, str]
 
@@ -242,11 +244,39 @@ def renewed(text: str, graph: Graph) -> str:
     return _BLOCK.sub(lambda found: f"{found[1]}{block(graph)}\n{found[2]}", text)
 
 
+def file_list(root: Path) -> str:
+    """Return a Markdown list of all files of the packages, by folder, each with the first line of its docstring.
+
+    Raises:
+        ValueError: a file without a docstring.
+    """
+    lines = []
+    for package in PACKAGES:
+        for folder in sorted({path.parent for path in (root / package).rglob("*.py")}):
+            files = sorted(path for path in folder.glob("*.py") if path.stem != "__init__")
+            if files:
+                lines += ["", f"`{folder.relative_to(root).as_posix()}/`", ""]
+                lines += [f"- `{path.name}`: {_first_line(path)}" for path in files]
+    return "\n".join(lines)
+
+
+def _first_line(path: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    if not docstring:
+        raise ValueError(f"{path}: has no docstring")
+    return docstring.splitlines()[0].replace("<", "&lt;")
+
+
+def listed(text: str, root: Path) -> str:
+    """Return the README with the list of files between its two markers made from their docstrings."""
+    return _LIST.sub(lambda found: f"{found[1]}{file_list(root)}\n\n{found[2]}", text)
+
+
 def main() -> None:
     """Print the counts of a tree; with ``--write``, renew its page too."""
     parser = argparse.ArgumentParser(description="Count and draw the imports between rooms.")
     parser.add_argument("root", nargs="?", type=Path, default=ROOT, help="the tree to read (default: this one)")
-    parser.add_argument("--write", action="store_true", help=f"renew the block in {PAGE}")
+    parser.add_argument("--write", action="store_true", help=f"renew the blocks in {PAGE} and {README}")
     options = parser.parse_args()
     graph = read_graph(options.root)
     print(counts(graph))
@@ -258,6 +288,8 @@ def main() -> None:
     if options.write:
         page = options.root / PAGE
         page.write_text(renewed(page.read_text(encoding="utf-8"), graph), encoding="utf-8")
+        readme = options.root / README
+        readme.write_text(listed(readme.read_text(encoding="utf-8"), options.root), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import numpy as np
 
 from trainables.core.config import DataConfig, ProfileConfig
 from trainables.data.catalog import DATASETS
-from trainables.data.selection import select_training
+from trainables.data.subset_selection import select_training
 
 PAGE = Path(__file__).parent / "protocol.md"
 RATIOS = (10, 50, 100)

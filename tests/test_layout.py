@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.draw_rooms import PACKAGES, PAGE, Graph, drawn_arrows, read_graph, renewed
+from docs.draw_rooms import PACKAGES, PAGE, README, Graph, drawn_arrows, listed, read_graph, renewed
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
@@ -36,6 +36,13 @@ def test_the_drawing_of_the_rooms_is_up_to_date(graph: Graph) -> None:
     assert page.count("<!-- rooms -->") == page.count("<!-- /rooms -->") == 1
     assert "flowchart" in page.partition("<!-- rooms -->")[2].partition("<!-- /rooms -->")[0]
     assert renewed(page, graph) == page, "run `make rooms`"
+
+
+def test_the_readme_lists_every_file_as_its_docstring_describes_it() -> None:
+    readme = (ROOT / README).read_text(encoding="utf-8")
+    assert readme.count("<!-- files -->") == readme.count("<!-- /files -->") == 1
+    assert "- `cell.py`: The cells of a study" in readme
+    assert listed(readme, ROOT) == readme, "run `make rooms`"
 
 
 def test_a_circle_and_an_upward_arrow_are_found_where_they_are() -> None:

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
-from trainables.data.sources.locate import folder_datasets
+from trainables.data.sources.source_lookup import folder_datasets
 
 _PACKAGES = ("ray", "torch", "torchvision", "optuna", "mlflow", "pyarrow")
 _FREE_BYTES_NEEDED = 2 * 2**30

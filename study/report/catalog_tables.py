@@ -15,7 +15,7 @@ from trainables.methods.method import Method
 from trainables.methods.registry import METHODS, build_params
 
 if TYPE_CHECKING:
-    from trainables.data.sources.locate import FolderKind
+    from trainables.data.sources.source_lookup import FolderKind
 
 _BUILT_IN = {"scikit-learn": "built in", "torchvision": "downloaded when first used"}
 _FOLDERS: dict[FolderKind, str] = {
@@ -96,8 +96,8 @@ def dataset_entries(data_dir: Path | None = None) -> list[dict[str, Any]]:
         BadInput: the folder does not exist.
     """
     from trainables.data import DATASETS
-    from trainables.data.sources.locate import data_dir as data_folder
-    from trainables.data.sources.locate import folder_datasets
+    from trainables.data.sources.source_lookup import data_dir as data_folder
+    from trainables.data.sources.source_lookup import folder_datasets
 
     root = data_folder(DataConfig(dataset="digits")) if data_dir is None else data_folder_named(data_dir, "--data-dir")
     folders = folder_datasets(root)

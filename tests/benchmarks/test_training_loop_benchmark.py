@@ -11,7 +11,7 @@ from benchmarks.training_loop import CASES, GPU_CASES, Case, first_images, load_
 from trainables.core.config import DataConfig
 from trainables.core.errors import BadInput
 from trainables.data import StudyData
-from trainables.data.pipeline.augment import BatchPipeline
+from trainables.data.pipeline.batch_pipeline import BatchPipeline
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Base class of all backbones: a module with a known number of features."""
+"""Base class of all backbones."""
 
 from __future__ import annotations
 

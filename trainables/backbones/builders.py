@@ -1,4 +1,4 @@
-"""The one table of networks: name -> builder from (in_channels, image_size). Importing it imports torch."""
+"""Table of networks: name -> builder from (in_channels, image_size); imports torch and torchvision."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainables.backbones.preact_resnet import preact_resnet18
 from trainables.backbones.resnet_cifar import cifar_resnet
 from trainables.backbones.se_resnet import SEBottleneck
 from trainables.backbones.small_networks import affinity_conv, conv_tiny, mlp
-from trainables.backbones.torchvision_families import densenet, efficientnet, resnet, squeezenet
+from trainables.backbones.torchvision_backbones import densenet, efficientnet, resnet, squeezenet
 
 BUILDERS: dict[str, Callable[[int, int], Backbone]] = {
     "resnet20": partial(cifar_resnet, 3),

@@ -1,4 +1,4 @@
-"""ResNet-18 with normalisation and activation before every convolution."""
+"""Pre-activation ResNet-18: normalisation and activation precede every convolution."""
 
 from __future__ import annotations
 
@@ -31,8 +31,10 @@ class PreactBlock(nn.Module):
 def preact_resnet18(in_channels: int, image_size: int) -> Backbone:
     """Build the pre-activation ResNet-18, which M2m trains on 32x32 images.
 
-    Source: He et al. 2016, "Identity mappings in deep residual networks": the activation before a block that
-    changes shape is shared with its shortcut, and a last normalisation and ReLU stand before the pooling.
+    A block that changes the shape shares its first activation with the shortcut. A final normalisation and ReLU precede
+    the pooling.
+
+    Source: He et al. 2016, "Identity mappings in deep residual networks".
     """
     layers = _stem(in_channels, image_size)
     before = 64

@@ -1,4 +1,4 @@
-"""Pretrained weights: loads and checks a local file of a state dict. Importing this file does not import torch."""
+"""Pretrained weights from a local state dict; importing this module does not import torch."""
 
 from __future__ import annotations
 
@@ -72,11 +72,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
             found = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise unreadable(path, error) from None
-    except Exception as error:  # torch raises many kinds for what it did not write
+    except Exception as error:  # torch raises many types for files it did not write
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadInput(
-            f"weights {path}: expected a state dict as safetensors (by the ending .safetensors) or as torch "
-            f"writes it, of tensors alone ({reason})"
+            f"weights {path}: expected a state dict of tensors in safetensors format (suffix .safetensors) or "
+            f"torch format ({reason})"
         ) from error
     for wrapper in _WRAPPERS:
         if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
@@ -105,8 +105,8 @@ def fitted(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], path: Path
     said = [f"it {verb} {_some(names)}" for verb, names in faults if names]
     if said:
         raise BadInput(
-            f"weights {path} do not fit the network: {'; '.join(said)}. Images of up to 64 pixels meet another "
-            "first convolution than torchvision's weights were trained with"
+            f"weights {path} do not fit the network: {'; '.join(said)}. For images up to 64 pixels the first "
+            "convolution differs from that of torchvision's weights"
         )
     return {k: given[k] for k in wanted if k in given}
 

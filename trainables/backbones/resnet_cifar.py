@@ -1,4 +1,4 @@
-"""ResNet-20/32/44/56 for small images, with shortcuts that have no parameters."""
+"""ResNet-20/32/44/56 for small images, with parameter-free shortcuts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from trainables.backbones.backbone import Backbone, init_for_relu
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions around an identity; a widening block keeps it by slicing and zero channels."""
+    """Two 3x3 convolutions with an identity shortcut; widening blocks subsample and zero-pad the shortcut."""
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class BasicBlock(nn.Module):
         return F.relu(residual + self.shortcut(maps))
 
     def shortcut(self, maps: Tensor) -> Tensor:
-        """Take every stride-th pixel and put half of the missing channels, as zeros, on either side."""
+        """Subsample by the stride and pad the missing channels with zeros, half of them on each side."""
         if self.stride == 1 and self.missing == 0:
             return maps
         before = self.missing // 2
@@ -34,7 +34,7 @@ class BasicBlock(nn.Module):
 
 
 def cifar_resnet(blocks: int, in_channels: int, image_size: int) -> Backbone:
-    """Build the 6n+2-layer ResNet of 16, 32 and 64 channels and global average pooling.
+    """Build the ResNet of 6n + 2 layers with 16, 32 and 64 channels and global average pooling.
 
     Source: He et al. 2016, "Deep residual learning for image recognition", section 4.2, with shortcuts of
     option A; zeros on both sides and N(0, 2 / fan_in) weights as in the released code of LDAM and M2m.
@@ -42,7 +42,7 @@ def cifar_resnet(blocks: int, in_channels: int, image_size: int) -> Backbone:
     Args:
         blocks: n, blocks of two convolutions in each of the three stages.
         in_channels: channels of the images.
-        image_size: height and width of the images; the network is the same at any.
+        image_size: height and width of the images, in pixels; the network does not depend on it.
     """
     layers: list[nn.Module] = [
         nn.Conv2d(in_channels, 16, 3, padding=1, bias=False),

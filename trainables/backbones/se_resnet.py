@@ -1,4 +1,4 @@
-"""Residual blocks with squeeze and excitation."""
+"""Residual blocks with squeeze-and-excitation."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ REDUCTION = 16
 
 
 class SEBottleneck(Bottleneck):  # type: ignore[misc]
-    """A bottleneck block whose residual is weighed by channel before it is added.
+    """Bottleneck block whose residual is scaled per channel before the addition.
 
-    s = sigmoid(W_2 relu(W_1 mean(u))) and out = relu(shortcut + s * u), with a sixteenth of the channels between.
+    s = sigmoid(W_2 relu(W_1 mean(u))) and out = relu(shortcut + s * u). W_1 reduces the channels by `REDUCTION`.
 
-    Source: Hu et al. 2018, "Squeeze-and-excitation networks", eqs 2 to 4 and section 4 (r = 16); the stride is
-    in the 3x3 convolution, as in torchvision's ResNet-50, where the released code has it in the first 1x1.
+    Source: Hu et al. 2018, "Squeeze-and-excitation networks", eqs 2 to 4 and section 4 (r = 16). Deviation: the stride
+    is in the 3x3 convolution, as in torchvision's ResNet-50; the released code has it in the first 1x1 convolution.
     """
 
     def __init__(self, in_channels: int, channels: int, *arguments: Any, **options: Any) -> None:

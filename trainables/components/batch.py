@@ -10,7 +10,7 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from trainables.components.network import Network
-    from trainables.data.pipeline.augment import BatchPipeline
+    from trainables.data.pipeline.batch_pipeline import BatchPipeline
 
 
 class Batch(NamedTuple):

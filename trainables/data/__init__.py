@@ -1,7 +1,7 @@
 """Images for studies: sources, cache, imbalance profiles, splits and the batched device pipeline.
 
-Importing this package loads numpy, and neither torch nor torchvision, scikit-learn or pyarrow: they wait
-until a function needs them. `trainables.data.pipeline.augment` does import torch, so it is imported by its own name.
+Importing this package loads numpy. torch, torchvision, scikit-learn and pyarrow are imported when a function needs
+them. `trainables.data.pipeline` imports torch and is therefore not imported here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from trainables.data.catalog import (
     resolve_augmentation,
 )
 from trainables.data.loading import load, prepare, summarize, whole_test
-from trainables.data.study_data import DataSummary, Split, StudyData
+from trainables.data.splits import DataSummary, Split, StudyData
 
 __all__ = [
     "DATASETS",

@@ -45,7 +45,7 @@ class DatasetDescription:
         train_images: number of images of the published training split.
         test_images: number of images of the published test split.
         augmentation: augmentation used in its papers; the meaning of ``augmentation: auto``.
-        source: origin of the images if the data folder has no folder of that name.
+        source: provider of the images if the data folder has no folder of that name.
         citation: authors, title and year.
     """
 
@@ -94,7 +94,7 @@ DATASETS: dict[str, DatasetDescription] = {
 
 
 def default_augmentation(dataset: str, channels: int = 3, size: int = 32) -> Augmentation:
-    """Return the augmentation that ``auto`` stands for.
+    """Return the augmentation that ``auto`` selects for a data set.
 
     A data set of `DATASETS` has the augmentation of its papers, regardless of its source. Other colour images get
     ``crop-flip``, or ``resized-crop-flip`` from `LARGE_IMAGE_SIZE` on. Grey images get ``none``, because most grey data
@@ -103,7 +103,7 @@ def default_augmentation(dataset: str, channels: int = 3, size: int = 32) -> Aug
     Args:
         dataset: a name of `DATASETS` or of a folder of images.
         channels: 1 or 3; used only for data sets outside `DATASETS`.
-        size: height and width in pixels; used likewise.
+        size: the shorter of height and width, in pixels; used only for data sets outside `DATASETS`.
 
     >>> default_augmentation("svhn"), default_augmentation("my-photos"), default_augmentation("my-scans", 1)
     ('crop', 'crop-flip', 'none')
@@ -136,5 +136,5 @@ def resolve_augmentation(
     if image_shape[1:] != (1, 1):
         return default_augmentation(dataset, image_shape[0], min(image_shape[1:])) if wanted == "auto" else wanted
     if wanted not in ("auto", "none"):
-        raise BadInput(f"`augmentation` {wanted} needs images, and {dataset} holds vectors; allowed: auto, none")
+        raise BadInput(f"`augmentation` {wanted} needs images, but {dataset} holds vectors; allowed: auto, none")
     return "none"

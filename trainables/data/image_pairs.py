@@ -1,4 +1,4 @@
-"""Pairs of images for verification: read from a file in the format of LFW, or drawn from labels."""
+"""Image pairs for verification: read from a file in LFW's format, or sampled from labels."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def draw_pairs(labels: Tensor, count: int, generator: torch.Generator, folds: in
 
     Args:
         labels: int64 (N,).
-        count: P, number of pairs, a multiple of 2 F.
+        count: P, number of pairs, a positive multiple of 2 F.
         generator: CPU generator.
         folds: F, number of folds, at least 2.
 
@@ -60,7 +60,7 @@ def draw_pairs(labels: Tensor, count: int, generator: torch.Generator, folds: in
 
 
 class _Images:
-    """The images of every class, to be drawn from."""
+    """The images of every class, to sample pairs from."""
 
     def __init__(self, labels: Tensor) -> None:
         counts = labels.bincount()
@@ -72,7 +72,7 @@ class _Images:
         possible = self._possible(same)
         if possible < count:
             kind = "of one class" if same else "of two classes"
-            raise BadInput(f"{count} pairs {kind} are asked for, and {len(self.rows)} images have {possible}")
+            raise BadInput(f"{count} pairs {kind} are requested, but {len(self.rows)} images form only {possible}")
         found = torch.zeros(0, 2, dtype=torch.int64)
         while len(found) < count:
             some = self._same(count, generator) if same else self._different(count, generator)
@@ -107,7 +107,7 @@ def _below(limits: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _first_of_each(pairs: Tensor, images: int) -> Tensor:
-    # kept in the order they were drawn: sorted, the folds would differ in their classes
+    # Sampling order is kept: sorted pairs would give every fold other classes.
     keys = pairs[:, 0] * images + pairs[:, 1]
     _, first = np.unique(keys.numpy(), return_index=True)
     return pairs[torch.from_numpy(np.sort(first))]
@@ -116,17 +116,17 @@ def _first_of_each(pairs: Tensor, images: int) -> Tensor:
 def read_pairs(path: Path, labels: Tensor, class_names: Sequence[str]) -> Pairs:
     """Read pairs in the format of LFW's ``pairs.txt``.
 
-    The first line has the number F of folds and a number n; then, fold by fold, come n lines ``name i j`` of
-    one class and n lines ``name i name j`` of two. Images are counted from 1 within their class, in the order
-    of the split, which for files named like LFW's is their own number. Between tabs a name may have spaces.
+    The first line holds the number of folds F and a number n. Each fold then has n lines ``name i j`` (same class) and
+    n lines ``name i name j`` (different classes). Images are counted from 1 within their class, in the order of the
+    split; for files named as in LFW this is the number in the name. In tab-separated lines, names may contain spaces.
 
     Args:
-        path: of the file.
-        labels: int64 (N,), of the split.
+        path: pairs file.
+        labels: int64 (N,), labels of the split.
         class_names: (K,), in label order.
 
     Raises:
-        BadInput: with file and line: not this format, no such class, or no such image.
+        BadInput: with file and line, if the format is wrong or a class or image does not exist.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -170,7 +170,7 @@ def _two_images(fields: list[str], same: bool) -> list[tuple[str, str]]:
 
 def _row(rows: list[Tensor], index: dict[str, int], name: str, number: str) -> int:
     if name not in index:
-        raise ValueError(f"there is no class '{name}' in the data set")
+        raise ValueError(f"the data set has no class '{name}'")
     count = len(rows[index[name]])
     if not number.strip().isdecimal() or not 1 <= int(number) <= count:
         raise ValueError(f"expected an image of '{name}' from 1 to {count}, got '{number}'")

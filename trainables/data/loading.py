@@ -13,11 +13,11 @@ import numpy.typing as npt
 from trainables.core.config import DataConfig
 from trainables.core.errors import BadInput
 from trainables.data.input_statistics import feature_statistics, pixel_statistics
-from trainables.data.selection import TrainSelection, check_every_class, select_training, split_test
-from trainables.data.sources.cache import CachedImages, open_images
-from trainables.data.sources.locate import find_source
+from trainables.data.sources.image_cache import CachedImages, open_images
 from trainables.data.sources.source import Source, SplitName
-from trainables.data.study_data import DataSummary, Split, StudyData
+from trainables.data.sources.source_lookup import find_source
+from trainables.data.splits import DataSummary, Split, StudyData
+from trainables.data.subset_selection import TrainSelection, check_every_class, select_training, split_test
 
 Ints = npt.NDArray[np.int64]
 
@@ -69,12 +69,12 @@ def whole_test(config: DataConfig) -> tuple[Split, tuple[str, ...]]:
 def prepare(config: DataConfig) -> DataSummary:
     """Validate a data set before a study starts and decode all its images into the cache.
 
-    Checks that all splits are complete, every image decodes and all have one size, labels are in range, no class is
-    empty after holdout, profile and label noise, and cached images match their checksums. Does not import torch unless
+    All splits must be complete; every image must decode and have the same size; labels must be in range; no class may
+    be empty after holdout, profile and label noise; cached images must match their checksums. torch is imported only if
     torchvision has to download or read the images.
 
     Raises:
-        BadInput: with file, row or class, the expected value and, where there is one, a remedy.
+        BadInput: with file, row or class, the expected value and, if there is one, a remedy.
     """
     source = find_source(config)
     train = open_images(source, "train", verify=True)
@@ -108,10 +108,10 @@ def _check_validation(source: Source, split: SplitName) -> None:
 
 
 def summarize(config: DataConfig) -> DataSummary:
-    """Summarise what `load` would return without reading images; cached images are not verified.
+    """Summarise the result of `load` without reading images; cached images are not verified.
 
     Raises:
-        BadInput: as in `prepare`, for errors that show without reading images.
+        BadInput: as in `prepare`, for errors that are detectable without reading images.
     """
     chosen = _choose(find_source(config), config)
     channels, height, width = chosen.train.images.shape[1:]
@@ -173,7 +173,7 @@ def _split(cached: CachedImages, rows: Ints, labels: Ints, budget_gb: float) -> 
 
     if len(rows) * cached.images[:1].nbytes > budget_gb * 1e9:
         return Split(torch.from_numpy(cached.images), torch.from_numpy(labels.copy()), torch.from_numpy(rows))
-    # All rows in file order need no copy: torch then shares the file's pages with other processes.
+    # A whole split needs no copy: torch then shares the file's pages with other processes.
     whole = len(rows) == len(cached.images)
     images = cached.images if whole else cached.images.take(rows, axis=0)
     return Split(torch.from_numpy(images), torch.from_numpy(labels.copy()))

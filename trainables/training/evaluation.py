@@ -10,7 +10,7 @@ from torch import Tensor
 from trainables.components.network import Network, Outputs
 from trainables.components.posthoc.posthoc_change import PostHoc, pick
 from trainables.core.metrics import TOP_K, top_k
-from trainables.data.pipeline.augment import BatchPipeline
+from trainables.data.pipeline.batch_pipeline import BatchPipeline
 from trainables.methods.plan import Loss
 
 _BATCH = 512

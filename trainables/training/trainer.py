@@ -24,8 +24,8 @@ from trainables.core.device import autocast_dtype, keep_freed_memory, pick_devic
 from trainables.core.metrics import from_confusion
 from trainables.core.randomness import derive_seed, epoch_generator
 from trainables.data import Augmentation, Split, StudyData, resolve_augmentation
-from trainables.data.pipeline.augment import BatchPipeline
-from trainables.data.pipeline.streaming import open_pipeline
+from trainables.data.pipeline.batch_pipeline import BatchPipeline
+from trainables.data.pipeline.streaming_pipeline import open_pipeline
 from trainables.methods.plan import MethodContext, Stage, StageStart
 from trainables.methods.registry import build_plan, method_named
 from trainables.training.batch_objective import batch_objective

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from trainables.core.config import DataConfig, ModelConfig, ProfileConfig
 from trainables.core.errors import BadInput
 from trainables.core.paths import folder_named
-from trainables.data.sources.locate import find_source
+from trainables.data.sources.source_lookup import find_source
 
 IMPOSSIBLE = [("~nosuchuser/data", "home directory"), ("a\0b", "it holds a NUL byte"), ("x" * 300, "too long")]
 

@@ -60,9 +60,9 @@ def test_every_possible_pair_can_be_drawn() -> None:
     [
         ((50, 50), 30, "multiple of 20, for 10 equal folds, got 30"),
         ((50, 50), 0, "multiple of 20"),
-        ((5, 4), 40, "20 pairs of one class are asked for, and 9 images have 16"),
-        ((90,), 20, "10 pairs of two classes are asked for, and 90 images have 0"),
-        ((1,) * 30, 20, "10 pairs of one class are asked for, and 30 images have 0"),
+        ((5, 4), 40, "20 pairs of one class are requested, but 9 images form only 16"),
+        ((90,), 20, "10 pairs of two classes are requested, but 90 images form only 0"),
+        ((1,) * 30, 20, "10 pairs of one class are requested, but 30 images form only 0"),
     ],
 )
 def test_too_few_images_are_refused(counts: tuple[int, ...], count: int, message: str) -> None:
@@ -98,7 +98,7 @@ def test_the_format_of_lfw(tmp_path: Path) -> None:
         ("2 1\nAnn 1 2\n", "expected 2 folds of 1 and 1 lines after the first, got 1"),
         ("2 1\nAnn 1 2\nAnn 1 2\nAnn 1 2\nAnn 1 Bob 1\n", "line 3: expected 'name i name j' here, got 3 fields"),
         ("2 1\nAnn 1\nAnn 1 Bob 1\nAnn 1 2\nAnn 1 Bob 1\n", "line 2: expected 'name i j' here, got 2 fields"),
-        ("2 1\nAnn 1 2\nAnn 1 Bob 1\nEve 1 2\nAnn 1 Bob 1\n", "line 4: there is no class 'Eve' in the data set"),
+        ("2 1\nAnn 1 2\nAnn 1 Bob 1\nEve 1 2\nAnn 1 Bob 1\n", "line 4: the data set has no class 'Eve'"),
         (
             "2 1\nAnn 1 2\nAnn 1 Bob 1\nAnn 1 2\nAnn 1 Bob 5\n",
             "line 5: expected an image of 'Bob' from 1 to 4, got '5'",

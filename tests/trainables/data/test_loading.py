@@ -16,8 +16,8 @@ from trainables.core.config import DataConfig
 from trainables.core.errors import BadInput
 from trainables.data import Split, load, loading, prepare, summarize
 from trainables.data.input_statistics import pixel_statistics
-from trainables.data.sources.cache import CachedImages, open_images
-from trainables.data.sources.locate import find_source
+from trainables.data.sources.image_cache import CachedImages, open_images
+from trainables.data.sources.source_lookup import find_source
 
 Configure = Callable[..., DataConfig]
 LONG_TAIL = {"kind": "long_tail", "ratio": 5}

@@ -1,1 +1,1 @@
-"""From stored images to batches on the device: streaming, crops, flips, normalisation."""
+"""Batch pipeline from stored images to the device: streaming, cropping, flipping, normalisation."""

@@ -1,1 +1,1 @@
-"""Sources of images and vectors: files, folders, tables, downloads, and the cache of decoded images."""
+"""Sources of images and feature vectors (files, folders, tables, downloads) and the cache of decoded images."""

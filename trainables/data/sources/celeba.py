@@ -1,4 +1,4 @@
-"""CelebA-5: the faces of CelebA with one of five colours of hair."""
+"""CelebA-5: faces of CelebA with exactly one of five hair attributes."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _SPLITS: dict[str, SplitName] = {"0": "train", "1": "validation", "2": "test"}
 
 @dataclass(frozen=True)
 class CelebA5:
-    """Images of CelebA that have exactly one of gray, black, blond and brown hair and a bald head.
+    """Images of CelebA with exactly one of the attributes gray, black, blond and brown hair and bald.
 
-    ``list_eval_partition.txt`` splits them, its validation images being the published validation set. The
-    order of the classes is that of the lists released with M2m, as the sizes of their classes tell.
+    ``list_eval_partition.txt`` defines the splits, including the published validation set. Class order follows the
+    lists released with M2m, inferred from their class sizes.
 
     Source: Kim et al. 2020 (M2m), section 3.3: "filtering only the samples with five non-overlapping labels
-    about hair colors". The paper then keeps one image in 20, by lists of its own; see docs/data.md.
+    about hair colors". The paper then keeps one image in 20, given by its own lists; see docs/data.md.
     """
 
     dataset: str
@@ -34,7 +34,7 @@ class CelebA5:
 
     @property
     def has_validation(self) -> bool:
-        """Tell that CelebA is published with a validation split."""
+        """Return True: CelebA is published with a validation split."""
         return True
 
     def key(self, split: SplitName) -> str:
@@ -45,7 +45,7 @@ class CelebA5:
         """Decode a split.
 
         Raises:
-            BadInput: a table is missing or damaged, an attribute is missing, an image is missing or does not decode.
+            BadInput: if a table is missing or damaged, an attribute or image is missing, or an image does not decode.
         """
         return self._files(split).read(self.image_size)
 
@@ -61,7 +61,7 @@ class CelebA5:
                 paths.append(f"{_IMAGES}/{image}")
                 labels.append(label)
         if not paths:
-            raise BadInput(f"{table} and {_PARTITION} leave no image with one colour of hair to {split}")
+            raise BadInput(f"{table} and {_PARTITION} give {split} no image with exactly one of {', '.join(_HAIR)}")
         return ImageFiles(self.folder, paths, labels, _HAIR, lambda row: f"{table}, line {numbers[row]}")
 
     def _partition(self) -> dict[str, SplitName]:
@@ -78,7 +78,7 @@ class CelebA5:
 
 
 def _with_one_colour(table: Path) -> Iterator[tuple[int, str, int]]:
-    """Yield number of the line, image and class of the images with exactly one of the five attributes."""
+    """Yield line number, image and class of each image with exactly one of the five attributes."""
     lines = lines_of(table)
     if len(lines) < 2:
         raise BadInput(f"{table} is cut off: expected the number of images, the attributes, then a line per image")
@@ -88,7 +88,7 @@ def _with_one_colour(table: Path) -> Iterator[tuple[int, str, int]]:
         raise BadInput(f"{table}, line {lines[1][0]}: no attribute {missing[0]}; found {', '.join(attributes)}")
     if lines[0][1] != str(len(lines) - 2):
         raise BadInput(
-            f"{table}, line {lines[0][0]}: it promises '{lines[0][1]}' images, but {len(lines) - 2} lines follow"
+            f"{table}, line {lines[0][0]}: it states '{lines[0][1]}' images, but {len(lines) - 2} lines follow"
         )
     columns = [attributes.index(name) for name in _HAIR]
     for number, line in lines[2:]:

@@ -1,4 +1,4 @@
-"""A folder of class folders, and Tiny ImageNet's own variant of it."""
+"""Folders of images, one per class, including Tiny ImageNet's layout."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from trainables.data.sources.source import LabelledImages, SplitName
 
 _OTHER_IMAGES = (".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 _ANNOTATIONS = "val_annotations.txt"
-_NESTED = "images"  # Tiny ImageNet keeps those of a class in <class>/images
+_NESTED = "images"  # Tiny ImageNet stores a class in <class>/images
 
 
 @dataclass(frozen=True)
 class ClassFolders:
     """Images from ``<folder>/train/<class>/`` and ``<folder>/test/<class>/`` or ``<folder>/val/<class>/``.
 
-    The names of the training folders, sorted, are the classes. Where both ``test`` and ``val`` stand, ``test``
-    is reported on and ``val`` is the published validation set; where one stands, it is the test split. Tiny
-    ImageNet's own layout has ``val/images`` with ``val/val_annotations.txt``; its ``test`` has no labels and
-    is left alone.
+    The sorted names of the training folders are the classes. If both ``test`` and ``val`` exist, ``test`` is the test
+    split and ``val`` the published validation set; if one exists, it is the test split. Tiny ImageNet has
+    ``val/images`` with ``val/val_annotations.txt``; its ``test`` has no labels and is ignored.
     """
 
     dataset: str
@@ -32,7 +31,7 @@ class ClassFolders:
 
     @property
     def has_validation(self) -> bool:
-        """Tell whether ``val`` stands beside a labelled ``test``."""
+        """Return True if both ``val`` and a labelled ``test`` exist."""
         return self._folder("test").name == "test" and (self.folder / "val").is_dir()
 
     def key(self, split: SplitName) -> str:
@@ -43,7 +42,7 @@ class ClassFolders:
         """Decode a split.
 
         Raises:
-            BadInput: a folder is missing or empty, or is of no training class; an image does not decode.
+            BadInput: if a folder is missing, empty or not a training class, or an image does not decode.
         """
         return self._files(split).read(self.image_size)
 
@@ -80,7 +79,7 @@ class ClassFolders:
         if folder.is_dir():
             return folder
         wanted = "test or val" if split == "test" else folder.name
-        raise BadInput(f"{self.folder} has no folder {wanted}; class folders stand in train and in test or val")
+        raise BadInput(f"{self.folder} has no folder {wanted}; expected class folders in train and in test or val")
 
 
 def _subfolders(folder: Path) -> list[str]:
@@ -94,8 +93,8 @@ def _images(folder: Path) -> list[str]:
     deeper = [name for name in inner if name != _NESTED]
     if deeper:
         raise BadInput(
-            f"{folder} holds the folder {deeper[0]}, but images stand in <class>/ or <class>/{_NESTED}/; name "
-            "classes that lie deeper in list files (train.txt, test.txt)"
+            f"{folder} holds the folder {deeper[0]}, but images must lie in <class>/ or <class>/{_NESTED}/; list "
+            "images of deeper folders in train.txt and test.txt"
         )
     places = ["", *(f"{name}/" for name in inner)]
     found = [f"{place}{name}" for place in places for name in os.listdir(folder / place) if not name.startswith(".")]
@@ -109,7 +108,7 @@ def _images(folder: Path) -> list[str]:
 
 
 def _annotated(folder: Path, names: list[str]) -> ImageFiles:
-    """Read lines ``<image> <class> <box>`` of images that stand in ``images/``."""
+    """Read lines ``<image> <class> <box>`` for images in ``images/``."""
     table = folder / _ANNOTATIONS
     known, numbers, paths, labels = {name: k for k, name in enumerate(names)}, [], [], []
     for number, line in lines_of(table):

@@ -1,4 +1,4 @@
-"""The digits that come with scikit-learn: 1,797 grey images of 8 x 8 pixels, no download."""
+"""scikit-learn's digits: 1,797 grey images of 8 x 8 pixels, without a download."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _TEST_EVERY = 5
 
 @dataclass(frozen=True)
 class Digits:
-    """scikit-learn's ``load_digits``, cut into a training and a test split.
+    """scikit-learn's ``load_digits``, divided into a training and a test split.
 
-    The test split is every fifth image of each class in the order of the file: 20 %, the same on every
-    machine, and spread evenly over the writers, who follow one another in the file.
+    The test split is every fifth image of each class in file order: 20 % of the images, equal on all machines. Writers
+    are consecutive in the file, so every writer is in both splits.
     """
 
     dataset: str = "digits"
     has_validation: bool = False
 
     def key(self, split: SplitName) -> str:
-        """Hash the version of scikit-learn, which the images come with, without importing it."""
+        """Hash the version of scikit-learn, which contains the images, without importing it."""
         return hashlib.sha256(f"digits {split} {version('scikit-learn')}".encode()).hexdigest()
 
     def read(self, split: SplitName) -> LabelledImages:

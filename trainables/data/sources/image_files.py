@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from trainables.core.errors import BadInput
-from trainables.data.sources.decode import decode_images
+from trainables.data.sources.image_decoding import decode_images
 from trainables.data.sources.source import LabelledImages
 
 SUFFIXES = (".jpeg", ".jpg", ".png")

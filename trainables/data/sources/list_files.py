@@ -1,4 +1,4 @@
-"""Lists of images and labels, the form in which ImageNet-LT and Places-LT are published."""
+"""Lists of image paths and labels, the format of ImageNet-LT and Places-LT."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def list_prefixes(folder: Path) -> list[str]:
 class ListFiles:
     """Images named by ``train.txt``, ``val.txt`` and ``test.txt``, or by ``NAME_train.txt`` and so on.
 
-    A line is a path relative to the folder and a label from 0, with white space between them. Where ``test.txt``
-    is missing, ``val.txt`` is the test split; where both stand, ``val.txt`` is the published validation set.
-    Class names stand in ``classes.txt``, one a line; without it labels are the names.
+    A line holds a path relative to the folder, white space and a label from 0. If ``test.txt`` is missing, ``val.txt``
+    is the test split; if both exist, ``val.txt`` is the published validation set. ``classes.txt`` names the classes,
+    one per line; without it, labels are the names.
     """
 
     dataset: str
@@ -37,7 +37,7 @@ class ListFiles:
 
     @property
     def has_validation(self) -> bool:
-        """Tell whether a validation list stands beside a test list."""
+        """Return True if both a validation list and a test list exist."""
         return self._list("val").is_file() and self._list("test").is_file()
 
     def key(self, split: SplitName) -> str:
@@ -92,7 +92,7 @@ class ListFiles:
         written = self.folder / _CLASSES
         if written.is_file():
             return tuple(line for _, line in lines_of(written))
-        # Every class needs an image, so labels stay below the number of lines.
+        # Every class needs an image, so a valid label is below the number of lines.
         labels = [label for _, _, label in train if label < len(train)]
         return tuple(str(k) for k in range(max(labels, default=0) + 1))
 

@@ -1,4 +1,4 @@
-"""A folder with train.parquet and test.parquet: encoded images or feature vectors, and integer labels."""
+"""Folders with train.parquet and test.parquet: encoded images or feature vectors, and integer labels."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from trainables.core.errors import BadInput
-from trainables.data.sources import vectors
-from trainables.data.sources.decode import decode_images
+from trainables.data.sources import feature_vectors
+from trainables.data.sources.image_decoding import decode_images
 from trainables.data.sources.source import LabelledImages, SplitName
 
 _ROWS_AT_A_TIME = 2048
@@ -25,8 +25,8 @@ class ParquetFolder:
     """Images or vectors from ``<folder>/train.parquet`` and ``test.parquet``, and ``validation.parquet`` if it exists.
 
     Columns: ``image`` (binary, a PNG or JPEG file) or ``features`` (list of floating-point numbers, all of one
-    length), and ``label`` (integer, from 0). Class names stand in the schema's metadata under ``classes``,
-    comma-separated, in label order; without them labels are the names.
+    length), and ``label`` (integer, from 0). The schema's metadata holds the class names under ``classes``,
+    comma-separated, in label order; without them, labels are the names.
     """
 
     dataset: str
@@ -43,9 +43,9 @@ class ParquetFolder:
         return self.folder / f"{split}.parquet"
 
     def key(self, split: SplitName) -> str:
-        """Hash size, time of change and footer of the file: reading gigabytes in every worker would be slow.
+        """Hash size, modification time and footer of the file; reading it all in every worker would be slow.
 
-        The keys of the other splits include the training file's, whose classes they are checked against.
+        The keys of the other splits include that of the training file, which defines the classes.
         """
         path = self.file(split)
         footer = _footer(path)
@@ -76,8 +76,8 @@ class ParquetFolder:
     def _images(self, parquet: Any, rows: int, path: Path) -> npt.NDArray[np.uint8 | np.float32]:
         if holds_vectors(parquet.schema_arrow):
             if self.image_size is not None:
-                raise BadInput(f"{path} holds vectors, which have no `image_size`; leave it out, got {self.image_size}")
-            return vectors.read_vectors(_column(parquet, vectors.COLUMN, path), rows, path)
+                raise BadInput(f"{path} holds vectors, which have no `image_size`; omit it, got {self.image_size}")
+            return feature_vectors.read_vectors(_column(parquet, feature_vectors.COLUMN, path), rows, path)
 
         def where(row: int) -> str:
             return f"{path}, row {row} (counted from 0)"
@@ -85,13 +85,13 @@ class ParquetFolder:
         return decode_images(_encoded(parquet, path), rows, where, self.image_size)
 
     def _class_names(self, split: SplitName) -> tuple[str, ...]:
-        """Return the training file's class names; the other files may leave them out but not contradict."""
+        """Return the class names of the training file; other files may omit them but must not differ."""
         with _opened(self.file("train")) as train:
             names = _written_names(train.schema_arrow)
             if names is None:
                 _check_columns(train.schema_arrow, self.file("train"))
                 labels = _labels(train, self.file("train"))
-                # Every class needs an image, so labels stay below the number of rows.
+                # Every class needs an image, so a valid label is below the number of rows.
                 _check_range(labels, len(labels), self.file("train"))
                 names = tuple(str(k) for k in range(int(labels.max()) + 1))
         if split != "train":
@@ -106,15 +106,15 @@ class ParquetFolder:
 
 
 def holds_vectors(schema: Any) -> bool:
-    """Tell whether a Parquet file with this Arrow schema holds feature vectors and no images."""
-    return vectors.COLUMN in schema.names and "image" not in schema.names
+    """Return True if a Parquet file with this Arrow schema holds feature vectors and no images."""
+    return feature_vectors.COLUMN in schema.names and "image" not in schema.names
 
 
 def schema_of(path: Path) -> Any:
-    """Return the Arrow schema of a Parquet file, from its footer alone.
+    """Return the Arrow schema of a Parquet file; only its footer is read.
 
     Raises:
-        BadInput: the file is missing, cut off or of another format.
+        BadInput: if the file is missing, truncated or of another format.
     """
     with _opened(path) as parquet:
         return parquet.schema_arrow
@@ -151,7 +151,7 @@ def _check_columns(schema: Any, path: Path) -> None:
 
     found = ", ".join(f"{field.name}: {field.type}" for field in schema)
     image = ("image", "binary", lambda t: types.is_binary(t) or types.is_large_binary(t))
-    features = (vectors.COLUMN, "a list of floating-point numbers", vectors.is_vector_type)
+    features = (feature_vectors.COLUMN, "a list of floating-point numbers", feature_vectors.is_vector_type)
     content = features if holds_vectors(schema) else image
     for column, wanted, fits in (content, ("label", "an integer type", types.is_integer)):
         if column not in schema.names:

@@ -1,4 +1,4 @@
-"""A decoded data set scaled to another image size."""
+"""Scaling of a decoded data set to another image size."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainables.data.sources.decode import fit
+from trainables.data.sources.image_decoding import fit
 from trainables.data.sources.source import LabelledImages, Source, SplitName
 
 

@@ -1,4 +1,4 @@
-"""MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100 and SVHN through torchvision, downloaded when need be."""
+"""MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100 and SVHN through torchvision, downloaded if missing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from trainables.core.kernel_lock import KernelLock
 from trainables.data.catalog import DATASETS
 from trainables.data.sources.source import LabelledImages, SplitName
 
-# name -> torchvision's class, and where it keeps its files under a root
+# name -> torchvision's class and the location of its files under a root
 _CLASSES = {
     "mnist": ("MNIST", "MNIST/raw"),
     "fashion-mnist": ("FashionMNIST", "FashionMNIST/raw"),
@@ -32,11 +32,11 @@ _NETWORK_TIMEOUT = 30.0  # seconds without a byte
 
 @dataclass(frozen=True)
 class TorchvisionSet:
-    """A published data set that torchvision knows how to fetch and read.
+    """A published data set that torchvision downloads and reads.
 
-    Files are looked for under ``data_dir`` first (torchvision's own layout), then under ``download_dir``,
-    where they are downloaded to. torchvision checks the CIFAR and SVHN files by their published MD5 before
-    it reads them, which matters since CIFAR's are pickles.
+    Files are searched under ``data_dir`` (torchvision's layout), then under ``download_dir``, the download target.
+    torchvision verifies the published MD5 of CIFAR and SVHN files before reading them, which matters because CIFAR's
+    are pickles.
     """
 
     dataset: str
@@ -45,14 +45,14 @@ class TorchvisionSet:
     has_validation: bool = False
 
     def key(self, split: SplitName) -> str:
-        """Hash the name: a published data set does not change, and decoded images outlive its files."""
+        """Hash the name: a published data set does not change, so decoded images stay valid without its files."""
         return hashlib.sha256(f"torchvision {self.dataset} {split}".encode()).hexdigest()
 
     def read(self, split: SplitName) -> LabelledImages:
-        """Read a split, after a download if there is none on this machine.
+        """Read a split, downloading it first if it is not on this machine.
 
         Raises:
-            BadInput: the files are incomplete, or not here and out of reach; names the ways out.
+            BadInput: if the files are incomplete, or missing and not downloadable; the message gives remedies.
         """
         for root in (self.data_dir, self.download_dir / self.dataset):
             if root is not None and self._files(root, split).exists():
@@ -66,10 +66,10 @@ class TorchvisionSet:
     def _read_from(self, root: Path, split: SplitName) -> LabelledImages:
         try:
             found = self._torchvision(root, split, download=False)
-        except Exception as error:  # RuntimeError, EOFError and more: all say that files are broken
+        except Exception as error:  # RuntimeError, EOFError and more, all of which mean broken files
             raise BadInput(
                 f"{self._files(root, split)}: the files of {self.dataset} are incomplete or cut off "
-                f"({error}); remove them to have them downloaded again, or put whole ones there"
+                f"({error}); remove them to download them again, or replace them by complete ones"
             ) from error
         result = _as_arrays(found, DATASETS[self.dataset].class_names)
         self._check_shape(result, root, split)
@@ -93,7 +93,7 @@ class TorchvisionSet:
             )
 
     def _download(self) -> None:
-        # Into a folder aside, renamed when whole: a killed download leaves nothing that looks complete.
+        # Downloads go to a partial folder that is renamed when complete, so a killed download never looks complete.
         target = self.download_dir / self.dataset
         partial = self.download_dir / f"{self.dataset}.partial"
         self.download_dir.mkdir(parents=True, exist_ok=True)
@@ -105,7 +105,7 @@ class TorchvisionSet:
                 with _network_timeout():
                     self._torchvision(partial, "train", download=True)
                     self._torchvision(partial, "test", download=True)
-            except Exception as error:  # URLError, RuntimeError, timeouts, a disk that is full
+            except Exception as error:  # URLError, RuntimeError, timeouts, a full disk
                 shutil.rmtree(partial, ignore_errors=True)
                 raise BadInput(self._ways_out(error)) from error
             shutil.rmtree(target, ignore_errors=True)
@@ -135,7 +135,7 @@ def _as_arrays(found: Any, class_names: tuple[str, ...]) -> LabelledImages:
 
 @contextmanager
 def _network_timeout() -> Iterator[None]:
-    # torchvision opens connections without a timeout: behind a silent firewall it would hang for minutes.
+    # torchvision sets no timeout: behind a firewall that drops packets it would hang for minutes.
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_NETWORK_TIMEOUT)
     try:

@@ -12,7 +12,7 @@ from torch import Tensor
 from trainables.components.batch import Batch, BatchTransform, EpochOrder, TransformContext
 from trainables.components.sampling import batches_of, epoch_indices
 from trainables.data import Split
-from trainables.data.pipeline.augment import BatchPipeline
+from trainables.data.pipeline.batch_pipeline import BatchPipeline
 
 Run = Callable[..., tuple[list[Batch], list[Batch], Tensor]]
 

@@ -17,7 +17,7 @@ from trainables.components.sampling import batches_of
 from trainables.components.transforms.major_to_minor import Translation, TranslationSettings
 from trainables.core.config import MethodConfig
 from trainables.data import Split, load
-from trainables.data.pipeline.augment import BatchPipeline
+from trainables.data.pipeline.batch_pipeline import BatchPipeline
 from trainables.training.trainer import Trainer
 
 K, SIZE = 4, 6

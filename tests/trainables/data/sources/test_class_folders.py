@@ -120,7 +120,7 @@ def test_no_class_folders(pets: Path) -> None:
 
 def test_neither_test_nor_val(pets: Path) -> None:
     shutil.rmtree(pets / "test")
-    assert verdict(pets) == f"{pets} has no folder test or val; class folders stand in train and in test or val"
+    assert verdict(pets) == f"{pets} has no folder test or val; expected class folders in train and in test or val"
 
 
 def test_a_class_that_train_lacks(pets: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_class_that_train_lacks(pets: Path) -> None:
 
 def test_classes_that_lie_deeper(pets: Path) -> None:
     write_image(pets / "train" / "cat" / "wild" / "1.png", 0)
-    assert verdict(pets).startswith(f"{pets}/train/cat holds the folder wild, but images stand in <class>/")
+    assert verdict(pets).startswith(f"{pets}/train/cat holds the folder wild, but images must lie in <class>/")
 
 
 def test_images_of_another_format(pets: Path) -> None:

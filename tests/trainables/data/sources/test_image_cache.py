@@ -16,10 +16,10 @@ from filelock import FileLock
 from trainables.core.config import DataConfig
 from trainables.core.errors import BadInput
 from trainables.data import load, prepare
-from trainables.data.sources import cache
-from trainables.data.sources.cache import open_images
-from trainables.data.sources.locate import find_source
+from trainables.data.sources import image_cache
+from trainables.data.sources.image_cache import open_images
 from trainables.data.sources.parquet_folder import ParquetFolder
+from trainables.data.sources.source_lookup import find_source
 
 Configure = Callable[..., DataConfig]
 
@@ -48,7 +48,7 @@ def test_all_rows_are_taken_without_a_copy(shapes: Configure, monkeypatch: pytes
 
     views = []
 
-    def spy(*arguments: object) -> cache.CachedImages:
+    def spy(*arguments: object) -> image_cache.CachedImages:
         views.append(open_images(*arguments))
         return views[-1]
 
@@ -110,7 +110,7 @@ def child(code: str, config: DataConfig) -> subprocess.Popen[str]:
 import logging, os, signal
 from trainables.core.config import DataConfig
 from trainables.data import prepare
-from trainables.data.sources import cache
+from trainables.data.sources import image_cache
 logging.basicConfig(level=logging.INFO)
 {code}
 print(prepare(DataConfig.model_validate_json({config.model_dump_json()!r})).fingerprint)
@@ -126,7 +126,7 @@ def test_of_several_processes_one_decodes(shapes: Configure, cache_folder: Path)
     config = shapes()
     source = find_source(config)
     cache_folder.mkdir()
-    name = f"shapes-train-v{cache._FORMAT}-{source.key('train')[:20]}.lock"
+    name = f"shapes-train-v{image_cache._FORMAT}-{source.key('train')[:20]}.lock"
     with FileLock(cache_folder / name):  # both stand before the lock when it opens
         running = [child("print('started', flush=True)", config) for _ in range(2)]
         for process in running:
@@ -141,7 +141,7 @@ def test_of_several_processes_one_decodes(shapes: Configure, cache_folder: Path)
 @pytest.mark.parametrize(
     "moment",
     [
-        "cache._write_arrow = lambda file, split: (file.write(b'x' * 100), file.flush(), die())",
+        "image_cache._write_arrow = lambda file, split: (file.write(b'x' * 100), file.flush(), die())",
         "os.replace = lambda *paths: die()",
     ],
     ids=["half-written", "before the renaming"],
@@ -170,7 +170,7 @@ def test_a_folder_without_write_access_or_space(
     def refuse(*_: object) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(cache, "_write_arrow", refuse)
+    monkeypatch.setattr(image_cache, "_write_arrow", refuse)
     with pytest.raises(BadInput, match=rf"{cache_folder} cannot be written \({os.strerror(code)}\)"):
         prepare(shapes())
     assert files(cache_folder) == []
@@ -182,11 +182,11 @@ def test_a_finished_cache_needs_no_write_access(shapes: Configure, monkeypatch: 
     def refuse(*_: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(cache, "_building", refuse)
+    monkeypatch.setattr(image_cache, "_building", refuse)
     assert load(shapes()).fingerprint == first.fingerprint
 
 
 def test_the_default_folder_is_in_the_home_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("STUDY_CACHE_DIR")
     monkeypatch.setenv("HOME", "/somewhere")
-    assert cache.cache_dir() == Path("/somewhere/.cache/longtail-study")
+    assert image_cache.cache_dir() == Path("/somewhere/.cache/longtail-study")

@@ -20,11 +20,11 @@ from tests.trainables.data.made_images import encode, write_folder, write_split
 from trainables.core.config import DataConfig
 from trainables.core.errors import BadInput
 from trainables.data import load, prepare
-from trainables.data.sources import decode
-from trainables.data.sources.decode import decode_image
-from trainables.data.sources.locate import find_source
+from trainables.data.sources import image_decoding
+from trainables.data.sources.image_decoding import decode_image
 from trainables.data.sources.parquet_folder import ParquetFolder
 from trainables.data.sources.resized import Resized
+from trainables.data.sources.source_lookup import find_source
 
 NATURAL = {"kind": "natural"}
 
@@ -108,7 +108,7 @@ def test_a_large_set_is_decoded_into_a_file_that_has_no_name(
     write_split(tmp_path / "own" / "train.parquet", images, [0, 1] * 51)
     source = ParquetFolder("own", tmp_path / "own")
     inside = source.read("train").images
-    monkeypatch.setattr(decode, "_LARGE", 1)
+    monkeypatch.setattr(image_decoding, "_LARGE", 1)
     outside = source.read("train").images
     assert isinstance(outside, np.memmap) and (outside == inside).all() and outside.shape == (102, 3, 6, 5)
     assert not list(cache_folder.iterdir())

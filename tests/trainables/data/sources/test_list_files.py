@@ -114,7 +114,7 @@ def test_a_test_label_beyond_the_training_classes(imagenet_lt: Path) -> None:
 def test_a_class_without_a_training_image(imagenet_lt: Path) -> None:
     path = imagenet_lt / "ImageNet_LT_train.txt"
     path.write_text("".join(line for line in path.read_text().splitlines(True) if not line.endswith(" 1\n")))
-    assert verdict(imagenet_lt) == "class 1 ('1') has no training image, whatever the profile"
+    assert verdict(imagenet_lt) == "class 1 ('1') has no training image under any profile"
 
 
 def test_an_image_that_does_not_decode(imagenet_lt: Path) -> None:

@@ -171,7 +171,7 @@ def test_image_bytes_that_do_not_decode(folder: Path, broken: bytes) -> None:
 
 def test_sixteen_bit_images_are_refused_instead_of_clipped(folder: Path) -> None:
     path = replace_train(folder, whole_then(encode(GREY.astype(np.uint16))), [0, 1] * 35 + [0])
-    assert verdict(folder).startswith(f"{path}, row 70") and "8 bits a channel" in verdict(folder)
+    assert verdict(folder).startswith(f"{path}, row 70") and "8 bits per channel" in verdict(folder)
 
 
 def test_images_of_differing_size(folder: Path) -> None:

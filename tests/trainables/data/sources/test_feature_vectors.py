@@ -17,7 +17,7 @@ from trainables.core.config import DataConfig
 from trainables.core.errors import BadInput
 from trainables.data import Split, load, prepare, resolve_augmentation
 from trainables.data.input_statistics import feature_statistics
-from trainables.data.pipeline.augment import BatchPipeline
+from trainables.data.pipeline.batch_pipeline import BatchPipeline
 from trainables.data.sources.parquet_folder import ParquetFolder
 
 
@@ -112,7 +112,7 @@ def test_train_and_test_of_differing_length(texts: Path) -> None:
 
 def test_vectors_have_no_size(texts: Path) -> None:
     assert verdict(texts, image_size=8) == (
-        f"{texts}/train.parquet holds vectors, which have no `image_size`; leave it out, got 8"
+        f"{texts}/train.parquet holds vectors, which have no `image_size`; omit it, got 8"
     )
 
 
@@ -161,5 +161,5 @@ def test_vectors_cannot_be_cropped() -> None:
     assert resolve_augmentation("auto", "svhn", (300, 1, 1)) == "none"
     assert resolve_augmentation("auto", "svhn", (3, 32, 32)) == "crop"
     assert resolve_augmentation("crop-flip", "svhn", (3, 32, 32)) == "crop-flip"
-    with pytest.raises(BadInput, match="`augmentation` crop needs images, and texts holds vectors; allowed: auto, non"):
+    with pytest.raises(BadInput, match="`augmentation` crop needs images, but texts holds vectors; allowed: auto, non"):
         resolve_augmentation("crop", "texts", (300, 1, 1))

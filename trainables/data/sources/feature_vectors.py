@@ -1,4 +1,4 @@
-"""Feature vectors of a Parquet file, for sets that are no images: texts, or features of another network."""
+"""Feature vectors from Parquet files, for example of texts or from another network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLUMN = "features"
 
 
 def is_vector_type(kind: Any) -> bool:
-    """Tell whether an Arrow type is a list, of fixed size or not, of floating-point numbers."""
+    """Return True if an Arrow type is a list, of fixed or variable size, of floating-point numbers."""
     import pyarrow.types as types
 
     lists = types.is_fixed_size_list(kind) or types.is_list(kind) or types.is_large_list(kind)
@@ -23,18 +23,18 @@ def is_vector_type(kind: Any) -> bool:
 
 
 def read_vectors(batches: Iterable[Any], rows: int, path: Path) -> npt.NDArray[np.float32]:
-    """Gather vectors from Arrow arrays of lists.
+    """Collect vectors from Arrow arrays of lists.
 
     Args:
         batches: arrays without nulls, in row order.
-        rows: how many vectors there are in all, at least 1.
-        path: of the file, for messages.
+        rows: total number of vectors, at least 1.
+        path: path of the file, for messages.
 
     Returns:
         float32 (rows, D, 1, 1), finite.
 
     Raises:
-        BadInput: a vector is empty, differs in length from the first, or holds a null, NaN or infinity as float32.
+        BadInput: if a vector is empty, differs in length from the first, or holds a null, NaN or infinity in float32.
     """
     vectors: npt.NDArray[np.float32] | None = None
     done = 0
@@ -49,7 +49,7 @@ def read_vectors(batches: Iterable[Any], rows: int, path: Path) -> npt.NDArray[n
                 f"{path}, row {done + row} (counted from 0): expected a vector of {vectors.shape[1] or 'some'} "
                 f"numbers in `{COLUMN}`{' like the ones before' if wrong.any() else ''}, got {lengths[row]}"
             )
-        # Nulls become NaN. 1e300 becomes infinity, which is refused below and needs no warning.
+        # Nulls become NaN and 1e300 becomes infinity; both are refused below, so no warning is needed.
         with np.errstate(over="ignore"):
             flat = batch.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
         part = flat.reshape(len(batch), -1)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as reference
 
 from trainables.data import Split
-from trainables.data.pipeline.augment import BatchPipeline
+from trainables.data.pipeline.batch_pipeline import BatchPipeline
 
 MEAN, STD = (0.49, 0.31, 0.05), (0.25, 0.13, 0.6)
 Kind = Literal["none", "crop", "crop-flip"]

@@ -9,9 +9,9 @@ from torchvision.transforms.v2 import RandomResizedCrop
 from torchvision.transforms.v2 import functional as reference
 
 from trainables.data import Split, default_augmentation
-from trainables.data.pipeline.augment import BatchPipeline
-from trainables.data.pipeline.resized_crop import draw_boxes, resized_crops
-from trainables.data.pipeline.streaming import open_pipeline
+from trainables.data.pipeline.batch_pipeline import BatchPipeline
+from trainables.data.pipeline.random_resized_crop import draw_boxes, resized_crops
+from trainables.data.pipeline.streaming_pipeline import open_pipeline
 
 
 def images(n: int, height: int, width: int, channels: int = 3) -> Tensor:

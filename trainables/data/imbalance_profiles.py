@@ -32,7 +32,7 @@ def profile_counts(
         Images kept per class, (K,), each at least 1 and at most the class size.
 
     Raises:
-        BadInput: if there are fewer than two classes or a class would be empty.
+        BadInput: if there are fewer than two classes or a class would be empty; gives the largest possible ratio.
 
     Source: Cao et al. 2019 (LDAM), section 4; the affinity paper, section 4.4, for ``fraction``.
 
@@ -98,4 +98,4 @@ def _cut(count: float) -> int:
 def _refuse_missing(sizes: Sequence[int], names: Sequence[str]) -> None:
     for k, size in enumerate(sizes):
         if size < 1:
-            raise BadInput(f"class {k} ('{names[k]}') has no training image, whatever the profile")
+            raise BadInput(f"class {k} ('{names[k]}') has no training image under any profile")

@@ -14,23 +14,23 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from trainables.data.pipeline.augment import BatchPipeline
-from trainables.data.study_data import Split
+from trainables.data.pipeline.batch_pipeline import BatchPipeline
+from trainables.data.splits import Split
 
 Ints = npt.NDArray[np.int64]
 
 _THREADS = 4
-"""Number of loader threads, and of prefetched batches in memory."""
+"""Number of loader threads and of prefetched batches in memory."""
 
 
 def open_pipeline(split: Split, mean: Sequence[float], std: Sequence[float], **options: Any) -> BatchPipeline:
-    """Return the pipeline that a split needs; the batches of both kinds are equal bit for bit.
+    """Return a `StreamingPipeline` for a split with ``rows``, else a `BatchPipeline`; their batches are bit-equal.
 
     Args:
-        split: with ``rows`` where its images are to stay in their file.
-        mean: as in `BatchPipeline`, like all that follows.
-        std: likewise.
-        options: likewise.
+        split: images and labels; with ``rows``, the images stay in their file.
+        mean: mean per channel, as in `BatchPipeline`.
+        std: standard deviation per channel, as in `BatchPipeline`.
+        options: the other arguments of `BatchPipeline`.
     """
     kind = BatchPipeline if split.rows is None else StreamingPipeline
     return kind(split, mean, std, **options)
@@ -52,9 +52,9 @@ class StreamingPipeline(BatchPipeline):
         """Start prefetching the batches of an epoch.
 
         Args:
-            rows: int64 (n,), rows of the split, on the pipeline's device. `pixels` knows a planned batch by
-                being a slice of this very tensor, without waiting for the device to compare values.
-            parts: the slices of ``rows`` that will be asked for, rising.
+            rows: int64 (n,), rows of the split, on the pipeline's device. `pixels` recognises a planned batch as a view
+                of this tensor, which needs no comparison of values on the device.
+            parts: slices of ``rows`` in the order in which they will be requested.
         """
         self._planned = _Ahead(self._pool(), self._gather_rows, rows.cpu().numpy(), parts)
         self._order = rows
@@ -78,8 +78,8 @@ class StreamingPipeline(BatchPipeline):
 
     def _take(self, split: Split) -> None:
         assert split.rows is not None
-        pinned = self.labels.device.type == "cuda"  # bytes in pinned memory reach the device without being waited for
-        # not a method: a thread that held the pipeline would keep it alive
+        pinned = self.labels.device.type == "cuda"  # copies from pinned memory are asynchronous
+        # not a method: threads that refer to the pipeline would keep it alive
         self._gather_rows = partial(_gather, split.images, split.rows.numpy(), pinned=pinned)
 
     def _pool(self) -> ThreadPoolExecutor:
@@ -104,7 +104,7 @@ class StreamingPipeline(BatchPipeline):
 
 
 class _Ahead:
-    """Batches of a known order, gathered a few at a time before they are taken."""
+    """Batches in a known order, a few of them prefetched."""
 
     def __init__(self, pool: ThreadPoolExecutor, gather: partial[Tensor], rows: Ints, parts: Iterable[slice]) -> None:
         self._pool, self._gather, self._rows = pool, gather, rows
@@ -114,7 +114,7 @@ class _Ahead:
             self._submit()
 
     def take(self, wanted: slice) -> Tensor | None:
-        """Return a batch, passing over those that were left out before it; None if it is not to come."""
+        """Return a batch and drop skipped ones before it; None if the batch was not announced or already taken."""
         while self._waiting and self._waiting[0][0].start < wanted.start:
             self._waiting.popleft()[1].cancel()
             self._submit()
@@ -131,8 +131,8 @@ class _Ahead:
 
 
 def _gather(images: Tensor, rows: Ints, indices: Ints, *, pinned: bool = False) -> Tensor:
-    """Copy images (B, C, H, W) out of the file; numpy does so without holding up other threads."""
+    """Copy images (B, C, H, W) from the file; numpy releases the interpreter lock meanwhile."""
     batch = torch.empty((len(indices), *images.shape[1:]), dtype=images.dtype, pin_memory=pinned)
-    # "clip" writes straight into the batch; with "raise", numpy would copy everything once more
+    # "clip" writes directly into the batch; with "raise", numpy would make another copy
     np.take(images.numpy(), rows[indices], axis=0, out=batch.numpy(), mode="clip")
     return batch

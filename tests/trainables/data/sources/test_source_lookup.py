@@ -14,8 +14,8 @@ from trainables.core.config import DataConfig
 from trainables.core.errors import BadInput
 from trainables.data import DATASETS, default_augmentation, prepare
 from trainables.data.sources.digits import Digits
-from trainables.data.sources.locate import find_source, folder_datasets
 from trainables.data.sources.parquet_folder import ParquetFolder
+from trainables.data.sources.source_lookup import find_source, folder_datasets
 from trainables.data.sources.torchvision_sets import TorchvisionSet
 
 Configure = Callable[..., DataConfig]

@@ -1,4 +1,4 @@
-"""Random crop, flip and normalisation of whole batches on the device, without a Python loop over images."""
+"""Augmented, normalised batches on the device, computed without a Python loop over images."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from trainables.data.catalog import Augmentation
-from trainables.data.pipeline.resized_crop import draw_boxes, resized_crops
+from trainables.data.pipeline.random_resized_crop import draw_boxes, resized_crops
 
 if TYPE_CHECKING:
-    from trainables.data.study_data import Split
+    from trainables.data.splits import Split
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,14 +24,14 @@ class Draws:
     Attributes:
         offsets: int64 (n, 2), row and column of the crop's corner in the padded image, 0..2 * padding; for
             ``resized-crop-flip`` (n, 4): row, column, height and width of the crop in the image.
-        flips: bool (n,), True mirrors left and right.
+        flips: bool (n,), true mirrors the image left to right.
     """
 
     offsets: Tensor
     flips: Tensor
 
     def to(self, device: torch.device | str) -> Draws:
-        """Copy both to a device; called once per epoch, so that no step waits for a copy."""
+        """Copy all draws to a device, once per epoch, so that no step waits for a copy."""
         return Draws(self.offsets.to(device), self.flips.to(device))
 
 
@@ -42,20 +42,20 @@ class BatchPipeline:
     ``RandomHorizontalFlip``, ``ToTensor`` and ``Normalize(mean, std)`` in that order; padding is with zeros, before
     normalisation.
 
-    A crop is a window into flat storage, so all crops of a batch are one ``index_select`` among overlapping windows,
-    ten times as fast as indexing by image, row and column. No method synchronises with the device.
+    A crop is a window into flat storage. All crops of a batch are one ``index_select`` among overlapping windows, which
+    is ten times as fast as indexing by image, row and column. No method synchronises with the device.
 
     Attributes:
         labels: int64 (N,), on the device.
-        full_scale: the brightest pixel value, 255; None for vectors, which have no bounds.
+        full_scale: the largest pixel value, 255; None for vectors, which are unbounded.
 
     Args:
-        split: uint8 images (N, C, H, W), or float32 vectors (N, D, 1, 1), and labels (N,), anywhere.
-        mean: per channel, of pixels in [0, 1] or of features as they are, (C,).
-        std: likewise, > 0.
+        split: uint8 images (N, C, H, W) or float32 vectors (N, D, 1, 1), with labels (N,), on any device.
+        mean: mean per channel of pixels in [0, 1] or of unscaled features, (C,).
+        std: standard deviation per channel, likewise, > 0.
         augmentation: ``none``, ``crop``, ``crop-flip`` or ``resized-crop-flip``; ``auto`` is resolved before.
-        device: where images and labels stay.
-        channels_last: whether batches lie in memory as (B, H, W, C); the shape is (B, C, H, W) either way.
+        device: device of the images and labels.
+        channels_last: memory layout of batches, (B, H, W, C) if true; the shape is (B, C, H, W) in both cases.
         padding: zero pixels on each side that ``crop`` may reach into.
     """
 
@@ -85,14 +85,14 @@ class BatchPipeline:
         return len(self.labels)
 
     def prefetch(self, rows: Tensor, parts: Sequence[slice]) -> None:
-        """Announce the rows of an epoch and their slices; without effect here, since all images are in memory."""
+        """Announce the rows of an epoch and their slices; no effect here, since all images are in memory."""
 
     def draw(self, n: int, generator: torch.Generator) -> Draws:
-        """Sample the augmentation of ``n`` images on the CPU, so that it is the same on every device.
+        """Sample the augmentation of ``n`` images on the CPU, so that it is equal for all devices.
 
         Args:
             n: number of images, usually those of an epoch.
-            generator: of the CPU; not consumed by ``none``.
+            generator: CPU generator; not consumed by ``none``.
         """
         offsets, flips = torch.zeros(n, 2, dtype=torch.int64), torch.zeros(n, dtype=torch.bool)
         if self.padding:
@@ -112,12 +112,12 @@ class BatchPipeline:
 
         Args:
             indices: int64 (B,), rows of the split, on the pipeline's device, repeats allowed.
-            offsets: int64 (B, 2 or 4) of `Draws`, on the device; None leaves the images where they are. Values
-                outside of 0..2 * padding are not noticed: looking would make the host wait.
-            flips: bool (B,) of `Draws`, on the device; None mirrors nothing. Used where images are flipped alone.
+            offsets: int64 (B, 2 or 4) of `Draws`, on the device; None crops nothing. Values out of range are not
+                detected, because the check would make the host wait.
+            flips: bool (B,) of `Draws`, on the device; None mirrors nothing. Ignored by augmentations without a flip.
 
         Returns:
-            (B, C, H, W) of the split's type: uint8, or float32 for vectors.
+            (B, C, H, W) of the split's data type: uint8, or float32 for vectors.
         """
         starts = indices * self._image_step
         if self.padding and offsets is None:
@@ -137,10 +137,10 @@ class BatchPipeline:
         """Compute (pixels / 255 - mean) / std, for vectors (features - mean) / std.
 
         Args:
-            pixels: (B, C, H, W), uint8 or float, in 0..255; features have no bounds.
+            pixels: (B, C, H, W), uint8 or float, in 0..255; features are unbounded.
 
         Returns:
-            float32 (B, C, H, W), in memory as ``channels_last`` says.
+            float32 (B, C, H, W), in the memory layout given by ``channels_last``.
         """
         if not self.channels_last:
             return torch.addcmul(self._shift, pixels.float(), self._scale)
@@ -174,13 +174,13 @@ class BatchPipeline:
         self._windows = flat.as_strided((max(0, len(flat) - last), *shape), (1, *steps))
 
     def _affine(self, mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Tensor]:
-        # In float64, rounded once: one multiply-add then stays within 1e-6 of dividing and subtracting.
+        # Computed in float64 and rounded once: one multiply-add is then within 1e-6 of subtracting and dividing.
         wide = torch.tensor([list(mean), list(std)], dtype=torch.float64)
         scale, shift = self._per_pixel(1 / ((self.full_scale or 1) * wide[1])), self._per_pixel(-wide[0] / wide[1])
         return scale.to(self.labels.device), shift.to(self.labels.device)
 
     def _per_pixel(self, values: Tensor) -> Tensor:
-        # A number for every pixel: broadcasting over channels alone takes four times as long on a CPU.
+        # One value per pixel: broadcasting per channel takes four times as long on a CPU.
         spread = values.float().view(-1, 1, 1).expand(-1, self._height, self._width)
         if self.channels_last:
             spread = spread.permute(1, 2, 0).reshape(self._height, self._width * self._channels)
@@ -188,7 +188,7 @@ class BatchPipeline:
 
 
 def _mirrored(images: Tensor, flips: Tensor, dim: int) -> Tensor:
-    # Both versions side by side, then one copied per image: faster than torch.where over bytes.
+    # Selecting from the images and their mirror images is faster than torch.where on bytes.
     both = torch.cat([images, images.flip(dim)])
     size = len(images)
     return both.index_select(0, torch.arange(size, device=images.device) + size * flips)

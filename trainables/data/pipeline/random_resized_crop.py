@@ -1,4 +1,4 @@
-"""Crops of any size and shape, enlarged to the size of the image: a whole batch at once."""
+"""Random resized crops of whole batches."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 SCALE = (0.08, 1.0)
-"""Share of the image's area that a crop covers."""
+"""Range of the crop's share of the image area."""
 
 RATIO = (3 / 4, 4 / 3)
-"""Width by height of a crop."""
+"""Range of the crop's aspect ratio, width / height."""
 
 _TRIES = 10
-_CHUNK = 65_536  # images drawn at a time: an epoch of a million would need half a gigabyte at once
+_CHUNK = 65_536  # images per call: a million at once would need half a gigabyte
 
 
 def draw_boxes(n: int, height: int, width: int, generator: torch.Generator) -> Tensor:
-    """Draw the crops of ``n`` images as torchvision's ``RandomResizedCrop`` does.
+    """Sample one crop per image with the distribution of torchvision's ``RandomResizedCrop``.
 
-    The area is uniform in `SCALE`, the logarithm of the ratio uniform in `RATIO`, both drawn anew up to ten
-    times until the crop fits; then its place is uniform. If none fits, it is the largest crop in the middle
-    whose ratio lies in `RATIO`.
+    The area is uniform in `SCALE` and the logarithm of the aspect ratio is uniform in `RATIO`. Both are resampled up to
+    ten times until the crop fits; the position is then uniform. If no sample fits, the crop is the largest centred one
+    with an aspect ratio in `RATIO`.
 
     Args:
         n: number of images.
-        height: of the images, in pixels.
-        width: likewise.
-        generator: of the CPU.
+        height: height of the images, in pixels.
+        width: width of the images, in pixels.
+        generator: CPU generator.
 
     Returns:
         Row, column, height and width of every crop, int64 (n, 4).
@@ -73,18 +73,18 @@ def _largest(height: int, width: int) -> tuple[int, int]:
 
 
 def resized_crops(images: Tensor, boxes: Tensor, *, channels_last: bool) -> Tensor:
-    """Enlarge one crop of every image to the image's size, bilinearly.
+    """Enlarge one crop per image to the size of the image by bilinear interpolation.
 
-    Pixels outside of a crop have no part in it, as if it had been cut out first. A crop is never larger than
-    its image, so nothing is reduced and there is nothing to smooth before.
+    Pixels outside the crop do not contribute. A crop is at most as large as its image, so nothing is reduced and no
+    antialiasing is needed.
 
     Args:
         images: uint8 (B, C, H, W), or (B, H, W, C) with ``channels_last``.
-        boxes: int64 (B, 4): row, column, height, width, within the images.
-        channels_last: where the channels are.
+        boxes: int64 (B, 4): row, column, height and width, within the images.
+        channels_last: position of the channel dimension.
 
     Returns:
-        Of the type and shape of ``images``, rounded to whole grey levels where these are whole.
+        Tensor of the data type and shape of ``images``; integer types are rounded to the nearest level.
 
     >>> image = torch.arange(16, dtype=torch.uint8).view(1, 1, 4, 4)
     >>> torch.equal(resized_crops(image, torch.tensor([[0, 0, 4, 4]]), channels_last=False), image)
@@ -103,7 +103,7 @@ def resized_crops(images: Tensor, boxes: Tensor, *, channels_last: bool) -> Tens
 
 
 def _places(first: Tensor, extent: Tensor, size: int) -> Tensor:
-    """Return where the ``size`` pixels of an enlarged crop lie, (B, size), from -1 to 1 over the image's pixels."""
+    """Return the sampling positions of ``size`` pixels, (B, size), in grid coordinates from -1 to 1."""
     extent = extent.unsqueeze(1).double()
     steps = (torch.arange(size, device=first.device, dtype=torch.float64) + 0.5) * extent / size - 0.5
     inside = first.unsqueeze(1) + steps.clamp_min(0).minimum(extent - 1)

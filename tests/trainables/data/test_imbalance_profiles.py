@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from trainables.core.config import ProfileConfig
 from trainables.core.errors import BadInput
-from trainables.data.profiles import largest_ratio, profile_counts
+from trainables.data.imbalance_profiles import largest_ratio, profile_counts
 
 
 def counts(kind: str, ratio: float, sizes: list[int], minority: str = "last") -> tuple[int, ...]:
@@ -97,7 +97,7 @@ def test_the_empty_class_is_named() -> None:
 
 
 def test_a_class_without_images_is_named_whatever_the_profile() -> None:
-    with pytest.raises(BadInput, match=r"class 1 \('1'\) has no training image, whatever the profile"):
+    with pytest.raises(BadInput, match=r"class 1 \('1'\) has no training image under any profile"):
         counts("natural", 1, [3, 0, 3])
 
 

@@ -1,4 +1,4 @@
-"""Data of one training as plain values: tensors, class counts, class names and a fingerprint."""
+"""Splits of a data set: training, validation and test images with labels, class counts and a fingerprint."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from trainables.core.errors import BadInput
 from trainables.core.kernel_lock import KernelLock
 from trainables.data.sources.source import LabelledImages, Source, SplitName
 
-_FORMAT = 1  # part of every file's name: raise it when the layout or the decoding changes
+_FORMAT = 1  # part of every file name; increase it when layout or decoding changes
 _log = logging.getLogger(__name__)
 
 
@@ -75,7 +75,7 @@ def open_images(source: Source, split: SplitName, verify: bool = False) -> Cache
                 _write(path, source.read(split))
                 found = _usable(path, verify)
     if found is None:
-        raise BadInput(f"the image cache {path} cannot be read back after it was written; is the disk sound?")
+        raise BadInput(f"the image cache {path} cannot be read back after writing; check the disk")
     return found
 
 
@@ -87,10 +87,10 @@ def _usable(path: Path, verify: bool) -> CachedImages | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        _log.warning("the image cache %s is damaged (%s) and will be built again", path, error)
+        _log.warning("the image cache %s is damaged (%s) and is rebuilt", path, error)
         return None
     if verify and _content(found.images, found.labels) != found.content:
-        _log.warning("the image cache %s does not match its checksum and will be built again", path)
+        _log.warning("the image cache %s does not match its checksum and is rebuilt", path)
         return None
     return found
 
@@ -98,7 +98,7 @@ def _usable(path: Path, verify: bool) -> CachedImages | None:
 def _mapped(path: Path) -> CachedImages:
     import pyarrow as pa
 
-    # Copy-on-write: torch takes the view without a copy and without warning of read-only memory.
+    # Copy-on-write: torch accepts the view without a copy or a warning about read-only memory.
     mapped = np.memmap(path, dtype=np.uint8, mode="c")
     reader = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(mapped)))
     header = json.loads(reader.schema.metadata[b"longtail-study"])
@@ -131,7 +131,7 @@ def _building(path: Path) -> Iterator[None]:
 
 
 def _write(path: Path, split: LabelledImages) -> None:
-    # One name per machine: the lock admits one builder, who overwrites what a killed one left half-written.
+    # One name per machine: the lock admits one writer, which overwrites the partial file of a killed one.
     temporary = path.with_name(f".{path.name}.{socket.gethostname()}.partial")
     try:
         with temporary.open("wb") as file:
@@ -175,7 +175,7 @@ def _content(images: npt.NDArray[np.uint8 | np.float32], labels: npt.NDArray[np.
 
 
 def _sync_folder(folder: Path) -> None:
-    # Makes the renaming itself survive a power cut, where the system lets a folder be opened.
+    # Makes the rename survive a power failure, on systems that can open a folder.
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:
@@ -187,7 +187,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def not_writable(folder: Path, error: OSError) -> BadInput:
-    """Build the error for a cache folder that is full or protected."""
+    """Return the error for a cache folder that is full or write-protected."""
     return BadInput(
         f"the cache folder {folder} cannot be written ({error.strerror or error}); set STUDY_CACHE_DIR to a "
         "folder with write access and free space"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from trainables.core.config import DataConfig
 from trainables.core.errors import BadInput
-from trainables.data.selection import TrainSelection, add_label_noise, select_training, split_test
+from trainables.data.subset_selection import TrainSelection, add_label_noise, select_training, split_test
 
 NAMES = ("a", "b", "c")
 LABELS = np.random.default_rng(1).permutation(np.repeat(np.arange(3), (60, 40, 50)))

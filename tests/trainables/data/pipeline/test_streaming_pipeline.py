@@ -19,9 +19,9 @@ from trainables.components.sampling import batches_of
 from trainables.core.config import DataConfig, ModelConfig, TrialConfig
 from trainables.data import Split, load
 from trainables.data.catalog import Augmentation
-from trainables.data.pipeline import streaming
-from trainables.data.pipeline.augment import BatchPipeline
-from trainables.data.pipeline.streaming import StreamingPipeline, open_pipeline
+from trainables.data.pipeline import streaming_pipeline
+from trainables.data.pipeline.batch_pipeline import BatchPipeline
+from trainables.data.pipeline.streaming_pipeline import StreamingPipeline, open_pipeline
 from trainables.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -95,22 +95,22 @@ def test_other_rows_and_skipped_batches_are_served_in_the_middle_of_an_epoch() -
 
 def test_planned_batches_are_gathered_before_they_are_asked_for_and_never_many(monkeypatch: pytest.MonkeyPatch) -> None:
     gathered: list[int] = []
-    gather = streaming._gather
+    gather = streaming_pipeline._gather
 
     def noting(*arguments: Any, **options: Any) -> Tensor:
         gathered.append(threading.get_ident())
         return gather(*arguments, **options)
 
-    monkeypatch.setattr(streaming, "_gather", noting)
+    monkeypatch.setattr(streaming_pipeline, "_gather", noting)
     _, pipeline = pipelines("none")
     rows = torch.arange(60)
     parts = tuple(batches_of(60, 2))
     pipeline.prefetch(rows, parts)
     deadline = time.monotonic() + 20
-    while len(gathered) < streaming._THREADS and time.monotonic() < deadline:
+    while len(gathered) < streaming_pipeline._THREADS and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(0.05)
-    assert len(gathered) == streaming._THREADS
+    assert len(gathered) == streaming_pipeline._THREADS
     for part in parts:
         pipeline.pixels(rows[part])
     assert len(gathered) == len(parts)  # each once
@@ -118,14 +118,14 @@ def test_planned_batches_are_gathered_before_they_are_asked_for_and_never_many(m
 
 
 def test_an_error_in_a_thread_is_raised_where_the_batch_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
-    gather = streaming._gather
+    gather = streaming_pipeline._gather
 
     def failing(images: Tensor, rows: Any, indices: Any, **options: Any) -> Tensor:
         if 30 in indices:
             raise OSError("the disk is gone")
         return gather(images, rows, indices, **options)
 
-    monkeypatch.setattr(streaming, "_gather", failing)
+    monkeypatch.setattr(streaming_pipeline, "_gather", failing)
     _, pipeline = pipelines("none")
     rows = torch.arange(60)
     pipeline.prefetch(rows, tuple(batches_of(60, 10)))
@@ -237,4 +237,5 @@ def test_gathering_equals_indexing() -> None:
     split = splits()[1]
     assert split.rows is not None
     indices = np.array([5, 5, 0, 59])
-    assert torch.equal(streaming._gather(split.images, split.rows.numpy(), indices), split.images[split.rows[indices]])
+    gathered = streaming_pipeline._gather(split.images, split.rows.numpy(), indices)
+    assert torch.equal(gathered, split.images[split.rows[indices]])

@@ -15,24 +15,24 @@ import numpy as np
 import numpy.typing as npt
 
 from trainables.core.errors import BadInput
-from trainables.data.sources.cache import cache_dir, not_writable
+from trainables.data.sources.image_cache import cache_dir, not_writable
 
 Pixels = npt.NDArray[np.uint8]
 Encoded = bytes | Path
-"""An image file: its content, or its path, which the decoding thread then reads."""
+"""An image file: its content, or its path, read by the decoding thread."""
 
 _GREY_MODES = {"1", "L", "LA"}
 _COLOUR_MODES = {"P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
 _ROWS_PER_TASK = 64
-_LARGE = 2**30  # bytes; Places-LT at 224 pixels has 9 of them, ImageNet-LT 17
+_LARGE = 2**30  # bytes; Places-LT at 224 pixels has 9 GiB, ImageNet-LT 17
 
 
 def decode_image(encoded: bytes, image_size: int | None = None) -> Pixels:
     """Decode one PNG or JPEG file.
 
     Args:
-        encoded: the content of the file.
-        image_size: as in `fit`; None leaves the image as it is.
+        encoded: content of the file.
+        image_size: as in `fit`; None keeps the size.
 
     Returns:
         uint8 (H, W) for a grey image, (H, W, 3) for any other; transparency is dropped.
@@ -44,20 +44,20 @@ def decode_image(encoded: bytes, image_size: int | None = None) -> Pixels:
 
     with Image.open(BytesIO(encoded), formats=("PNG", "JPEG")) as image:
         if image.mode not in _GREY_MODES | _COLOUR_MODES:
-            raise ValueError(f"images have 8 bits a channel, got Pillow mode {image.mode}")
+            raise ValueError(f"images must have 8 bits per channel, got Pillow mode {image.mode}")
         wanted = "L" if image.mode in _GREY_MODES else "RGB"
         converted = image if image.mode == wanted else image.convert(wanted)
         return np.asarray(converted if image_size is None else fit(converted, image_size))
 
 
 def fit(image: Any, image_size: int) -> Any:
-    """Scale the shorter side of a Pillow image to ``image_size`` and cut the centre square out.
+    """Scale the shorter side of a Pillow image to ``image_size`` and crop the centre square.
 
-    The aspect ratio stays. Scaling is Pillow's bilinear, which averages over all pixels it shrinks; sizes and
-    corner are rounded as by torchvision's ``Resize(image_size)`` and ``CenterCrop(image_size)``.
+    The aspect ratio is kept. Pillow's bilinear filter is antialiased. Sizes and corner are rounded as in torchvision's
+    ``Resize(image_size)`` and ``CenterCrop(image_size)``.
 
     Args:
-        image: of mode L or RGB.
+        image: Pillow image of mode L or RGB.
         image_size: height and width of the result in pixels, at least 1.
     """
     from PIL import Image
@@ -74,21 +74,21 @@ def fit(image: Any, image_size: int) -> Any:
 def decode_images(
     batches: Iterable[Sequence[Encoded]], rows: int, where: Callable[[int], str], image_size: int | None = None
 ) -> Pixels:
-    """Decode the images of a split, all of one size.
+    """Decode the images of a split, which must all have one size.
 
-    One image in colour makes the whole set colour: the grey ones get three equal channels.
+    If any image is in colour, the split is in colour: grey images get three equal channels.
 
     Args:
-        batches: image files, in row order, a few thousand at a time.
-        rows: how many images there are in all, at least 1.
-        where: row -> where its image comes from, for messages.
-        image_size: as in `fit`; None demands that all images have one size.
+        batches: image files in row order, a few thousand per batch.
+        rows: total number of images, at least 1.
+        where: row -> origin of its image, for messages.
+        image_size: as in `fit`; None requires images of equal size.
 
     Returns:
         uint8 (rows, C, H, W).
 
     Raises:
-        BadInput: if an image cannot be read or decoded, or differs in size from the first; the message says where.
+        BadInput: if an image cannot be read or decoded, or differs in size from the first; names its origin.
     """
     images: Pixels | None = None
     done = 0
@@ -149,22 +149,22 @@ def _store(decoded: list[Pixels], images: Pixels | None, done: int, rows: int, w
 
 
 def _room(shape: tuple[int, ...]) -> Pixels:
-    """Allocate an array; a large one is a memory-mapped file in the cache folder, which the system can write out."""
+    """Allocate an array; a large one is a memory-mapped file in the cache folder, so that it can exceed memory."""
     size = int(np.prod(shape))
     if size < _LARGE:
         return np.empty(shape, np.uint8)
     folder = cache_dir()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder) as file:  # without a name: it ends with the array, or with the process
+        with TemporaryFile(dir=folder) as file:  # unnamed: removed with the array or the process
             if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, size)  # a full disk is found here, not by a signal later
+                os.posix_fallocate(file.fileno(), 0, size)  # reports a full disk here instead of by a signal later
             return np.memmap(file, np.uint8, "w+", shape=shape)
     except OSError as error:
         raise not_writable(folder, error) from error
 
 
 def _usable_cores() -> int:
-    # The machine's count would oversubscribe a container that was given fewer.
+    # The number of cores of the machine would oversubscribe a container with fewer.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(8, cores)

@@ -11,10 +11,10 @@ from trainables.core.config import DataConfig
 from trainables.core.errors import BadInput, unknown_name
 from trainables.core.paths import data_folder_named
 from trainables.data.catalog import DATASETS
-from trainables.data.sources.cache import cache_dir
 from trainables.data.sources.celeba import ATTRIBUTES, CelebA5
 from trainables.data.sources.class_folders import ClassFolders
 from trainables.data.sources.digits import Digits
+from trainables.data.sources.image_cache import cache_dir
 from trainables.data.sources.list_files import ListFiles, list_prefixes
 from trainables.data.sources.parquet_folder import ParquetFolder
 from trainables.data.sources.resized import Resized
@@ -63,7 +63,7 @@ def data_dir(config: DataConfig) -> Path | None:
     """Return the data folder named by ``config`` or the environment, None if neither names one.
 
     Raises:
-        BadInput: it does not exist, or cannot.
+        BadInput: if the folder does not exist or the name cannot be a folder's.
     """
     written = config.data_dir or os.environ.get("STUDY_DATA_DIR")
     if not written:
@@ -81,10 +81,10 @@ def folder_datasets(root: Path | None) -> dict[str, FolderKind]:
 
 
 def folder_kind(folder: Path) -> FolderKind | None:
-    """Tell what kind of data set a folder holds, None if none; the first kind of `FOLDER_KINDS` that fits.
+    """Return the first kind of `FOLDER_KINDS` that matches a folder, None if none does.
 
     Raises:
-        BadInput: it has one of the two files of a Parquet data set.
+        BadInput: if the folder has only one of the two files of a Parquet data set.
     """
     kind = _kind(folder)
     missing = [folder / f"{split}.parquet" for split in ("train", "test")]
@@ -106,13 +106,13 @@ def _kind(folder: Path) -> FolderKind | None:
 
 def _folder(root: Path, dataset: str) -> Path | None:
     if dataset in ("", ".", "..") or Path(dataset).name != dataset:
-        return None  # a name, never a path out of the data folder
+        return None  # must be a name, not a path that leaves the data folder
     return root / dataset if (root / dataset).is_dir() else None
 
 
 def _searched(root: Path | None) -> str:
     if root is None:
-        return "No data folder was searched, since none is given: name it with --data-dir DIR or STUDY_DATA_DIR"
+        return "No data folder is given; name one with --data-dir DIR or STUDY_DATA_DIR"
     return f"Searched the data folder {root}"
 
 

@@ -1,9 +1,9 @@
-"""Torchvision's families without classifier, with stems that fit small images.
+"""Torchvision's networks without classifier, with stems that suit small images.
 
-Torchvision's networks reduce an image 32-fold (SqueezeNet 16-fold): of 32x32 pixels one remains, long before
-the end. For images of up to `SMALL_IMAGE_SIZE` pixels every family here reduces 8-fold, so that 32x32 ends as
-4x4 and 8x8 as one pixel. The dropout of a classifier goes with it, since the head belongs to the method;
-EfficientNet's stochastic depth stays, being part of its blocks (it draws from torch's global generator).
+Torchvision's networks reduce images 32-fold (SqueezeNet 16-fold), which leaves one pixel of 32x32 well before the last
+layer. For images up to `SMALL_IMAGE_SIZE` pixels, every network here reduces 8-fold: 32x32 becomes 4x4. The
+classifier's dropout is removed with it, since the head belongs to the method. EfficientNet's stochastic depth
+stays, because it is part of the blocks; it samples from torch's global generator.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from torch import nn
 from trainables.backbones.backbone import SMALL_IMAGE_SIZE, Backbone
 
 Make = Callable[..., Any]
-"""A constructor of torchvision, which has no type hints: the network's parts are untyped too."""
+"""Constructor of a torchvision network; torchvision has no type hints."""
 
 _fan_out = partial(nn.init.kaiming_normal_, mode="fan_out", nonlinearity="relu")
 
 
 def resnet(make: Make, in_channels: int, image_size: int) -> Backbone:
-    """Build a ResNet or ResNeXt; small images meet a 3x3 stem of stride 1 and no max pooling."""
+    """Build a ResNet or ResNeXt; for small images with a 3x3 stem of stride 1 and no max pooling."""
     network = make(num_classes=1)
     network.conv1 = _stem(network.conv1, in_channels, image_size, _fan_out)
     if image_size <= SMALL_IMAGE_SIZE:
@@ -34,7 +34,7 @@ def resnet(make: Make, in_channels: int, image_size: int) -> Backbone:
 
 
 def densenet(make: Make, in_channels: int, image_size: int) -> Backbone:
-    """Build a DenseNet; small images meet a 3x3 stem of stride 1 and no max pooling."""
+    """Build a DenseNet; for small images with a 3x3 stem of stride 1 and no max pooling."""
     network = make(num_classes=1)
     network.features.conv0 = _stem(network.features.conv0, in_channels, image_size, nn.init.kaiming_normal_)
     if image_size <= SMALL_IMAGE_SIZE:
@@ -45,10 +45,10 @@ def densenet(make: Make, in_channels: int, image_size: int) -> Backbone:
 
 
 def squeezenet(make: Make, in_channels: int, image_size: int) -> Backbone:
-    """Build a SqueezeNet; small images meet a 3x3 stem of stride 1, its three max poolings stay.
+    """Build a SqueezeNet; for small images with a 3x3 stem of stride 1, keeping its three max poolings.
 
-    Deviation: the original classifies every pixel by a 1x1 convolution and ReLU, then averages; here the last
-    512 maps are averaged into features, so that any head fits.
+    Deviation: the original classifies every pixel by a 1x1 convolution with ReLU and averages the results. Here the
+    last 512 maps are averaged into features, so that any head can follow.
     """
     network = make(num_classes=1)
     network.features[0] = _stem(network.features[0], in_channels, image_size, nn.init.kaiming_uniform_)
@@ -68,7 +68,7 @@ def efficientnet(make: Make, in_channels: int, image_size: int) -> Backbone:
 
 
 def _stem(original: nn.Conv2d, in_channels: int, image_size: int, init: Callable[..., Any]) -> nn.Conv2d:
-    """Replace a first convolution by one for these images, drawn as its family draws."""
+    """Return a first convolution for these images, initialised as in its family."""
     small = image_size <= SMALL_IMAGE_SIZE
     stem = nn.Conv2d(
         in_channels,

@@ -1,4 +1,4 @@
-"""Selection of training, validation and test rows, determined by the subset seed; uses numpy, not torch."""
+"""Selection of training, validation and test rows by the subset seed; uses numpy, not torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from trainables.core.config import DataConfig
 from trainables.core.errors import BadInput
-from trainables.data.profiles import profile_counts
+from trainables.data.imbalance_profiles import profile_counts
 
 Ints = npt.NDArray[np.int64]
 
