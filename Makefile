@@ -35,12 +35,8 @@ help:
 	@echo 'make lint        ruff, mypy and the contracts on imports between rooms'
 	@echo 'make bench       the benchmarks (BENCH_ARGS are passed on)'
 	@echo 'make readme      renew the table of methods in the README'
-<<<<<<< HEAD
-	@echo 'make rooms       renew the drawing of the imports in docs/architecture.md'
-	@echo 'make holdout     renew the tables of class sizes in docs/protocol.md'
-=======
 	@echo 'make rooms       draw the rooms in docs/architecture.md and list the files in the README'
->>>>>>> main
+	@echo 'make holdout     renew the tables of class sizes in docs/protocol.md'
 	@echo 'make lock        resolve requirements.lock again (LOCK_ARGS=--upgrade for newer versions)'
 	@echo 'make clean       remove caches; runs/ and the environments stay'
 
