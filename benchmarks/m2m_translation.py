@@ -73,7 +73,7 @@ def our_loop(
         "training": training,
     }
 
-    def frozen() -> Network:
+    def frozen(_: TrialConfig) -> Network:
         assert reference is not None
         return copy.deepcopy(reference.network).requires_grad_(False).eval()
 

@@ -62,6 +62,7 @@ SPACES: dict[str, Space] = {
     "crt": NOTHING,
     "lws": NOTHING,
     "tau-norm": NOTHING,
+    "rs-rescaling": NOTHING,
     "wvn-rs": NOTHING,
     "posthoc-logit-adjustment": NOTHING,
     "oltr": NOTHING,

@@ -9,5 +9,9 @@ LDAM: Space = {
     "scale": Choices(choices=(10.0, 20.0, 30.0, 64.0)),
 }
 LDAM_DRW: Space = {**LDAM, "beta": _BETA}
-ELM: Space = {**LDAM, "lam": Range(low=0, high=1.2, grid=(0.1, 0.5, 1, 1.2))}
+ELM: Space = {
+    **LDAM,
+    "scale": Choices(choices=(10.0, 13.0, 20.0, 30.0, 64.0)),
+    "lam": Range(low=0, high=1.2, grid=(0.1, 0.5, 1, 1.2)),
+}
 ELM_DRW: Space = {**ELM, "beta": _BETA}

@@ -49,7 +49,7 @@ def train(
     verify_on: Annotated[str | None, typer.Option(help="Another data set to verify pairs of.")] = None,
     plot_features: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.png", help="Plot the features of a network with 2-D features."),
+        typer.Option(metavar="FILE.png", help="Plot features: as they are if there are two, else t-SNE and UMAP."),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for epochs and checkpoints.")] = None,
     data_dir: DataDir = None,
@@ -88,6 +88,21 @@ def train(
     )
     extras = _extras(verify, verify_on, plot_features, of_test=test)
     train_once(config, output=output, with_test=test, say=typer.echo, extras=extras)
+    if output is not None:
+        _draw_translations(output, config)
+
+
+def _draw_translations(output: Path, config: TrialConfig) -> None:
+    """Draw what a method that translates images stored at the end; MLflow is not imported."""
+    from study.tracking.plots.translation_plot import translations_picture
+    from trainables.core.trial_folder import TrialFolder
+    from trainables.data import load
+
+    arrays = TrialFolder(output).arrays("translations")
+    if arrays is not None:
+        drawn = output / "translations.png"
+        drawn.write_bytes(translations_picture(arrays, load(config.data).class_names, config.method.name))
+        typer.echo(f"translated images: {drawn}")
 
 
 def _extras(verify: str | None, verify_on: str | None, plot: Path | None, *, of_test: bool) -> list[Extra]:
@@ -101,9 +116,9 @@ def _extras(verify: str | None, verify_on: str | None, plot: Path | None, *, of_
     elif verify_on is not None:
         raise BadInput("--verify-on needs --verify PAIRS.txt or --verify NUMBER, which say which pairs")
     if plot is not None:
-        from trainables.entry_points.feature_plot import feature_plot
+        from study.cli.feature_option import plotted_features
 
-        extras.append(feature_plot(plot, of_test=of_test))
+        extras.append(plotted_features(plot, of_test=of_test))
     return extras
 
 

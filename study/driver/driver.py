@@ -40,8 +40,9 @@ RAISABLE = (
     "confirm",
     "resources",
     "records.tracking_uri",
+    "artifacts",
 )
-"""Settings that a resume may change: limits and storage places, never a setting that affects a trial's result."""
+"""Settings that a resume may change: limits, storage places, pictures; never one that affects a trial's result."""
 
 
 class ExitCode(IntEnum):
@@ -189,6 +190,15 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
     return {place: leaf for key, inner in items for place, leaf in _flat(inner, key).items()}
 
 
+def _missing_umap(spec: StudySpec) -> str | None:
+    """Return a sentence if the study plots embeddings and this machine lacks UMAP, else None."""
+    if "embedding" not in spec.artifacts.kinds(confirms=spec.confirm is not None):
+        return None
+    from trainables.training.embedding import UMAP_MISSING, has_umap  # imports torch
+
+    return None if has_umap() else UMAP_MISSING
+
+
 def _drive(spec: StudySpec, ledger: Ledger, folder: StudyFolder, address: str | None, console: Console) -> Outcome:
     from study.driver.ray_tune import RayTuneRunner
     from study.driver.trial_manager import TrialManager
@@ -198,6 +208,8 @@ def _drive(spec: StudySpec, ledger: Ledger, folder: StudyFolder, address: str | 
     progress = Progress(ledger, console)
     if len(spec.search.metrics) > 1:
         console.print("  several metrics: nothing is pruned, since pruners judge by one", highlight=False)
+    if (missing := _missing_umap(spec)) is not None:
+        console.print(f"  {missing}", highlight=False)
     hours = spec.search.wall_hours
     deadline = None if hours is None else time.monotonic() + hours * 3600
     console.print("starting Ray" if address is None else f"joining the Ray cluster at {address}", highlight=False)

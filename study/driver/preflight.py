@@ -18,6 +18,8 @@ from trainables.backbones.pretrained_weights import check_weights
 from trainables.core.errors import BadInput
 from trainables.core.metrics import from_confusion
 from trainables.data import DataSummary, prepare, resolve_augmentation
+from trainables.methods.boundary_shift import excessive
+from trainables.methods.registry import build_params, method_named
 
 
 def check_data(spec: StudySpec, cells: list[Cell], console: Console, *, source: str) -> dict[str, str]:
@@ -26,7 +28,7 @@ def check_data(spec: StudySpec, cells: list[Cell], console: Console, *, source: 
     Args:
         spec: the study; its network must accept the images.
         cells: the cells; cells with the same data set and profile share their data.
-        console: prints the number of images of every profile.
+        console: prints the number of images of every profile, and warns of excessive margins.
         source: the study file's name, for messages.
 
     Returns:
@@ -36,6 +38,7 @@ def check_data(spec: StudySpec, cells: list[Cell], console: Console, *, source: 
         BadInput: a data set is missing or damaged, a class has no images, or images are too small.
     """
     fingerprints: dict[str, str] = {}
+    ratios: dict[str, float] = {}
     for cell in cells:
         place = f"{cell.dataset}/{cell.profile}"
         if place in fingerprints:
@@ -46,12 +49,40 @@ def check_data(spec: StudySpec, cells: list[Cell], console: Console, *, source: 
             _check_metric(metric, summary, f"{source}: search.{where}", place)
         fingerprints[place] = summary.fingerprint
         counts = summary.class_counts
+        ratios[place] = max(counts) / min(counts)
         console.print(
             f"  {place}: {sum(counts)} images to train on, {max(counts)} in the largest class and "
             f"{min(counts)} in the smallest; {summary.validation_size} to validate",
             highlight=False,
         )
+    for cell in cells:
+        warning = boundary_warning(cell, ratios[f"{cell.dataset}/{cell.profile}"])
+        if warning is not None:
+            console.print(f"  {warning}", style="yellow", highlight=False)
     return fingerprints
+
+
+def boundary_warning(cell: Cell, ratio: float) -> str | None:
+    """Return a warning if the setting of a cell's trial 0 moves a boundary by more than twice log(ratio).
+
+    Args:
+        cell: the cell.
+        ratio: largest over smallest class count of its training images.
+    """
+    method = method_named(cell.base.method.name)
+    if method.boundary_shift is None:
+        return None
+    shift = method.boundary_shift(build_params(cell.base.method), ratio)
+    if not excessive(shift, ratio):
+        return None
+    setting = f"preset `{cell.base.method.preset}`" + (
+        " with the params set by hand" if cell.base.method.params else ""
+    )
+    return (
+        f"warning: {cell.name}: {setting} moves the boundary between the largest and the smallest class by "
+        f"{shift:.1f} nats, more than twice log({ratio:.4g}) = {math.log(ratio):.1f}: smaller margins may fit better "
+        f"(docs/methods.md, margins and the ratio)"
+    )
 
 
 def _summary(spec: StudySpec, cell: Cell, source: str) -> DataSummary:

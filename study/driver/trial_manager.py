@@ -10,7 +10,7 @@ from pathlib import Path
 from study.ledger.cell_ledger import Assignment
 from study.ledger.study_ledger import Ledger
 from study.store.study_folder import SHARED
-from trainables.core.trial_folder import EpochResult, TrialFolder
+from trainables.core.trial_folder import EpochResult, TrialFolder, method_metrics
 from trainables.core.trial_report import EpochDone, Failed, MachineFault, SharedEpochDone, SharedEpochs, TrialReport
 from trainables.core.trial_task import TrialTask
 from trainables.methods.registry import shared_prefix_of
@@ -78,6 +78,7 @@ class TrialManager:
             share_prefix=self._shares_prefix(assignment),
             evaluate_test=assignment.confirms,
             threads=self._ledger.study.resources.cpus,
+            artifacts=self._ledger.study.artifacts.kinds(confirms=assignment.confirms),
         )
 
     def assignment(self, runner_id: str) -> Assignment:
@@ -117,13 +118,14 @@ class TrialManager:
                 continue
             values = self._values(result)
             stop = cell.report(number, result["epoch"], values[0])
+            own = method_metrics(result)
             if result["epoch"] >= epochs:
                 if assignment.confirms and folder.test() is None:  # trained, but not evaluated on test images
                     return False
-                cell.note_end(number, result)
+                cell.note_end(number, result, own)
                 cell.complete(number, *values)
             elif stop:  # the driver died between this decision and its write
-                cell.note_end(number, result)
+                cell.note_end(number, result, own)
                 cell.prune(number)
             else:
                 continue
@@ -202,12 +204,12 @@ class TrialManager:
                 return
             case Failed(reason):
                 cell.fail(number, reason)
-            case EpochDone(result) if runner_id in self._stopped:
-                cell.note_end(number, result)
+            case EpochDone(result, method_metrics=own) if runner_id in self._stopped:
+                cell.note_end(number, result, own)
                 cell.prune(number)
-            case EpochDone(result) if result["epoch"] >= assignment.cell.base.training.epochs:
+            case EpochDone(result, method_metrics=own) if result["epoch"] >= assignment.cell.base.training.epochs:
                 self._report(assignment, last)
-                cell.note_end(number, result)
+                cell.note_end(number, result, own)
                 cell.complete(number, *self._values(result))
             case _:
                 return

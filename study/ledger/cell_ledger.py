@@ -25,6 +25,7 @@ from study.spec.confirmed_settings import CONFIRM
 from study.spec.objectives import constraint_violations, directions, not_numbers
 from study.spec.study_spec import StudySpec
 from trainables.core.config import TrialConfig
+from trainables.core.trial_folder import METHOD_METRICS
 from trainables.core.trial_report import SharedEpochs
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -216,9 +217,17 @@ class CellLedger:
         self._counts = None
         return True
 
-    def note_end(self, number: int, result: Mapping[str, Any]) -> None:
-        """Store the constraint violations of a trial's last epoch once, where Optuna's samplers read them."""
+    def note_end(self, number: int, result: Mapping[str, Any], own: Mapping[str, float] | None = None) -> None:
+        """Store the constraint violations of a trial's last epoch once, where Optuna's samplers read them.
+
+        Args:
+            number: of the trial.
+            result: metrics of its last epoch.
+            own: the method's own metrics of that epoch, stored likewise.
+        """
         trial = self._trial(number)
+        if own and trial.state == TrialState.RUNNING and METHOD_METRICS not in trial.user_attrs:
+            self._storage.set_trial_user_attr(trial_id(trial), METHOD_METRICS, dict(own))
         found = constraint_violations(self._spec.search.constraints, result)
         if trial.state != TrialState.RUNNING or not_numbers(found):
             return

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from study.store.study_folder import StudyFolder
 from study.store.study_view import TrialView, open_view
 from trainables.core.errors import BadInput
-from trainables.core.trial_folder import write_atomically
+from trainables.core.trial_folder import METHOD_METRICS, EpochResult, method_metrics, write_atomically
 
 _PARAM = "param."
 _TEXTS = (
@@ -40,8 +40,9 @@ def export_study(folder: StudyFolder, to: Path, *, force: bool = False) -> int:
     """Write one row per trial and epoch; a trial without a finished epoch has one row without metrics.
 
     Columns: study, cell, dataset, profile, ratio, method, phase (``search`` or ``confirm``), trial, state,
-    param_source, reason, seed, params (JSON), a column ``param.NAME`` per searched param, every metric of the epoch,
-    and in the last epoch of a trial that confirms ``test_...``: the same metrics on the test images.
+    param_source, reason, seed, params (JSON), a column ``param.NAME`` per searched param, every metric of the epoch, a
+    column ``method.NAME`` per metric of the method's own, and in the last epoch of a trial that confirms ``test_...``:
+    the same metrics on the test images.
 
     Args:
         folder: the stored study.
@@ -106,8 +107,13 @@ def _rows(study: str, trial: TrialView) -> list[dict[str, Any]]:
         "params": json.dumps(trial.params),
         **{f"{_PARAM}{name}": value for name, value in trial.params.items()},
     }
-    rows = [{**shared, **result} for result in trial.history()] or [shared]
+    rows = [{**shared, **_epoch(result)} for result in trial.history()] or [shared]
     tested = trial.test()
     if tested is not None:
         rows[-1] |= {f"test_{name}": value for name, value in tested["metrics"].items()}
     return rows
+
+
+def _epoch(result: EpochResult) -> dict[str, Any]:
+    plain = {name: value for name, value in result.items() if name != METHOD_METRICS}
+    return plain | {f"method.{name}": value for name, value in method_metrics(result).items()}

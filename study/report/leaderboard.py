@@ -25,7 +25,7 @@ def print_leaderboard(folder: StudyFolder, console: Console, *, every_trial: boo
     Args:
         folder: the stored study.
         console: output.
-        every_trial: also print all trials of each cell.
+        every_trial: also print all trials of each cell, and what their method's own metrics say of them.
 
     Raises:
         BadInput: no such study.
@@ -38,6 +38,8 @@ def print_leaderboard(folder: StudyFolder, console: Console, *, every_trial: boo
         for cell in view.cells:
             console.print()
             console.print(_trials(view, cell), highlight=False)
+            for notice in cell.notices():
+                console.print(notice, highlight=False, markup=False)
 
 
 def _metric_columns(view: StudyView) -> list[tuple[str, str]]:

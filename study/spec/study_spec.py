@@ -122,6 +122,28 @@ class RecordsSpec(StrictModel):
     ledger: str | None = None
 
 
+Phases = Literal["none", "confirm", "all"]
+
+
+class ArtifactsSpec(StrictModel):
+    """Trials for which each kind of artifact is made after the last epoch: none, those of the confirmation, or all.
+
+    Attributes:
+        offsets: trained, estimated and empirical offsets per class, of linear heads.
+        embedding: t-SNE and UMAP of the features of a class-balanced sample of images.
+        mistakes: gallery of the most confident mistakes per class.
+    """
+
+    offsets: Phases = "confirm"
+    embedding: Phases = "confirm"
+    mistakes: Phases = "confirm"
+
+    def kinds(self, *, confirms: bool) -> tuple[str, ...]:
+        """Return the kinds of artifacts of a trial of the confirmation, or of the search."""
+        chosen: dict[str, Phases] = self.model_dump()
+        return tuple(kind for kind, phases in chosen.items() if phases == "all" or (confirms and phases == "confirm"))
+
+
 class StudySpec(StrictModel):
     """The whole study file."""
 
@@ -136,6 +158,7 @@ class StudySpec(StrictModel):
     confirm: ConfirmSpec | None = None
     resources: ResourcesSpec = ResourcesSpec()
     records: RecordsSpec = RecordsSpec()
+    artifacts: ArtifactsSpec = ArtifactsSpec()
 
     @model_validator(mode="after")
     def _confirms_what_is_searched(self) -> StudySpec:

@@ -1,7 +1,8 @@
-"""Reads studies stored in format version 1, which had no version number, with the names of version 2.
+"""Reads studies stored in format versions 1 and 2 with the names and default params of version 3.
 
-A version 1 study keeps its trials when it is resumed, so one study may hold both versions. Every function here leaves
-version 2 content unchanged.
+Version 1 had no version number and other names. Versions 1 and 2 had other default params and another space of ELM. A
+resumed study keeps its old trials, so one study may hold several versions. Content of the current version stays
+unchanged.
 """
 
 from __future__ import annotations
@@ -11,8 +12,16 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from search_spaces import SPACES, Choices, Space
 from study.search.trial_params import PARAM_SOURCE, PARAMS
+from trainables.core.config import FIRST_DEFAULTS
+from trainables.methods.registry import METHODS
 
+_CHANGED_DEFAULTS: dict[str, dict[str, Any]] = {
+    name: dict(METHODS[name].presets[FIRST_DEFAULTS]) for name in ("affinity", "elm", "elm-drw", "offset")
+}
+_FIRST_SCALES = Choices(choices=(10.0, 20.0, 30.0, 64.0))
+_FIRST_SPACES: dict[str, Space] = {name: {**SPACES[name], "scale": _FIRST_SCALES} for name in ("elm", "elm-drw")}
 _TRIAL_WORDS = {"origin": PARAM_SOURCE, "values": PARAMS}
 
 
@@ -20,12 +29,30 @@ def _renamed(given: dict[str, Any], old: str, new: str) -> dict[str, Any]:
     return {new if name == old else name: value for name, value in given.items()}
 
 
-def study_file(given: dict[str, Any]) -> dict[str, Any]:
-    """Convert a study file: version 1 stored a method's params under ``values``."""
+def study_file(given: dict[str, Any], version: int) -> dict[str, Any]:
+    """Convert a study file of this version or a later one.
+
+    Version 1 stored a method's params under ``values``. Versions 1 and 2 did not store default params or a method's own
+    space: they are added where they have changed since.
+    """
     methods = given.get("methods")
-    if not isinstance(methods, list):
+    if version >= 3 or not isinstance(methods, list):
         return given
-    return {**given, "methods": [_renamed(m, "values", "params") if isinstance(m, dict) else m for m in methods]}
+    return {**given, "methods": [_method(m, version) if isinstance(m, dict) else m for m in methods]}
+
+
+def _method(given: dict[str, Any], version: int) -> dict[str, Any]:
+    read = _renamed(given, "values", "params") if version == 1 else dict(given)
+    name, preset = read.get("name"), read.get("preset", "recommended")
+    if name not in _CHANGED_DEFAULTS:
+        return read
+    if read.get("search") is None and name in _FIRST_SPACES:
+        read["search"] = {field: d.model_dump(mode="json") for field, d in _FIRST_SPACES[name].items()}
+    if preset == "recommended":
+        return {**read, "preset": FIRST_DEFAULTS}
+    searched = SPACES[name] if read.get("search") is None else read["search"]
+    unsaid = _CHANGED_DEFAULTS[name].keys() - searched.keys() - METHODS[name].presets.get(preset, {}).keys()
+    return {**read, "params": {**{n: _CHANGED_DEFAULTS[name][n] for n in unsaid}, **(read.get("params") or {})}}
 
 
 def trial(stored: FrozenTrial) -> FrozenTrial:

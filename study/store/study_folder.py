@@ -25,8 +25,8 @@ DEFAULT_STORAGE = "runs"
 _DRIVER_PATIENCE = 0.5
 """Seconds that a starting driver waits for its lock: a call of `is_driven` holds it for a moment."""
 
-FORMAT = 2
-"""Current version of the stored format; version 1 had no ``format.json``."""
+FORMAT = 3
+"""Current version of the stored format; version 1 had no ``format.json``, version 2 other default params."""
 SHARED = "shared"
 """Folder of a storage that holds the trainings shared by trials of all its studies."""
 
@@ -153,8 +153,7 @@ class StudyFolder:
         """
         from study.store import old_format
 
-        oldest = self.oldest_format()
-        return old_format.study_file(read_yaml(self.spec_path)) if oldest == 1 else read_yaml(self.spec_path)
+        return old_format.study_file(read_yaml(self.spec_path), self.oldest_format())
 
     def read_spec(self, overrides: tuple[str, ...] = ()) -> StudySpec:
         """Read the stored study file and apply ``path=value`` overrides.

@@ -56,6 +56,14 @@ class CellView:
         """Return the number of trials in each of `STATES`."""
         return {state: len(self.in_state(state)) for state in STATES}
 
+    def notices(self) -> list[str]:
+        """Return what the methods' own metrics say of the cell's trials, each with the trials it holds for."""
+        found: dict[str, list[int]] = {}
+        for trial in self.trials:
+            for notice in trial.notices():
+                found.setdefault(notice, []).append(trial.number)
+        return [f"{_listed(numbers, len(self.trials))}: {notice}" for notice, numbers in found.items()]
+
     def ranked(self) -> list[TrialView]:
         """Return all trials: complete, pruned, running, then failed ones, each group from best to worst."""
         groups = [self.in_state(state) for state in ("COMPLETE", "PRUNED", "RUNNING", "FAIL")]
@@ -112,6 +120,17 @@ class CellView:
         if trial.value is None:
             return (float("inf"),)
         return (-trial.value if self.maximize else trial.value,)
+
+
+def _listed(numbers: list[int], trials: int) -> str:
+    """Name trials of a cell.
+
+    >>> _listed([0, 2], 5), _listed([0, 1], 2), _listed([4], 9)
+    ('trials 0, 2', 'all 2 trials', 'trial 4')
+    """
+    if len(numbers) == trials > 1:
+        return f"all {trials} trials"
+    return f"trial{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study.spec.confirmed_settings import CONFIRM
-from trainables.core.trial_folder import TrialFolder
+from trainables.core.trial_folder import METHOD_METRICS, TrialFolder
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from study.spec.cell import Cell
     from trainables.core.config import TrialConfig
-    from trainables.core.trial_folder import EpochResult, StoredJson
+    from trainables.core.trial_folder import ArrayFile, EpochResult, StoredJson
 
 STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING")
 """States of started trials, in the order in which tables show them."""
@@ -43,6 +44,8 @@ class TrialView:
         values: all objective values at the end of a complete trial, else None.
         constraint_violation: bound -> amount by which it is violated, at most 0 if it is satisfied.
         confirms: the seed of a confirmation trial; None for a search trial.
+        method_metrics: the method's own metrics of its last epoch, by the names in `Method.epoch_metrics`; empty before
+            the trial ends and for a method that reports none.
     """
 
     cell: Cell
@@ -60,6 +63,7 @@ class TrialView:
     values: tuple[float, ...] | None
     constraint_violation: dict[str, float]
     confirms: int | None
+    method_metrics: dict[str, float] = field(default_factory=dict)
 
     @property
     def phase(self) -> str:
@@ -82,6 +86,21 @@ class TrialView:
         """The configuration the trial is trained with."""
         config = self.cell.trial(self.params, self.number)
         return config if self.confirms is None else config.model_copy(update={"seed": self.confirms})
+
+    def notices(self) -> list[str]:
+        """Return what the method's own metrics say of the trial, such as that a part of the method did not act."""
+        from trainables.methods.registry import method_named
+
+        reported = method_named(self.cell.base.method.name).epoch_metrics
+        return [
+            metric.notice
+            for name, metric in reported.items()
+            if metric.notice_below is not None and self.method_metrics.get(name, math.inf) < metric.notice_below
+        ]
+
+    def arrays(self, name: str) -> ArrayFile | None:
+        """Return the arrays that the method stored at the trial's end under a name, or None."""
+        return TrialFolder(self.folder).arrays(name)
 
     def test(self) -> StoredJson | None:
         """Return the test results at the trial's end, or None; only confirmation trials see the test images."""
@@ -152,4 +171,5 @@ def trial_view(cell: Cell, trial: FrozenTrial, study_path: Path) -> TrialView:
         values=tuple(trial.values) if complete else None,
         constraint_violation=dict(trial.constraints),
         confirms=confirms,
+        method_metrics=dict(said.get(METHOD_METRICS, {})),
     )

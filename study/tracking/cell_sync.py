@@ -77,7 +77,8 @@ def sync_cell(runs: Runs, cell: CellView, study: StudySpec, *, finished: bool = 
     if not cell.trials:
         return
     summary = cell_summary(cell)
-    tags = {"mlflow.note.content": _note(cell, summary)}
+    notices = cell.notices()
+    tags = {"mlflow.note.content": _note(cell, summary), **({"notice": "; ".join(notices)} if notices else {})}
     with runs.locked():
         run = runs.of_cell(cell.cell, cell.trials[0].started)
         if run.ended and tags.items() <= run.tags.items():
@@ -118,6 +119,7 @@ def _note(cell: CellView, summary: dict[str, Any]) -> str:
     if summary["importance"]:
         shares = ", ".join(f"`{plain(name)}` {share:.0%}" for name, share in summary["importance"].items())
         lines.append(f"- Importance (PED-ANOVA): {shares}")
+    lines += [f"- {notice}" for notice in cell.notices()]
     return "\n".join(lines)
 
 

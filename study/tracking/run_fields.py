@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from study.spec.objectives import Metrics, names_of
 from study.store.study_view import TrialView
 from trainables.core.config import TrialConfig
-from trainables.core.trial_folder import EpochResult, StoredJson
+from trainables.core.trial_folder import EpochResult, StoredJson, method_metrics
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -118,9 +118,14 @@ def trial_tags(view: TrialView, stored: StoredJson | None) -> dict[str, str]:
     if view.state == "PRUNED":
         budget = view.cell.base.training.epochs
         tags["mlflow.note.content"] = f"**PRUNED**: stopped after {view.epochs} of {budget} epochs"
+    if notices := view.notices():
+        tags["notice"] = "; ".join(notices)
+        tags["mlflow.note.content"] = "\n\n".join([*filter(None, [tags.get("mlflow.note.content")]), *notices])
     if stored is not None:
         environment = stored["environment"]
         tags["data_fingerprint"] = stored["data_fingerprint"]
+        if "reference_seed" in stored:
+            tags["reference_seed"] = str(stored["reference_seed"])
         tags["environment"] = json.dumps(environment, sort_keys=True)
         for name in ("code", "git_commit", "device", "precision", "host"):
             if environment.get(name) is not None:
@@ -149,9 +154,11 @@ def epoch_times(history: Sequence[EpochResult], started: int, images: int) -> di
 
 
 def epoch_metrics(result: EpochResult, time: int, study_metric: Metrics) -> list[Metric]:
-    """Return the finite metrics of one epoch."""
+    """Return the finite metrics of one epoch; the method's own are ``method/NAME``."""
     keys = dict.fromkeys((*names_of(study_metric), *EPOCH_METRICS))
-    return metrics({key: result[key] for key in keys if key in result}.items(), result["epoch"], time)
+    found = {key: result[key] for key in keys if key in result}
+    found |= {f"method/{name}": value for name, value in method_metrics(result).items()}
+    return metrics(found.items(), result["epoch"], time)
 
 
 def recall_metrics(evaluation: StoredJson, time: int) -> list[Metric]:

@@ -21,8 +21,9 @@ from study.tracking.run_fields import (
 )
 from study.tracking.run_index import KnownRun, Runs
 from study.tracking.trial_artifacts import TABLE_TAG, write_artifacts
+from study.tracking.trial_pictures import write_pictures
 from trainables.core.config import TrialConfig
-from trainables.core.trial_folder import EpochResult, StoredJson
+from trainables.core.trial_folder import EpochResult, StoredJson, TrialFolder
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -54,7 +55,7 @@ def sync_trial(runs: Runs, view: TrialView, metric: Metrics) -> bool:
         last = runs.last_epoch(run, ALWAYS_THERE)
         epochs = found.metrics(last, metric)
         if found.final is not None:
-            _upload(runs, run, found.final, view.key)
+            _upload(runs, run, found.final, view)
             time = found.times.get(found.final["epoch"], 0)
             epochs += [recall_metrics(found.final, time), test_metrics(view.test(), time)]
         wrote = [runs.write(run, batch, found.tags, found.parameters) for batch in _whole_epochs(epochs)]
@@ -102,7 +103,8 @@ def _whole_epochs(epochs: list[list[Metric]]) -> Iterator[list[Metric]]:
         yield batch
 
 
-def _upload(runs: Runs, run: KnownRun, evaluation: StoredJson, title: str) -> None:
+def _upload(runs: Runs, run: KnownRun, evaluation: StoredJson, view: TrialView) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        write_artifacts(evaluation, title, Path(scratch))
+        write_artifacts(evaluation, view.key, Path(scratch))
+        write_pictures(TrialFolder(view.folder), evaluation, view.key, Path(scratch))
         runs.client.log_artifacts(run.id, scratch)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import m2m_translation
+from benchmarks import m2m_reference, m2m_translation
 from benchmarks.m2m_translation import ImageByImage, long_tailed, report
 from benchmarks.training_loop import load_images
 
@@ -46,3 +46,16 @@ def test_the_direct_transcription_generates_pixels() -> None:
 def test_ratios_are_medians_over_rounds() -> None:
     said = report({"ERM": [1.0, 1.0, 1.0], "M2m": [3.0, 9.0, 4.0], "direct": [12.0, 18.0, 40.0]})
     assert "M2m / ERM: 4.0" in said and "image by image / M2m: 4.0" in said
+
+
+def test_references_of_both_seeds_are_compared(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["--dataset", "digits", "--network", "mlp", "--ratio", "10", "--epochs", "3", "--defer-until", "0.6"]
+    monkeypatch.setattr(sys, "argv", ["reference", *small])
+    m2m_reference.main()
+    said = capsys.readouterr().out
+    own, derived = (float(found) for found in re.findall(r"w_f\|\| +(\d\.\d\d)", said))
+    assert own < 0.5 < derived
+    assert len(re.findall(r"same prediction, test +\d+\.\d%", said)) == 2
+    assert len(re.findall(r"epoch 3: sites +\d+\.\d%  accepted +\d+\.\d%", said)) == 2

@@ -17,7 +17,7 @@ from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
 from trainables.core.metric_names import METRICS
 from trainables.core.metrics import from_confusion, recall_per_class
-from trainables.core.trial_folder import TrialFolder
+from trainables.core.trial_folder import TrialFolder, method_metrics
 
 EPOCHS = 5
 
@@ -112,7 +112,7 @@ class MadeStudy:
         self.train(trial, range(1, EPOCHS + 1), **changed)
         record, cell = self.files(trial).history()[-1], self.ledger.of(trial)
         values = [record[name] for name in self.spec.search.metrics]
-        cell.note_end(trial.number, record)
+        cell.note_end(trial.number, record, method_metrics(record))
         cell.complete(trial.number, *(math.nan if value is None else value for value in values))
         return trial
 

@@ -52,7 +52,7 @@ class TransformContext(NamedTuple):
         network: the trained network; a transform that changes its mode or gradients must restore them.
         pipeline: the training images on the device.
         class_counts: int64 (K,), on the device.
-        reference: returns the frozen network required by `Method.reference`, which is trained on the first call.
+        reference: returns the frozen network required by `Method.reference`, which may be trained on the first call.
     """
 
     network: Network

@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from trainables.core.errors import unknown_name
 from trainables.core.files import content_of
 
+FIRST_DEFAULTS = "defaults-0.1"
+"""Preset with the default params of version 0.1, for studies that were stored with them."""
+
 
 def _takes_bool(annotation: Any) -> bool:
     """Return True if a field accepts booleans; pydantic would otherwise coerce them to the numbers 1 and 0."""
@@ -203,6 +206,8 @@ class TrialConfig(StrictModel):
         said = self.model_dump(mode="json", exclude=unsaid)
         # the digest keeps the field's first name, so that checkpoints of earlier studies stay theirs
         said["method"]["hyperparameters"] = said["method"].pop("params")
+        if said["method"]["preset"] == FIRST_DEFAULTS:
+            said["method"]["preset"] = "recommended"  # its name when they were written
         if self.model.weights is not None:
             said["weights"] = content_of(Path(self.model.weights))
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

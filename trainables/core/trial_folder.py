@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import os
 import uuid
+import zipfile
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 EpochResult = dict[str, Any]
 """Result of one epoch: ``epoch`` (1-based), ``stage``, ``learning_rate``, ``images_per_second``, every metric of
-`metric_names.METRICS`, and ``shared`` (True) if the epoch was adopted from a shared training."""
+`metric_names.METRICS`, ``shared`` (True) if the epoch was adopted from a shared training, and `METHOD_METRICS`."""
+
+METHOD_METRICS = "method_metrics"
+"""Key of an epoch result with the method's own metrics, name -> finite number; absent if there are none."""
+
+ArrayFile = dict[str, Any]
+"""Content of an ``.npz`` file: name -> numpy array."""
 
 StoredJson = dict[str, Any]
 """Content of a trial's other JSON files: configuration, evaluation, test evaluation."""
+
+
+def method_metrics(result: Mapping[str, Any]) -> dict[str, float]:
+    """Return the method's own metrics of an epoch result, by the names in `Method.epoch_metrics`.
+
+    Raises:
+        ValueError: they are not finite numbers by name.
+
+    >>> method_metrics({"epoch": 1, "method_metrics": {"sites": 0.5}}), method_metrics({"epoch": 1})
+    ({'sites': 0.5}, {})
+    """
+    stored = result.get(METHOD_METRICS, {})
+    if not isinstance(stored, dict):
+        raise ValueError(f"`{METHOD_METRICS}` must map names to numbers, got {stored!r}")
+    for name, value in stored.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"`{METHOD_METRICS}.{name}` must be a finite number, got {value!r}")
+    return {str(name): float(value) for name, value in stored.items()}
 
 
 def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
@@ -98,6 +127,35 @@ class TrialFolder:
     def test(self) -> StoredJson | None:
         """Return what `write_test` stored, or None: of a trial that does not confirm, always."""
         return _read_json(self.path / "test.json")
+
+    def write_record(self, name: str, record: StoredJson) -> None:
+        """Store a small JSON record of the finished network as ``<name>.json``."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.path / f"{name}.json", json.dumps(record).encode(), durable=False)
+
+    def record(self, name: str) -> StoredJson | None:
+        """Return the record that `write_record` stored, or None."""
+        return _read_json(self.path / f"{name}.json")
+
+    def write_arrays(self, name: str, arrays: ArrayFile) -> None:
+        """Store numbers of the finished network, for a picture, as ``<name>.npz``, without pickled objects."""
+        import numpy as np
+
+        assert all(array.dtype != object for array in arrays.values()), f"{name} holds objects"
+        content = io.BytesIO()
+        np.savez_compressed(content, **arrays)
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.path / f"{name}.npz", content.getvalue(), durable=False)
+
+    def arrays(self, name: str) -> ArrayFile | None:
+        """Return the arrays that `write_arrays` stored, or None if there are none or the file is damaged."""
+        import numpy as np
+
+        try:
+            with np.load(self.path / f"{name}.npz", allow_pickle=False) as stored:
+                return {key: stored[key] for key in stored.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+            return None
 
     def config(self) -> StoredJson | None:
         """Return what `write_config` stored, or None. Files of version 1 are read in the words of today."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
-from trainables.core.trial_folder import EpochResult
+from trainables.core.trial_folder import METHOD_METRICS, EpochResult, method_metrics
 
 _KEY = "report"
 """The one key of a Ray Tune result that is ours. Its value is text, since Tune flattens nested results."""
@@ -46,11 +47,24 @@ class EpochDone:
         result: metrics of the epoch, as the trial folder stores them.
         shared: epochs in shared trainings so far.
         finished: True if nothing is left to train or to evaluate.
+        method_metrics: the method's own metrics of the epoch, finite, by the names in `Method.epoch_metrics`; the
+            trial folder stores them in the result.
     """
 
     result: EpochResult
     shared: SharedEpochs = NOTHING_SHARED
     finished: bool = False
+    method_metrics: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of_stored(cls, result: EpochResult, shared: SharedEpochs = NOTHING_SHARED, finished: bool = False) -> EpochDone:
+        """Build the report of an epoch from its result as the trial folder stores it.
+
+        Raises:
+            ValueError: the result's method metrics are not finite numbers.
+        """
+        own = method_metrics(result)
+        return cls({name: value for name, value in result.items() if name != METHOD_METRICS}, shared, finished, own)
 
 
 @dataclass(frozen=True)
@@ -84,8 +98,10 @@ def to_result(report: TrialReport) -> dict[str, Any]:
     {'report': '{"failed": {"reason": "loss is nan"}}', 'done': True}
     """
     match report:
-        case EpochDone(result, shared, finished):
+        case EpochDone(result, shared, finished, own):
             fields = {"result": result, "shared": shared.to_json(), "finished": finished}
+            if own:
+                fields["result"] = {**result, METHOD_METRICS: dict(own)}
             kind, done = "epoch", finished
         case SharedEpochDone(epochs):
             kind, fields, done = "shared_epoch", {"epochs": epochs}, False
@@ -114,7 +130,7 @@ def from_result(result: dict[str, Any]) -> TrialReport | None:
                 found = dict(fields["result"])
                 if not isinstance(found.get("epoch"), int):
                     raise ValueError("its epoch result lacks `epoch`")
-                return EpochDone(found, SharedEpochs.from_json(fields["shared"]), bool(fields["finished"]))
+                return EpochDone.of_stored(found, SharedEpochs.from_json(fields["shared"]), bool(fields["finished"]))
             case "shared_epoch":
                 return SharedEpochDone(int(fields["epochs"]))
             case "failed":

@@ -8,6 +8,9 @@ from typing import Any
 
 from trainables.core.config import TrialConfig
 
+ARTIFACTS = ("offsets", "embedding", "mistakes")
+"""Kinds of records of the finished network, from which tracking draws pictures."""
+
 
 @dataclass(frozen=True)
 class TrialTask:
@@ -20,6 +23,7 @@ class TrialTask:
         share_prefix: share its first stages with other trials.
         evaluate_test: evaluate the test images once, after the last epoch.
         threads: CPU threads of the training.
+        artifacts: kinds of `ARTIFACTS` to store after the last epoch.
     """
 
     trial: TrialConfig
@@ -28,6 +32,7 @@ class TrialTask:
     share_prefix: bool
     evaluate_test: bool = False
     threads: int = 1
+    artifacts: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the task as plain values, the configuration of Ray's Trainable."""
@@ -38,6 +43,7 @@ class TrialTask:
             "share_prefix": self.share_prefix,
             "evaluate_test": self.evaluate_test,
             "threads": self.threads,
+            "artifacts": list(self.artifacts),
         }
 
     @classmethod
@@ -55,4 +61,5 @@ class TrialTask:
             bool(given["share_prefix"]),
             bool(given["evaluate_test"]),
             int(given["threads"]),
+            tuple(given["artifacts"]),
         )

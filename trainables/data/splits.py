@@ -26,6 +26,11 @@ class Split:
     labels: Tensor
     rows: Tensor | None = None
 
+    def take(self, indices: Tensor) -> Split:
+        """Copy some images, int64 (n,) indices of the split, into a split of their own, also from a file."""
+        rows = indices if self.rows is None else self.rows[indices]
+        return Split(self.images[rows], self.labels[indices])
+
 
 @dataclass(frozen=True, eq=False)
 class StudyData:

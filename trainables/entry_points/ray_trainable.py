@@ -30,6 +30,7 @@ from trainables.data import load
 from trainables.shared_trainings.needed_trainings import SharedNeeds
 from trainables.training.checkpoints import newest_checkpoint, save_checkpoint
 from trainables.training.evaluation import Evaluation
+from trainables.training.final_artifacts import write_final_artifacts
 from trainables.training.finite_watch import NonFiniteLoss
 from trainables.training.trainer import Trainer
 
@@ -59,6 +60,7 @@ class ImbalanceTrial(tune.Trainable):
     _result: EpochResult | None
     _saved_at: float
     _evaluates_test: bool
+    _artifacts: tuple[str, ...]
 
     def setup(self, config: dict[str, Any]) -> None:
         """Build the trial and continue from its newest checkpoint, if it has one."""
@@ -99,7 +101,7 @@ class ImbalanceTrial(tune.Trainable):
             return MachineFault(str(error))
         assert self._result is not None  # a trainer that is past its first epoch has one, also after a resume
         shared = self._needs.spent() if self._needs is not None else NOTHING_SHARED
-        return EpochDone(self._result, shared, trainer.finished)
+        return EpochDone.of_stored(self._result, shared, trainer.finished)
 
     def _give_up(self, error: Exception) -> None:
         if self._needs is not None:
@@ -111,6 +113,7 @@ class ImbalanceTrial(tune.Trainable):
         torch.set_num_threads(task.threads)
         self._trainer, self._needs, self._result, self._failure = None, None, None, ""
         self._saved_at, self._evaluates_test = time.monotonic(), task.evaluate_test
+        self._artifacts = task.artifacts
         self._folder = TrialFolder(task.folder)
         data, device = load(task.trial.data), pick_device()
         needs = SharedNeeds(task.trial, data, device, task.shared, self._folder, share_prefix=task.share_prefix)
@@ -119,8 +122,8 @@ class ImbalanceTrial(tune.Trainable):
         except _LOST_CAUSES as error:
             self._give_up(error)
             return
-        self._describe(trainer)
         self._continue(trainer)
+        self._describe(trainer)
         needs.bind(trainer)
         self._trainer, self._needs = trainer, needs
 
@@ -146,11 +149,17 @@ class ImbalanceTrial(tune.Trainable):
                 "trial": trainer.config.model_dump(mode="json"),
                 "data_fingerprint": trainer.data.fingerprint,
                 "environment": environment,
+                **({} if trainer.reference is None else {"reference_seed": trainer.reference.seed}),
             }
         )
 
     def _run_epoch(self, trainer: Trainer) -> None:
         self._result = trainer.run_epoch()
+        if trainer.finished:
+            for name, arrays in trainer.end_arrays().items():
+                self._folder.write_arrays(name, arrays)  # before the last epoch: a trial that has ended has them
+            # before the epoch is stored: a resume takes a trial with a last epoch for finished
+            write_final_artifacts(trainer, self._folder, self._artifacts, of_test=self._evaluates_test)
         self._folder.append_epoch(self._result)
         self._write_evaluation(trainer)
         due = time.monotonic() - self._saved_at >= trainer.config.training.checkpoint_seconds

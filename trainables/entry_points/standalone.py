@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,14 +13,14 @@ from trainables.core.device import pick_device
 from trainables.core.errors import BadInput
 from trainables.core.trial_folder import EpochResult, StoredJson, TrialFolder
 from trainables.data import StudyData, load, prepare
-from trainables.methods.registry import reference_of
 from trainables.shared_trainings.shared_training import SharedTraining, shared_reference
 from trainables.training.checkpoints import newest_checkpoint, save_checkpoint
 from trainables.training.finite_watch import NonFiniteLoss
-from trainables.training.trainer import Trainer
+from trainables.training.trainer import FindReference, Trainer
 
 Say = Callable[[str], None]
-Extra = Callable[[Trainer], Callable[[Say], StoredJson]]
+Ending = Callable[[Say], StoredJson]
+Extra = Callable[[Trainer], Ending]
 """Checks what it needs before the training, and returns what is done after it."""
 
 _SHOWN = ("train_loss", "loss", "accuracy", "balanced_accuracy", "geometric_mean", "worst_recall")
@@ -37,7 +36,7 @@ def train_once(
         output: folder of epochs and checkpoints, to continue from; None keeps nothing.
         with_test: evaluate on the test images at the end.
         say: prints a line.
-        extras: what else is done at the end, as `verify` and `feature_plot` of this room offer.
+        extras: what else is done at the end, such as `verification` of this room.
 
     Returns:
         The last epoch's result, with ``test_...`` metrics and what the extras found beside it.
@@ -47,7 +46,7 @@ def train_once(
     """
     prepare(config.data)
     data, device = load(config.data), pick_device()
-    trainer = Trainer(config, data, device, _reference(config, data, device, output))
+    trainer = Trainer(config, data, device, None if output is None else _kept_in(output, data, device))
     endings = [extra(trainer) for extra in extras]
     folder = _open(trainer, output) if output is not None else None
     say(
@@ -62,6 +61,9 @@ def train_once(
             raise BadInput(f"the training diverged: {error}") from None
         say(_line(result, config.training.epochs))
         if folder is not None:
+            if trainer.finished:
+                for name, arrays in trainer.end_arrays().items():
+                    folder.write_arrays(name, arrays)
             folder.append_epoch(result)
             save_checkpoint(folder.path, trainer.epoch, trainer.state())
     if with_test:
@@ -71,14 +73,13 @@ def train_once(
     return result
 
 
-def _reference(
-    config: TrialConfig, data: StudyData, device: torch.device, output: Path | None
-) -> Callable[[], Network] | None:
+def _kept_in(output: Path, data: StudyData, device: torch.device) -> FindReference:
     """Keep the network that the method refers to in the output folder, where going on finds it again."""
-    needed = reference_of(config)
-    if output is None or needed is None:
-        return None
-    return partial(shared_reference, SharedTraining(output / "shared", needed, needed.training.epochs, data, device))
+
+    def find(needed: TrialConfig) -> Network:
+        return shared_reference(SharedTraining(output / "shared", needed, needed.training.epochs, data, device))
+
+    return find
 
 
 def _open(trainer: Trainer, output: Path) -> TrialFolder:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from trainables.core.config import FIRST_DEFAULTS
 from trainables.methods.method import Method
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
 
@@ -19,7 +20,8 @@ class AffinityParams(Hyperparameters):
     """Params of the affinity loss.
 
     Attributes:
-        margin: lambda of eq 6, which the paper does not state.
+        margin: lambda of eq 6. The paper does not state it; at 0.75 the unmet hinges of frequent classes push the
+            prototypes of rare classes away.
         sigma: width of the Gaussian (eq 3), in the unit that ``sigma_unit`` names.
         sigma_unit: ``median`` of the squared distances of the first batch, or ``absolute`` (the paper's).
         prototypes: m of eq 9, prototypes per class.
@@ -29,7 +31,7 @@ class AffinityParams(Hyperparameters):
         average_over_classes: divide the hinge's sum over classes by K-1.
     """
 
-    margin: float = Field(0.75, gt=0, allow_inf_nan=False)
+    margin: float = Field(0.3, gt=0, allow_inf_nan=False)
     sigma: float = Field(1.0, gt=0, allow_inf_nan=False)
     sigma_unit: Literal["median", "absolute"] = "median"
     prototypes: int = Field(5, ge=1, le=1000)
@@ -73,5 +75,5 @@ AFFINITY = Method(
     AffinityParams,
     affinity,
     ("loss", "head"),
-    {"paper": {"sigma": 10.0, "sigma_unit": "absolute"}},
+    {"paper": {"sigma": 10.0, "sigma_unit": "absolute"}, FIRST_DEFAULTS: {"margin": 0.75}},
 )

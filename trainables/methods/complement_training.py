@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from trainables.components.variants import ComplementVariant
+from trainables.components.variants import CotVariant
 from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
@@ -15,11 +15,12 @@ class ComplementObjectiveParams(Hyperparameters):
 
     Attributes:
         variant: ``paper`` divides by K-1 and decays weights in the first step alone; ``official`` divides by K and
-            decays them in both.
-        rate_factor: learning rate of the second step divided by the first step's; 1 in the paper, 0 is ERM.
+            decays them in both; ``joint`` takes one step on the sum of both objectives.
+        rate_factor: learning rate of the second step divided by the first step's; 1 in the paper, 0 is ERM. In
+            ``joint`` the weight of the second objective.
     """
 
-    variant: ComplementVariant = "paper"
+    variant: CotVariant = "paper"
     rate_factor: float = Field(1.0, ge=0, le=100)
 
 
@@ -39,5 +40,5 @@ COT = Method(
     ComplementObjectiveParams,
     complement_objective,
     ("update",),
-    {"paper": {}, "official": {"variant": "official"}},
+    {"paper": {}, "official": {"variant": "official"}, "joint": {"variant": "joint"}},
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -103,6 +104,15 @@ def learned_scale(params: LearnedScaleParams, context: MethodContext) -> Plan:
     return Plan(head, (Stage("plain", 0.0, plain_loss),))
 
 
+def maximum_margin_shift(params: MaximumMarginParams, ratio: float) -> float:
+    """Return the boundary's shift, in nats, by the margins exp(-m) of examples whose gap is 0."""
+    if params.variant == "mm":
+        return 0.0
+    margins = (params.label_margin, params.label_margin / math.pow(ratio, 0.25))
+    rare, frequent = (math.exp(d - params.max_margin) for d in margins)
+    return params.scale * (rare - frequent) / 2
+
+
 MM_LDAM = Method(
     "Maximum margin with LDAM",
     "Kang et al., 2021",
@@ -111,6 +121,7 @@ MM_LDAM = Method(
     maximum_margin,
     ("loss", "head"),
     {"paper": {}, "mm": {"variant": "mm", "scale": 19.0}},
+    boundary_shift=maximum_margin_shift,
 )
 GCL = Method(
     "Gaussian clouded logits",

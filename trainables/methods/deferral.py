@@ -112,6 +112,7 @@ def deferred(
         plain.presets if presets is None else presets,
         defer_field="defer_until",
         shared_prefix=SharedPrefix(plain),
+        boundary_shift=plain.boundary_shift,
         given_in_part=plain.given_in_part,
     )
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from trainables.core.config import FIRST_DEFAULTS
+from trainables.methods.boundary_shift import label_margin_shift
 from trainables.methods.deferral import deferred
 from trainables.methods.method import Method
 from trainables.methods.plan import Hyperparameters, Loss, MethodContext, Plan, Stage
@@ -32,11 +34,12 @@ class ElmParams(LdamParams):
     """Params of ELM.
 
     Attributes:
-        lam: lambda, the weight of the margin of the nearest wrong class; 0 is LDAM.
+        lam: lambda, the weight of the margin of the nearest wrong class; 0 is LDAM. The paper's table I
+            has 0.1, 0.5, 1 and 1.2; 0.5 is the best on average.
         own_margin: use the target's own margin D_y; without it only lam D_c* acts.
     """
 
-    lam: float = Field(1.0, ge=0, le=2)
+    lam: float = Field(0.5, ge=0, le=2)
     own_margin: bool = True
 
 
@@ -86,6 +89,16 @@ def elm(params: ElmParams, context: MethodContext) -> Plan:
     return _plan(context, _elm_loss(params, context))
 
 
+def ldam_shift(params: LdamParams, ratio: float) -> float:
+    """Return the boundary's shift by LDAM's margins, in nats."""
+    return label_margin_shift(params.scale, params.max_margin, ratio)
+
+
+def elm_shift(params: ElmParams, ratio: float) -> float:
+    """Return the boundary's shift by ELM's margins, in nats."""
+    return label_margin_shift(params.scale, params.max_margin, ratio, own=float(params.own_margin), rival=params.lam)
+
+
 LDAM = Method(
     "Label-distribution-aware margin",
     "Cao et al., 2019, eqs 12-13",
@@ -93,6 +106,7 @@ LDAM = Method(
     LdamParams,
     ldam,
     ("loss", "head"),
+    boundary_shift=ldam_shift,
 )
 LDAM_DRW = deferred(
     LDAM,
@@ -115,7 +129,8 @@ ELM = Method(
     ElmParams,
     elm,
     ("loss", "head"),
-    {"paper": {}, "no-own-margin": {"own_margin": False}},
+    {"paper": {"lam": 1.0}, "no-own-margin": {"lam": 1.0, "own_margin": False}, FIRST_DEFAULTS: {"lam": 1.0}},
+    boundary_shift=elm_shift,
 )
 ELM_DRW = deferred(
     ELM,

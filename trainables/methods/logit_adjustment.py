@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -104,6 +105,11 @@ def label_aware_smoothing(params: LabelAwareParams, context: MethodContext) -> P
     return _single_stage(loss, context)
 
 
+def prior_shift(params: LogitAdjustmentParams | VectorScalingParams, ratio: float) -> float:
+    """Return the boundary's shift tau log(ratio), in nats; the factors of VS change no boundary at logits of 0."""
+    return params.tau * math.log(ratio)
+
+
 LMSCE = Method(
     "Large margin in softmax cross entropy",
     "Kobayashi, 2019",
@@ -119,6 +125,7 @@ LOGIT_ADJUSTMENT = Method(
     LogitAdjustmentParams,
     logit_adjustment,
     ("loss",),
+    boundary_shift=prior_shift,
 )
 VS = Method(
     "Vector scaling",
@@ -127,6 +134,7 @@ VS = Method(
     VectorScalingParams,
     vector_scaling,
     ("loss",),
+    boundary_shift=prior_shift,
 )
 LAS = Method(
     "Label-aware smoothing",

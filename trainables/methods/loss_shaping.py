@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -29,9 +30,15 @@ class ComplementParams(Hyperparameters):
 
 
 class FocalParams(Hyperparameters):
-    """Params of focal loss: `gamma`, the focusing exponent, at least 0."""
+    """Params of focal loss.
+
+    Attributes:
+        gamma: the focusing exponent, at least 0.
+        alpha: factor of every class's loss; it acts like a smaller learning rate.
+    """
 
     gamma: float = Field(2.0, ge=0, allow_inf_nan=False)
+    alpha: float = Field(1.0, gt=0, allow_inf_nan=False)
 
 
 def _single_stage(loss: Loss, context: MethodContext) -> Plan:
@@ -49,11 +56,11 @@ def complement(params: ComplementParams, context: MethodContext) -> Plan:
 
 
 def focal(params: FocalParams, context: MethodContext) -> Plan:
-    """Compose focal loss: (1 - p_y)^gamma times cross entropy."""
+    """Compose focal loss: alpha (1 - p_y)^gamma times cross entropy."""
     from trainables.components.losses.focal_loss import focal_loss
 
     def loss(outputs: Outputs, labels: Tensor) -> Tensor:
-        return focal_loss(outputs.logits, labels, gamma=params.gamma)
+        return focal_loss(outputs.logits, labels, gamma=params.gamma, alpha=params.alpha)
 
     return _single_stage(loss, context)
 
@@ -68,14 +75,19 @@ def balanced_softmax(params: NoHyperparameters, context: MethodContext) -> Plan:
     return _single_stage(loss, context)
 
 
+def balanced_softmax_shift(params: NoHyperparameters, ratio: float) -> float:
+    """Return the boundary's shift log(ratio), in nats."""
+    return math.log(ratio)
+
+
 FOCAL = Method(
     "Focal loss",
-    "Lin et al., 2017, eq 4",
-    "(1 - p_y)^gamma CE(z, y)",
+    "Lin et al., 2017, eqs 4-5",
+    "alpha (1 - p_y)^gamma CE(z, y)",
     FocalParams,
     focal,
     ("loss",),
-    {"paper": {}, "ldam-paper": {"gamma": 1.0}},
+    {"paper": {}, "ldam-paper": {"gamma": 1.0}, "cce-paper": {"alpha": 0.25}},
 )
 CCE = Method(
     "Complement cross entropy",
@@ -93,4 +105,5 @@ BALANCED_SOFTMAX = Method(
     NoHyperparameters,
     balanced_softmax,
     ("loss",),
+    boundary_shift=balanced_softmax_shift,
 )

@@ -11,7 +11,7 @@ from trainables.core.errors import BadInput
 from trainables.methods.baselines import ERM
 from trainables.methods.deferral import followed_by
 from trainables.methods.ldam import LDAM, LdamParams
-from trainables.methods.method import Method, Presets, SharedPrefix
+from trainables.methods.method import EpochMetric, Method, Presets, SharedPrefix
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan
 
 if TYPE_CHECKING:
@@ -65,7 +65,15 @@ def _translated(plain: Method, params: TranslationParams, context: MethodContext
     if params.random_label and len(context.class_counts) < 3:
         raise BadInput("`random_label` needs at least 3 classes: there is none beside target and seed's")
     plan, transform = plain.build(params, context), Translation(params.settings())
-    return followed_by(plan, "translated", params.defer_until, sampler="class-balanced", transform=transform)
+    return followed_by(
+        plan,
+        "translated",
+        params.defer_until,
+        sampler="class-balanced",
+        transform=transform,
+        epoch_metrics=transform.epoch_metrics,
+        end_arrays=transform.end_arrays,
+    )
 
 
 def m2m(params: TranslationParams, context: MethodContext) -> Plan:
@@ -78,6 +86,22 @@ def m2m_ldam(params: TranslationLdamParams, context: MethodContext) -> Plan:
     return _translated(LDAM, params, context)
 
 
+_FEWEST_ACCEPTED = 0.01
+"""Share of accepted sites below which M2m is in effect deferred re-sampling.
+
+At most n_max - n_k of n_max examples of a class are sites, so fewer than one or two examples of a batch of 128 are then
+translated: the other 99 % train on the class-balanced batch as it was drawn.
+"""
+
+_EPOCH_METRICS = {
+    "sites": EpochMetric("share of the examples drawn as generation sites"),
+    "accepted": EpochMetric(
+        "share of the sites whose translation replaced the example",
+        notice_below=_FEWEST_ACCEPTED,
+        notice=f"in effect deferred re-sampling: under {_FEWEST_ACCEPTED:.0%} of the generation sites were translated",
+    ),
+    "known": EpochMetric("share of the accepted translations that f classified as their label before training on them"),
+}
 _PRESETS: Presets = {
     "paper": {"confidence": "loss"},
     "official": {},
@@ -98,6 +122,7 @@ M2M = Method(
     defer_field="defer_until",
     shared_prefix=SharedPrefix(ERM),
     reference="erm",
+    epoch_metrics=_EPOCH_METRICS,
 )
 M2M_LDAM = Method(
     "Major-to-minor translation on LDAM",
@@ -110,4 +135,6 @@ M2M_LDAM = Method(
     defer_field="defer_until",
     shared_prefix=SharedPrefix(LDAM),
     reference="erm",
+    boundary_shift=LDAM.boundary_shift,
+    epoch_metrics=_EPOCH_METRICS,
 )

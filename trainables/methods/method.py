@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from trainables.methods.boundary_shift import BoundaryShift
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan
 
 Axis = Literal[
@@ -29,6 +30,21 @@ class SharedPrefix:
 
 
 @dataclass(frozen=True)
+class EpochMetric:
+    """A metric that a method reports of every epoch of its own stage, beside those of `metric_names.METRICS`.
+
+    Attributes:
+        description: one line, for tables and documents.
+        notice_below: reports give ``notice`` for a trial whose last value is smaller; None never gives it.
+        notice: one clause on what such a trial is in effect.
+    """
+
+    description: str
+    notice_below: float | None = None
+    notice: str = ""
+
+
+@dataclass(frozen=True)
 class Method:
     """One method.
 
@@ -44,6 +60,9 @@ class Method:
         shared_prefix: the training that the stages before the last repeat; params that it does not take act only in
             the last stage. A post-hoc method repeats it whole and changes only the trained head. None shares nothing.
         reference: the method whose trained network it needs beside its own.
+        boundary_shift: the nats by which margins or priors move the boundary between the largest and the smallest
+            class, from params and ratio; None where it cannot be computed from them.
+        epoch_metrics: name -> metric of those that `Stage.epoch_metrics` of its plan reports.
         given_in_part: the parts of the published method that are left out; empty if none.
     """
 
@@ -57,6 +76,8 @@ class Method:
     defer_field: str | None = None
     shared_prefix: SharedPrefix | None = None
     reference: str | None = None
+    boundary_shift: BoundaryShift | None = None
+    epoch_metrics: Mapping[str, EpochMetric] = field(default_factory=dict)
     given_in_part: str = ""
 
     def preset_names(self) -> tuple[str, ...]:

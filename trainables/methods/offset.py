@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from trainables.core.config import FIRST_DEFAULTS
 from trainables.methods.baselines import NoHyperparameters, linear_head
 from trainables.methods.method import Method, SharedPrefix
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage, StageStart
@@ -21,7 +22,7 @@ class OffsetParams(Hyperparameters):
 
     Attributes:
         center_weight: lambda_1 of eq 6, of ||f - c_y||^2; the paper's is 1, the default the center-loss paper's.
-        constraint_weight: lambda_2 of eq 6, of the uniform constraint; 0 leaves it out.
+        constraint_weight: lambda_2 of eq 6, of the uniform constraint; the paper's is 1, 0 leaves it out.
         center_rate: alpha, how far centres follow a batch.
         offset_in_logits: take the offset off the logits; without, it is only constrained.
         warmup: fraction of the epochs before which a linear head without bias is trained; centres then start
@@ -29,7 +30,7 @@ class OffsetParams(Hyperparameters):
     """
 
     center_weight: float = Field(0.0015, ge=0, allow_inf_nan=False)
-    constraint_weight: float = Field(1.0, ge=0, allow_inf_nan=False)
+    constraint_weight: float = Field(0.1, ge=0, allow_inf_nan=False)
     center_rate: float = Field(0.5, gt=0, le=1, allow_inf_nan=False)
     offset_in_logits: bool = True
     warmup: float = Field(0.0, ge=0, lt=1, allow_inf_nan=False)
@@ -82,6 +83,7 @@ OFFSET = Method(
         "paper": {"center_weight": 1.0, "constraint_weight": 1.0},
         "no-constraint": {"constraint_weight": 0.0},
         "constraint-only": {"offset_in_logits": False},
+        FIRST_DEFAULTS: {"constraint_weight": 1.0},
     },
     defer_field="warmup",
     # with all three terms left out, the method is cross entropy on a linear head without bias

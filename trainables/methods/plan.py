@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from trainables.components.network import Outputs
     from trainables.components.posthoc.posthoc_change import PostHoc
     from trainables.components.updates import Update
+    from trainables.core.trial_folder import ArrayFile
 
 SamplerName = Literal["instance", "class-balanced"]
 EVERYTHING = ("backbone.", "head.")
@@ -42,6 +43,12 @@ class MethodContext(NamedTuple):
 
 Loss: TypeAlias = "Callable[[Outputs, Tensor], Tensor]"
 """(outputs, labels (B,)) -> loss of every example, shape (B,), in nats."""
+
+EpochMetrics: TypeAlias = "Callable[[], Mapping[str, float]]"
+"""() -> a method's own metrics of the epoch that just ended, by the names in `Method.epoch_metrics`."""
+
+EndArrays: TypeAlias = "Callable[[], Mapping[str, ArrayFile]]"
+"""() -> arrays to store in the trial's folder after the last epoch, by file name without ``.npz``."""
 
 AfterStep: TypeAlias = "Callable[[Outputs, Tensor], None]"
 """(outputs and labels (B,) of a step, after its update and without gradients) -> None; changes head or memory."""
@@ -84,6 +91,9 @@ class Stage:
         after_step: changes head or memory after every update: centres, projections.
         begin: changes the head once, at the stage's beginning, under ``torch.no_grad``.
         weight_decay: in place of the training's; None leaves it.
+        epoch_metrics: the method's own metrics, read once after the last step of every epoch. What they count is
+            gathered on the device, so that no step waits for it.
+        end_arrays: what is stored beside the metrics after the last epoch, for pictures; must not change the training.
         restarts_schedule: run the learning-rate schedule over this stage alone, and forget momentum.
     """
 
@@ -100,6 +110,8 @@ class Stage:
     begin: Callable[[StageStart], None] | None = None
     weight_decay: float | None = None
     restarts_schedule: bool = False
+    epoch_metrics: EpochMetrics | None = None
+    end_arrays: EndArrays | None = None
 
     def first_epoch(self, epochs: int) -> int:
         """Return the 0-based epoch at which the stage begins; no budget is too short for its last stage."""

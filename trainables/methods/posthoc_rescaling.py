@@ -28,8 +28,8 @@ class TauNormParams(Hyperparameters):
     keep_bias: bool = True
 
 
-class WvnParams(Hyperparameters):
-    """Params of weight vector normalisation: `gamma`, the power of n_k / n_max; None picks it on validation."""
+class RescalingParams(Hyperparameters):
+    """Params of re-scaled weight vectors: `gamma`, the power of n_k / n_max; None picks it on validation."""
 
     gamma: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
 
@@ -49,18 +49,27 @@ def tau_norm(params: TauNormParams, context: MethodContext) -> Plan:
     return Plan(linear_head(context), (Stage("plain", 0.0, plain_loss),), posthoc=posthoc)
 
 
-def wvn_rs(params: WvnParams, context: MethodContext) -> Plan:
-    """Compose WVN + RS: rows kept at length one on class-balanced batches, then divided by a power of n_k."""
+def rs_rescaling(params: RescalingParams, context: MethodContext) -> Plan:
+    """Compose RS: cross entropy on a linear head without bias, its rows then divided by a power of n_k."""
+    from trainables.components.losses.cross_entropy import plain_loss
+    from trainables.components.posthoc.frequency_rescaling import FrequencyRescaling
+
+    posthoc = FrequencyRescaling(params.gamma, context.class_counts)
+    return Plan(linear_head(context, bias=False), (Stage("plain", 0.0, plain_loss),), posthoc=posthoc)
+
+
+def wvn_rs(params: RescalingParams, context: MethodContext) -> Plan:
+    """Compose WVN + RS: as RS, with rows scaled to length 1 after every step."""
     from trainables.components.heads.cosine_head import unit_rows
     from trainables.components.losses.cross_entropy import plain_loss
     from trainables.components.posthoc.frequency_rescaling import FrequencyRescaling
 
-    head = linear_head(context)
+    head = linear_head(context, bias=False)
 
     def normalise(outputs: Outputs, labels: Tensor) -> None:
         head.weight.copy_(unit_rows(head.weight))
 
-    stage = Stage("plain", 0.0, plain_loss, sampler="class-balanced", after_step=normalise)
+    stage = Stage("plain", 0.0, plain_loss, after_step=normalise)
     return Plan(head, (stage,), posthoc=FrequencyRescaling(params.gamma, context.class_counts))
 
 
@@ -83,13 +92,21 @@ TAU_NORM = Method(
     {"paper": {"keep_bias": False}},
     shared_prefix=SharedPrefix(ERM),
 )
+RS_RESCALING = Method(
+    "Re-scaling of weight vectors",
+    "Kim and Kim, 2020; 'Baseline+RS' in Kim, Hong and Kim, 2021, table 1",
+    "CE(w.f, y); then w_k / (n_k / n_max)^gamma, gamma picked on validation",
+    RescalingParams,
+    rs_rescaling,
+    ("head", "post-hoc"),
+)
 WVN_RS = Method(
-    "Weight vector normalisation with re-sampling",
+    "Weight vector normalisation with re-scaling",
     "Kim and Kim, 2020",
-    "||w_k|| = 1 after every step, class-balanced; then w_k / (n_k / n_max)^gamma, gamma picked on validation",
-    WvnParams,
+    "CE(w.f, y), ||w_k|| = 1 after every step; then w_k / (n_k / n_max)^gamma, gamma picked on validation",
+    RescalingParams,
     wvn_rs,
-    ("sampler", "update", "post-hoc"),
+    ("head", "update", "post-hoc"),
 )
 POSTHOC_LOGIT_ADJUSTMENT = Method(
     "Post-hoc logit adjustment",

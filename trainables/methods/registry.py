@@ -8,6 +8,7 @@ from pydantic.fields import FieldInfo
 
 from trainables.components.lr_schedule import stage_start
 from trainables.core.config import MethodConfig, TrialConfig
+from trainables.core.derived_seeds import derive_seed
 from trainables.core.errors import BadInput, unknown_name
 from trainables.methods import (
     affinity,
@@ -78,6 +79,7 @@ METHODS: dict[str, Method] = {
     "crt": decoupled.CRT,
     "lws": decoupled.LWS,
     "tau-norm": posthoc_rescaling.TAU_NORM,
+    "rs-rescaling": posthoc_rescaling.RS_RESCALING,
     "wvn-rs": posthoc_rescaling.WVN_RS,
     "posthoc-logit-adjustment": posthoc_rescaling.POSTHOC_LOGIT_ADJUSTMENT,
     "oltr": oltr.OLTR,
@@ -175,10 +177,19 @@ def shared_prefix_of(config: TrialConfig) -> tuple[TrialConfig, int] | None:
     return (shared_prefix, switch) if switch > 0 else None  # a preset may begin with the last stage
 
 
-def reference_of(config: TrialConfig) -> TrialConfig | None:
-    """Return the whole training whose network a trial needs beside its own, or None."""
+def reference_of(config: TrialConfig, seed: int | None = None) -> TrialConfig | None:
+    """Return the whole training whose network a trial needs beside its own, or None.
+
+    Args:
+        config: of the trial.
+        seed: of the reference, for its weights, order and augmentation; None derives one from the trial's seed, so
+            that the reference is independent of the trial's network and all trials of one seed share it.
+    """
     name = method_named(config.method.name).reference
-    return None if name is None else config.model_copy(update={"method": MethodConfig(name=name)})
+    if name is None:
+        return None
+    own = derive_seed(config.seed, 0, "reference") if seed is None else seed
+    return config.model_copy(update={"method": MethodConfig(name=name), "seed": own})
 
 
 def build_plan(config: MethodConfig, context: MethodContext) -> Plan:

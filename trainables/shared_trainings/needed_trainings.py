@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -46,6 +47,7 @@ class SharedNeeds:
         self._shared_prefix = None if shared_prefix is None else SharedTraining(store, *shared_prefix, data, device)
         epochs = config.training.epochs
         self._reference = None if reference is None else SharedTraining(store, reference, epochs, data, device)
+        self._find = partial(SharedTraining, store, until=epochs, data=data, device=device)
         self._missing = [shared for shared in (self._shared_prefix, self._reference) if shared is not None]
         self._needed = sum(shared.until for shared in self._missing)
         self._folder = folder
@@ -54,12 +56,16 @@ class SharedNeeds:
     def bind(self, trainer: Trainer) -> None:
         """Set the trainer of the trial. A training that has begun needs no shared prefix any more."""
         self._trainer = trainer
+        if self._reference is not None and trainer.reference not in (None, self._reference.config):
+            older = self._find(config=trainer.reference)  # it goes on with the reference that it began with
+            self._missing[self._missing.index(self._reference)] = older
+            self._reference = older
         if trainer.epoch > 0 and self._shared_prefix is not None:
             self._missing.remove(self._shared_prefix)
 
-    def reference(self) -> Network:
-        """Return the frozen reference network of the trial."""
-        assert self._reference is not None
+    def reference(self, config: TrialConfig) -> Network:
+        """Return the frozen reference network of the trial, whose configuration is that of the bound trainer."""
+        assert self._reference is not None and self._reference.config == config
         return shared_reference(self._reference)
 
     def met(self) -> bool:

@@ -81,6 +81,29 @@ class AsTrained:
 
 
 @torch.no_grad()
+def adjusted_outputs(
+    network: Network, images: BatchPipeline, posthoc: PostHoc | None, class_means: Tensor | None, value: float | None
+) -> Outputs:
+    """Return features (N, d) and logits (N, K) of a split, on the CPU.
+
+    Args:
+        network: the network; it is left in evaluation mode.
+        images: pipeline of the split.
+        posthoc: post-hoc adjustment of the logits.
+        class_means: as in `evaluate`.
+        value: value of the adjustment.
+    """
+    network.eval()
+    parts = []
+    for batch, _ in images.in_order(_BATCH):
+        outputs = network(batch)
+        if posthoc is not None and value is not None:
+            outputs = Outputs(outputs.features, posthoc.logits(network.head, outputs, value, class_means))
+        parts.append(Outputs(outputs.features.cpu(), outputs.logits.cpu()))
+    return Outputs(torch.cat([p.features for p in parts]), torch.cat([p.logits for p in parts]))
+
+
+@torch.no_grad()
 def features_of(network: Network, images: BatchPipeline) -> Tensor:
     """Return the evaluation-mode features of a split, float32 (N, d) on the CPU."""
     network.eval()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,30 +17,35 @@ from trainables.backbones import build_backbone, check_image_shape
 from trainables.backbones.pretrained_weights import load_weights
 from trainables.components.batch import Batch, EpochOrder, TransformContext
 from trainables.components.lr_schedule import learning_rate
-from trainables.components.network import Network
+from trainables.components.network import Network, Outputs
+from trainables.components.posthoc.posthoc_change import PostHoc
 from trainables.components.sampling import batches_of, epoch_indices
 from trainables.components.updates import Step
-from trainables.core.config import MethodConfig, TrialConfig
+from trainables.core.config import TrialConfig
 from trainables.core.device import autocast_dtype, keep_freed_memory, pick_device
 from trainables.core.metrics import from_confusion
 from trainables.core.randomness import derive_seed, epoch_generator
+from trainables.core.trial_folder import METHOD_METRICS, ArrayFile
 from trainables.data import Augmentation, Split, StudyData, resolve_augmentation
 from trainables.data.pipeline.batch_pipeline import BatchPipeline
 from trainables.data.pipeline.streaming_pipeline import open_pipeline
 from trainables.methods.plan import MethodContext, Stage, StageStart
-from trainables.methods.registry import build_plan, method_named
+from trainables.methods.registry import build_plan, reference_of
 from trainables.training.batch_objective import batch_objective
-from trainables.training.evaluation import Evaluation, class_means, evaluate, features_of
+from trainables.training.evaluation import Evaluation, adjusted_outputs, class_means, evaluate, features_of
 from trainables.training.finite_watch import FiniteWatch, NonFiniteLoss
 from trainables.training.training_state import State, load_prefix, load_state_dict, state_dict
 
+FindReference = Callable[[TrialConfig], Network]
+"""Finds or trains the frozen network of a configuration, as `reference_of` returns it."""
 
-def train_reference(config: TrialConfig, data: StudyData, device: torch.device) -> Network:
-    """Train the network required by `Method.reference` without writing files; return it frozen, in evaluation mode."""
-    name = method_named(config.method.name).reference
-    assert name is not None, f"{config.method.name} has no reference"
+_log = logging.getLogger(__name__)
+
+
+def train_reference(data: StudyData, device: torch.device, config: TrialConfig) -> Network:
+    """Train a network to the end without writing files; return it frozen, in evaluation mode."""
     with torch.random.fork_rng():
-        trainer = Trainer(config.model_copy(update={"method": MethodConfig(name=name)}), data, device)
+        trainer = Trainer(config, data, device)
         while not trainer.finished:
             trainer.run_epoch()
     return trainer.network.requires_grad_(False).eval()
@@ -52,12 +58,13 @@ class Trainer:
         config: configuration of the training; its seed determines the initial weights.
         data: the data of ``config.data``.
         device: training device; None picks the first GPU, or the CPU.
-        reference: returns the frozen network required by `Method.reference`; None trains one for this training only.
-            `trainables.shared_trainings.shared_training` provides a cached one.
+        find_reference: returns the frozen network required by `Method.reference`; None trains one for this training
+            only. `trainables.shared_trainings.shared_training` provides a cached one.
 
     Attributes:
         epoch: number of finished epochs.
         evaluation: validation results of the last epoch, or None before the first.
+        reference: configuration of the network required by `Method.reference`, or None.
 
     Raises:
         BadInput: if the backbone does not fit the images, or the method's params or weights file are invalid.
@@ -68,11 +75,12 @@ class Trainer:
         config: TrialConfig,
         data: StudyData,
         device: torch.device | None = None,
-        reference: Callable[[], Network] | None = None,
+        find_reference: FindReference | None = None,
     ) -> None:
         self.config, self.data = config, data
         self.device = device or pick_device()
-        self._reference = reference or partial(train_reference, config, data, self.device)
+        self._find_reference = find_reference or partial(train_reference, data, self.device)
+        self.reference = reference_of(config)
         self.epoch = 0
         self.evaluation: Evaluation | None = None
         self._posthoc_value: float | None = None
@@ -126,7 +134,9 @@ class Trainer:
         return self.epoch >= self.config.training.epochs
 
     def run_epoch(self) -> dict[str, Any]:
-        """Train one epoch, validate, and return the epoch result: a flat dict of stage, losses, metrics and speed.
+        """Train one epoch, validate, and return the epoch result: a dict of stage, losses, metrics and speed.
+
+        The method's own metrics, if it has any, stand under `METHOD_METRICS`.
 
         Raises:
             NonFiniteLoss: if a training or validation loss is infinite or NaN; the epoch then has no result.
@@ -144,6 +154,7 @@ class Trainer:
                 f"(training loss {train_loss:.4g}, learning rate {rate:.4g})"
             )
         self.epoch += 1
+        own = {} if stage.epoch_metrics is None else _finite(stage.epoch_metrics())
         return {
             "epoch": self.epoch,
             "stage": stage.name,
@@ -151,7 +162,13 @@ class Trainer:
             **self.metrics(found),
             "learning_rate": rate,
             "images_per_second": len(self.data.train.labels) / seconds,
+            **({METHOD_METRICS: own} if own else {}),
         }
+
+    def end_arrays(self) -> Mapping[str, ArrayFile]:
+        """Return what the last stage stores after the last epoch; no random state and no weight changes."""
+        stage = self.plan.stages[-1]
+        return {} if stage.end_arrays is None or self._transforming is not stage else stage.end_arrays()
 
     def metrics(self, found: Evaluation) -> dict[str, float]:
         """Return the metrics of an evaluation by their names in `METRICS`, and the post-hoc value if there is one."""
@@ -167,13 +184,13 @@ class Trainer:
         if self.epoch == span.start and stage.begin is not None:
             with torch.no_grad():
                 stage.begin(
-                    StageStart(self.plan.head, self._class_means, epoch_generator(seed, self.epoch, "stage begin"))
+                    StageStart(self.plan.head, self.class_means, epoch_generator(seed, self.epoch, "stage begin"))
                 )
         if self.epoch == span.start and stage.restarts_schedule:
             self.optimizer.state.clear()
         if stage.transform is not None and self._transforming is not stage:
             counts = self.data.class_counts.to(self.device)
-            stage.transform.begin_stage(TransformContext(self.network, self.batches, counts, self._reference))
+            stage.transform.begin_stage(TransformContext(self.network, self.batches, counts, self._reference_network))
             self._transforming = stage
         within = (self.epoch - span.start, len(span)) if stage.restarts_schedule else (self.epoch, training.epochs)
         rate = learning_rate(training.schedule, training.lr, *within)
@@ -182,7 +199,12 @@ class Trainer:
             group["lr"], group["weight_decay"] = rate, decay
         return rate
 
-    def _class_means(self) -> Tensor:
+    def _reference_network(self) -> Network:
+        assert self.reference is not None, f"{self.config.method.name} has no reference"
+        return self._find_reference(self.reference)
+
+    def class_means(self) -> Tensor:
+        """Return the mean evaluation-mode feature of every class's training images, float32 (K, d)."""
         return class_means(self.network, self._pipeline(self.data.train), len(self.data.class_counts))
 
     def _train(self, stage: Stage, rate: float) -> float:
@@ -236,10 +258,20 @@ class Trainer:
 
         A post-hoc adjustment uses the value last selected on validation images, or its first candidate before that.
         """
-        value = self._posthoc_value
-        if value is None and self.plan.posthoc is not None:
-            value = self.plan.posthoc.values[0]
-        return self._evaluate(self._pipeline(split), self.plan.stages[-1], only=value)
+        return self._evaluate(self._pipeline(split), self.plan.stages[-1], only=self._posthoc_choice())
+
+    def _posthoc_choice(self) -> float | None:
+        if self._posthoc_value is None and self.plan.posthoc is not None:
+            return self.plan.posthoc.values[0]
+        return self._posthoc_value
+
+    def outputs(self, split: Split) -> Outputs:
+        """Return features and logits of a split, on the CPU; the logits are adjusted as those of `evaluate` are."""
+        images, posthoc = self._pipeline(split), self.plan.posthoc
+        return adjusted_outputs(self.network, images, posthoc, self._means_for(posthoc), self._posthoc_choice())
+
+    def _means_for(self, posthoc: PostHoc | None) -> Tensor | None:
+        return self.class_means() if posthoc is not None and posthoc.needs_class_means else None
 
     def features(self, split: Split) -> Tensor:
         """Return the evaluation-mode features of a split, float32 (N, d) on the CPU."""
@@ -247,7 +279,7 @@ class Trainer:
 
     def _evaluate(self, images: BatchPipeline, stage: Stage, only: float | None = None) -> Evaluation:
         posthoc = self.plan.posthoc
-        means = self._class_means() if posthoc is not None and posthoc.needs_class_means else None
+        means = self._means_for(posthoc)
         return evaluate(self.network, images, stage.loss, posthoc=posthoc, class_means=means, only=only)
 
     def state(self) -> State:
@@ -256,6 +288,7 @@ class Trainer:
             "fingerprint": self.config.fingerprint(),
             "epoch": self.epoch,
             "posthoc_value": self._posthoc_value,
+            **({} if self.reference is None else {"reference_seed": self.reference.seed}),
             **state_dict(self.network, self.memory, self.optimizer, self.plan.stages),
         }
 
@@ -270,6 +303,22 @@ class Trainer:
         load_state_dict(state, self.network, self.memory, self.optimizer, self.plan.stages)
         self._posthoc_value = state["posthoc_value"]
         self.epoch = int(state["epoch"])
+        self._keep_reference(state)
+
+    def _keep_reference(self, state: State) -> None:
+        """Keep the reference that has already acted on a resumed training.
+
+        Until references had a seed of their own, states did not name it: it was the trial's.
+        """
+        seed = int(state.get("reference_seed", self.config.seed))
+        acted = self.epoch > self.plan.span(self.plan.stages[-1], self.config.training.epochs).start
+        if self.reference is None or not acted or seed == self.reference.seed:
+            return
+        _log.warning(
+            "this training of %s goes on with the reference network it began with, of seed %d; today it would be %d",
+            *(self.config.method.name, seed, self.reference.seed),
+        )
+        self.reference = reference_of(self.config, seed)
 
     def adopt(self, state: State) -> None:
         """Start from the final state of the shared prefix, a training of `Method.shared_prefix`.
@@ -279,3 +328,8 @@ class Trainer:
         """
         load_prefix(state, self.network, self.memory, self.optimizer, self.plan.stages)
         self.epoch = int(state["epoch"])
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Leave out shares of nothing, such as accepted translations in an epoch without a site."""
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}

@@ -25,16 +25,16 @@ _BLUE, _ORANGE, _GREY = "#0072B2", "#D55E00", "#666666"
 _MARKS: dict[str, dict[str, Any]] = {
     "pruned, at its last epoch": {"marker": "o", "facecolors": "none", "edgecolors": _GREY, "s": 26},
     "complete": {"marker": "o", "color": _BLUE, "s": 26},
-    "preset": {"marker": "*", "color": _ORANGE, "s": 150, "edgecolors": "black", "linewidths": 0.6},
+    "first": {"marker": "*", "color": _ORANGE, "s": 150, "edgecolors": "black", "linewidths": 0.6},
 }
-"""Trial kind -> marker, in drawing order: the last is on top."""
+"""Trial kind -> marker, in drawing order: the last is on top. The first trial is labelled by its preset's name."""
 
 
 def response_picture(cell: CellView) -> bytes:
     """Plot the metric over every searched param as PNG.
 
     The x axis is the searched range, on the search scale. Complete trials are dots. Pruned trials are circles at the
-    metric of their last epoch. The preset's setting (trial 0) is a star.
+    metric of their last epoch. Trial 0 is a star, labelled by the name of its preset.
 
     Args:
         cell: a cell with searched params and at least one complete or pruned trial.
@@ -52,7 +52,7 @@ def response_picture(cell: CellView) -> bytes:
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
     trials = [trial for trial in cell.in_state("COMPLETE", "PRUNED") if trial.value is not None]
     for panel, name in zip(panels, names, strict=False):
-        _draw(panel, name, cell.cell.space[name], trials)
+        _draw(panel, name, cell.cell.space[name], trials, cell.cell.base.method.preset)
     for panel in panels[::columns]:
         panel.set_ylabel(_escaped(cell.metric))
     for panel in panels[len(names) :]:
@@ -65,15 +65,16 @@ def response_picture(cell: CellView) -> bytes:
     return buffer.getvalue()
 
 
-def _draw(panel: Axes, name: str, dimension: Dimension, trials: Sequence[TrialView]) -> None:
-    for label, look in _MARKS.items():
+def _draw(panel: Axes, name: str, dimension: Dimension, trials: Sequence[TrialView], preset: str) -> None:
+    for kind, look in _MARKS.items():
         points = [
             (place, trial.value or 0.0)
             for trial in trials
-            if _kind(trial) == label and name in trial.params
+            if _kind(trial) == kind and name in trial.params
             for place in [_place(dimension, trial.params[name])]
             if place is not None
         ]
+        label = f"preset {preset}" if kind == "first" else kind
         panel.scatter([x for x, _ in points], [y for _, y in points], label=label, zorder=3, **look)
     panel.set_xlim(-0.04, 1.04)
     ticks = _ticks(dimension)
@@ -87,7 +88,7 @@ def _draw(panel: Axes, name: str, dimension: Dimension, trials: Sequence[TrialVi
 
 def _kind(trial: TrialView) -> str:
     if trial.number == 0:
-        return "preset"
+        return "first"
     return "complete" if trial.state == "COMPLETE" else "pruned, at its last epoch"
 
 

@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 
 from study.cli.app import main
+from study.cli.feature_option import save_figure
+from study.tracking.plots.embedding_plot import embedding_figure
 from trainables.backbones import build_backbone
 from trainables.core.errors import BadInput
-from trainables.entry_points.feature_plot import draw_features
 
 Run = Callable[..., tuple[int, str, str]]
 PLANE = ("--model", "affinity-conv-2d")
@@ -71,7 +72,6 @@ def test_pairs_of_a_file_are_verified(run: Run, tmp_path: Path) -> None:
         (["--verify", "none.txt"], "pairs none.txt: cannot be read"),
         (["--verify-on", "digits"], "--verify-on needs --verify PAIRS.txt or --verify NUMBER"),
         (["--verify", "600", "--verify-on", "digitz"], "did you mean 'digits'"),
-        (["--plot-features", "x.png"], "draws two features, and mlp has 256; take --model affinity-conv-2d"),
         ([*PLANE, "--plot-features", "x.gif"], "expected a file that ends in .png"),
         ([*PLANE, "--plot-features", "no/folder/x.png"], "there is no folder no/folder"),
         (["--weights", "none.pt"], "none.pt: cannot be read"),
@@ -92,16 +92,28 @@ def test_features_are_drawn(run: Run, tmp_path: Path) -> None:
             assert picture.width > 400 and len(picture.convert("RGB").getcolors(1 << 20) or []) > 50
 
 
+def test_more_features_than_two_are_projected(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainables.training.embedding.has_umap", lambda: False)
+    monkeypatch.setattr("study.cli.feature_option.has_umap", lambda: False)
+    path = tmp_path / "x.png"
+    code, out, _ = run("--plot-features", str(path), method="erm")
+    assert code == 0 and "features of 140 images drawn in" in out
+    assert out.count("umap-learn is not installed; pip install 'longtail-study[umap]'") == 1
+    with Image.open(path) as picture:
+        assert picture.width > 400 and len(picture.convert("RGB").getcolors(1 << 20) or []) > 50
+
+
 @pytest.mark.parametrize("ending", [".png", ".svg", ".pdf"])
 @pytest.mark.parametrize("classes", [2, 15, 40])
 def test_any_number_of_classes(tmp_path: Path, classes: int, ending: str) -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(3 * classes) % classes
-    names = [f"class {k} & $" for k in range(classes)]  # names are not parsed as mathematics
-    draw_features(tmp_path / f"x{ending}", rng.normal(size=(3 * classes, 2)), labels, names)
+    names = {k: f"class {k} & $" for k in range(classes)}  # names are not parsed as mathematics
+    figure = embedding_figure({"features": rng.normal(size=(3 * classes, 2))}, labels, names)
+    save_figure(figure, tmp_path / f"x{ending}")
     assert (tmp_path / f"x{ending}").stat().st_size > 1000
     with pytest.raises(BadInput, match="cannot be written"):
-        draw_features(tmp_path / "no" / f"x{ending}", rng.normal(size=(3 * classes, 2)), labels, names)
+        save_figure(figure, tmp_path / "no" / f"x{ending}")
 
 
 def test_a_training_begins_from_a_file_and_is_told_apart(run: Run, tmp_path: Path) -> None:

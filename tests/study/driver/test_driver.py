@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from study.driver.driver import RAISABLE, ExitCode, _flat, _outcome, _refuse_changes
+from study.driver.driver import RAISABLE, ExitCode, _flat, _missing_umap, _outcome, _refuse_changes
 from study.ledger.study_ledger import Ledger
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
@@ -25,6 +25,7 @@ def test_places_of_a_nested_value() -> None:
         *("search.trials=99", "search.wall_hours=2", "search.concurrency=3"),
         *("resources.cpus=2", "resources.gpus=0.5", "resources.retries=9"),
         "records.tracking_uri=http://127.0.0.1:5000",
+        "artifacts.embedding=all",
     ],
 )
 def test_limits_and_places_may_change(change: str, make_spec: MakeSpec) -> None:
@@ -58,6 +59,19 @@ def test_what_numbers_depend_on_may_not(change: str, place: str, make_spec: Make
         _refuse_changes(make_spec(search=search), make_spec(change, search=search))
     assert str(caught.value).startswith(f"--set {place}=")
     assert all(path in str(caught.value) for path in RAISABLE)
+
+
+def test_a_study_that_plots_embeddings_without_umap_says_so(
+    make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainables.training.embedding.has_umap", lambda: False)
+    said = _missing_umap(make_spec(confirm={"seeds": 2}))
+    assert said is not None and "pip install 'longtail-study[umap]'" in said
+    assert _missing_umap(make_spec()) is None  # nothing is confirmed, so nothing is embedded
+    assert _missing_umap(make_spec("artifacts.embedding=all")) == said
+    assert _missing_umap(make_spec("artifacts.embedding=none", confirm={"seeds": 2})) is None
+    monkeypatch.setattr("trainables.training.embedding.has_umap", lambda: True)
+    assert _missing_umap(make_spec(confirm={"seeds": 2})) is None
 
 
 def _end(ledger: Ledger, endings: str) -> None:

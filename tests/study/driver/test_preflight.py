@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import re
 from collections.abc import Callable
@@ -20,7 +21,7 @@ MakeSpec = Callable[..., StudySpec]
 
 
 def _checked(spec: StudySpec) -> tuple[dict[str, str], list[str]]:
-    console = Console(file=io.StringIO(), width=200)
+    console = Console(file=io.StringIO(), width=300)
     found = check_data(spec, expand(spec), console, source="my.yaml")
     return found, console.file.getvalue().splitlines()  # type: ignore[attr-defined]
 
@@ -154,3 +155,31 @@ def test_weights_that_do_not_fit_are_named_before_anything_starts(make_spec: Mak
     for file, said in (("w.pt", "do not fit the network: it lacks"), ("none.pt", "cannot be read")):
         with pytest.raises(BadInput, match=rf"my\.yaml: model: weights {tmp_path}/{file}.*{said}"):
             _checked(make_spec(f"model={{name: mlp, weights: {tmp_path / file}}}"))
+
+
+def test_warns_once_for_every_cell_whose_first_setting_moves_a_boundary_too_far(make_spec: MakeSpec) -> None:
+    spec = make_spec(
+        "data.0.profiles.0.ratio=[20, 100]",
+        methods=[
+            "erm",
+            "ldam",
+            {"name": "elm", "label": "published", "preset": "paper"},
+            {"name": "logit-adjustment", "params": {"tau": 3}},
+        ],
+    )
+    warnings = [line.strip() for line in _checked(spec)[1] if "warning:" in line]
+    assert [line.split(": ")[1] for line in warnings] == [
+        f"digits/long_tail-{ratio}/{method}" for ratio in (20, 100) for method in ("published", "logit-adjustment")
+    ]
+    assert "preset `recommended` with the params set by hand" in warnings[1]
+    published = next(cell for cell in expand(spec) if cell.method == "published" and cell.ratio == 100)
+    counts = load(published.base.data).class_counts
+    ratio = float(counts.max() / counts.min())
+    shift = 30 * 0.5 * (1 - ratio**-0.25)
+    assert "preset `paper` moves the boundary" in warnings[2]
+    assert f"by {shift:.1f} nats, more than twice log({ratio:.4g}) = {math.log(ratio):.1f}" in warnings[2]
+
+
+def test_a_setting_that_fits_the_ratio_is_not_warned_of(make_spec: MakeSpec) -> None:
+    spec = make_spec("data.0.profiles.0.ratio=[100]", methods=["ldam-drw", "elm-drw", "balanced-softmax", "vs", "cce"])
+    assert not any("warning" in line for line in _checked(spec)[1])

@@ -306,3 +306,17 @@ def test_a_fault_of_the_machine_stops_the_study_and_blames_no_trial(desk: Callab
     assert opened.manager.start("3") is None
     assert not opened.manager.busy
     assert desk().manager.start("a") == first
+
+
+def test_a_trial_is_told_which_artifacts_to_make(
+    make_spec: Callable[..., StudySpec], open_ledger: Callable[..., Ledger], tmp_path: Path
+) -> None:
+    spec = make_spec(search={"trials": 1, "pruner": "none"}, confirm={"seeds": 1}, training={"epochs": EPOCHS})
+    spec = spec.model_copy(update={"artifacts": spec.artifacts.model_copy(update={"offsets": "all"})})
+    manager = Desk(open_ledger(spec), tmp_path).manager
+    search = manager.start("a")
+    assert search is not None and (search.evaluate_test, search.artifacts) == (False, ("offsets",))
+    manager.end("a", _done(EPOCHS), failed=False)
+    confirming = manager.start("b")
+    assert confirming is not None and confirming.evaluate_test
+    assert confirming.artifacts == ("offsets", "embedding", "mistakes")

@@ -14,6 +14,7 @@ from study.spec.validation import checked_spec, load_spec
 from study.spec.yaml_io import write_yaml
 from trainables.core.config import TrainingConfig
 from trainables.core.errors import BadInput
+from trainables.core.trial_task import ARTIFACTS
 
 Make = Callable[..., dict[str, Any]]
 STUDIES = Path(__file__).parents[3] / "studies"
@@ -272,7 +273,7 @@ def test_what_is_stored_is_read_back_the_same(study_mapping: Make) -> None:
 
 
 PLACES = (
-    *("name", "seed", "model", "resources", "records"),
+    *("name", "seed", "model", "resources", "records", "artifacts"),
     *("data", "data.0", "data.0.profiles", "data.0.profiles.0.ratio", "methods", "methods.0"),
     *("training", "training.lr", "training.schedule", "search", "search.pruner", "search.training"),
 )
@@ -306,3 +307,27 @@ def test_a_data_folder_that_cannot_be_is_named_with_file_and_path(written: str, 
     data = [{"dataset": "digits", "data_dir": written, "profiles": [{"ratio": 10}]}]
     said = _refused(study_mapping(data=data))
     assert said.startswith(f"my.yaml: data[0].data_dir: `data_dir` names {written!r}")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "search", "confirmed"),
+    [
+        ({}, (), ("offsets", "embedding", "mistakes")),
+        ({"offsets": "all", "mistakes": "none"}, ("offsets",), ("offsets", "embedding")),
+        ({"offsets": "none", "embedding": "none", "mistakes": "all"}, ("mistakes",), ("mistakes",)),
+    ],
+)
+def test_artifacts_are_made_for_the_trials_that_the_file_says(
+    chosen: dict[str, str], search: tuple[str, ...], confirmed: tuple[str, ...], study_mapping: Make
+) -> None:
+    artifacts = checked_spec(study_mapping(artifacts=chosen), (), source="s").artifacts
+    assert artifacts.kinds(confirms=False) == search
+    assert artifacts.kinds(confirms=True) == confirmed
+    assert set(confirmed) <= set(ARTIFACTS)
+
+
+def test_a_wrong_artifact_is_refused_with_what_is_allowed(study_mapping: Make) -> None:
+    said = _refused(study_mapping(artifacts={"embedding": "test"}))
+    assert said == "my.yaml: artifacts.embedding: must be 'none', 'confirm' or 'all', got 'test'"
+    said = _refused(study_mapping(artifacts={"embeding": "all"}))
+    assert "artifacts" in said and "did you mean 'embedding'? Allowed: embedding, mistakes, offsets" in said

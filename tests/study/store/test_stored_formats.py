@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from search_spaces import SPACES, Choices
 from study.ledger.storage import open_storage
 from study.ledger.study_ledger import Ledger
 from study.report.export import export_study
 from study.report.status import status_of
 from study.spec.cell import expand
+from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder, stored_names
 from study.store.study_view import open_view
 from study.store.warm_start import read_warm_starts
+from trainables.core.config import MethodConfig
 from trainables.core.errors import BadInput
+from trainables.methods.registry import build_params
 
 STORED = Path(__file__).parent / "stored_v1"
 CELL = "digits/long_tail-20/{}"
@@ -70,7 +75,7 @@ def test_an_interrupted_study_goes_on_in_todays_words(storage: Path) -> None:
     while (new := ledger.next()) is not None:
         ledger.of(new).complete(new.number, 0.5)
     assert ledger.remaining() == 0
-    assert json.loads(folder.format_path.read_bytes()) == {"version": 2, "oldest": 1}
+    assert json.loads(folder.format_path.read_bytes()) == {"version": 3, "oldest": 1}
     assert "values:" not in folder.spec_path.read_text()
     view = open_view(folder)
     assert view.state == "finished"
@@ -80,8 +85,8 @@ def test_an_interrupted_study_goes_on_in_todays_words(storage: Path) -> None:
 @pytest.mark.parametrize(
     ("stored", "said"),
     [
-        ('{"version": 3, "oldest": 3}', "format 3.*knows formats 1 to 2"),
-        ('{"version": 3}', "format 3.*knows formats 1 to 2"),
+        ('{"version": 4, "oldest": 4}', "format 4.*knows formats 1 to 3"),
+        ('{"version": 4}', "format 4.*knows formats 1 to 3"),
         ("{", "cannot be read"),
         ("[" * 100_000, "cannot be read"),
         ("[]", "cannot be read"),
@@ -105,3 +110,56 @@ def test_checkpoints_of_an_interrupted_trial_stay_valid(storage: Path) -> None:
     cell = next(c for c in open_view(StudyFolder(storage, "second")).cells if c.cell.method == "ldam-drw")
     digest = cell.trials[1].config.fingerprint()
     assert digest == "9b9e8aedbd8f3881027003d5c406c936c4c7b5fcb2db4ddc8c7148d42e61526c"
+
+
+def _folder_of_version_2(storage: Path, methods: list[dict[str, Any]]) -> StudyFolder:
+    spec = StudySpec.model_validate(
+        {"name": "two", "data": [{"dataset": "digits", "profiles": [{"ratio": 10}]}], "methods": methods}
+    )
+    folder = StudyFolder(storage, "two")
+    folder.path.mkdir()
+    folder.create(spec, {})
+    folder.format_path.write_text('{"version": 2, "oldest": 2}')
+    return folder
+
+
+def test_a_study_stored_before_defaults_changed_keeps_its_defaults_and_space(tmp_path: Path) -> None:
+    names = ("affinity", "elm", "elm-drw", "offset", "erm")
+    folder = _folder_of_version_2(tmp_path, [{"name": name} for name in names])
+    cells = {cell.method: cell for cell in expand(folder.read_spec())}
+    assert cells["affinity"].preset_params()["margin"] == 0.75
+    assert cells["offset"].preset_params()["constraint_weight"] == 1.0
+    for name in ("elm", "elm-drw"):
+        assert cells[name].preset_params()["lam"] == 1.0
+        scale = cells[name].space["scale"]
+        assert isinstance(scale, Choices) and scale.choices == (10.0, 20.0, 30.0, 64.0)
+        assert set(cells[name].space) == set(SPACES[name])
+    assert cells["erm"].base.method.preset == "recommended"
+    folder.write_spec(folder.read_spec())
+    again = {cell.method: cell for cell in expand(folder.read_spec())}
+    assert again == cells
+
+
+def test_its_unfinished_trials_keep_their_checkpoints(tmp_path: Path) -> None:
+    folder = _folder_of_version_2(tmp_path, [{"name": "elm", "search": {"scale": {"choices": [10.0, 30.0]}}}])
+    (cell,) = expand(folder.read_spec())
+    as_it_was = cell.base.model_copy(update={"method": MethodConfig(name="elm")})
+    assert cell.base.fingerprint() == as_it_was.fingerprint()
+    assert getattr(build_params(cell.base.method), "lam", None) == 1.0
+
+
+def test_other_presets_of_it_keep_the_default_that_they_did_not_set(tmp_path: Path) -> None:
+    given = [
+        {"name": "affinity", "preset": "paper", "search": {"sigma": {"low": 1, "high": 10}}},
+        {"name": "offset", "preset": "paper"},
+    ]
+    affinity, offset = _folder_of_version_2(tmp_path, given).read_spec().methods
+    assert (affinity.preset, affinity.params) == ("paper", {"margin": 0.75})
+    assert (offset.preset, offset.params) == ("paper", {})
+
+
+def test_a_study_of_today_has_todays_defaults(tmp_path: Path) -> None:
+    folder = _folder_of_version_2(tmp_path, [{"name": "elm"}])
+    folder.format_path.write_text('{"version": 3, "oldest": 3}')
+    (cell,) = expand(folder.read_spec())
+    assert cell.base.method.preset == "recommended" and cell.preset_params()["lam"] == 0.5

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from trainables.core.trial_folder import TrialFolder, write_atomically
@@ -140,3 +141,15 @@ def test_killed_at_any_moment_everything_that_was_finished_is_there(tmp_path: Pa
         assert evaluation is not None
         assert finished <= evaluation["epoch"] <= len(epochs)
         assert json.loads((place / "trial.json").read_text()) == {}
+
+
+def test_arrays_come_back_and_damaged_ones_are_as_good_as_none(tmp_path: Path) -> None:
+    folder = TrialFolder(tmp_path)
+    assert folder.arrays("translations") is None
+    folder.write_arrays("translations", {"seed": np.arange(6, dtype=np.uint8).reshape(1, 1, 2, 3)})
+    found = folder.arrays("translations")
+    assert found is not None and found["seed"].tolist() == [[[[0, 1, 2], [3, 4, 5]]]]
+    path = tmp_path / "translations.npz"
+    for damage in (b"", path.read_bytes()[:40]):
+        path.write_bytes(damage)
+        assert folder.arrays("translations") is None

@@ -31,6 +31,7 @@ EPOCH = {"epoch": 3, "stage": "plain", "balanced_accuracy": 0.1 + 0.2, "loss": 1
     [
         (EpochDone(EPOCH), False),
         (EpochDone(EPOCH, SharedEpochs(2, 3, 1), finished=True), True),
+        (EpochDone(EPOCH, method_metrics={"sites": 0.75, "accepted": 0.0}), False),
         (SharedEpochDone(0), False),
         (Failed("NonFiniteLoss: at epoch 1"), True),
         (MachineFault("No space left on device"), True),
@@ -79,5 +80,25 @@ def test_shared_epochs_are_read_from_their_stored_form(stored: dict[str, int] | 
 
 
 def test_a_task_comes_back_as_it_was(make_trial: Callable[..., TrialConfig]) -> None:
-    task = TrialTask(make_trial("cce"), Path("/runs/a"), Path("/runs/shared"), True, evaluate_test=True, threads=2)
+    task = TrialTask(
+        make_trial("cce"),
+        Path("/runs/a"),
+        Path("/runs/shared"),
+        True,
+        evaluate_test=True,
+        threads=2,
+        artifacts=("offsets",),
+    )
     assert TrialTask.from_json(json.loads(json.dumps(task.to_json()))) == task
+
+
+def test_metrics_of_the_method_stand_apart_and_must_be_finite() -> None:
+    stored = {"epoch": 1, "loss": 0.5, "method_metrics": {"sites": 1}}
+    done = EpochDone.of_stored(stored)
+    assert (done.result, done.method_metrics) == ({"epoch": 1, "loss": 0.5}, {"sites": 1.0})
+    for wrong in ({"sites": math.nan}, {"sites": "many"}, {"sites": True}, [0.5]):
+        with pytest.raises(ValueError, match="method_metrics"):
+            EpochDone.of_stored({"epoch": 1, "method_metrics": wrong})
+        with pytest.raises(ValueError, match=r"malformed trial report: .*method_metrics"):
+            sent = {"epoch": {"result": {"epoch": 1, "method_metrics": wrong}, "shared": {}, "finished": False}}
+            from_result({"report": json.dumps(sent)})

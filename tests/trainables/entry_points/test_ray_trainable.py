@@ -318,3 +318,40 @@ def test_one_that_died_before_its_test_images_were_evaluated_does_that_alone(
     assert len(TrialFolder(tmp_path).attempts()) == 1
     _steps(ImbalanceTrial(_tested(trial, tmp_path)))
     assert found == TrialFolder(tmp_path).test()
+
+
+def test_artifacts_are_there_before_the_last_epoch_is_stored(make_trial: MakeTrial, tmp_path: Path) -> None:
+    """A resume takes a trial with a last epoch for finished, so a kill may not leave that epoch without artifacts."""
+    trial, place = make_trial(epochs=2, checkpoint_seconds=0), tmp_path / "00000"
+    given = TrialTask(trial, place, tmp_path / "shared", False, artifacts=("offsets", "mistakes")).to_json()
+    first = ImbalanceTrial(given)
+    assert len(_steps(first, 1)) == 1 and not (place / "offsets.json").exists()
+    seen: list[bool] = []
+    stored = first._folder.append_epoch
+    first._folder.append_epoch = lambda result: (  # type: ignore[method-assign, assignment]
+        seen.append((place / "offsets.json").exists() and (place / "mistakes.npz").exists()),
+        stored(result),
+    )
+    _steps(first)
+    assert seen == [True]
+    whole = {name: (place / name).read_bytes() for name in ("offsets.json", "mistakes.npz")}
+    # killed in between: neither the last epoch nor the artifacts are there, and another process continues
+    for path in (place / "offsets.json", place / "mistakes.npz", place / "checkpoint-000002.pt"):
+        path.unlink()
+    for path in place.glob("epochs-*.jsonl"):
+        path.write_text(path.read_text().splitlines(keepends=True)[0])
+    _steps(ImbalanceTrial(given))
+    assert {name: (place / name).read_bytes() for name in whole} == whole
+
+
+def test_a_confirmation_shows_test_images_and_a_search_those_that_validate(
+    make_trial: MakeTrial, tmp_path: Path
+) -> None:
+    trial = make_trial(epochs=1)
+    for confirms in (False, True):
+        task = TrialTask(trial, tmp_path / str(confirms), tmp_path / "shared", False, confirms, artifacts=("mistakes",))
+        _steps(ImbalanceTrial(task.to_json()))
+        found, data = TrialFolder(task.folder).arrays("mistakes"), load(trial.data)
+        assert found is not None and bool(found["of_test"]) == confirms
+        split = data.test() if confirms else data.validation
+        assert (split.images[torch.from_numpy(found["rows"])].numpy() == found["images"]).all()

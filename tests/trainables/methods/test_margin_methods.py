@@ -35,9 +35,10 @@ def _losses(plan: Plan, stage: int = 0) -> Tensor:
 @pytest.mark.parametrize(
     ("name", "preset", "expected"),
     [
-        ("elm", "recommended", {"max_margin": 0.5, "scale": 30.0, "lam": 1.0, "own_margin": True}),
+        ("elm", "recommended", {"max_margin": 0.5, "scale": 30.0, "lam": 0.5, "own_margin": True}),
         ("elm", "paper", {"max_margin": 0.5, "scale": 30.0, "lam": 1.0, "own_margin": True}),
         ("elm", "no-own-margin", {"lam": 1.0, "own_margin": False}),
+        ("elm-drw", "recommended", {"lam": 0.5, "own_margin": True, "beta": 0.9999, "defer_until": 0.8}),
         ("elm-drw", "paper", {"lam": 1.0, "own_margin": True, "beta": 0.9999, "defer_until": 0.8}),
         ("elm-drw", "no-own-margin", {"own_margin": False, "defer_until": 0.8}),
         ("mm-ldam", "paper", {"variant": "mm-ldam", "max_margin": 1.29, "gamma": 1.528, "scale": 26.0}),

@@ -87,7 +87,7 @@ def test_a_larger_weight_makes_narrower_classes(make_trial: Any) -> None:
         trainer = Trainer(config.model_copy(update={"method": method}), load(config.data), torch.device("cpu"))
         while not trainer.finished:
             trainer.run_epoch()
-        means, spread, count = trainer._class_means(), 0.0, 0
+        means, spread, count = trainer.class_means(), 0.0, 0
         for batch, labels in trainer._pipeline(trainer.data.train).in_order(512):
             spread += float((trainer.network.features(batch).detach() - means[labels]).square().sum())
             count += len(labels)

@@ -34,10 +34,11 @@ def _timeless(record: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("preset", "expected"),
     [
-        ("recommended", (0.0015, 1.0, True)),
+        ("recommended", (0.0015, 0.1, True)),
         ("paper", (1.0, 1.0, True)),
         ("no-constraint", (0.0015, 0.0, True)),
-        ("constraint-only", (0.0015, 1.0, False)),
+        ("constraint-only", (0.0015, 0.1, False)),
+        ("defaults-0.1", (0.0015, 1.0, True)),
     ],
 )
 def test_presets(preset: str, expected: tuple[float, float, bool]) -> None:
@@ -91,7 +92,7 @@ def test_the_warm_up_is_the_opening_bit_for_bit_and_ends_at_class_means(make_tri
     assert all(torch.equal(mine[key], theirs[key]) for key in mine)
     head: Any = own.plan.head
     assert not head.centers.any() and not head.constrains
-    means = own._class_means()
+    means = own.class_means()
     own._enter(own.plan.stages[1])
     assert torch.equal(head.centers, means) and head.constrains
 

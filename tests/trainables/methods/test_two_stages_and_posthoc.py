@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from trainables.components.heads import LinearHead, MemoryHead, ScaledHead
+from trainables.components.network import Outputs
 from trainables.components.row_projections import MaxNormRadius
 from trainables.core.config import MethodConfig, ModelConfig, TrialConfig
 from trainables.data import load
@@ -21,7 +22,7 @@ from trainables.training.trainer import Trainer
 
 MakeTrial = Callable[..., TrialConfig]
 COUNTS = torch.tensor([90, 40, 9, 1])
-POSTHOC = ("tau-norm", "wvn-rs", "posthoc-logit-adjustment")
+POSTHOC = ("tau-norm", "rs-rescaling", "wvn-rs", "posthoc-logit-adjustment")
 
 
 def _trainer(config: TrialConfig, model: str = "mlp", **values: Any) -> Trainer:
@@ -129,7 +130,8 @@ def test_test_images_are_evaluated_with_the_value_picked_on_validation(name: str
 
 
 @pytest.mark.parametrize(
-    ("name", "field"), [("tau-norm", "tau"), ("wvn-rs", "gamma"), ("posthoc-logit-adjustment", "tau")]
+    ("name", "field"),
+    [("tau-norm", "tau"), ("rs-rescaling", "gamma"), ("wvn-rs", "gamma"), ("posthoc-logit-adjustment", "tau")],
 )
 def test_a_number_fixes_the_value(name: str, field: str, make_trial: MakeTrial) -> None:
     record = _trainer(make_trial(name, epochs=1), **{field: 0.37}).run_epoch()
@@ -159,7 +161,25 @@ def test_rows_of_wvn_have_length_1_after_every_step(make_trial: MakeTrial) -> No
     assert isinstance(head, LinearHead)
     trainer.run_epoch()
     torch.testing.assert_close(head.weight.norm(dim=1), torch.ones(10))
-    assert head.bias is not None and head.bias.any()
+    assert head.bias is None
+    assert [stage.sampler for stage in trainer.plan.stages] == ["instance"]
+
+
+@pytest.mark.parametrize("name", ["rs-rescaling", "wvn-rs"])
+def test_rescaling_divides_the_rows_by_a_power_of_the_counts(name: str) -> None:
+    torch.manual_seed(0)
+    counts, features = torch.tensor([90, 40, 9, 1]), torch.randn(5, 6)
+    plan = build_plan(MethodConfig(name=name), MethodContext(counts, 6))
+    head = plan.head
+    assert isinstance(head, LinearHead) and plan.posthoc is not None
+    found = plan.posthoc.logits(head, Outputs(features, head(features)), 0.5, None)
+    torch.testing.assert_close(found, features @ (head.weight / (counts / 90).sqrt()[:, None]).T)
+
+
+def test_rs_rescaling_trains_cross_entropy_without_a_bias(make_trial: MakeTrial) -> None:
+    rescaled, plain = _trainer(make_trial("rs-rescaling")), _trainer(make_trial("empirical-offset"))
+    assert rescaled.run_epoch()["train_loss"] == plain.run_epoch()["train_loss"]
+    assert _equal(rescaled.plan.head.state_dict(), plain.plan.head.state_dict())
 
 
 # ---- memory and radius -------------------------------------------------------------------------------------
@@ -220,6 +240,7 @@ def test_without_decay_its_first_stage_is_erm(make_trial: MakeTrial) -> None:
         ("lws", "paper", {"defer_until": 0.95}),
         ("tau-norm", "recommended", {"tau": None, "keep_bias": True}),
         ("tau-norm", "paper", {"tau": None, "keep_bias": False}),
+        ("rs-rescaling", "paper", {"gamma": None}),
         ("wvn-rs", "paper", {"gamma": None}),
         ("posthoc-logit-adjustment", "paper", {"tau": None}),
         ("oltr", "paper", {"scale": 16.0, "reach": 10.0, "defer_until": 1 / 3}),

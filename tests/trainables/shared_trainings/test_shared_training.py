@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from trainables.core.config import TrialConfig
 from trainables.core.trial_folder import TrialFolder
 from trainables.core.trial_report import SharedEpochs
 from trainables.data import load
-from trainables.methods.registry import shared_prefix_of
+from trainables.methods.registry import reference_of, shared_prefix_of
 from trainables.shared_trainings.needed_trainings import SharedNeeds
 from trainables.shared_trainings.shared_training import SharedTraining, shared_reference, wait_for
 from trainables.training.trainer import Trainer
@@ -199,7 +200,7 @@ def _m2m_trials(make_trial: Any, count: int) -> list[TrialConfig]:
     return trials
 
 
-def test_sixteen_trials_of_m2m_train_a_quarter_of_the_epochs_and_have_the_same_numbers(
+def test_sixteen_trials_of_m2m_train_a_third_of_the_epochs_and_have_the_same_numbers(
     make_trial: Any, tmp_path: Path
 ) -> None:
     trials = _m2m_trials(make_trial, 16)
@@ -208,8 +209,8 @@ def test_sixteen_trials_of_m2m_train_a_quarter_of_the_epochs_and_have_the_same_n
         _, records, spent = _with_others(config, tmp_path / "shared", tmp_path / str(number))
         trained += len(records) - spent.adopted + spent.trained
         ends.append(records)
-    assert trained == 8 + 2 + 16 * 2  # the opening and the rest of g once, every trial's own last stage
-    assert trained <= 0.3 * 16 * 10
+    assert trained == 8 + 10 + 16 * 2  # the shared prefix and g once, every trial's own last stage
+    assert trained <= 16 * 10 / 3
     for number in (0, 7, 15):
         assert ends[number] == _alone(trials[number])[1]
 
@@ -259,3 +260,27 @@ def test_killed_while_writing_the_state_it_is_not_there_and_the_heir_trains_one_
         assert all(torch.equal(state["backbone"][key], weights[key]) for key in weights)
     finally:
         torch.set_num_threads(threads)
+
+
+def test_an_old_trial_resumes_with_the_reference_that_it_began_with(make_trial: Any, tmp_path: Path) -> None:
+    config = make_trial("m2m", epochs=4, batch_size=128)
+    config = config.model_copy(
+        update={"method": config.method.model_copy(update={"params": {"defer_until": 0.5, "steps": 1}})}
+    )
+    data, own = load(config.data), TrialFolder(tmp_path / "own")
+    own.write_config({})
+    old = Trainer(config, data, CPU)
+    old.reference = reference_of(config, config.seed)  # as before references had a seed of their own
+    for _ in range(3):
+        old.run_epoch()
+    state = {key: value for key, value in old.state().items() if key != "reference_seed"}
+    needs = SharedNeeds(config, data, CPU, tmp_path / "shared", own)
+    resumed = Trainer(config, data, CPU, needs.reference)
+    resumed.load(copy.deepcopy(state))
+    needs.bind(resumed)
+    while not needs.met():
+        needs.advance()
+    (folder,) = (tmp_path / "shared").iterdir()
+    assert TrialFolder(folder).config()["trial"]["seed"] == config.seed
+    assert _timeless(resumed.run_epoch()) == _timeless(old.run_epoch())
+    assert all(torch.equal(a, b) for a, b in zip(_weights(resumed), _weights(old), strict=True))

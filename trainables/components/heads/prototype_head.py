@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from trainables.components.heads.distances import manhattan_distances, squared_distances
 from trainables.components.heads.head import Head, at_least_float32, without_autocast
+from trainables.components.heads.prototype_diversity import diversity_regulariser
 
 DISTANCES = {"l2_squared": squared_distances, "l1": manhattan_distances}
 SIMILARITIES = ("gaussian", "inverse")
@@ -106,32 +107,6 @@ class PrototypeHead(Head):
     def _distances(self, features: Tensor) -> Tensor:
         prototypes = self.weight.to(features.dtype).flatten(0, 1)
         return DISTANCES[self.distance](features, prototypes)
-
-
-def diversity_regulariser(prototypes: Tensor) -> Tensor:
-    """Return R, the variance of the pairwise squared distances between prototypes.
-
-    R(w) = E[(||w_j - w_k||^2 - mu)^2] over all pairs j < k, where mu is the mean of ||w_j - w_k||^2 over these pairs.
-    R is 0 for a regular simplex and near 32 / d for prototypes drawn from N(0, 2 / d). It grows with the fourth power
-    of their scale, and its curvature (near 16 mu / N in high dimensions) with the square. SGD on R alone is stable for
-    mu < N (1 + momentum) / (8 lr), which is 24 for ten prototypes, lr 0.1 and momentum 0.9.
-
-    Args:
-        prototypes: w, (N, d) with N >= 2, of all classes together.
-
-    Returns:
-        R, a scalar >= 0.
-
-    Source: Hayat et al. 2019, eqs 7 and 8.
-
-    >>> diversity_regulariser(torch.eye(4))
-    tensor(0.)
-    >>> diversity_regulariser(torch.tensor([[0.0], [1.0], [2.0]]))  # squared distances 1, 1 and 4
-    tensor(2.)
-    """
-    first, second = torch.triu_indices(len(prototypes), len(prototypes), offset=1, device=prototypes.device)
-    distances = squared_distances(prototypes, prototypes)[first, second]
-    return (distances - distances.mean()).square().mean()
 
 
 def _check_numbers(num_classes: int, prototypes: int, sigma: float, diversity_weight: float) -> None:

@@ -20,6 +20,7 @@ class Sites(NamedTuple):
         targets: int64 (S,), classes k of the replaced examples.
         seed_classes: int64 (S,), classes k0 of the seeds.
         steps: for each step, the slice of the tensors above.
+        drawn: number of generation sites drawn, including those without a seed and those refused.
     """
 
     examples: Tensor
@@ -27,6 +28,7 @@ class Sites(NamedTuple):
     targets: Tensor
     seed_classes: Tensor
     steps: tuple[slice, ...]
+    drawn: int
 
 
 def draw_sites(order: EpochOrder, class_counts: Tensor, beta: float) -> Sites:
@@ -45,10 +47,11 @@ def draw_sites(order: EpochOrder, class_counts: Tensor, beta: float) -> Sites:
     """
     chance = 1 - class_counts.double() / class_counts.max()
     is_site, picks, accepted = torch.rand(3, len(order.labels), generator=order.generator, dtype=torch.float64)
-    examples, seeds, steps, count = [], [], [], 0
+    examples, seeds, steps, count, drawn = [], [], [], 0, 0
     for part in order.batches:
         labels = order.labels[part]
         at = (is_site[part] < chance[labels]).nonzero().squeeze(1)
+        drawn += len(at)
         counts = class_counts[labels]
         weights = acceptance_probability(counts, counts[at].unsqueeze(1), beta)
         chosen = pick_in_proportion(weights, picks[part][at])
@@ -61,7 +64,7 @@ def draw_sites(order: EpochOrder, class_counts: Tensor, beta: float) -> Sites:
         torch.cat([order.labels[part][places] for part, places in zip(order.batches, found, strict=True)])
         for found in (examples, seeds)
     )
-    return Sites(torch.cat(examples), torch.cat(seeds), targets, classes, tuple(steps))
+    return Sites(torch.cat(examples), torch.cat(seeds), targets, classes, tuple(steps), drawn)
 
 
 def pick_in_proportion(weights: Tensor, uniform: Tensor) -> Tensor:

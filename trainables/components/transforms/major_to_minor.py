@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from trainables.components.network import Network
 from trainables.components.transforms.generation_sites import SeedPools, Sites, draw_other_labels, draw_sites
 from trainables.components.transforms.gradient_translation import (
     Bounds,
+    acceptance_probability,
     confident,
     held_constant,
     translate,
@@ -20,6 +22,9 @@ from trainables.components.transforms.gradient_translation import (
     unit_images,
 )
 from trainables.components.variants import Confidence
+
+_SHOWN_CLASSES, _CANDIDATES = 5, 16
+"""Target classes of the picture, and translations to each of which the most confident is shown."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,8 @@ class Translation:
         new = sites.targets if labels is None else labels
         together = torch.stack([sites.examples, sites.seeds, sites.targets, sites.seed_classes, new]).to(self._device)
         examples, seeds, targets, classes, new = together.unbind()
+        self._examples, self._drawn = len(order.labels), sites.drawn
+        self._tally = torch.zeros(2, dtype=torch.int64, device=self._device)
         self._draws = _Draws(examples, seeds, targets, classes, new, sites.steps, noise_seeds, pool)
 
     def __call__(self, batch: Batch, step: int) -> Batch:
@@ -100,17 +107,21 @@ class Translation:
         examples = self._draws.examples[part]
         pixels = batch.pixels.to(torch.float32, copy=True)  # in the memory layout of the batch, as indexing keeps it
         seeds = self._seeds(pixels, part)
-        made, taken = self._generate(seeds / self._unit, part, self._draws.noise_seeds[step])
-        images = seeds if self.settings.clean else made * self._unit
+        targets, classes = self._draws.targets[part], self._draws.seed_classes[part]
+        made, logits = self._generate(seeds / self._unit, targets, classes, self._draws.noise_seeds[step])
+        taken = confident(logits, targets, gamma=self.settings.gamma, measure=self.settings.confidence)
+        images, new_labels = seeds if self.settings.clean else made * self._unit, self._draws.new_labels[part]
+        known = taken & (self._predictions(self._network, images / self._unit) == new_labels)
+        self._tally += torch.stack([taken.sum(), known.sum()])  # on the device: no step waits for the counts
         replaced = torch.where(taken.view(-1, 1, 1, 1), images, pixels[examples])
-        labels = torch.where(taken, self._draws.new_labels[part], batch.labels[examples])
+        labels = torch.where(taken, new_labels, batch.labels[examples])
         return batch._replace(
             pixels=pixels.index_copy_(0, examples, replaced), labels=batch.labels.index_copy(0, examples, labels)
         )
 
-    def _generate(self, seeds: Tensor, part: slice, noise_seed: int) -> tuple[Tensor, Tensor]:
-        """Translate seeds (S, C, H, W) in [0, 1]; return the images and the reference's confidence, bool (S,)."""
-        targets, seed_classes, settings = self._draws.targets[part], self._draws.seed_classes[part], self.settings
+    def _generate(self, seeds: Tensor, targets: Tensor, seed_classes: Tensor, noise_seed: int) -> tuple[Tensor, Tensor]:
+        """Translate seeds (S, C, H, W) in [0, 1]; return the images and the reference's logits (S, K)."""
+        settings = self.settings
 
         def objective(images: Tensor) -> Tensor:
             reference = self._logits(self._reference, images)
@@ -124,7 +135,62 @@ class Translation:
             made = translate(starts, objective, steps=settings.steps, step_size=settings.step_size, bounds=self._bounds)
             with torch.no_grad():
                 logits = self._logits(self._reference, made)
-        return made, confident(logits, targets, gamma=settings.gamma, measure=settings.confidence)
+        return made, logits
+
+    def epoch_metrics(self) -> dict[str, float]:
+        """Return the shares of the epoch's sites, accepted translations and translations that f knew.
+
+        ``sites`` is a share of the examples, ``accepted`` of the sites, ``known`` of the accepted ones; a share of
+        nothing is NaN. With ``clean`` and ``random_label``, f is asked for the image and label that it trains on.
+        """
+        accepted, known = self._tally.tolist()
+        return {
+            "sites": _share(self._drawn, self._examples),
+            "accepted": _share(accepted, self._drawn),
+            "known": _share(known, accepted),
+        }
+
+    def end_arrays(self) -> dict[str, dict[str, Any]]:
+        """Return translations of today's networks to the five rarest classes, for a picture.
+
+        The seeds are drawn as in training, from the images without augmentation and with a generator of their own:
+        neither the training nor its random numbers change. Of 16 translations to a class, the most confident one is
+        kept. There are none to classes that no other exceeds, and none of feature vectors.
+
+        Returns:
+            ``translations``: ``seed`` uint8 and ``translated`` float32 in [0, 1], (n, C, H, W), n at most 5;
+            ``target`` and ``seed_class`` int64 (n,); ``confidence`` float32 (n,), p_g(k) of the translation;
+            ``accepted`` bool (n,), the confidence test; ``known`` bool (n,), f classifies it as k.
+        """
+        order = self._counts.argsort(stable=True)
+        shown = order[self._counts[order] < self._counts.max()][:_SHOWN_CLASSES]
+        if self._bounds is None or not len(shown):
+            return {}
+        generator, labels = torch.Generator().manual_seed(0), self._pipeline.labels.cpu()
+        chances = acceptance_probability(self._counts, self._counts[shown].unsqueeze(1), self.settings.beta)
+        drawn = torch.multinomial(chances * self._counts, _CANDIDATES, replacement=True, generator=generator)
+        pools = self._pools or SeedPools(labels, len(self._counts), len(labels))
+        rows = pools.draw(drawn.flatten(), generator).to(self._device)
+        targets = shown.repeat_interleave(_CANDIDATES).to(self._device)
+        pixels = self._pipeline.pixels(rows)
+        made, logits = self._generate(pixels.float() / self._unit, targets, drawn.flatten().to(self._device), 0)
+        chosen = logits.float().log_softmax(1).gather(1, targets.unsqueeze(1)).view(-1, _CANDIDATES).argmax(1)
+        chosen = chosen + _CANDIDATES * torch.arange(len(shown), device=self._device)
+        made, logits, targets = made[chosen], logits[chosen].float(), targets[chosen]
+        found = {
+            "seed": pixels[chosen],
+            "translated": made,
+            "target": targets,
+            "seed_class": self._pipeline.labels[rows[chosen]],
+            "confidence": logits.softmax(1).gather(1, targets.unsqueeze(1)).squeeze(1),
+            "accepted": confident(logits, targets, gamma=self.settings.gamma, measure=self.settings.confidence),
+            "known": self._predictions(self._network, made) == targets,
+        }
+        return {"translations": {name: values.contiguous().cpu().numpy() for name, values in found.items()}}
+
+    def _predictions(self, network: Network, images: Tensor) -> Tensor:
+        with held_constant(network), torch.no_grad():
+            return self._logits(network, images).argmax(1)
 
     def _logits(self, network: Network, images: Tensor) -> Tensor:
         logits: Tensor = network(self._pipeline.normalise(images * self._unit)).logits
@@ -144,3 +210,7 @@ class Translation:
         rows = pools.draw(sites.seed_classes, generator)
         draws = self._pipeline.draw(len(rows), generator).to(self._device)
         return rows.to(self._device), draws.offsets, draws.flips
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else math.nan

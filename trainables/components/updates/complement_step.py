@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from trainables.components.losses.complement_entropy import complement_entropy
 from trainables.components.network import Outputs
 from trainables.components.updates.gradient_step import Step, Update
-from trainables.components.variants import ComplementVariant
+from trainables.components.variants import CotVariant
 from trainables.core.config import TrainingConfig
 
 
@@ -24,17 +24,21 @@ class ComplementUpdate(Update):
 
     Args:
         variant: ``paper`` divides by K-1 and applies weight decay in the first step only; ``official`` (the released
-            code) divides by K and applies it in both.
+            code) divides by K and applies it in both; ``joint`` takes a single step on the objective plus
+            rate_factor times -C/(K-1), with one forward pass and the first optimizer alone.
         rate_factor: factor of the second step's learning rate, at least 0; 0 skips the second step.
 
     Source: Chen, Wang, Liu, Chang, Pan, Chen, Wei and Juan, 2019, algorithm 1; the authors' released code.
+    ``joint``: Kim, Lee and Jeon, 2021, algorithm 2; their code trains every loss by one step of one optimizer.
     """
 
-    def __init__(self, variant: ComplementVariant = "paper", rate_factor: float = 1.0) -> None:
+    def __init__(self, variant: CotVariant = "paper", rate_factor: float = 1.0) -> None:
         self.variant, self.rate_factor = variant, rate_factor
 
     def prepare(self, parameters: Sequence[nn.Parameter], training: TrainingConfig) -> None:
-        """Create the second optimizer."""
+        """Create the second optimizer, which ``joint`` does not need."""
+        if self.variant == "joint":
+            return
         self._optimizer = torch.optim.SGD(
             parameters,
             lr=training.lr,
@@ -46,6 +50,8 @@ class ComplementUpdate(Update):
 
     def __call__(self, step: Step) -> tuple[Outputs, Tensor]:
         """Take both steps; return the outputs and the scalar loss of the first."""
+        if self.variant == "joint":
+            return self._joint(step)
         outputs, loss = super().__call__(step)
         if self.rate_factor > 0:
             for group in self._optimizer.param_groups:
@@ -55,14 +61,24 @@ class ComplementUpdate(Update):
             self._optimizer.step()
         return outputs, loss
 
+    def _joint(self, step: Step) -> tuple[Outputs, Tensor]:
+        outputs = step.forward()
+        loss = step.objective(outputs)
+        both = loss + self.rate_factor * self._objective(outputs.logits, step.labels) if self.rate_factor > 0 else loss
+        step.optimizer.zero_grad(set_to_none=True)
+        both.backward()  # type: ignore[no-untyped-call]
+        step.optimizer.step()
+        return outputs, loss
+
     def _objective(self, logits: Tensor, labels: Tensor) -> Tensor:
         classes = logits.shape[1]
         return -complement_entropy(logits, labels).mean() / (classes if self.variant == "official" else classes - 1)
 
     def state(self) -> dict[str, Any]:
         """Return the state dict of the second optimizer."""
-        return self._optimizer.state_dict()
+        return {} if self.variant == "joint" else self._optimizer.state_dict()
 
     def load(self, state: dict[str, Any]) -> None:
         """Load the state dict of the second optimizer."""
-        self._optimizer.load_state_dict(state)
+        if self.variant != "joint":
+            self._optimizer.load_state_dict(state)

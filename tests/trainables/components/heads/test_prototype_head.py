@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from trainables.components.heads import PrototypeHead
 from trainables.components.heads.distances import manhattan_distances, squared_distances
-from trainables.components.heads.prototype_head import diversity_regulariser
+from trainables.components.heads.prototype_diversity import diversity_regulariser
 
 
 def absolute(*sizes: int, **settings: Any) -> PrototypeHead:

@@ -53,3 +53,12 @@ def test_larger_gamma_never_raises_the_loss() -> None:
 def test_negative_gamma_is_named() -> None:
     with pytest.raises(ValueError, match=r"`gamma` must be >= 0, got -1\.0"):
         focal_loss(torch.zeros(1, 2), torch.tensor([0]), gamma=-1.0)
+
+
+def test_alpha_multiplies_every_class_and_changes_nothing_at_one() -> None:
+    z, y = torch.randn(6, 3), torch.arange(6) % 3
+    plain = focal_loss(z, y, gamma=2.0)
+    assert torch.equal(focal_loss(z, y, gamma=2.0, alpha=1.0), plain)
+    assert torch.equal(focal_loss(z, y, gamma=2.0, alpha=0.25), 0.25 * plain)
+    with pytest.raises(ValueError, match="`alpha` must be > 0, got 0"):
+        focal_loss(z, y, gamma=2.0, alpha=0.0)

@@ -120,7 +120,7 @@ def test_a_random_label_is_neither_target_nor_seed() -> None:
     targets, classes = torch.cartesian_prod(torch.arange(5), torch.arange(5)).repeat(400, 1).unbind(1)
     differ = targets != classes
     nothing = torch.empty(0)
-    sites = Sites(nothing, nothing, targets[differ], classes[differ], ())
+    sites = Sites(nothing, nothing, targets[differ], classes[differ], (), 0)
     labels = draw_other_labels(sites, 5, torch.Generator().manual_seed(0))
     assert not ((labels == sites.targets) | (labels == sites.seed_classes)).any()
     assert labels.min() >= 0 and labels.max() < 5

@@ -127,10 +127,14 @@ def test_networks_are_left_as_they_were() -> None:
     assert [p.requires_grad for n in (stage.f, stage.g) for p in n.parameters()] == wanted
 
 
-def test_without_lambda_the_trained_network_is_not_asked() -> None:
-    stage = _Stage(replace(PLAIN, lam=0.0))
-    stage.f.forward = None  # type: ignore[assignment, method-assign]
-    stage.run()
+def test_without_lambda_the_trained_network_does_not_act_on_the_images() -> None:
+    stage, other = _Stage(replace(PLAIN, lam=0.0)), _Stage(replace(PLAIN, lam=0.0))
+    with torch.no_grad():
+        for parameter in other.f.parameters():
+            parameter.zero_()
+    for made, again in zip(stage.run(), other.run(), strict=True):
+        assert torch.equal(made.pixels, again.pixels)
+    assert stage.transform.epoch_metrics() != other.transform.epoch_metrics()  # it is only asked what it knows
 
 
 def test_without_steps_and_noise_the_seed_replaces_the_example() -> None:
@@ -213,3 +217,71 @@ def test_where_nothing_is_confident_it_is_resampling(make_trial: Any) -> None:
         records = [trainer.run_epoch() for _ in range(2)]
         runs.append([(r["train_loss"], r["loss"], r["accuracy"]) for r in records])
     assert runs[0] == runs[1]
+
+
+def test_its_metrics_are_the_shares_that_a_count_by_hand_finds() -> None:
+    stage = _Stage(replace(PLAIN, gamma=0.3, lam=0.0))
+    stage.transform._network = stage.f = _network(8)  # one that knows some of the translations
+    made = stage.run()
+    labels = torch.cat([batch.labels for batch in stage.batches])
+    accepted = known = 0
+    for batch, new in zip(stage.batches, made, strict=True):
+        changed = (new.pixels != batch.pixels).flatten(1).any(1)
+        accepted += int(changed.sum())
+        with torch.no_grad():
+            logits = stage.f.eval()(stage.pipeline.normalise(new.pixels)).logits
+        known += int((changed & (logits.argmax(1) == new.labels)).sum())
+    generator = torch.Generator().manual_seed(3)  # the first draw of the epoch
+    sites = int((torch.rand(3, 40, generator=generator, dtype=torch.float64)[0] < 1 - COUNTS[labels] / 60).sum())
+    assert 0 < known < accepted < sites < 40
+    expected = {"sites": sites / 40, "accepted": accepted / sites, "known": known / accepted}
+    assert stage.transform.epoch_metrics() == pytest.approx(expected)
+
+
+def test_shares_of_nothing_are_not_numbers() -> None:
+    metrics = _Stage(replace(PLAIN, gamma=2.0)).transform.epoch_metrics()
+    assert metrics["accepted"] == 0 and np.isnan(metrics["known"])
+
+
+def test_the_arrays_of_a_picture_are_translations_and_change_nothing() -> None:
+    stage, untouched = _Stage(replace(PLAIN, gamma=0.5)), _Stage(replace(PLAIN, gamma=0.5))
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    found = stage.transform.end_arrays()["translations"]
+    assert torch.equal(torch.get_rng_state(), state)
+    assert found["target"].tolist() == [2, 0, 3]  # from the rarest; none is more frequent than class 1
+    assert (COUNTS[found["seed_class"]] > COUNTS[found["target"]]).all()
+    assert found["seed"].shape == found["translated"].shape == (3, 3, SIZE, SIZE)
+    assert (found["seed"].dtype, found["translated"].dtype) == (np.uint8, np.float32)
+    lengths = np.linalg.norm((found["translated"] - found["seed"] / 255).reshape(3, -1), axis=1)
+    assert (lengths > 0).all() and (lengths <= PLAIN.steps * PLAIN.step_size + 1e-5).all()
+    with torch.no_grad():
+        pixels = torch.from_numpy(found["translated"]) * 255
+        p = stage.g(stage.pipeline.normalise(pixels)).logits.softmax(1).numpy()
+    np.testing.assert_allclose(found["confidence"], p[range(3), found["target"]], rtol=1e-4)
+    assert (found["accepted"] == (found["confidence"] >= 0.5)).all()
+    for made, again in zip(stage.run(), untouched.run(), strict=True):
+        assert torch.equal(made.pixels, again.pixels)
+
+
+def test_a_thousand_classes_of_one_image_and_batches_of_one() -> None:
+    counts = torch.ones(1000, dtype=torch.int64)
+    counts[0] = 7
+    labels = torch.arange(1000).repeat_interleave(counts)
+    images = torch.randint(256, (len(labels), 1, 2, 2), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    f, g = (Network(Backbone(4, nn.Flatten()), LinearHead(4, 1000)) for _ in range(2))
+    pipeline = BatchPipeline(Split(images, labels), (0.5,), (0.2,))
+    rows = torch.randperm(len(labels), generator=torch.Generator().manual_seed(1))[:50]
+    for size, all_counts in ((1, counts), (50, counts), (1, torch.ones_like(counts))):
+        transform = Translation(replace(PLAIN, pool_size=1))
+        transform.begin_stage(TransformContext(f, pipeline, all_counts, lambda: g))
+        parts = tuple(batches_of(50, size))
+        transform.begin_epoch(EpochOrder(rows, labels[rows], parts, torch.Generator().manual_seed(2)))
+        made = [
+            transform(Batch(pipeline.pixels(rows[part]), labels[rows][part]), step) for step, part in enumerate(parts)
+        ]
+        assert torch.equal(torch.cat([batch.labels for batch in made]), labels[rows])
+        metrics, balanced = transform.epoch_metrics(), int(all_counts.max()) == 1
+        assert (metrics["sites"] == 0) is balanced
+        assert len(transform.end_arrays().get("translations", {"target": ()})["target"]) == (0 if balanced else 5)

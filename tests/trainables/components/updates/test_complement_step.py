@@ -96,3 +96,27 @@ def test_the_state_holds_the_second_momentum(make_trial: Callable[..., TrialConf
         losses.append(last)
     assert losses[1] == losses[0]
     assert losses[2] != losses[0]
+
+
+def test_the_joint_step_is_one_step_on_both_objectives(make_lab: MakeLab) -> None:
+    lab = make_lab(4)
+    weight, momentum = lab.start.numpy().copy(), np.zeros((4, 3))
+    for done in range(4):
+        gradient = lab.cross_entropy_gradient(weight) + 0.25 * _complement_gradient(lab, weight, 3)
+        momentum = 0.9 * momentum + gradient + 0.05 * weight
+        weight = weight - 0.3 / (done + 1) * momentum
+    np.testing.assert_allclose(lab.train(ComplementUpdate("joint", 0.25)).numpy(), weight, rtol=0, atol=1e-10)
+    assert torch.equal(make_lab().train(ComplementUpdate("joint", 0.0)), make_lab().train(Update()))
+
+
+def test_the_joint_step_trains_as_complement_cross_entropy(make_trial: Callable[..., TrialConfig]) -> None:
+    results = []
+    for method in (MethodConfig(name="cot", preset="joint"), MethodConfig(name="cce", preset="paper")):
+        config = make_trial().model_copy(update={"method": method})
+        trainer = Trainer(config, load(config.data), torch.device("cpu"))
+        for _ in range(2):
+            trainer.run_epoch()
+        results.append(trainer.network.head.state_dict()["weight"].clone())
+        resumed = Trainer(config, load(config.data), torch.device("cpu"))
+        resumed.load(trainer.state())
+    torch.testing.assert_close(results[0], results[1], rtol=1e-4, atol=1e-6)

@@ -1,0 +1,43 @@
+"""MLflow artifacts from the records of a finished network: offsets, embedding, gallery, translations."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from study.tracking.plots.embedding_plot import embedding_picture
+from study.tracking.plots.mistake_gallery import mistake_gallery
+from study.tracking.plots.offset_plot import offset_picture
+from study.tracking.plots.translation_plot import translations_picture
+from trainables.core.trial_folder import ArrayFile, StoredJson, TrialFolder
+
+Draw = Callable[[ArrayFile, Sequence[str], Sequence[int], str], bytes]
+
+_PICTURES: dict[str, Draw] = {
+    "embedding": embedding_picture,
+    "mistakes": mistake_gallery,
+    "translations": lambda arrays, names, _, caption: translations_picture(arrays, names, caption),
+}
+
+
+def write_pictures(files: TrialFolder, evaluation: StoredJson, title: str, folder: Path) -> None:
+    """Write a trial's pictures, and copies of the files they are drawn from, into a folder.
+
+    Args:
+        files: the trial's folder; what it lacks is left out.
+        evaluation: names and training images of the classes, as the trial's folder stores them.
+        title: the trial's name.
+        folder: the output folder; must exist.
+    """
+    if (offsets := files.record("offsets")) is not None:
+        (folder / "offsets.png").write_bytes(offset_picture(offsets, f"{title}, epoch {offsets['epoch']}"))
+        shutil.copy(files.path / "offsets.json", folder)
+    for name, draw in _PICTURES.items():
+        if (arrays := files.arrays(name)) is not None:
+            caption = f"{title}, epoch {evaluation['epoch']}"
+            picture = draw(arrays, evaluation["class_names"], evaluation["class_counts"], caption)
+            (folder / f"{name}.png").write_bytes(picture)
+            shutil.copy(files.path / f"{name}.npz", folder)
+    if files.record("artifact-errors") is not None:
+        shutil.copy(files.path / "artifact-errors.json", folder)
