@@ -23,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export RAY_USAGE_STATS_ENABLED ?= 0
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
-.PHONY: help venv quickstart test test-slow test-lowest coverage lint bench readme rooms lock clean
+.PHONY: help venv quickstart test test-slow test-lowest coverage lint bench readme rooms holdout lock clean
 
 help:
 	@echo 'make quickstart  install, run studies/quickstart.yaml, print its leaderboard'
@@ -36,6 +36,7 @@ help:
 	@echo 'make bench       the benchmarks (BENCH_ARGS are passed on)'
 	@echo 'make readme      renew the table of methods in the README'
 	@echo 'make rooms       draw the rooms in docs/architecture.md and list the files in the README'
+	@echo 'make holdout     renew the tables of class sizes in docs/protocol.md'
 	@echo 'make lock        resolve requirements.lock again (LOCK_ARGS=--upgrade for newer versions)'
 	@echo 'make clean       remove caches; runs/ and the environments stay'
 
@@ -104,6 +105,9 @@ readme: $(STAMP)
 
 rooms: $(STAMP)
 	$(BIN)/python docs/draw_rooms.py --write
+
+holdout: $(STAMP)
+	$(BIN)/python docs/holdout_table.py
 
 # No index address and no path of this machine may end up in the file.
 lock: $(STAMP)

@@ -55,7 +55,7 @@ def test_the_example_study_is_valid() -> None:
     checked_spec(yaml.safe_load(_block("yaml")), (), source="README.md")
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "studies").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((ROOT / "studies").rglob("*.yaml")), ids=lambda path: path.stem)
 def test_the_ready_studies_are_valid_and_named_like_their_files(path: Path) -> None:
     spec = checked_spec(yaml.safe_load(path.read_text(encoding="utf-8")), (), source=str(path))
     assert spec.name == path.stem
