@@ -39,7 +39,8 @@ SIDES: dict[str, Callable[[Tensor], Tensor]] = {"closed form": diversity_regular
 def prototypes_of(classes: int, dim: int) -> Tensor:
     """Return prototypes as the head draws them, (5 classes, d), in float32."""
     drawn = torch.randn(_PROTOTYPES * classes, dim, generator=torch.Generator().manual_seed(0))
-    return (drawn * (2 / dim) ** 0.5).requires_grad_()
+    drawn *= (2 / dim) ** 0.5
+    return drawn.requires_grad_()
 
 
 def step(side: str, prototypes: Tensor) -> float:

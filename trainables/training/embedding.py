@@ -67,7 +67,7 @@ def principal_components(features: Floats, most: int = _COMPONENTS) -> Floats:
     if features.shape[1] <= most:
         return features
     left, scale, _ = np.linalg.svd(features - features.mean(axis=0, keepdims=True), full_matrices=False)
-    return (left * scale)[:, :most].astype(np.float32)
+    return np.asarray((left * scale)[:, :most], dtype=np.float32)
 
 
 def projections(features: Floats, seed: int) -> dict[str, Floats]:

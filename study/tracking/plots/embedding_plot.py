@@ -35,7 +35,7 @@ def embedding_picture(
     labels = arrays["labels"].astype(np.int64)
     counts = np.asarray(class_counts)
     classes = [int(k) for k in np.argsort(-counts, kind="stable") if k in labels]
-    projected = [name for name in ("tsne", "umap") if name in arrays]
+    projected: list[str] = [name for name in ("tsne", "umap") if name in arrays]
     panels = {_TITLES[name]: arrays[name] for name in projected or ["features"]}
     per_class = np.bincount(labels)[classes]
     size = f"{per_class[0]}" if len(set(per_class.tolist())) == 1 else f"{min(per_class)} to {max(per_class)}"
@@ -97,7 +97,8 @@ def embedding_figure(
         legend = figure.legend(
             found.values(), found.keys(), loc="outside right upper", markerscale=2, frameon=False, fontsize=9
         )
-        legend.set_title("class (training images)" if title else None)
+        if title:
+            legend.set_title("class (training images)")
         for text in legend.get_texts():
             text.set_parse_math(False)
     return figure

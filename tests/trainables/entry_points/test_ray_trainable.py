@@ -12,7 +12,7 @@ import torch
 
 from trainables.core.config import TrialConfig
 from trainables.core.device import pick_device, precision_used
-from trainables.core.trial_folder import TrialFolder
+from trainables.core.trial_folder import EpochResult, TrialFolder
 from trainables.core.trial_report import (
     EpochDone,
     Failed,
@@ -344,10 +344,12 @@ def test_artifacts_are_there_before_the_last_epoch_is_stored(make_trial: MakeTri
     assert len(_steps(first, 1)) == 1 and not (place / "offsets.json").exists()
     seen: list[bool] = []
     stored = first._folder.append_epoch
-    first._folder.append_epoch = lambda result: (  # type: ignore[method-assign, assignment]
-        seen.append((place / "offsets.json").exists() and (place / "mistakes.npz").exists()),
-        stored(result),
-    )
+
+    def noted(result: EpochResult) -> None:
+        seen.append((place / "offsets.json").exists() and (place / "mistakes.npz").exists())
+        stored(result)
+
+    first._folder.append_epoch = noted  # type: ignore[method-assign]
     _steps(first)
     assert seen == [True]
     whole = {name: (place / name).read_bytes() for name in ("offsets.json", "mistakes.npz")}

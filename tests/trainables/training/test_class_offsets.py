@@ -40,15 +40,15 @@ def test_offsets_are_those_computed_by_hand(make_trial: MakeTrial, method: str) 
     trainer = trained(make_trial, method)
     head, found = trainer.plan.head, class_offsets(trainer)
     assert found is not None
-    means, weight = means_by_hand(trainer), head.weight.detach().double().numpy()
+    means, weight = means_by_hand(trainer), head.get_parameter("weight").detach().double().numpy()
     by_hand = [0.5 * sum(m * w for m, w in zip(means[k], weight[k], strict=True)) for k in range(10)]
     assert found["empirical"] == pytest.approx(by_hand, rel=1e-4, abs=1e-5)
     if method == "erm":
-        assert found["trained"] == pytest.approx(head.bias.tolist()) and any(found["trained"])
+        assert found["trained"] == pytest.approx(head.get_parameter("bias").tolist()) and any(found["trained"])
     else:
         assert found["trained"] is None
     if method == "offset":
-        centers = head.centers.double().numpy()
+        centers = head.get_buffer("centers").double().numpy()
         assert found["estimated"] == pytest.approx([0.5 * float(centers[k] @ weight[k]) for k in range(10)], rel=1e-4)
         assert found["estimated"] != pytest.approx(found["empirical"], rel=1e-3)
     else:

@@ -88,7 +88,7 @@ def test_features_in_the_plane_are_kept_with_the_prototypes(make_trial: MakeTria
     found = embedding(trainer, trainer.data.validation)
     assert found is not None and "tsne" not in found
     assert np.array_equal(found["features"], trainer.features(trainer.data.validation).numpy()[found["rows"]])
-    assert np.array_equal(found["prototypes"], trainer.plan.head.weight.detach().numpy())
+    assert np.array_equal(found["prototypes"], trainer.plan.head.get_parameter("weight").detach().numpy())
 
 
 def test_collapsed_spoiled_and_too_few_features_are_not_embedded(make_trial: MakeTrial) -> None:
@@ -109,4 +109,4 @@ def test_few_features_are_not_reduced() -> None:
     reduced = principal_components(wide)
     assert reduced.shape == (9, 9)  # nine points span at most that many
     gaps = [np.linalg.norm(x[:, None] - x[None], axis=2) for x in (wide, reduced)]
-    assert np.allclose(*gaps, atol=1e-4)
+    assert np.allclose(gaps[0], gaps[1], atol=1e-4)

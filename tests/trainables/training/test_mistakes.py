@@ -103,7 +103,7 @@ def test_large_images_are_scaled_down_and_the_gallery_is_capped(
     size: tuple[int, int, int], expected: tuple[int, int, int]
 ) -> None:
     images = torch.full((300, *size), 7, dtype=torch.uint8)
-    found = mistakes(Guesses(30), Split(images, torch.arange(300) % 30))  # type: ignore[arg-type]
+    found = mistakes(Guesses(30), Split(images, torch.arange(300) % 30))
     assert found is not None
     assert found["images"].shape == (8 * 19, *expected)  # class 0 has no mistake, and 20 of 30 classes are shown
     assert (found["images"] == 7).all()
@@ -111,7 +111,7 @@ def test_large_images_are_scaled_down_and_the_gallery_is_capped(
 
 def test_what_is_no_image_has_no_gallery() -> None:
     for images in (torch.zeros(4, 12, 1, 1), torch.zeros(4, 4, 8, 8, dtype=torch.uint8)):
-        assert mistakes(Guesses(4), Split(images, torch.arange(4))) is None  # type: ignore[arg-type]
+        assert mistakes(Guesses(4), Split(images, torch.arange(4))) is None
 
 
 def test_ties_keep_the_order_of_the_images() -> None:

@@ -97,7 +97,8 @@ class _Diversity(torch.autograd.Function):
         own, gram, weighted = (factor * count * deviations).unsqueeze(1), 2 * factor * gram, factor * weighted
         if dim >= count:
             centred = rows.double() - mean
-            return (own * centred + gram @ centred - weighted).to(rows.dtype).to(ctx.device)
+            small: Tensor = own * centred + gram @ centred - weighted
+            return small.to(rows.dtype).to(ctx.device)
         result = torch.empty_like(rows)
         for part, centred in _blocks(rows, mean):
             kind = centred.dtype
@@ -123,8 +124,9 @@ def _mean(rows: Tensor) -> Tensor:
     if _kind(rows) == torch.float64:
         return rows.mean(0, dtype=torch.float64)
     near = rows.mean(0)
-    misses = torch.stack([(part - near).sum(0) for part in rows.split(_BLOCK)])
-    return near + misses.sum(0, dtype=torch.float64) / len(rows)
+    misses = torch.stack([(part - near).sum(0) for part in torch.split(rows, _BLOCK)])
+    mean: Tensor = near + misses.sum(0, dtype=torch.float64) / len(rows)
+    return mean
 
 
 def _blocks(rows: Tensor, mean: Tensor) -> Iterator[tuple[slice, Tensor]]:

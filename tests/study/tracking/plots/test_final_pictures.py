@@ -13,6 +13,7 @@ from PIL import Image
 from study.tracking.plots.embedding_plot import embedding_figure, embedding_picture
 from study.tracking.plots.mistake_gallery import mistake_gallery
 from study.tracking.plots.offset_plot import offset_picture
+from trainables.core.trial_folder import ArrayFile
 
 
 def open_png(content: bytes) -> Image.Image:
@@ -47,7 +48,7 @@ def test_offsets_of_every_number_of_classes_are_drawn(classes: int) -> None:
 @pytest.mark.parametrize("classes", [2, 15, 100])
 def test_embeddings_are_drawn_with_a_panel_for_each(panels: tuple[str, ...], classes: int) -> None:
     labels = np.repeat(np.arange(min(classes, 20)), 5)
-    arrays = {name: np.random.default_rng(0).normal(size=(len(labels), 2)) for name in panels}
+    arrays: ArrayFile = {name: np.random.default_rng(0).normal(size=(len(labels), 2)) for name in panels}
     arrays |= {"labels": labels, "of_test": np.array(True)}
     names, counts = [f"class {k} & $" for k in range(classes)], list(range(classes, 0, -1))
     picture = open_png(embedding_picture(arrays, names, counts, "a caption"))
