@@ -26,7 +26,7 @@ def check(
     storage: Storage = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Check a study file and forecast its trials, epochs, hours and disk space.
+    """Check a study file and forecast trials, epochs, hours and disk.
 
     Nothing is started or stored. Hours come from trials recorded in the storage folder, or with --measure from a short
     training of each data set and profile.

@@ -58,7 +58,7 @@ def test_the_export_has_a_column_for_each(made: MadeStudy, tmp_path: Path) -> No
     assert "method_metrics" not in rows[0]
 
 
-def test_mlflow_has_metrics_notice_and_picture(made: MadeStudy) -> None:
+def test_mlflow_has_metrics_notice_and_picture(made: MadeStudy, tmp_path: Path) -> None:
     record_study(made.folder)
     view = open_view(made.folder)
     runs, cell = Runs(made.folder, made.spec), view.cells[0]
@@ -74,5 +74,6 @@ def test_mlflow_has_metrics_notice_and_picture(made: MadeStudy) -> None:
     assert summary["notice"] == f"trial 1: {NOTICE}" and NOTICE in summary["mlflow.note.content"]
     pictures = [{file.path for file in client.list_artifacts(run.id)} & {"translations.png"} for run in (busy, idle)]
     assert pictures == [set(), {"translations.png"}]
-    assert (cell.trials[1].folder / "translations.png").read_bytes().startswith(b"\x89PNG")
+    picture = Path(client.download_artifacts(idle.id, "translations.png", str(tmp_path)))
+    assert picture.read_bytes().startswith(b"\x89PNG")
     assert math.isclose(found.data.metrics["method/sites"], 0.75)
