@@ -239,7 +239,7 @@ class Trainer:
         trained = [p for p in self.network.parameters() if p.requires_grad]
         watch = FiniteWatch()
         for step, part in enumerate(parts):
-            pixels = self.batches.pixels(rows[part], draws.offsets[part], draws.flips[part], draws.brightness[part])
+            pixels = self.batches.pixels(rows[part], draws[part])
             batch = Batch(pixels, self.batches.labels[rows[part]])
             if stage.transform is not None:
                 batch = stage.transform(batch, step)

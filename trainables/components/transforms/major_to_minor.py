@@ -22,6 +22,7 @@ from trainables.components.transforms.gradient_translation import (
     unit_images,
 )
 from trainables.components.variants import Confidence
+from trainables.data.pipeline.batch_pipeline import Draws
 
 _SHOWN_CLASSES, _CANDIDATES = 5, 16
 """Target classes of the picture, and translations to each of which the most confident is shown."""
@@ -53,7 +54,7 @@ class _Draws(NamedTuple):
     new_labels: Tensor
     steps: tuple[slice, ...]
     noise_seeds: list[int]
-    pool: tuple[Tensor, Tensor, Tensor, Tensor] | None
+    pool: tuple[Tensor, Draws] | None
 
 
 class Translation:
@@ -203,14 +204,12 @@ class Translation:
     def _seeds(self, pixels: Tensor, part: slice) -> Tensor:
         if self._draws.pool is None:
             return pixels[self._draws.seeds[part]]
-        return self._pipeline.pixels(*(values[part] for values in self._draws.pool)).float()
+        rows, draws = self._draws.pool
+        return self._pipeline.pixels(rows[part], draws[part]).float()
 
-    def _draw_from(
-        self, pools: SeedPools, sites: Sites, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _draw_from(self, pools: SeedPools, sites: Sites, generator: torch.Generator) -> tuple[Tensor, Draws]:
         rows = pools.draw(sites.seed_classes, generator)
-        draws = self._pipeline.draw(len(rows), generator).to(self._device)
-        return rows.to(self._device), draws.offsets, draws.flips, draws.brightness
+        return rows.to(self._device), self._pipeline.draw(len(rows), generator).to(self._device)
 
 
 def _share(part: int, whole: int) -> float:

@@ -57,15 +57,14 @@ class Smote:
             return values[chosen].to(device)
 
         self._places, self._rows, self._partners = kept(places), kept(order.rows), kept(partners)
-        self._steps = kept(steps)
-        self._augmentation = kept(draws.offsets), kept(draws.flips), kept(draws.brightness)
+        self._steps, self._augmentation = kept(steps), draws[chosen].to(device)
 
     def __call__(self, batch: Batch, step: int) -> Batch:
         """Return the batch with the chosen images replaced, its pixels as float32."""
         span = self._spans[step]
-        augmentation = [values[span] for values in self._augmentation]
+        augmentation = self._augmentation[span]
         own, other = (
-            self._pipeline.pixels(rows[span], *augmentation).float()  # bytes would wrap
+            self._pipeline.pixels(rows[span], augmentation).float()  # bytes would wrap
             for rows in (self._rows, self._partners)
         )
         made = torch.lerp(own, other, self._steps[span].view(-1, 1, 1, 1))

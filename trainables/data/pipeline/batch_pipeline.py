@@ -33,6 +33,10 @@ class Draws:
     flips: Tensor
     brightness: Tensor
 
+    def __getitem__(self, part: slice | Tensor) -> Draws:
+        """Return the rows of some images: a slice, a mask or indices."""
+        return Draws(self.offsets[part], self.flips[part], self.brightness[part])
+
     def to(self, device: torch.device | str) -> Draws:
         """Copy all draws to a device, once per epoch, so that no step waits for a copy."""
         return Draws(self.offsets.to(device), self.flips.to(device), self.brightness.to(device))
@@ -132,56 +136,43 @@ class BatchPipeline:
         rows = self._stored_height + 2 * self.padding - self._height
         return rows, self._stored_width + 2 * self.padding - self._width
 
-    def batch(
-        self,
-        indices: Tensor,
-        offsets: Tensor | None = None,
-        flips: Tensor | None = None,
-        brightness: Tensor | None = None,
-    ) -> Tensor:
+    def batch(self, indices: Tensor, draws: Draws | None = None) -> Tensor:
         """Return the normalised images of a batch, float32 (B, C, H, W); arguments as in `pixels`."""
-        return self.normalise(self.pixels(indices, offsets, flips, brightness))
+        return self.normalise(self.pixels(indices, draws))
 
-    def pixels(
-        self,
-        indices: Tensor,
-        offsets: Tensor | None = None,
-        flips: Tensor | None = None,
-        brightness: Tensor | None = None,
-    ) -> Tensor:
+    def pixels(self, indices: Tensor, draws: Draws | None = None) -> Tensor:
         """Return the augmented images of a batch, not normalised.
 
         Args:
             indices: int64 (B,), rows of the split, on the pipeline's device, repeats allowed.
-            offsets: int64 (B, 2 or 4) of `Draws`, on the device; None takes the centre crop. Values out of range
-                are not detected, because the check would make the host wait.
-            flips: bool (B,) of `Draws`, on the device; None mirrors nothing. Ignored by augmentations without a flip.
-            brightness: float32 (B,) of `Draws`, on the device; None changes nothing. Ignored without brightness jitter.
+            draws: B rows, on the device; None takes the centre crop and changes nothing else. Parts that the
+                augmentation lacks are ignored. Values out of range are not detected, because the check would make the
+                host wait.
 
         Returns:
             (B, C, H, W) of the split's data type: uint8, or float32 for vectors.
         """
         starts = indices * self._image_step
-        if self.resizing and offsets is not None:
+        if self.resizing and draws is not None:
             whole = self._whole.index_select(0, starts)
             if self.channels_last:
                 whole = whole.view(len(indices), self._stored_height, self._stored_width, self._channels)
             size = (self._height, self._width)
-            images = resized_crops(whole, offsets, channels_last=self.channels_last, size=size)
+            images = resized_crops(whole, draws.offsets, channels_last=self.channels_last, size=size)
         else:
-            images = self._windows.index_select(0, starts + self._corners(offsets))
+            images = self._windows.index_select(0, starts + self._corners(draws))
             if self.channels_last:
                 images = images.view(len(indices), self._height, self._width, self._channels)
-        if self.flipping and flips is not None:
-            images = _mirrored(images, flips, dim=2 if self.channels_last else 3)
-        if self.brightness and brightness is not None:
-            images = brightened(images, brightness)
+        if self.flipping and draws is not None:
+            images = _mirrored(images, draws.flips, dim=2 if self.channels_last else 3)
+        if self.brightness and draws is not None:
+            images = brightened(images, draws.brightness)
         return images.permute(0, 3, 1, 2) if self.channels_last else images
 
-    def _corners(self, offsets: Tensor | None) -> Tensor | int:
+    def _corners(self, draws: Draws | None) -> Tensor | int:
         """Return the distance of the crops' corners from those of the padded images, in flat storage."""
-        if self.cropping and offsets is not None:
-            return offsets[:, 0] * self._row_step + offsets[:, 1] * self._pixel_step
+        if self.cropping and draws is not None:
+            return draws.offsets[:, 0] * self._row_step + draws.offsets[:, 1] * self._pixel_step
         row, column = (round(free / 2) for free in self._free)
         return row * self._row_step + column * self._pixel_step
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from trainables.data.pipeline.batch_pipeline import BatchPipeline
+from trainables.data.pipeline.batch_pipeline import BatchPipeline, Draws
 from trainables.data.splits import Split
 
 Ints = npt.NDArray[np.int64]
@@ -59,18 +59,12 @@ class StreamingPipeline(BatchPipeline):
         self._planned = _Ahead(self._pool(), self._gather_rows, rows.cpu().numpy(), parts)
         self._order = rows
 
-    def pixels(
-        self,
-        indices: Tensor,
-        offsets: Tensor | None = None,
-        flips: Tensor | None = None,
-        brightness: Tensor | None = None,
-    ) -> Tensor:
+    def pixels(self, indices: Tensor, draws: Draws | None = None) -> Tensor:
         """Return augmented images, as `BatchPipeline.pixels`."""
         images = self._ahead_of_time(indices)
         if images is None:
             images = self._gather_rows(indices.cpu().numpy())
-        return self._cut(images, offsets, flips, brightness)
+        return self._cut(images, draws)
 
     def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield normalised images and labels in the split's order, without augmentation, for evaluation."""
@@ -103,16 +97,10 @@ class StreamingPipeline(BatchPipeline):
         start = indices.storage_offset() - order.storage_offset()
         return planned.take(slice(start, start + len(indices)))
 
-    def _cut(
-        self,
-        images: Tensor,
-        offsets: Tensor | None = None,
-        flips: Tensor | None = None,
-        brightness: Tensor | None = None,
-    ) -> Tensor:
+    def _cut(self, images: Tensor, draws: Draws | None = None) -> Tensor:
         device = self.labels.device
         self._lay_out(images.to(device, non_blocking=True))
-        return super().pixels(torch.arange(len(images), device=device), offsets, flips, brightness)
+        return super().pixels(torch.arange(len(images), device=device), draws)
 
 
 class _Ahead:

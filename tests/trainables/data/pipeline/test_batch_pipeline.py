@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as reference
 
 from trainables.data import Split
-from trainables.data.pipeline.batch_pipeline import BatchPipeline
+from trainables.data.pipeline.batch_pipeline import BatchPipeline, Draws
 
 MEAN, STD = (0.49, 0.31, 0.05), (0.25, 0.13, 0.6)
 Kind = Literal["none", "crop", "crop-flip"]
@@ -49,7 +49,7 @@ def test_values_are_torchvisions(kind: Kind, channels: int, channels_last: bool)
     ours = pipeline(pixels, kind, channels_last)
     draws = ours.draw(200, torch.Generator().manual_seed(1))
     rows = torch.randperm(200, generator=torch.Generator().manual_seed(2))
-    batch = ours.batch(rows, draws.offsets[rows], draws.flips[rows])
+    batch = ours.batch(rows, draws[rows])
     theirs = expected(pixels[rows], draws.offsets[rows], draws.flips[rows], 0 if kind == "none" else 4)
     assert batch.dtype == torch.float32 and batch.shape == theirs.shape
     assert (batch - theirs).abs().max() < 1e-6
@@ -62,7 +62,7 @@ def test_any_size_and_padding(padding: int, height: int, width: int, last: bool,
     rows = torch.tensor([4, 0, 0, 2])
     draws = ours.draw(4, torch.Generator().manual_seed(seed))
     theirs = expected(pixels[rows], draws.offsets, draws.flips, padding)
-    assert (ours.batch(rows, draws.offsets, draws.flips) - theirs).abs().max() < 1e-6
+    assert (ours.batch(rows, draws) - theirs).abs().max() < 1e-6
 
 
 def test_every_offset_and_flip_is_the_window_it_names() -> None:
@@ -70,7 +70,7 @@ def test_every_offset_and_flip_is_the_window_it_names() -> None:
     ours = pipeline(pixels, "crop-flip")
     offsets = torch.cartesian_prod(torch.arange(9), torch.arange(9)).repeat(2, 1)
     flips = torch.arange(162) >= 81
-    batch = ours.batch(torch.zeros(162, dtype=torch.int64), offsets, flips)
+    batch = ours.batch(torch.zeros(162, dtype=torch.int64), Draws(offsets, flips, torch.ones(162)))
     theirs = expected(pixels.expand(162, -1, -1, -1), offsets, flips, 4)
     assert (batch - theirs).abs().max() < 1e-6
 
@@ -89,7 +89,7 @@ def test_without_draws_images_stay_as_they_are(kind: Kind, channels_last: bool) 
 def test_batches_lie_in_memory_as_asked(channels_last: bool) -> None:
     ours = pipeline(images(), "crop-flip", channels_last)
     draws = ours.draw(12, torch.Generator())
-    batch = ours.batch(torch.arange(12), draws.offsets, draws.flips)
+    batch = ours.batch(torch.arange(12), draws)
     wanted = torch.channels_last if channels_last else torch.contiguous_format
     assert batch.is_contiguous(memory_format=wanted)
 

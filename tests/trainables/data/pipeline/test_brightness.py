@@ -24,7 +24,7 @@ def test_values_are_torchvisions(channels_last: bool) -> None:
     )
     draws = ours.draw(50, torch.Generator().manual_seed(1))
     rows = torch.arange(50)
-    drawn = ours.pixels(rows, draws.offsets, draws.flips, draws.brightness)
+    drawn = ours.pixels(rows, draws)
     assert drawn.dtype == torch.uint8
     for image, factor, changed in zip(pixels, draws.brightness.tolist(), drawn, strict=True):
         assert torch.equal(changed, reference.adjust_brightness(image, factor))

@@ -35,7 +35,7 @@ def test_random_crops_are_torchvisions(shape: tuple[int, int], padding: int | No
     pixels = images(*shape)
     ours = pipeline(pixels, "crop-flip", crop_size=7, padding=padding, channels_last=channels_last)
     draws = ours.draw(N, torch.Generator().manual_seed(1))
-    drawn = ours.pixels(ROWS, draws.offsets, draws.flips)
+    drawn = ours.pixels(ROWS, draws)
     for image, (row, column), flip, cropped in zip(pixels, draws.offsets.tolist(), draws.flips, drawn, strict=True):
         theirs = reference.crop(reference.pad(image, [padding or 0] * 4), row, column, 7, 7)
         assert torch.equal(cropped, reference.horizontal_flip(theirs) if flip else theirs)
@@ -60,7 +60,7 @@ def test_resized_crops_get_the_crop_size() -> None:
     pixels = images(16, 16)
     ours = pipeline(pixels, "resized-crop-flip", crop_size=12)
     draws = ours.draw(N, torch.Generator().manual_seed(2))
-    drawn = ours.pixels(ROWS, draws.offsets, draws.flips)
+    drawn = ours.pixels(ROWS, draws)
     assert drawn.shape == (N, 3, 12, 12)
     for image, box, flip, resized in zip(pixels, draws.offsets.tolist(), draws.flips, drawn, strict=True):
         theirs = reference.resize(reference.crop(image.double(), *box), [12, 12], antialias=False)
@@ -74,7 +74,7 @@ def test_flip_alone_moves_no_pixel_elsewhere() -> None:
     draws = ours.draw(N, torch.Generator().manual_seed(3))
     assert 0 < draws.flips.sum() < N and not draws.offsets.any()
     wanted = torch.where(draws.flips.view(-1, 1, 1, 1), pixels.flip(3), pixels)
-    assert torch.equal(ours.pixels(ROWS, draws.offsets, draws.flips), wanted)
+    assert torch.equal(ours.pixels(ROWS, draws), wanted)
 
 
 @pytest.mark.parametrize("channels_last", [True, False])
@@ -91,7 +91,7 @@ def test_streamed_batches_are_equal(kind: Augmentation, channels_last: bool) -> 
     again = streamed.draw(N, torch.Generator().manual_seed(4))
     assert torch.equal(draws.offsets, again.offsets) and torch.equal(draws.brightness, again.brightness)
     chosen = torch.tensor([5, 0, 5, 39])
-    batch = (chosen, draws.offsets[chosen], draws.flips[chosen], draws.brightness[chosen])
+    batch = (chosen, draws[chosen])
     assert torch.equal(resident.batch(*batch), streamed.batch(*batch))
     for one, other in zip(resident.in_order(13), streamed.in_order(13), strict=True):
         assert torch.equal(one[0], other[0])

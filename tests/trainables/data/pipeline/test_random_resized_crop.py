@@ -35,7 +35,7 @@ def test_values_are_torchvisions(shape: tuple[int, int], channels_last: bool) ->
         channels_last=channels_last,
     )
     draws = pipeline.draw(60, seeded())
-    drawn = pipeline.pixels(torch.arange(60), draws.offsets, draws.flips)
+    drawn = pipeline.pixels(torch.arange(60), draws)
     assert drawn.dtype == torch.uint8 and drawn.shape == pixels.shape
     for image, box, flip, ours in zip(pixels, draws.offsets.tolist(), draws.flips, drawn, strict=True):
         cut = reference.crop(image.double(), *box)
@@ -100,7 +100,7 @@ def test_resident_and_streamed_batches_are_equal() -> None:
     draws = one.draw(15, seeded())
     other.prefetch(order, (slice(0, 8), slice(8, 15)))
     for part in (slice(0, 8), slice(8, 15)):
-        asked = order[part], draws.offsets[part], draws.flips[part]
+        asked = order[part], draws[part]
         assert torch.equal(one.batch(*asked), other.batch(*asked))
     assert all(torch.equal(a, b) for (a, _), (b, _) in zip(one.in_order(4), other.in_order(4), strict=True))
     assert torch.equal(one.pixels(torch.arange(15)), pixels[rows])  # evaluation sees whole images

@@ -68,7 +68,7 @@ def test_batches_are_those_of_images_in_memory(kind: Augmentation, channels_last
         for pipeline in (resident, streaming):
             pipeline.prefetch(rows, parts)
         for part in parts:
-            asked = rows[part], draws.offsets[part], draws.flips[part]
+            asked = rows[part], draws[part]
             batch, expected = streaming.batch(*asked), resident.batch(*asked)
             assert torch.equal(batch, expected) and batch.stride() == expected.stride()
             assert torch.equal(streaming.pixels(*asked), resident.pixels(*asked))  # again: no longer planned

@@ -148,7 +148,7 @@ def test_batches_are_standardised_and_nothing_else(channels_last: bool) -> None:
     pipeline = BatchPipeline(split, mean, std, channels_last=channels_last)
     assert pipeline.full_scale is None
     draws, rows = pipeline.draw(50, torch.Generator()), torch.randperm(50)
-    pixels = pipeline.pixels(rows, draws.offsets, draws.flips)
+    pixels = pipeline.pixels(rows, draws)
     assert pixels.dtype == torch.float32 and torch.equal(pixels[:, :, 0, 0], vectors[rows])
     batch = pipeline.batch(rows)
     assert batch.shape == (50, 6, 1, 1)
