@@ -144,7 +144,7 @@ def _cell(spec: StudySpec, cell: Cell, rate: Rate | None) -> CellForecast:
     seeds = spec.confirm.seeds if spec.confirm is not None else 0
     settings, each = settings_at_most(cell), spec.training.epochs
     confirmed = seeds * settings
-    references = seeds * (settings if _training_is_searched(cell) else 1) if _has_reference(cell) else 0
+    references = seeds * (settings if cell.searched_training else 1) if cell.has_reference else 0
     return CellForecast(cell.name, trials, epochs, confirmed, (confirmed + references) * each, rate)
 
 
@@ -153,25 +153,14 @@ def _search(spec: StudySpec, cell: Cell) -> tuple[int, int]:
     if spec.search.searcher == "grid" and cell.space:
         from study.search.sampler_factory import cell_grid
 
-        size = cell_grid(spec.seed, cell.name, cell.space, spec.search.grid_points).size
+        size = cell_grid(spec.seed, cell.name_without_fold, cell.space, spec.search.grid_points).size
         trials = trials if spec.search.budget == "epochs" and size > trials else min(trials, size)
-    reference = _has_reference(cell)
-    own = not cell.space or _training_is_searched(cell)
     if spec.search.budget == "epochs":
-        full = trials // 2 if reference and own else trials - 1 if reference else trials
-        return full, min(spec.search.trials, full * (2 if reference and own else 1) + (reference and not own)) * each
-    references = (trials if own else 1) if reference else 0
+        full = cell.startable(spec.search.trials * each, first=True)
+        shared = cell.has_reference and not cell.own_references
+        return full, min(spec.search.trials, full * (2 if cell.own_references else 1) + shared) * each
+    references = (trials if cell.own_references else 1) if cell.has_reference else 0
     return trials, (trials + references) * each
-
-
-def _training_is_searched(cell: Cell) -> bool:
-    return any(name.startswith("training.") for name in cell.space)
-
-
-def _has_reference(cell: Cell) -> bool:
-    from trainables.methods.registry import method_named
-
-    return method_named(cell.base.method.name).reference is not None
 
 
 def forecast_lines(found: Forecast, spec: StudySpec, storage: Path) -> list[str]:

@@ -97,43 +97,20 @@ def _references(cell: Cell, started: Collection[FrozenTrial]) -> set[str]:
 
     A reference has the trial's seed and training params, not its method's params.
     """
-    from trainables.methods.registry import method_named
-
-    if method_named(cell.base.method.name).reference is None:
+    if not cell.has_reference:
         return set()
-    names = [name for name in cell.space if name.startswith("training.")]
-    found = set()
+    names, found = cell.searched_training, set()
     for trial in started:
         params = params_of(trial, cell.space)
         found.add(str([params[name] for name in names]) if cell.space else str(trial.number))
     return found
 
 
-def startable(spec: StudySpec, cell: Cell, started: Collection[FrozenTrial], charged: int) -> int:
-    """Return the number of full trials that a cell may start under ``budget: epochs``: a trial starts only if all fits.
-
-    Args:
-        spec: the study.
-        cell: the cell.
-        started: its trials that ended or are running.
-        charged: the epochs charged to them.
-    """
-    from trainables.methods.registry import method_named
-
-    epochs = spec.training.epochs
-    left = spec.search.trials * epochs - charged
-    if method_named(cell.base.method.name).reference is None:
-        return max(0, left // epochs)
-    # the next trial's params are not known yet, so it may need a reference of its own
-    if not cell.space or any(name.startswith("training.") for name in cell.space):
-        return max(0, left // (2 * epochs))
-    return max(0, left // epochs - (not started))
-
-
 def _remaining(spec: StudySpec, cell: Cell, started: list[FrozenTrial], ended: list[FrozenTrial], charged: int) -> int:
     search = spec.search
-    by_epochs = search.budget == "epochs"
-    left = startable(spec, cell, started, charged) if by_epochs else max(0, search.trials - len(started))
+    left = max(0, search.trials - len(started))
+    if search.budget == "epochs":  # the next trial's params are not known yet, so it may need a reference of its own
+        left = cell.startable(search.trials * spec.training.epochs - charged, first=not started)
     if not left or (search.stop_cell_after is not None and stalled(ended, search.stop_cell_after, ranking_of(spec))):
         return 0
     if search.searcher == "grid" and cell.space:

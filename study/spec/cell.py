@@ -56,6 +56,35 @@ class Cell:
         begin = max(map(float, searched.examples)) if searched else last_stage_start(self.base.method)
         return stage_start(begin, self.base.training.epochs)
 
+    @property
+    def has_reference(self) -> bool:
+        """True if a trial needs the trained network of another method beside its own."""
+        from trainables.methods.registry import method_named
+
+        return method_named(self.base.method.name).reference is not None
+
+    @property
+    def searched_training(self) -> list[str]:
+        """The searched names that are params of the training."""
+        return [name for name in self.space if name.startswith(_TRAINING)]
+
+    @property
+    def own_references(self) -> bool:
+        """True if each trial may need a reference of its own: it has another seed or other training params."""
+        return self.has_reference and bool(not self.space or self.searched_training)
+
+    def startable(self, left: int, *, first: bool) -> int:
+        """Return the number of full trials that fit an epoch budget, with the references that they may need.
+
+        Args:
+            left: epochs that are left.
+            first: True if no trial has trained the cell's reference yet.
+        """
+        epochs = self.base.training.epochs
+        if self.own_references:
+            return max(0, left // (2 * epochs))
+        return max(0, left // epochs - (self.has_reference and first))
+
     def preset_params(self) -> dict[str, Any]:
         """Return the value of every searched name in the base configuration."""
         return self.params_of(self.base)
