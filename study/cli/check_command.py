@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from study.cli.options import AsJson, DataDir, Overrides, Storage
+from study.cli.options import AsJson, DataDir, Overrides, Storage, with_data_folder
 
 if TYPE_CHECKING:
     from study.report.forecast import Measured
@@ -39,8 +38,7 @@ def check(
     checked, root = load_spec(spec, tuple(overrides or ())), storage_root(storage)
     measuring = None
     if measure:
-        named = ("--data-dir", data_dir) if data_dir else ("STUDY_DATA_DIR", os.environ.get("STUDY_DATA_DIR") or None)
-        checked = checked.with_data_dir(named[1], origin=named[0])
+        checked = with_data_folder(checked, data_dir)
 
         def measuring(cells: Sequence[Cell]) -> tuple[Measured, float]:
             return _measured(checked, cells)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from study.spec.study_spec import StudySpec
 
 Storage = Annotated[
     Path | None,
@@ -30,3 +34,14 @@ Address = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a stored study.")]
 NameOrNone = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Name of a stored study.")]
+
+
+def with_data_folder(spec: StudySpec, data_dir: Path | None) -> StudySpec:
+    """Return a study with the data folder of ``--data-dir``, else of STUDY_DATA_DIR.
+
+    Raises:
+        BadInput: the folder is needed and does not exist.
+    """
+    if data_dir is not None:
+        return spec.with_data_dir(data_dir, origin="--data-dir")
+    return spec.with_data_dir(os.environ.get("STUDY_DATA_DIR") or None, origin="STUDY_DATA_DIR")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from study.cli.options import Address, DataDir, MovedDataDir, Name, Overrides, Storage
+from study.cli.options import Address, DataDir, MovedDataDir, Name, Overrides, Storage, with_data_folder
 
 if TYPE_CHECKING:
     from study.driver.driver import Outcome
@@ -28,11 +27,7 @@ def run(
     from study.spec.validation import load_spec
     from study.store.study_folder import storage_root
 
-    checked = load_spec(spec, tuple(overrides or ()))
-    if data_dir is not None:
-        checked = checked.with_data_dir(data_dir, origin="--data-dir")
-    else:
-        checked = checked.with_data_dir(os.environ.get("STUDY_DATA_DIR") or None, origin="STUDY_DATA_DIR")
+    checked = with_data_folder(load_spec(spec, tuple(overrides or ())), data_dir)
     from study import terminal
     from study.driver import driver  # imports Optuna: a bad study file is refused before that
 
