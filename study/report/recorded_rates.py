@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _SAMPLE = 20
 """Largest number of trials of a cell whose folders are measured."""
 
+_SOURCES = ("recorded with the same method", "recorded with other methods", "recorded at other profiles")
+"""Where a rate comes from, in the order of `_likenesses`."""
+
 
 @dataclass(frozen=True)
 class Rate:
@@ -34,38 +37,33 @@ class RecordedRates:
 
     def __init__(self, storage: Path, spec: StudySpec) -> None:
         """Read the matching studies in a storage folder; those that cannot be read are left out."""
-        self._by_method: dict[tuple[object, ...], list[float]] = defaultdict(list)
-        self._by_profile: dict[tuple[object, ...], list[float]] = defaultdict(list)
-        self._by_dataset: dict[tuple[object, ...], list[float]] = defaultdict(list)
+        self._rates: dict[tuple[object, ...], list[float]] = defaultdict(list)
         self._bytes: list[int] = []
         for view in _matching(storage, spec):
-            data, method = view.cell.base.data, view.cell.base.method.name
-            dataset = (data.dataset, data.image_size)
-            profile = (*dataset, data.profile, data.protocol, data.validation_fraction)
             ended = [trial for trial in view.in_state("COMPLETE", "PRUNED") if trial.epochs_trained]
             rates = [rate for trial in ended if (rate := _seconds_per_epoch(trial)) is not None]
-            self._by_method[*profile, method] += rates
-            self._by_profile[profile] += rates
-            self._by_dataset[dataset] += rates
+            for likeness in _likenesses(view.cell):
+                self._rates[likeness] += rates
             self._bytes += [_size(trial.folder) for trial in ended[:_SAMPLE] if trial.folder.is_dir()]
 
     def rate(self, cell: Cell) -> Rate | None:
         """Return the median rate of the most similar trials: same method, else same profile, else same data set."""
-        data = cell.base.data
-        dataset = (data.dataset, data.image_size)
-        profile = (*dataset, data.profile, data.protocol, data.validation_fraction)
-        for found, source in (
-            (self._by_method.get((*profile, cell.base.method.name)), "recorded with the same method"),
-            (self._by_profile.get(profile), "recorded with other methods"),
-            (self._by_dataset.get(dataset), "recorded at other profiles"),
-        ):
-            if found:
+        for likeness, source in zip(_likenesses(cell), _SOURCES, strict=True):
+            if found := self._rates.get(likeness):
                 return Rate(statistics.median(found), source)
         return None
 
     def bytes_per_trial(self) -> float | None:
         """Return the median size of a trial's folder, or None."""
         return statistics.median(self._bytes) if self._bytes else None
+
+
+def _likenesses(cell: Cell) -> list[tuple[object, ...]]:
+    """Return what a cell may share with another, the closest likeness first: method, profile, data set."""
+    data = cell.base.data
+    dataset = (data.dataset, data.image_size)
+    profile = (*dataset, data.profile, data.protocol, data.validation_fraction)
+    return [(*profile, cell.base.method.name), profile, dataset]
 
 
 def _matching(storage: Path, spec: StudySpec) -> Iterator[CellView]:
