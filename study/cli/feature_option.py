@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from study.tracking.plots.embedding_plot import embedding_figure
-from trainables.components.heads import PrototypeHead
+from study.tracking.plots.embedding_plot import embedding_figure, projected_panels
 from trainables.core.errors import BadInput
 from trainables.core.trial_folder import StoredJson
 from trainables.training.balanced_sample import pictured_classes
-from trainables.training.embedding import UMAP_MISSING, embedding, has_umap
+from trainables.training.embedding import UMAP_MISSING, embedding, has_umap, prototypes_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,8 +66,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def _plane(trainer: Trainer, images: Split) -> tuple[Figure, int]:
-    head, names = trainer.plan.head, trainer.data.class_names
-    prototypes = head.weight.detach().cpu().numpy() if isinstance(head, PrototypeHead) else None
+    names, prototypes = trainer.data.class_names, prototypes_of(trainer)
     points, labels = trainer.features(images).numpy(), images.labels.numpy()
     return embedding_figure({"features": points}, labels, dict(enumerate(names)), prototypes=prototypes), len(labels)
 
@@ -77,9 +75,8 @@ def _projected(trainer: Trainer, images: Split) -> tuple[Figure, int] | None:
     found, names = embedding(trainer, images), trainer.data.class_names
     if found is None:
         return None
-    panels = {title: found[key] for key, title in (("tsne", "t-SNE"), ("umap", "UMAP")) if key in found}
     shown = {int(k): names[k] for k in pictured_classes(trainer.data.class_counts.numpy())}
-    return embedding_figure(panels, found["labels"], shown), len(found["labels"])
+    return embedding_figure(projected_panels(found), found["labels"], shown), len(found["labels"])
 
 
 def _check(path: Path) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from study.spec.cell import Cell
     from trainables.core.config import TrialConfig
-    from trainables.core.trial_folder import ArrayFile, EpochResult, StoredJson
+    from trainables.core.trial_folder import EpochResult, StoredJson
 
 STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING")
 """States of started trials, in the order in which tables show them."""
@@ -100,10 +100,6 @@ class TrialView:
             for name, metric in reported.items()
             if metric.notice_below is not None and self.method_metrics.get(name, math.inf) < metric.notice_below
         ]
-
-    def arrays(self, name: str) -> ArrayFile | None:
-        """Return the arrays that the method stored at the trial's end under a name, or None."""
-        return TrialFolder(self.folder).arrays(name)
 
     def test(self) -> StoredJson | None:
         """Return the test results at the trial's end, or None; only confirmation trials see the test images."""

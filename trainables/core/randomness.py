@@ -6,8 +6,6 @@ import torch
 
 from trainables.core.derived_seeds import derive_seed
 
-__all__ = ["derive_seed", "epoch_generator"]
-
 
 def epoch_generator(seed: int, epoch: int, purpose: str) -> torch.Generator:
     """Return a new CPU generator for one purpose in one epoch of a trial.

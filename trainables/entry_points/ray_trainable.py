@@ -32,7 +32,7 @@ from trainables.methods.registry import selectable_after
 from trainables.shared_trainings.needed_trainings import SharedNeeds
 from trainables.training.checkpoints import newest_checkpoint, save_checkpoint
 from trainables.training.evaluation import Evaluation
-from trainables.training.final_artifacts import write_final_artifacts
+from trainables.training.final_artifacts import write_end_arrays, write_final_artifacts
 from trainables.training.finite_watch import NonFiniteLoss
 from trainables.training.trainer import Trainer
 from trainables.training.training_state import State
@@ -171,8 +171,7 @@ class ImbalanceTrial(tune.Trainable):
         self._result = trainer.run_epoch()
         self._select(trainer, self._result)
         if trainer.finished:
-            for name, arrays in trainer.end_arrays().items():
-                self._folder.write_arrays(name, arrays)  # before the last epoch: a trial that has ended has them
+            write_end_arrays(trainer, self._folder)
             # before the epoch is stored: a resume takes a trial with a last epoch for finished
             self._write_artifacts(trainer)
         self._folder.append_epoch(self._result)

@@ -15,6 +15,7 @@ from trainables.core.trial_folder import EpochResult, StoredJson, TrialFolder
 from trainables.data import StudyData, load, prepare
 from trainables.shared_trainings.shared_training import SharedTraining, shared_reference
 from trainables.training.checkpoints import newest_checkpoint, save_checkpoint
+from trainables.training.final_artifacts import write_end_arrays
 from trainables.training.finite_watch import NonFiniteLoss
 from trainables.training.trainer import FindReference, Trainer
 
@@ -62,8 +63,7 @@ def train_once(
         say(_line(result, config.training.epochs))
         if folder is not None:
             if trainer.finished:
-                for name, arrays in trainer.end_arrays().items():
-                    folder.write_arrays(name, arrays)
+                write_end_arrays(trainer, folder)
             folder.append_epoch(result)
             save_checkpoint(folder.path, trainer.epoch, trainer.state())
     if with_test:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from trainables.components.heads import PrototypeHead
-from trainables.core.randomness import derive_seed
+from trainables.core.derived_seeds import derive_seed
 from trainables.core.trial_folder import ArrayFile
 from trainables.data import Split
 from trainables.training.balanced_sample import balanced_sample, pictured_classes
@@ -55,11 +55,16 @@ def embedding(trainer: Trainer, split: Split) -> ArrayFile | None:
         return None
     found = {"rows": rows, "labels": split.labels.numpy()[rows]}
     if features.shape[1] == 2:
-        head = trainer.plan.head
-        prototypes = {"prototypes": head.weight.detach().cpu().numpy()} if isinstance(head, PrototypeHead) else {}
-        return {**found, "features": features, **prototypes}
+        prototypes = prototypes_of(trainer)
+        return {**found, "features": features, **({} if prototypes is None else {"prototypes": prototypes})}
     reduced = principal_components(features)
     return {**found, "features": reduced, **projections(reduced, seed)}
+
+
+def prototypes_of(trainer: Trainer) -> Floats | None:
+    """Return the prototypes (K, m, d) of a prototype head, or None."""
+    head = trainer.plan.head
+    return head.weight.detach().cpu().numpy() if isinstance(head, PrototypeHead) else None
 
 
 def principal_components(features: Floats, most: int = _COMPONENTS) -> Floats:

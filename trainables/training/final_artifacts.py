@@ -44,6 +44,16 @@ def write_final_artifacts(trainer: Trainer, folder: TrialFolder, kinds: Collecti
         folder.write_record(ERRORS, errors)
 
 
+def write_end_arrays(trainer: Trainer, folder: TrialFolder) -> None:
+    """Store what the method keeps of the end of its training, before the last epoch: a trial that has ended has it.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    for name, arrays in trainer.end_arrays().items():
+        folder.write_arrays(name, arrays)
+
+
 def _write_offsets(trainer: Trainer, folder: TrialFolder, of_test: bool) -> None:
     if folder.record("offsets") is None and (found := class_offsets(trainer)) is not None:
         folder.write_record("offsets", found)

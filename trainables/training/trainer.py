@@ -22,9 +22,10 @@ from trainables.components.posthoc.posthoc_change import PostHoc
 from trainables.components.sampling import batches_of, epoch_indices
 from trainables.components.updates import Step
 from trainables.core.config import TrialConfig
+from trainables.core.derived_seeds import derive_seed
 from trainables.core.device import autocast_dtype, keep_freed_memory, pick_device
 from trainables.core.metrics import from_confusion
-from trainables.core.randomness import derive_seed, epoch_generator
+from trainables.core.randomness import epoch_generator
 from trainables.core.trial_folder import METHOD_METRICS, ArrayFile
 from trainables.data import Split, StudyData, resolve_augmentation
 from trainables.data.pipeline.batch_pipeline import BatchPipeline

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from trainables.core.trial_folder import ArrayFile
 
 _MOST_NAMES = 20
-_TITLES = {"tsne": "t-SNE", "umap": "UMAP", "features": "features"}
+_TITLES = {"tsne": "t-SNE", "umap": "UMAP"}
+_FEATURES = "features"
+"""Title of a panel whose axes are the features themselves."""
 Floats = npt.NDArray[Any]
 
 
@@ -35,8 +37,7 @@ def embedding_picture(
     labels = arrays["labels"].astype(np.int64)
     counts = np.asarray(class_counts)
     classes = [int(k) for k in np.argsort(-counts, kind="stable") if k in labels]
-    projected: list[str] = [name for name in ("tsne", "umap") if name in arrays]
-    panels = {_TITLES[name]: arrays[name] for name in projected or ["features"]}
+    panels = projected_panels(arrays) or {_FEATURES: arrays["features"]}
     per_class = np.bincount(labels)[classes]
     size = f"{per_class[0]}" if len(set(per_class.tolist())) == 1 else f"{min(per_class)} to {max(per_class)}"
     of_all = "" if len(classes) == len(counts) else f", {len(classes)} of {len(counts)} classes"
@@ -47,6 +48,11 @@ def embedding_picture(
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
     return buffer.getvalue()
+
+
+def projected_panels(arrays: ArrayFile) -> dict[str, Floats]:
+    """Return title -> points (N, 2) of the projections of a stored embedding; features in the plane have none."""
+    return {title: arrays[name] for name, title in _TITLES.items() if name in arrays}
 
 
 def embedding_figure(
@@ -79,7 +85,7 @@ def embedding_figure(
     for axes, (kind, points) in zip(every, panels.items(), strict=True):
         axes.set_title(kind, fontsize=11)
         axes.set_aspect("equal", adjustable="datalim")
-        if kind == _TITLES["features"]:
+        if kind == _FEATURES:
             axes.set_xlabel("feature 1")
             axes.set_ylabel("feature 2")
         else:

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainables.core.randomness import derive_seed, epoch_generator
+from trainables.core.derived_seeds import derive_seed
+from trainables.core.randomness import epoch_generator
 
 _SEEDS = st.integers(0, 2**63)
 _EPOCHS = st.integers(0, 10_000)
@@ -37,7 +38,7 @@ def test_seeds_differ_exactly_where_arguments_do(a: tuple[int, int, str], b: tup
 def test_seeds_are_pinned() -> None:
     # a change here would break the continuation of every stored trial
     assert derive_seed(0, 0, "order") == PINNED
-    code = "from trainables.core.randomness import derive_seed; print(derive_seed(0, 0, 'order'))"
+    code = "from trainables.core.derived_seeds import derive_seed; print(derive_seed(0, 0, 'order'))"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(other.stdout) == PINNED
 
