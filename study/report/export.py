@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from study.store.study_folder import StudyFolder
 from study.store.study_view import TrialView, open_view
 from trainables.core.errors import BadInput
-from trainables.core.trial_folder import METHOD_METRICS, EpochResult, method_metrics, write_atomically
+from trainables.core.trial_folder import CLASS_RECALL, METHOD_METRICS, EpochResult, method_metrics, write_atomically
 
 _PARAM = "param."
 _TEXTS = (
@@ -119,5 +119,5 @@ def _rows(study: str, trial: TrialView) -> list[dict[str, Any]]:
 
 
 def _epoch(result: EpochResult) -> dict[str, Any]:
-    plain = {name: value for name, value in result.items() if name != METHOD_METRICS}
+    plain = {name: value for name, value in result.items() if name not in (METHOD_METRICS, CLASS_RECALL)}
     return plain | {f"method.{name}": value for name, value in method_metrics(result).items()}

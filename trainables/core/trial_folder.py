@@ -20,6 +20,10 @@ EpochResult = dict[str, Any]
 METHOD_METRICS = "method_metrics"
 """Key of an epoch result with the method's own metrics, name -> finite number; absent if there are none."""
 
+CLASS_RECALL = "recall"
+"""Key of an epoch result with the validation recall of every class, rounded, in label order; absent with many classes
+and in older folders."""
+
 ArrayFile = dict[str, Any]
 """Content of an ``.npz`` file: name -> numpy array."""
 

@@ -24,9 +24,9 @@ from trainables.components.updates import Step
 from trainables.core.config import TrialConfig
 from trainables.core.derived_seeds import derive_seed
 from trainables.core.device import autocast_dtype, keep_freed_memory, pick_device
-from trainables.core.metrics import from_confusion
+from trainables.core.metrics import from_confusion, recall_per_class
 from trainables.core.randomness import epoch_generator
-from trainables.core.trial_folder import METHOD_METRICS, ArrayFile
+from trainables.core.trial_folder import CLASS_RECALL, METHOD_METRICS, ArrayFile
 from trainables.data import Split, StudyData, resolve_augmentation
 from trainables.data.pipeline.batch_pipeline import BatchPipeline
 from trainables.data.pipeline.streaming_pipeline import open_pipeline
@@ -42,6 +42,8 @@ FindReference = Callable[[TrialConfig], Network]
 """Finds or trains the frozen network of a configuration, as `reference_of` returns it."""
 
 _log = logging.getLogger(__name__)
+_STORED_RECALLS = 200
+"""Largest number of classes whose recalls are stored with every epoch: a kilobyte and a half."""
 
 
 def train_reference(data: StudyData, device: torch.device, config: TrialConfig) -> Network:
@@ -150,7 +152,8 @@ class Trainer:
     def run_epoch(self) -> dict[str, Any]:
         """Train one epoch, validate, and return the epoch result: a dict of stage, losses, metrics and speed.
 
-        The method's own metrics, if it has any, stand under `METHOD_METRICS`.
+        The method's own metrics, if it has any, stand under `METHOD_METRICS`, and the classes' recalls
+        under `CLASS_RECALL`.
 
         Raises:
             NonFiniteLoss: if a training or validation loss is infinite or NaN; the epoch then has no result.
@@ -177,7 +180,14 @@ class Trainer:
             "learning_rate": rate,
             "images_per_second": len(self.data.train.labels) / seconds,
             **({METHOD_METRICS: own} if own else {}),
+            **self._class_recall(found),
         }
+
+    def _class_recall(self, found: Evaluation) -> dict[str, list[float]]:
+        """Return the recall of every class, rounded; with many classes nothing, since every epoch stores it."""
+        if len(found.confusion) > _STORED_RECALLS:
+            return {}
+        return {CLASS_RECALL: [round(value, 5) for value in recall_per_class(found.confusion.numpy()).tolist()]}
 
     def end_arrays(self) -> Mapping[str, ArrayFile]:
         """Return what the last stage stores after the last epoch; no random state and no weight changes."""

@@ -59,9 +59,9 @@ def test_what_was_touched_is_recorded_when_closed(made: MadeStudy, dump: Dumper)
     assert recorder.close() == []
 
     runs = dump()
-    assert [runs[t.key]["status"] for t in trials] == ["FINISHED", "KILLED", "FINISHED"]
-    assert len(runs[running.key]["metrics"]["loss"]) == 2
-    assert "best_balanced_accuracy" in runs[trials[0].cell.name]["metrics"]
+    assert [runs[t.key]["status"] for t in trials] == ["FINISHED", "FINISHED", "FINISHED"]
+    assert len(runs[running.key]["metrics"]["validation/loss"]) == 2
+    assert "validation/best balanced_accuracy" in runs[trials[0].cell.name]["metrics"]
     assert said == []
     assert recorder.close() == []
 
@@ -86,11 +86,11 @@ def test_the_recorder_and_study_record_write_the_same(storage: Path, dump: Dumpe
         client.delete_run(run["id"])
     record_study(made.folder)
 
-    own = {"study.id", "mlflow.parentRunId", "mlflow.runName"}
+    own = {"study.id", "mlflow.parentRunId"}
     later = dump()
     assert later.keys() == live.keys()
     for key in live:
-        for part in ("status", "start", "end", "params", "metrics", "artifacts"):
+        for part in ("status", "start", "end", "params", "metrics", "artifacts", "name", "inputs"):
             assert later[key][part] == live[key][part], (key, part)
         tags = [{k: v for k, v in runs[key]["tags"].items() if k not in own} for runs in (live, later)]
         assert tags[0] == tags[1]
@@ -100,7 +100,7 @@ def test_a_running_trial_is_seen_before_its_end(made: MadeStudy, dump: Dumper) -
     recorder, trial = recorder_of(made, [], every=0.1), made.start()
     made.train(trial, range(1, 3))
     recorder.touch(trial, False)
-    wait_until(lambda: len(dump().get(trial.key, {}).get("metrics", {}).get("loss", [])) == 2)
+    wait_until(lambda: len(dump().get(trial.key, {}).get("metrics", {}).get("validation/loss", [])) == 2)
     recorder.close()
 
 
@@ -212,4 +212,4 @@ def test_a_run_deleted_by_hand_is_made_anew(made: MadeStudy, client: MlflowClien
     recorder.touch(trial, True)
     recorder.close()
     record_study(made.folder)
-    assert len(dump()[trial.key]["metrics"]["loss"]) == EPOCHS
+    assert len(dump()[trial.key]["metrics"]["validation/loss"]) == EPOCHS
