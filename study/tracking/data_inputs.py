@@ -57,9 +57,9 @@ def data_of(view: TrialView, stored: StoredJson | None, evaluation: StoredJson |
         stored: its ``trial.json``.
         evaluation: its newest evaluation, which knows the sizes of the classes.
     """
-    if stored is None or evaluation is None:
+    if stored is None or not {"class_counts", "class_names"} <= (evaluation or {}).keys():
         return None
-    return stored_data(view.cell, str(stored["data_fingerprint"]), evaluation)
+    return stored_data(view.cell, str(stored["data_fingerprint"]), evaluation or {})
 
 
 def stored_data(cell: Cell, fingerprint: str, evaluation: StoredJson) -> StoredData:

@@ -105,6 +105,11 @@ class Runs:
         """Return the name of a cell's run."""
         return self._names.cell(cell)
 
+    @property
+    def experiment(self) -> str:
+        """The id of the study's experiment."""
+        return self._experiment
+
     def order(self, cell: Cell) -> int:
         """Return the place of a cell in the study, from 0."""
         return self._order[cell.name]

@@ -19,7 +19,8 @@ from study.tracking.metric_keys import TEST_METRICS, best_key, deviation_key, ep
 from study.tracking.run_shown import plain
 
 CELLS_VIEW, CONFIRMED_VIEW, TRIALS_VIEW = "cells", "confirmed", "trials"
-_TAG = "mlflow.sharedViewState."
+VIEW_TAG = "mlflow.sharedViewState."
+"""Prefix of an experiment's tag that holds a view."""
 _LONGEST = 5000
 """Longest tag of an experiment that every supported server stores."""
 
@@ -57,7 +58,7 @@ def saved_views(spec: StudySpec, cells: Sequence[Cell]) -> dict[str, str]:
     }
     if spec.confirm is None:
         del views[CONFIRMED_VIEW]
-    return {f"{_TAG}{key}": _tag(name, state) for key, (name, state) in views.items()}
+    return {f"{VIEW_TAG}{key}": _tag(name, state) for key, (name, state) in views.items()}
 
 
 def _tag(name: str, state: dict[str, Any]) -> str:
@@ -68,7 +69,8 @@ def _tag(name: str, state: dict[str, Any]) -> str:
 
 
 def _state(search: str, order: str, columns: Sequence[str], charts: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
-    section = {"uuid": "study", "name": "Study", "display": True, "isReordered": True, "deleted": False}
+    section = {"uuid": "study", "name": "Study", "display": True, "isReordered": True, "columns": 2}
+    sections = [{**section, "deleted": False, "isGenerated": False}]
     return {
         "searchFilter": search,
         "orderByKey": order,
@@ -76,11 +78,7 @@ def _state(search: str, order: str, columns: Sequence[str], charts: Sequence[dic
         "runsHiddenMode": "SHOW_ALL",
         "selectedColumns": list(columns),
         "isAccordionReordered": True,
-        **(
-            {"compareRunSections": [{**section, "isGenerated": False}], "compareRunCharts": list(charts)}
-            if charts
-            else {}
-        ),
+        **({"compareRunSections": sections, "compareRunCharts": list(charts)} if charts else {}),
     }
 
 

@@ -11,6 +11,7 @@ from study.spec.objectives import Metrics
 from study.store.study_view import TrialView
 from study.tracking.data_inputs import StoredData, data_of
 from study.tracking.metric_keys import ALWAYS_THERE
+from study.tracking.model_logging import log_model
 from study.tracking.run_fields import (
     RECORDED,
     VERSION,
@@ -68,9 +69,11 @@ def sync_trial(runs: Runs, view: TrialView, metric: Metrics) -> bool:
             selected = selected_metrics(view, metric, found.times)
             time = found.times.get(found.final["epoch"], 0)
             epochs += [*_split(selected), test_metrics(view.test(), metric, time)]
-        wrote = [runs.write(run, batch, tags, found.parameters) for batch in _whole_epochs(epochs)]
+            log_model(runs, run, view)
         # a trial without epochs has tags and params only
-        wrote.append(runs.write(run, (), {**tags, **done}, found.parameters))
+        *batches, end = [*_whole_epochs(epochs)] or [[]]
+        wrote = [runs.write(run, batch, tags, found.parameters) for batch in batches]
+        wrote.append(runs.write(run, end, {**tags, **done}, found.parameters))
         run.logged = max([last, *found.times])
         if view.state in STATUS:
             runs.end(run, STATUS[view.state], milliseconds(view.ended))

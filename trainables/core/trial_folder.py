@@ -161,6 +161,16 @@ class TrialFolder:
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
             return None
 
+    @property
+    def program_path(self) -> Path:
+        """Path of the exported network, as ``torch.export.load`` reads it."""
+        return self.path / "model.pt2"
+
+    def write_program(self, content: bytes) -> None:
+        """Store the exported network."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.program_path, content, durable=False)
+
     def config(self) -> StoredJson | None:
         """Return what `write_config` stored, or None. Files of version 1 are read in the words of today."""
         stored = _read_json(self.path / "trial.json")

@@ -8,8 +8,11 @@ from typing import Any
 
 from trainables.core.config import TrialConfig
 
-ARTIFACTS = ("offsets", "embedding", "mistakes")
-"""Kinds of records of the finished network, from which tracking draws pictures."""
+MODEL = "model"
+"""The kind that exports the network itself."""
+
+ARTIFACTS = ("offsets", "embedding", "mistakes", MODEL)
+"""Kinds of records of the finished network, from which tracking draws pictures, and the exported network."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Artifacts of a finished training in its folder: offsets per class, an embedding, a gallery of mistakes."""
+"""Artifacts of a finished training in its folder: offsets per class, embedding, gallery of mistakes, exported model."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 import numpy as np
 
 from trainables.core.trial_folder import StoredJson, TrialFolder
+from trainables.core.trial_task import MODEL
 from trainables.data import Split
 from trainables.training.class_offsets import class_offsets
 from trainables.training.embedding import embedding
@@ -69,6 +70,15 @@ def _write_mistakes(trainer: Trainer, folder: TrialFolder, of_test: bool) -> Non
         folder.write_arrays("mistakes", {**found, "of_test": np.array(of_test)})
 
 
+def _write_model(trainer: Trainer, folder: TrialFolder, of_test: bool) -> None:
+    if folder.arrays(MODEL) is None or not folder.program_path.exists():
+        from trainables.training.exported_network import exported_network  # torch.export takes half a second
+
+        program, example = exported_network(trainer, _split(trainer, of_test))
+        folder.write_program(program)
+        folder.write_arrays(MODEL, {**example, "of_test": np.array(of_test)})
+
+
 def _split(trainer: Trainer, of_test: bool) -> Split:
     return trainer.data.test() if of_test else trainer.data.validation
 
@@ -77,4 +87,5 @@ _WRITERS: dict[str, Callable[[Trainer, TrialFolder, bool], None]] = {
     "offsets": _write_offsets,
     "embedding": _write_embedding,
     "mistakes": _write_mistakes,
+    MODEL: _write_model,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -139,10 +139,16 @@ class Trainer:
         return self._open(split, crop_size=training.test_crop_size or training.crop_size)
 
     def _open(self, split: Split, **options: Any) -> BatchPipeline:
-        training, mean, std = self.config.training, self.data.mean, self.data.std
-        if training.input_scaling == "symmetric":
-            mean, std = (0.5,) * len(mean), (0.5,) * len(std)  # (x - 0.5) / 0.5 maps [0, 1] to [-1, 1]
-        return open_pipeline(split, mean, std, device=self.device, channels_last=training.channels_last, **options)
+        mean, std = self.input_scaling()
+        layout = self.config.training.channels_last
+        return open_pipeline(split, mean, std, device=self.device, channels_last=layout, **options)
+
+    def input_scaling(self) -> tuple[Sequence[float], Sequence[float]]:
+        """Return mean and standard deviation per channel, by which images in [0, 1] or features are normalised."""
+        mean, std = self.data.mean, self.data.std
+        if self.config.training.input_scaling == "symmetric":
+            return (0.5,) * len(mean), (0.5,) * len(std)  # (x - 0.5) / 0.5 maps [0, 1] to [-1, 1]
+        return mean, std
 
     @property
     def finished(self) -> bool:
@@ -290,6 +296,11 @@ class Trainer:
         if self._posthoc_value is None and self.plan.posthoc is not None:
             return self.plan.posthoc.values[0]
         return self._posthoc_value
+
+    def posthoc(self) -> tuple[PostHoc | None, float | None, Tensor | None]:
+        """Return the post-hoc adjustment, its value as in `evaluate`, and the class means that it needs."""
+        posthoc = self.plan.posthoc
+        return posthoc, self._posthoc_choice(), self._means_for(posthoc)
 
     def outputs(self, split: Split) -> Outputs:
         """Return features and logits of a split, on the CPU; the logits are adjusted as those of `evaluate` are."""

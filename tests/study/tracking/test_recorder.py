@@ -115,7 +115,7 @@ def test_many_touches_are_gathered(made: MadeStudy, monkeypatch: pytest.MonkeyPa
     made.ledger.of(trial).complete(trial.number, 0.5)
     recorder.touch(trial, True)
     recorder.close()
-    assert len(requests) == 2  # the trial's, the cell's
+    assert len(requests) == 3  # the trial's, the cell's, the tag of the cell's best trial
 
 
 def test_a_resume_records_what_an_earlier_driver_left(made: MadeStudy, dump: Dumper) -> None:
