@@ -126,7 +126,7 @@ class StoredExperiment:
     views: frozenset[str]
 
 
-def find_experiment(database: Path, name: str | None) -> StoredExperiment | None:
+def find_experiment(database: Path, name: str | None = None) -> StoredExperiment | None:
     """Return the experiment of this name, or the newest other than MLflow's Default; None if there is none."""
     query = "SELECT experiment_id, name FROM experiments WHERE lifecycle_stage = 'active' AND experiment_id != 0"
     named, given = ("", ()) if name is None else (" AND name = ?", (name,))

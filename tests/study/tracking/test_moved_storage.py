@@ -90,8 +90,10 @@ def test_the_newest_study_is_known(made: MadeStudy, trials: list[Assignment]) ->
     later = MadeStudy(made.folder.storage, spec_of("later"))
     later.complete()
     record_study(later.folder)
-    assert first is not None
-    assert find_experiment(database) == str(int(first) + 1)
+    assert first is not None and first.name == "made" and first.views == {"cells", "trials"}
+    assert find_experiment(database, "made") == first
+    newest = find_experiment(database)
+    assert newest is not None and (newest.name, int(newest.id)) == ("later", int(first.id) + 1)
 
 
 def test_without_a_study_none_is_newest(storage: Path) -> None:

@@ -15,7 +15,11 @@ from trainables.training.trainer import Trainer
 MakeTrial = Callable[..., TrialConfig]
 
 
-@pytest.mark.parametrize("method", ["erm", "ldam", "posthoc-logit-adjustment", "tau-norm", "empirical-offset", "affinity"])
+HEADS = ("erm", "ldam", "offset", "fslwf", "oltr", "affinity")
+POSTHOC = ("posthoc-logit-adjustment", "tau-norm", "empirical-offset")
+
+
+@pytest.mark.parametrize("method", [*HEADS, *POSTHOC])
 def test_the_program_gives_the_logits_of_the_training(make_trial: MakeTrial, method: str) -> None:
     config = make_trial(method, epochs=1)
     trainer = Trainer(config, load(config.data))

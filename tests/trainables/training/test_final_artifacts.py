@@ -69,4 +69,4 @@ def test_an_error_costs_the_artifact_and_not_the_trial(
 def test_no_test_image_is_read_for_a_search_trial(trainer: Trainer, tmp_path: Path) -> None:
     object.__setattr__(trainer.data, "read_test", lambda: pytest.fail("a test image was read"))
     write_final_artifacts(trainer, TrialFolder(tmp_path), ARTIFACTS, of_test=False)
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len(list(tmp_path.iterdir())) == 5
