@@ -13,7 +13,7 @@ from study.ledger.cell_ledger import Assignment
 from study.store.study_folder import StudyFolder
 from study.tracking import record_study
 from study.tracking.client import open_client
-from study.tracking.sqlite import follow_artifacts, find_experiment
+from study.tracking.sqlite import find_experiment, follow_artifacts
 from tests.study.made_study import MadeStudy, spec_of
 
 

@@ -204,7 +204,8 @@ def _picture(url: str, study: str, trial: str) -> bytes:
     with urlopen(request, timeout=30) as answer:
         (run,) = json.load(answer)["runs"]
     assert run["info"]["status"] == "FINISHED"
-    assert sum(metric["key"] == "validation/loss" and metric["step"] == EPOCHS for metric in run["data"]["metrics"]) == 1
+    steps = [metric["step"] for metric in run["data"]["metrics"] if metric["key"] == "validation/loss"]
+    assert steps == [EPOCHS]
     with urlopen(
         f"{url}/get-artifact?path=validation/confusion.png&run_uuid={run['info']['run_id']}", timeout=30
     ) as answer:

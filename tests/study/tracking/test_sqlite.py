@@ -10,7 +10,7 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from study.tracking.sqlite import create_database, follow_artifacts, find_experiment
+from study.tracking.sqlite import create_database, find_experiment, follow_artifacts
 
 CHECKED = ((3, 10), (3, 17))
 """First and last minor version of MLflow whose tables were checked."""
