@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
+from study.cli.json_output import print_json
 from study.cli.options import AsJson, Name, NameOrNone, Storage
 
 
@@ -23,13 +23,13 @@ def status(name: NameOrNone = None, as_json: AsJson = False, storage: Storage = 
     if name is None:
         studies = overview(root)
         if as_json:
-            typer.echo(json.dumps(studies, indent=1))
+            print_json(studies)
         else:
             print_overview(studies, terminal.console(), root)
         return
     found = status_of(root, name)
     if as_json:
-        typer.echo(json.dumps(found, indent=1))
+        print_json(found)
     else:
         print_status(found, terminal.console())
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 import typer
 
+from study.cli.json_output import print_json
 from study.cli.options import AsJson, DataDir
 
 
@@ -28,7 +28,7 @@ def methods(as_json: AsJson = False) -> None:
 
     entries = method_entries()
     if as_json:
-        typer.echo(json.dumps(entries, indent=1))
+        print_json(entries)
         return
     for entry in entries:
         typer.echo("\n".join(_method_lines(entry)))
@@ -57,7 +57,7 @@ def datasets(as_json: AsJson = False, data_dir: DataDir = None) -> None:
 
     entries = dataset_entries(data_dir)
     if as_json:
-        typer.echo(json.dumps(entries, indent=1))
+        print_json(entries)
         return
     columns = ("name", "title", "classes", "source")
     _print_table(columns, [tuple(str(entry[column]) for column in columns) for entry in entries])
@@ -69,7 +69,7 @@ def spaces(as_json: AsJson = False) -> None:
 
     entries: list[dict[str, Any]] = space_entries()
     if as_json:
-        typer.echo(json.dumps(entries, indent=1))
+        print_json(entries)
         return
     columns = ("method", "param", "searched", "first trial")
     rows = [tuple(str(entry[column]) for column in columns) for entry in entries]

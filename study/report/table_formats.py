@@ -171,10 +171,10 @@ def _latex_head(head: list[str], *, first: str, last: bool) -> list[str]:
 
 
 def escaped(text: str) -> str:
-    """Return a text in which no character means anything to LaTeX.
+    r"""Return a text in which no character means anything to LaTeX.
 
     >>> escaped("long_tail 50%")
-    'long\\\\_tail 50\\\\%'
+    'long\\_tail 50\\%'
     """
     return "".join(_LATEX.get(sign, sign) for sign in text)
 
