@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from study.spec.cell import Cell
 
-__all__ = ["STATES", "CellView", "StudyView", "TrialView", "cell_view", "open_view", "trial_view"]
+__all__ = ["STATES", "CellView", "StudyView", "TrialView", "cell_view", "listed", "open_view", "trial_view"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class CellView:
         for trial in self.trials:
             for notice in trial.notices():
                 found.setdefault(notice, []).append(trial.number)
-        return [f"{_listed(numbers, len(self.trials))}: {notice}" for notice, numbers in found.items()]
+        return [f"{listed(numbers, len(self.trials))}: {notice}" for notice, numbers in found.items()]
 
     def ranked(self) -> list[TrialView]:
         """Return all trials: complete, pruned, running, then failed ones, each group from best to worst."""
@@ -122,10 +122,10 @@ class CellView:
         return (-trial.value if self.maximize else trial.value,)
 
 
-def _listed(numbers: list[int], trials: int) -> str:
-    """Name trials of a cell.
+def listed(numbers: list[int], trials: int) -> str:
+    """Name trials of a cell of so many trials.
 
-    >>> _listed([0, 2], 5), _listed([0, 1], 2), _listed([4], 9)
+    >>> listed([0, 2], 5), listed([0, 1], 2), listed([4], 9)
     ('trials 0, 2', 'all 2 trials', 'trial 4')
     """
     if len(numbers) == trials > 1:
