@@ -12,6 +12,7 @@ from study.cli import (
     doctor_command,
     inspect_commands,
     list_commands,
+    remove_command,
     replay_command,
     report_commands,
     run_commands,
@@ -38,6 +39,7 @@ app.command(name="report")(report_commands.report)
 app.command(name="compare")(report_commands.compare)
 app.command(name="record")(inspect_commands.record)
 app.command(name="export")(report_commands.export)
+app.command(name="rm")(remove_command.remove)
 app.command(name="replay")(replay_command.replay)
 app.command(name="ui")(inspect_commands.ui)
 app.command(name="shared")(shared_commands.shared)
