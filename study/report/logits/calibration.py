@@ -15,7 +15,7 @@ Bools = npt.NDArray[np.bool_]
 BINS = 15
 """Bins of equal width, as in Guo et al., 2017."""
 TEMPERATURES = (0.01, 100.0)
-"""Smallest and largest temperature that a fit returns."""
+"""Bounds of a fitted temperature."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,22 +115,21 @@ def brier_score(probabilities: Floats, labels: Ints) -> float:
 def fitted_temperature(logits: npt.ArrayLike, labels: Ints) -> float:
     """Return the temperature that minimises the NLL of logits (N, K) on labels (N,), within `TEMPERATURES`.
 
-    The NLL is convex in 1 / T. Without a mistake among the labels it falls with T: the smallest one is returned.
+    The NLL is convex in 1 / T. Where every true class has the largest logit, it falls with T down to 0, and no
+    temperature is the best: 1 is returned.
 
     Source: Guo, Pleiss, Sun and Weinberger, 2017, section 4.2, temperature scaling.
     """
     from scipy.optimize import minimize_scalar
 
+    given = np.asarray(logits, dtype=np.float64)
+    true = given[np.arange(len(labels)), labels]
+    if ((given < true[:, None]).sum(axis=1) == given.shape[1] - 1).all():
+        return 1.0
     low, high = map(math.log, TEMPERATURES)
 
     def loss(log_temperature: float) -> float:
-        return negative_log_likelihood(log_softmax(logits, math.exp(log_temperature)), labels)
+        return negative_log_likelihood(log_softmax(given, math.exp(log_temperature)), labels)
 
     found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-5})
-    best = min((float(found.x), low, high), key=loss)
-    return math.exp(best)
-
-
-def at_a_bound(temperature: float) -> bool:
-    """Return True if a fit ended at the smallest or largest temperature."""
-    return min(abs(math.log(temperature / bound)) for bound in TEMPERATURES) < 1e-3
+    return math.exp(float(found.x))

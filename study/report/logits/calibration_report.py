@@ -12,9 +12,7 @@ from study.report.confirmed_results import Row
 from study.report.confirmed_tables import spread
 from study.report.logits.calibration import (
     BINS,
-    TEMPERATURES,
     Reliability,
-    at_a_bound,
     fitted_temperature,
     log_softmax,
     reliability,
@@ -144,9 +142,8 @@ def _notes(found: Calibration) -> list[str]:
     if found.temperature:
         values = [value for one in settings for value in one.row.by_seed["temperature"].values()]
         notes.append("T: divides the logits of a trial; fitted by NLL on its validation images. Predictions stay.")
-        if count := sum(map(at_a_bound, values)):
-            low, high = TEMPERATURES
-            notes.append(f"T of {count} trials is at a bound ({low:g} or {high:g}): validation does not determine it.")
+        if count := values.count(1.0):
+            notes.append(f"T is 1 in {count} trials without a mistake on validation images: nothing to fit it by.")
     if found.temperature and any(place.protocol == "test-select" for place, _ in found.places):
         notes.append("Protocol test-select: T was fitted on these test images, so the results are optimistic.")
     lacking = lacking_line(place for place, _ in found.places)
