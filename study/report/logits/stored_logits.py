@@ -127,19 +127,27 @@ def places_of(view: StudyView) -> list[Place]:
         BadInput: the study has no confirmation, or keeps no logits.
     """
     cells = {(cell.cell.dataset, cell.cell.profile, cell.cell.method): cell for cell in view.cells}
-    places = []
+    places, lacking = [], 0
     for table in confirmed_tables(view):
         rows = [row for row in table.rows if not (row.shared and row.setting == "preset")]
         found = [_kept(view, cells[table.dataset, table.profile, row.method], row) for row in rows]
+        lacking += sum(one.lacking for one in found)
         places.append(Place(table.dataset, table.profile, table.protocol, tuple(one for one in found if one.trials)))
     if not any(place.settings for place in places):
-        name, more = view.spec.name, view.spec.confirm.seeds + 5 if view.spec.confirm is not None else 5
-        raise BadInput(
-            f"study '{name}' keeps no logits: no trial of its confirmation has ended, or all ended under "
-            f"`artifacts.logits: none` or before logits were kept. `study resume {name} --set artifacts.logits=confirm "
-            f"--set confirm.seeds={more}` trains more seeds, which keep theirs"
-        )
+        raise _no_logits(view, lacking)
     return places
+
+
+def _no_logits(view: StudyView, lacking: int) -> BadInput:
+    name = view.spec.name
+    if not lacking:
+        return BadInput(f"study '{name}' keeps no logits yet: no trial of its confirmation has ended")
+    seeds = view.spec.confirm.seeds if view.spec.confirm is not None else 0
+    return BadInput(
+        f"study '{name}' keeps no logits: the {lacking} trials of its confirmation ended under `artifacts.logits: none` "
+        f"or before logits were kept. `study resume {name} --set artifacts.logits=confirm "
+        f"--set confirm.seeds={seeds + 5}` trains five more seeds, which keep theirs"
+    )
 
 
 def _kept(view: StudyView, cell: CellView, row: Row) -> KeptSetting:

@@ -63,7 +63,7 @@ def test_a_damaged_file_is_written_again_and_a_whole_one_is_not(make_trial: Make
 def test_logits_that_are_not_finite_cost_the_artifact_and_are_named(make_trial: MakeTrial, tmp_path: Path) -> None:
     trainer = _trained(make_trial(epochs=1))
     with torch.no_grad():
-        trainer.network.head.bias[3] = float("nan")
+        next(trainer.network.head.parameters()).fill_(float("nan"))
     write_final_artifacts(trainer, TrialFolder(tmp_path), ["logits"], of_test=False)
     (said,) = TrialFolder(tmp_path).record("artifact-errors").values()
     assert "validation images are not finite" in said and not (tmp_path / LOGIT_FILE).exists()

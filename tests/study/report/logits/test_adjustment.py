@@ -21,10 +21,10 @@ MakeTrial = Callable[..., TrialConfig]
 def test_adjusted_logits_of_erm_are_those_of_the_method_that_adjusts_its_trained_head(
     make_trial: MakeTrial, tau: float | None
 ) -> None:
-    params = {} if tau is None else {"tau": tau}
+    params: dict[str, float] = {} if tau is None else {"tau": tau}
     trainers = []
-    for method, given in (("erm", {}), ("posthoc-logit-adjustment", params)):
-        config = make_trial(method, epochs=3, data={"profile": {"kind": "long_tail", "ratio": 50}})
+    for name, given in (("erm", {}), ("posthoc-logit-adjustment", params)):
+        config = make_trial(name, epochs=3, data={"profile": {"kind": "long_tail", "ratio": 50}})
         config = config.model_copy(update={"method": config.method.model_copy(update={"params": given})})
         trainer = Trainer(config, load(config.data))
         while not trainer.finished:
@@ -33,7 +33,8 @@ def test_adjusted_logits_of_erm_are_those_of_the_method_that_adjusts_its_trained
     erm, method = trainers
     found = adjusted(logits(erm, of_test=True), tau)
     evaluated = method.evaluate(method.data.test())
-    assert found.tau == method.posthoc_value > 0
+    assert found.tau == method.posthoc_value
+    assert found.tau > 0
     expected = from_confusion(evaluated.confusion.numpy(), method.data.class_counts.numpy())
     assert found.scores == pytest.approx(expected, nan_ok=True)
     plain = erm.metrics(erm.evaluate(erm.data.test()))

@@ -74,10 +74,8 @@ def test_ensembles_stand_beside_the_single_networks(confirmed: Confirmed) -> Non
     found = ensembled(open_view(confirmed[0].folder))
     erm = next(one for one in found.places[0][1] if one.single.method == "erm")
     kept = erm.kept.trials
-    mean = 0.0
-    for trial in kept:
-        logits = trial.read().splits["test"].logits.astype(float)
-        mean = mean + np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True) / SEEDS
+    logits = [trial.read().splits["test"].logits.astype(float) for trial in kept]
+    mean = np.mean([np.exp(one) / np.exp(one).sum(axis=1, keepdims=True) for one in logits], axis=0)
     labels = kept[0].read().splits["test"].labels
     assert erm.ensemble["accuracy"] == (mean.argmax(axis=1) == labels).mean()
     assert erm.ensemble["nll"] == pytest.approx(-np.log(mean[np.arange(len(labels)), labels]).mean())
@@ -132,6 +130,8 @@ def test_trials_without_logits_are_left_out_and_said_so(confirmed: Confirmed) ->
 def test_a_study_that_keeps_none_says_how_to_get_them(tmp_path: Path) -> None:
     made = MadeStudy(tmp_path, spec_of(search={"trials": 1}, confirm={"seeds": 1}))
     made.complete("erm"), made.complete("cce")
+    with pytest.raises(BadInput, match="keeps no logits yet"):
+        places_of(open_view(made.folder))
     made.confirm(lambda trial: 0.5)
     with pytest.raises(BadInput, match=r"keeps no logits.*--set artifacts.logits=confirm --set confirm.seeds=6"):
         places_of(open_view(made.folder))
