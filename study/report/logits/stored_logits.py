@@ -144,7 +144,7 @@ def _no_logits(view: StudyView, lacking: int) -> BadInput:
         return BadInput(f"study '{name}' keeps no logits yet: no trial of its confirmation has ended")
     seeds = view.spec.confirm.seeds if view.spec.confirm is not None else 0
     return BadInput(
-        f"study '{name}' keeps no logits: the {lacking} trials of its confirmation ended under `artifacts.logits: none` "
+        f"study '{name}' keeps no logits: its {lacking} confirmed trials ended under `artifacts.logits: none` "
         f"or before logits were kept. `study resume {name} --set artifacts.logits=confirm "
         f"--set confirm.seeds={seeds + 5}` trains five more seeds, which keep theirs"
     )
