@@ -30,6 +30,7 @@ from trainables.core.metrics import from_confusion
 Tau = float | None
 """The weight of the log prior; None selects it on validation images."""
 
+_SHOWN = {name: SHORT.get(name, name) for name in TEST_METRICS if name != "geometric_mean"}
 AUTO = "auto"
 STANDARD: tuple[Tau, ...] = (None, 1.0)
 """What is compared by default: a selected tau, and the one for which the adjustment is Bayes-optimal."""
@@ -160,13 +161,13 @@ def print_adjustments(found: Adjustments, console: Console) -> None:
         grid = plain_table(f"{place.name}: test images, as trained and with post-hoc logit adjustment")
         for column in ("method", "setting"):
             grid.add_column(column, no_wrap=True)
-        for column in ("n", "tau", *(SHORT.get(name, name) for name in TEST_METRICS)):
+        for column in ("n", "tau", *_SHOWN.values()):
             grid.add_column(column, justify="right", no_wrap=True)
         for one in settings:
             who = (one.before.method, one.kept.label, str(one.before.n))
-            grid.add_row(*who, "as trained", *(spread(one.before, name) for name in TEST_METRICS))
+            grid.add_row(*who, "as trained", *(spread(one.before, name) for name in _SHOWN))
             for tau, row in one.after:
-                grid.add_row(*who, _tau(tau, row), *(spread(row, name) for name in TEST_METRICS))
+                grid.add_row(*who, _tau(tau, row), *(spread(row, name) for name in _SHOWN))
         console.print(grid, highlight=False)
     console.print()
     for note in _notes(found):

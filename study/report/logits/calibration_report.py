@@ -30,14 +30,7 @@ from study.report.logits.stored_logits import (
 from study.store.study_view import StudyView
 from study.terminal import plain_table
 
-_SHOWN = {
-    "accuracy": "accuracy",
-    "confidence": "confidence",
-    "ece": "ECE",
-    "classwise_ece": "class-wise ECE",
-    "nll": "NLL",
-    "brier": "Brier",
-}
+_SHOWN = {"ece": "ECE", "classwise_ece": "class-wise ECE", "nll": "NLL", "brier": "Brier"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,17 +106,22 @@ def _trial(trial: KeptTrial, temperature: bool, bins: int) -> tuple[dict[str, fl
 
 def print_calibration(found: Calibration, console: Console) -> None:
     """Print a table for every data set and profile, and what the columns mean."""
-    shown = {**_SHOWN, **({"temperature": "T"} if found.temperature else {})}
     for place, settings in found.places:
         console.print()
         grid = plain_table(f"{place.name}: calibration on test images, {found.condition}")
         for column in ("method", "setting"):
             grid.add_column(column, no_wrap=True)
-        for column in ("n", *shown.values()):
+        temperature = ["T"] if found.temperature else []
+        for column in ("n", "accuracy", "over", *_SHOWN.values(), *temperature):
             grid.add_column(column, justify="right", no_wrap=True)
         for one in settings:
-            values = (spread(one.row, name) for name in shown)
-            grid.add_row(one.row.method, one.kept.label, str(one.row.n), *values)
+            accuracy = one.row.mean("accuracy")
+            over = f"{one.row.mean('confidence') - accuracy:+.4f}"
+            values = (
+                *(spread(one.row, name) for name in _SHOWN),
+                *(f"{one.row.mean('temperature'):.3f}" for _ in temperature),
+            )
+            grid.add_row(one.row.method, one.kept.label, str(one.row.n), f"{accuracy:.4f}", over, *values)
         console.print(grid, highlight=False)
     console.print()
     for note in _notes(found):
@@ -134,8 +132,8 @@ def _notes(found: Calibration) -> list[str]:
     settings = [one for _, settings in found.places for one in settings]
     bins = len(settings[0].bins.count)
     notes = [
-        "Mean and standard deviation over seeds. confidence: mean probability of the predicted class; above the "
-        "accuracy, the method is overconfident.",
+        "Mean and standard deviation over seeds. over: mean confidence, the probability of the predicted class, less "
+        "accuracy; above 0, the method is overconfident.",
         f"ECE: expected calibration error, {bins} bins of equal width. class-wise ECE: its mean over the probabilities "
         "of all classes. NLL in nats. Brier: squared errors summed over classes, from 0 to 2.",
     ]

@@ -25,7 +25,7 @@ from study.store.study_view import StudyView
 from study.terminal import plain_table
 from trainables.core.errors import BadInput
 
-_SHOWN = {**{name: SHORT.get(name, name) for name in TEST_METRICS}, "nll": "NLL", "ece": "ECE"}
+_SHOWN = {**{name: SHORT.get(name, name) for name in TEST_METRICS}, "nll": "NLL", "brier": "Brier", "ece": "ECE"}
 
 
 class Ensemble:
@@ -150,12 +150,13 @@ def print_ensembles(found: Ensembles, console: Console) -> None:
             grid.add_column(column, justify="right", no_wrap=True)
         for one in settings:
             who = (one.single.method, one.kept.label)
-            grid.add_row(*who, f"single, mean of {one.single.n}", *(spread(one.single, name) for name in _SHOWN))
-            together = (number(one.ensemble[name]) for name in _SHOWN)
-            grid.add_row(*who, f"ensemble of {one.single.n}", *(_text(value) for value in together))
+            _, *others = (one.single.mean(name) for name in _SHOWN)
+            grid.add_row(*who, "single", spread(one.single, next(iter(_SHOWN))), *map(_text, others))
+            grid.add_row(*who, f"ensemble of {one.single.n}", *(_text(one.ensemble[name]) for name in _SHOWN))
         console.print(grid, highlight=False)
     console.print()
     notes = [
+        "single: mean over the networks of the seeds; +- standard deviation.",
         "An ensemble is one result per setting, so it has no deviation. It costs the inference of all its networks: "
         "compare it with ensembles, not with single networks.",
         "NLL in nats. ECE: expected calibration error, 15 bins of equal width.",
@@ -166,8 +167,8 @@ def print_ensembles(found: Ensembles, console: Console) -> None:
         console.print(note, highlight=False)
 
 
-def _text(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+def _text(value: float) -> str:
+    return f"{value:.4f}" if math.isfinite(value) else ""
 
 
 def ensembles_as_json(found: Ensembles) -> dict[str, Any]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _ACROSS = 4
 """Panels in a row."""
-_BLUE, _ORANGE, _GREY = "#2171b5", "#d95f0e", "#787878"
+_BLUE, _LIGHT_BLUE, _ORANGE, _LIGHT_ORANGE, _GREY = "#2171b5", "#9ecae1", "#d95f0e", "#fdd0a2", "#787878"
 
 
 def write_reliability_pictures(found: Calibration, study: str, folder: Path) -> list[Path]:
@@ -54,8 +54,9 @@ def write_reliability_pictures(found: Calibration, study: str, folder: Path) -> 
 def reliability_picture(panels: Sequence[tuple[str, str, Reliability]], caption: str) -> bytes:
     """Draw reliability diagrams as PNG.
 
-    A bar is the share of right predictions in a bin of confidence. A mark is the mean confidence of its images: bar and
-    mark meet in a calibrated bin. The strip below shows the share of all images in each bin.
+    A blue bar is the share of right predictions in a bin of confidence, a mark the mean confidence of its images. They
+    meet in a calibrated bin; the gap is light orange where the network is overconfident, light blue where it is
+    underconfident. The strip below shows the share of all images in each bin.
 
     Args:
         panels: title, subtitle and bins of each panel; at least one.
@@ -70,7 +71,10 @@ def reliability_picture(panels: Sequence[tuple[str, str, Reliability]], caption:
     down = -(-len(panels) // across)
     figure = Figure(figsize=(max(6.4, 2.9 * across + 0.3), 3.5 * down + 0.9), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
-    legend = "blue: share of right predictions in a bin; orange: gap to the mean confidence; below: share of images"
+    legend = (
+        "blue, light blue included: share of right predictions in a bin; mark: mean confidence\n"
+        "gap: light orange overconfident, light blue underconfident; below: share of all images"
+    )
     figure.suptitle(f"{caption}\n{legend}", fontsize=8)
     rows = figure.subfigures(down, across, squeeze=False)
     for place, (title, subtitle, bins) in zip(rows.flat, panels, strict=False):
@@ -89,8 +93,11 @@ def _draw(upper: Axes, lower: Axes, bins: Reliability) -> None:
     at, images = middles[filled], count[filled]
     right, confidence = bins.right[filled] / images, bins.confidence[filled] / images
     upper.plot((0, 1), (0, 1), color=_GREY, linewidth=0.8, linestyle="--")
-    upper.bar(at, right, width=width * 0.92, color=_BLUE)
-    upper.bar(at, confidence - right, width=width * 0.92, bottom=right, color=_ORANGE, alpha=0.35)
+    both, over, under = np.minimum(right, confidence), confidence > right, confidence < right
+    gap = np.abs(right - confidence)
+    upper.bar(at, both, width=width * 0.92, color=_BLUE)
+    for wrong, colour in ((over, _LIGHT_ORANGE), (under, _LIGHT_BLUE)):
+        upper.bar(at[wrong], gap[wrong], width=width * 0.92, bottom=both[wrong], color=colour)
     upper.hlines(confidence, at - width * 0.46, at + width * 0.46, color=_ORANGE, linewidth=1.5)
     upper.set(xlim=(0, 1), ylim=(0, 1))
     lower.bar(middles, count / max(1, count.sum()), width=width * 0.92, color=_GREY)
