@@ -73,7 +73,7 @@ def adjust(
     as_json: AsJson = False,
     storage: Storage = None,
 ) -> None:
-    """Report post-hoc logit adjustment of every method on test images.
+    """Report post-hoc logit adjustment on test images.
 
     It is computed from the logits that confirmed trials keep; nothing is trained.
     """
