@@ -47,7 +47,8 @@ def examine(mapping: dict[str, Any]) -> Examined:
 
     A fault that a replaced part may have caused is left out: a rule between two keys says nothing if one is faulty.
     """
-    current, faults, replaced = copy.deepcopy(mapping), [], set[Place]()
+    current, replaced = copy.deepcopy(mapping), set[Place]()
+    faults: list[ErrorDetails] = []
     for _ in range(_ROUNDS):
         try:
             return Examined(StudySpec.model_validate(current), faults, replaced)

@@ -91,7 +91,7 @@ def test_a_place_that_cannot_be_written_is_bad_input(made: MadeStudy, tmp_path: 
 
 def _documented() -> dict[str, str]:
     """Return the columns of docs/export.md by name, with their types."""
-    found = {}
+    found: dict[str, str] = {}
     for line in (ROOT / "docs" / "export.md").read_text(encoding="utf-8").splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if len(cells) == 4 and cells[0].startswith("`"):
