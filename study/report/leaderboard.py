@@ -137,7 +137,12 @@ def _notes(cell: CellView) -> list[str]:
     for trial in cell.in_state("FAIL"):
         reasons.setdefault(_last_line(trial.reason or ""), []).append(trial.number)
     failed = [f"{cell.cell.name}: {listed(numbers, 0)} failed: {reason}" for reason, numbers in reasons.items()]
-    return [*(f"{cell.cell.name}: {notice}" for notice in cell.notices()), *failed]
+    unconfirmed = [
+        f"{cell.cell.name}: confirmation with seed {trial.config.seed} failed: {_last_line(trial.reason or '')}"
+        for trial in cell.confirming
+        if trial.state == "FAIL"
+    ]
+    return [*(f"{cell.cell.name}: {notice}" for notice in cell.notices()), *failed, *unconfirmed]
 
 
 def _over_folds(metric: str, name: str, settings: list[FoldedSetting]) -> Table:

@@ -101,6 +101,17 @@ def test_the_leaderboard_ends_the_output_and_trials_come_first(made: MadeStudy) 
     assert "digits/long_tail-10/cce: trials 1, 2 failed: CUDA out of memory" in text
 
 
+def test_a_failed_confirmation_says_its_seed_and_why(tmp_path: Path) -> None:
+    made = MadeStudy(tmp_path, spec_of(methods=["erm"], search={"trials": 1, "pruner": "none"}, confirm={"seeds": 2}))
+    made.complete("erm")
+    trial = made.ledger.next()
+    assert trial is not None
+    made.train(trial, range(1, 2))
+    made.ledger.of(trial).fail(trial.number, "NonFiniteLoss: loss nan at epoch 1")
+    text = printed(made.folder, every_trial=True)
+    assert "digits/long_tail-10/erm: confirmation with seed 10000 failed: NonFiniteLoss: loss nan at epoch 1" in text
+
+
 def test_one_method_is_shown_alone(made: MadeStudy) -> None:
     made.complete("cce"), made.complete("erm")
     file = io.StringIO()
