@@ -16,9 +16,14 @@ def report(
     metric: Annotated[str | None, typer.Option(help="Metric to test [default: the study's].")] = None,
     baseline: Annotated[str | None, typer.Option(help="Method to test against [default: ERM].")] = None,
     as_json: AsJson = False,
+    html: Annotated[Path | None, typer.Option("--html", help="Write one page with all results and figures.")] = None,
+    figures: Annotated[Path | None, typer.Option("--figures", help="Folder for its pictures as SVG and PDF.")] = None,
     storage: Storage = None,
 ) -> None:
-    """Report test-set results with paired significance tests."""
+    """Report test-set results with paired significance tests.
+
+    With --html or --figures, write the study's page instead; it also shows an unconfirmed study.
+    """
     from study import terminal
     from study.report.confirmed_results import confirmed_tables
     from study.report.confirmed_tables import print_report, report_as_json
@@ -26,6 +31,12 @@ def report(
     from study.store.study_view import open_view
 
     view = open_view(StudyFolder(storage_root(storage), name))
+    if html is not None or figures is not None:
+        from study.report.html.page import write_page
+
+        for path in write_page(view, html=html, figures=figures, metric=metric, baseline=baseline):
+            typer.echo(f"wrote {path}")
+        return
     found = confirmed_tables(view, metric=metric, baseline=baseline)
     if as_json:
         typer.echo(json.dumps(report_as_json(found), indent=1))
