@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from datetime import datetime, timedelta
@@ -39,7 +40,7 @@ class SyntheticStudy:
         self.spec, self.pruned = spec, pruned
         self.cells = expand(spec)
         self.folder = StudyFolder(storage, spec.name)
-        data = {f"{cell.dataset}/{cell.profile}": f"{abs(hash(cell.profile)):x}" for cell in self.cells}
+        data = {f"{cell.dataset}/{cell.profile}": hashlib.sha256(cell.profile.encode()).hexdigest() for cell in self.cells}
         with self.folder.driver_lock():
             self.folder.create(spec, data)
         self._rng = np.random.default_rng(seed)

@@ -39,13 +39,22 @@ def value_at(dimension: Dimension, place: float) -> Any:
     return dimension.from_unit(1 - place if not isinstance(dimension, Choices) and dimension.descending else place)
 
 
-def written(value: Any) -> str:
+def written(value: Any, dimension: Dimension | None = None) -> str:
     """Write a value with at most three significant digits, or as it is if it is no number.
+
+    Args:
+        value: a param's value.
+        dimension: its range; on a scale that is logarithmic in 1 - x, the digits are those of 1 - x.
 
     >>> written(0.0123456), written(-18.576), written(True), written(128)
     ('0.0123', '-18.6', 'True', '128')
     """
-    return f"{value:.3g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return str(value)
+    if not isinstance(dimension, Choices) and dimension is not None and dimension.scale == "log-complement":
+        digits = 1 - math.floor(math.log10(max(1e-12, 1 - value)))
+        return f"{value:.{max(0, digits)}f}"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 @dataclass(frozen=True)
@@ -99,8 +108,13 @@ class BestValue:
         """The interval in words; the values themselves for a list of choices."""
         if isinstance(self.dimension, Choices):
             return ", ".join(dict.fromkeys(map(written, self.level)))
-        low, high = (value_at(self.dimension, place) for place in self.interval)
-        return written(low) if written(low) == written(high) else f"{written(low)} to {written(high)}"
+        low, high = (written(value_at(self.dimension, place), self.dimension) for place in self.interval)
+        return low if low == high else f"{low} to {high}"
+
+    @property
+    def best_text(self) -> str:
+        """The value of the best trial."""
+        return written(self.best, self.dimension)
 
     @property
     def trend_text(self) -> str:
@@ -108,7 +122,7 @@ class BestValue:
         if self.trend is None:
             return ""
         best, low, high = (
-            written(value_at(self.dimension, place))
+            written(value_at(self.dimension, place), self.dimension)
             for place in (self.trend.best, self.trend.best_low, self.trend.best_high)
         )
         return f"{best} ({low} to {high})"
@@ -144,16 +158,15 @@ class Movement:
         return value.trials >= FEWEST_FOR_TREND
 
     @property
-    def sentence(self) -> str:
-        """How the best value moves with the ratio, in words."""
-        said = "; ".join(f"{written(v.best)} at {v.ratio:g} (within noise: {v.interval_text})" for v in self.values)
+    def verdict(self) -> str:
+        """How the best value moves with the ratio, in a few words."""
         if len(self.values) < 2:
-            return f"{said}; one ratio cannot show a movement"
+            return "one ratio shows no movement"
         if self.direction:
-            return f"it {self.direction} with the ratio: {said}"
-        if not isinstance(self.values[0].dimension, Choices) and min(v.trials for v in self.values) < FEWEST_FOR_TREND:
-            return f"{said}; fewer than {FEWEST_FOR_TREND} complete trials in a cell cannot show a movement"
-        return f"no movement beyond noise: {said}"
+            return f"{self.direction} with the ratio"
+        if all(map(self._is_known, self.values)):
+            return "no movement beyond noise"
+        return f"too few trials to say (under {FEWEST_FOR_TREND} complete)"
 
 
 def best_value(cell: CellView, param: str) -> BestValue | None:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from study.report.html.class_results import ClassGain
-from study.report.html.results import Place, Results, Test
+from study.report.html.results import LEVEL, Place, Results, Test
 from trainables.core.metric_names import METRICS
 
 FEWEST_SEEDS = 5
@@ -41,6 +41,8 @@ class Verdict:
 def p_text(p: float | None) -> str:
     """Write a p value.
 
+    >>> p_text(0.04998)
+    'p = .04998'
     >>> p_text(0.0021), p_text(0.00001), p_text(0.25), p_text(1.0), p_text(None)
     ('p = .002', 'p < .001', 'p = .25', 'p = 1', '')
     """
@@ -48,14 +50,38 @@ def p_text(p: float | None) -> str:
         return ""
     if p < 0.001:
         return "p < .001"
-    digits = 3 if p < 0.1 else 2
-    written = f"{p:.{digits}f}"
+    written = f"{p:.{3 if p < 0.1 else 2}f}"
+    if p < LEVEL <= float(written):  # rounded up to the level
+        written = f"{p:.5f}"
     return f"p = {'1' if float(written) == 1 else written.removeprefix('0')}"
 
 
 def verdicts_of(results: Results) -> list[Verdict]:
     """Return a verdict for every place with a result, in the order of the study file."""
     return [_verdict(results, place) for place in results.places if place.ranked()]
+
+
+def overall_of(results: Results) -> str:
+    """Count, over all places, where each method beats the baseline; empty without tests or at fewer than two places."""
+    tested = [place for place in results.places if place.tests]
+    if len(tested) < 2 or results.baseline is None:
+        return ""
+    base = results.baseline
+    better = {m: sum(t.better for place in tested for t in place.tests if t.method == m) for m in results.methods}
+    worse = {m: sum(t.worse for place in tested for t in place.tests if t.method == m) for m in results.methods}
+    winners = sorted((m for m in better if better[m]), key=lambda m: -better[m])
+    losers = sorted((m for m in worse if worse[m]), key=lambda m: -worse[m])
+    count = f"{len(tested)} data sets and ratios" if len(results.groups) > 1 else f"{len(tested)} ratios"
+    if winners:
+        listed = _listed([f"{m} at {better[m]}" for m in winners[:6]])
+        more = f" ({len(winners) - 6} more methods beat it somewhere)" if len(winners) > 6 else ""
+        said = f"Of {count}, tuned {base} is beaten significantly by {listed}{more}"
+    else:
+        said = f"At none of {count} does a method beat tuned {base} significantly"
+    if losers:
+        more = f" and {len(losers) - 6} more" if len(losers) > 6 else ""
+        said += f"; significantly worse than it are {_listed([f'{m} at {worse[m]}' for m in losers[:6]])}{more}"
+    return said + "."
 
 
 def _verdict(results: Results, place: Place) -> Verdict:
@@ -77,7 +103,7 @@ def _verdict(results: Results, place: Place) -> Verdict:
         return Verdict(said, best.method, value, other.method, lead, "", False, sentence)
     gain = abs(test.gain) if base != other.method else test.gain
     lead = f"{unit.change(gain)}{_deviation(results, test)}{unit.points}"
-    p, significant = p_text(test.p), test.p is not None and test.p < 0.05
+    p, significant = p_text(test.p), test.p is not None and test.p < LEVEL
     sentence = _against_baseline(results, place, base) if base is not None else _of_the_best(results, place)
     return Verdict(said, best.method, value, other.method, lead, p, significant, sentence)
 
@@ -86,9 +112,9 @@ def _deviation(results: Results, test: Test) -> str:
     return f" ± {results.unit.value(test.deviation)}" if math.isfinite(test.deviation) else ""
 
 
-def _by(results: Results, test: Test) -> str:
+def _by(results: Results, test: Test, after: str = "") -> str:
     amount = results.unit.value(abs(test.gain))
-    return f"by {amount}{_deviation(results, test)}{results.unit.points} ({p_text(test.p)})"
+    return f"by {amount}{_deviation(results, test)}{results.unit.points} ({p_text(test.p)}{after})"
 
 
 def _against_baseline(results: Results, place: Place, base: str) -> str:
@@ -101,25 +127,19 @@ def _against_baseline(results: Results, place: Place, base: str) -> str:
             f"At {said}, no test against {base} is possible: a paired test needs two common seeds. "
             f"{place.ranked()[0].method} has the best mean."
         )
-    after = f"after Holm over {family} methods" if family > 1 else "one comparison"
+    after = f" after Holm over {family} methods" if family > 1 else ""
     if better:
-        listed = _listed([f"{test.method} {_by(results, test)}" for test in better])
-        verb = "beats" if len(better) == 1 else "beat"
-        first = f"At {said}, {_listed([t.method for t in better])} {verb} tuned {base} in {results.unit.name}: {listed}, {after}"
-        if len(better) == 1:
-            first = (
-                f"At {said}, {better[0].method} beats tuned {base} in {results.unit.name} "
-                f"{_by(results, better[0])[:-1]} {after})"
-            )
+        by = _listed([_by(results, test, after if test is better[0] else "") for test in better])
+        who, verb = _listed([test.method for test in better]), "beats" if len(better) == 1 else "beat"
         rest = "" if len(better) == len(place.tests) else "; no other method does"
-        sentence = f"{first}{rest}."
+        sentence = f"At {said}, {who} {verb} tuned {base} in {results.unit.name} {by}{rest}."
     else:
         best = max(place.tests, key=lambda test: test.gain)
         if best.gain > 0:
-            ahead = f"the best, {best.method}, is ahead {_by(results, best)}"
+            ahead = f"the best, {best.method}, is ahead {_by(results, best, after)}"
         else:
             ahead = f"{base} itself has the best mean"
-        sentence = f"At {said}, no method beats tuned {base} significantly in {results.unit.name}: {ahead}, {after}."
+        sentence = f"At {said}, no method beats tuned {base} significantly in {results.unit.name}: {ahead}."
     if worse:
         listed = _listed([f"{test.method} {_by(results, test)}" for test in worse[:3]])
         more = f" and {len(worse) - 3} more" if len(worse) > 3 else ""
@@ -164,8 +184,7 @@ def limits_of(results: Results) -> list[str]:
             "trained. The folds share training images, so no significance test is made; no test image was read."
         )
     elif results.images == "validation" and any(place.ranked() for place in results.places):
-        how = "resume" if spec.confirm is not None else "resume"
-        told = f"`study {how} {name}`" + ("" if spec.confirm is not None else " with `--set confirm.seeds=5`")
+        told = f"`study resume {name}`" + ("" if spec.confirm is not None else " with `--set confirm.seeds=5`")
         found.append(
             "Not confirmed: every value is the best of a search, measured on the validation images that selected it, "
             "with one seed. It is optimistic, and no significance test is possible. "

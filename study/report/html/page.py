@@ -10,12 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from study.report.html.best_params import FEWEST_FOR_TREND, Movement, movements_of, written
+from study.report.html.best_params import FEWEST_FOR_TREND, Movement, movements_of
 from study.report.html.class_results import ClassResults, class_results_of, confusion_change, most_gained
-from study.report.html.findings import Verdict, gain_text, limits_of, metric_text, verdicts_of
+from study.report.html.findings import Verdict, gain_text, limits_of, metric_text, overall_of, verdicts_of
 from study.report.html.palette import MOST, Style, styles_of
 from study.report.html.param_figures import importance_figure, movement_figure, parallel_figure, response_figure
-from study.report.html.picture import Picture
+from study.report.html.picture import Picture, drawing
 from study.report.html.provenance import provenance_of
 from study.report.html.result_figures import confusion_figure, frequency_figure, rank_figure, ratio_figure
 from study.report.html.results import LEVEL, Place, Results, Unit, results_of
@@ -105,6 +105,11 @@ class Page:
         """The movements of the methods' own params."""
         return [move for move in self.movements if not move.param.startswith("training.")]
 
+    @property
+    def training_movements(self) -> list[Movement]:
+        """The movements of params of the training, such as the learning rate."""
+        return [move for move in self.movements if move.param.startswith("training.")]
+
     @cached_property
     def search_unit(self) -> Unit:
         """How the metric of the search is written."""
@@ -141,6 +146,10 @@ class Page:
     @cached_property
     def pictures(self) -> dict[str, list[Picture]]:
         """Section -> its pictures."""
+        with drawing():
+            return self._drawn()
+
+    def _drawn(self) -> dict[str, list[Picture]]:
         results, styles = self.results, self.styles
         shown = [place for place in self.hard_places if place.name in self.classes]
         moves = [move for move in self.movements if styles[move.method].shown]
@@ -211,6 +220,7 @@ class Page:
             "styles": list(self.styles.values()),
             "style_of": self.styles,
             "verdicts": self.verdicts,
+            "overall": overall_of(self.results),
             "limits": limits_of(self.results),
             "metric_text": metric_text(self.results),
             "spending": spending,
@@ -223,7 +233,6 @@ class Page:
             "fewest_cells": FEWEST_CELLS,
             "fewest_for_trend": FEWEST_FOR_TREND,
             "level": LEVEL,
-            "written": written,
             "groups": list(self.results.groups.items()),
             "isfinite": math.isfinite,
         }

@@ -37,7 +37,7 @@ def movement_figure(move: Movement, styles: Styles, name: str) -> Picture:
             (drawn,) = axes.plot([at], [value.trend.best], "_", color="#555555", markersize=9, markeredgewidth=2)
             picture.mark(drawn, style, [f"trend best at {value.trend_text}", ""])
     places = [height(value.dimension, value.best) for value in move.values]
-    tips = [f"ratio {v.ratio:g}: best trial {written(v.best)}; within noise {v.interval_text}" for v in move.values]
+    tips = [f"ratio {v.ratio:g}: best trial {v.best_text}; within noise {v.interval_text}" for v in move.values]
     line = {**_points(style), "linestyle": ":" if len(places) > 1 else "none", "linewidth": 1.2}
     (drawn,) = axes.plot(ratios, places, **line)
     picture.mark(drawn, style, tips if len(tips) > 1 else tips * 2)
@@ -59,9 +59,9 @@ def scale_axis(axes: object, dimension: Dimension, which: str) -> None:
         labels = [written(choice) for choice in dimension.choices]
     else:
         ticks = [0.0, 0.25, 0.5, 0.75, 1.0]
-        labels = [f"{value:.2g}" if abs(value := value_at(dimension, tick)) < 100 else f"{value:g}" for tick in ticks]
-        if dimension.scale == "log-complement":
-            labels = [f"{value_at(dimension, tick):.5g}" for tick in ticks]
+        values = [value_at(dimension, tick) for tick in ticks]
+        short = dimension.scale != "log-complement"
+        labels = [f"{v:.2g}" if short and abs(v) < 100 else written(v, dimension) for v in values]
     getattr(axes, f"set_{which}ticks")(ticks, labels)
     getattr(axes, f"set_{which}lim")(-0.06, 1.06)
 
@@ -83,7 +83,7 @@ def response_figure(cell: CellView, param: str, unit: Unit, styles: Styles, name
     x = [height(dimension, trial.params[param]) for trial in complete]
     y = [unit.scale * (trial.value or 0.0) for trial in complete]
     (drawn,) = axes.plot(x, y, **_points(style) | {"linestyle": "none", "markersize": 5})
-    tips = [f"trial {t.number}: {shown} {written(t.params[param])}, {unit.value(t.value or 0.0)}" for t in complete]
+    tips = [f"trial {t.number}: {shown} {written(t.params[param], dimension)}, {unit.value(t.value or 0.0)}" for t in complete]
     picture.mark(drawn, style, tips if len(tips) != 1 else tips * 2)
     scale_axis(axes, dimension, "x")
     axes.set_xlabel(shown)
@@ -95,7 +95,7 @@ def response_figure(cell: CellView, param: str, unit: Unit, styles: Styles, name
 def importance_figure(shares: Mapping[str, Mapping[str, float]], styles: Styles, name: str) -> Picture:
     """Draw the importance of each param of each method, mean over its cells, as bars."""
     bars = [(method, param, share) for method, own in shares.items() for param, share in own.items()]
-    figure, axes = panel((4.4, max(1.6, 0.24 * len(bars) + 0.9)))
+    figure, axes = panel((4.4, max(1.6, 0.24 * len(bars) + 0.9)), fitted=True)
     picture = Picture(name, "Importance of params in the search, validation images", figure)
     for row, (method, param, share) in enumerate(bars):
         style = styles[method]
@@ -118,7 +118,7 @@ def parallel_figure(cell: CellView, unit: Unit, name: str) -> Picture:
     complete = [t for t in cell.in_state("COMPLETE") if t.value is not None and math.isfinite(t.value)]
     complete.sort(key=lambda trial: (trial.value or 0.0) * (1 if cell.maximize else -1))
     space = cell.cell.space
-    figure, axes = panel((max(4.4, 1.3 * len(space) + 1.6), 3.3))
+    figure, axes = panel((max(4.4, 1.3 * len(space) + 1.6), 3.3), fitted=True)
     place = f"{cell.cell.dataset} {cell.cell.profile}"
     picture = Picture(name, f"Parallel coordinates of {cell.cell.method}, {place}, validation images", figure)
     values = np.array([unit.scale * (trial.value or 0.0) for trial in complete])
@@ -127,7 +127,7 @@ def parallel_figure(cell: CellView, unit: Unit, name: str) -> Picture:
     for trial, value in zip(complete, values, strict=True):
         heights = [height(dimension, trial.params[param]) for param, dimension in space.items()]
         (drawn,) = axes.plot(range(len(space)), heights, color=colours(norm(value)), linewidth=1.3, alpha=0.9)
-        params = ", ".join(f"{p.removeprefix('training.')} {written(v)}" for p, v in trial.params.items())
+        params = ", ".join(f"{p.removeprefix('training.')} {written(v, space[p])}" for p, v in trial.params.items())
         picture.mark(drawn, None, [f"trial {trial.number}: {unit.value(trial.value or 0.0)}; {params}"])
     for column, (_, dimension) in enumerate(space.items()):
         axes.axvline(column, color="#666666", linewidth=0.8)
@@ -154,4 +154,4 @@ def _ends_of(dimension: Dimension) -> list[tuple[float, str]]:
     if isinstance(dimension, Choices):
         last = len(dimension.choices) - 1
         return [(step / last, written(choice)) for step, choice in enumerate(dimension.choices)]
-    return [(end + (0.05 if end else -0.05), written(value_at(dimension, end))) for end in (0.0, 1.0)]
+    return [(end + (0.05 if end else -0.05), written(value_at(dimension, end), dimension)) for end in (0.0, 1.0)]

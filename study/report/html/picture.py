@@ -6,6 +6,7 @@ import html
 import io
 import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,10 @@ _SETTINGS: dict[str, Any] = {
     "grid.linewidth": 0.6,
     "axes.axisbelow": True,
     "text.parse_math": False,
-    "figure.constrained_layout.use": True,
+    "figure.subplot.left": 0.165,
+    "figure.subplot.right": 0.975,
+    "figure.subplot.bottom": 0.15,
+    "figure.subplot.top": 0.87,
 }
 
 
@@ -69,9 +73,11 @@ class Picture:
 
     def svg(self) -> str:
         """Return the drawing as SVG for a page: text stays text, and the page's own font is used."""
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+
         buffer = io.StringIO()
-        with _drawing():
-            self.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        with drawing():  # the canvas draws once, `savefig` twice
+            FigureCanvasSVG(self.figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
         drawn = buffer.getvalue()
         drawn = drawn[drawn.index("<svg") :]
         drawn = re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.S)
@@ -91,7 +97,7 @@ class Picture:
         for kind in ("svg", "pdf"):
             buffer = io.BytesIO()
             when = {"Date": None} if kind == "svg" else {"CreationDate": None}
-            with _drawing():
+            with drawing():
                 self.figure.savefig(buffer, format=kind, metadata=when)
             try:
                 (folder / f"{self.name}.{kind}").write_bytes(buffer.getvalue())
@@ -132,22 +138,24 @@ def _end_of_group(drawn: str, start: int) -> int:
     return len(drawn)
 
 
-def _drawing() -> Any:
+def drawing() -> AbstractContextManager[None]:
+    """Apply the fonts and lines of the page to the figures that are made and written inside."""
     import matplotlib
 
     return matplotlib.rc_context(_SETTINGS)
 
 
-def panel(size: tuple[float, float] = PANEL) -> tuple[Figure, Axes]:
-    """Return an empty figure with one panel."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+def panel(size: tuple[float, float] = PANEL, *, fitted: bool = False) -> tuple[Figure, Axes]:
+    """Return an empty figure with one panel.
+
+    Args:
+        size: width and height in inches.
+        fitted: leave the room that labels need, which costs a second drawing; else the margins are fixed.
+    """
     from matplotlib.figure import Figure
 
-    with _drawing():
-        figure = Figure(figsize=size)
-        FigureCanvasAgg(figure)
-        axes = figure.add_subplot()
-    return figure, axes
+    figure = Figure(figsize=size, layout="constrained" if fitted else None)
+    return figure, figure.add_subplot()
 
 
 def ratio_axis(axes: Axes, ratios: Sequence[float]) -> None:

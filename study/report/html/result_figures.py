@@ -107,7 +107,7 @@ def confusion_figure(change: ConfusionChange, images: str, name: str) -> Picture
     """Draw the confusion matrix of one method minus that of another, in points of the true class."""
     size = len(change.names)
     side = min(7.5, max(4.2, 0.42 * size + 1.6))
-    figure, axes = panel((side, side * 0.86))
+    figure, axes = panel((side, side * 0.86), fitted=True)
     title = f"{change.place}: {change.method} minus {change.against}, {images} images"
     picture = Picture(name, title, figure, wide=True)
     points = 100 * change.difference
@@ -136,7 +136,7 @@ def rank_figure(ranks: Ranks, styles: Styles, images: str, name: str) -> Picture
     count = len(ranks.methods)
     half = math.ceil(count / 2)
     groups = ranks.groups()
-    figure, axes = panel((6.6, 1.3 + 0.2 * half + 0.13 * len(groups)))
+    figure, axes = panel((6.6, 1.3 + 0.2 * half + 0.13 * len(groups)), fitted=True)
     picture = Picture(name, f"Critical differences of mean ranks over {ranks.places} cells, {images} images", figure, True)
     low, high = 1.0, float(count)
     axes.set_xlim(low - 0.42 * (high - low), high + 0.42 * (high - low))
