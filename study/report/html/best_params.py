@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from search_spaces import Choices, Dimension
+from search_spaces import Choices, Dimension, Range
 from study.store.study_view import CellView, TrialView
 
 Floats = npt.NDArray[np.float64]
@@ -48,12 +48,14 @@ def written(value: Any, dimension: Dimension | None = None) -> str:
 
     >>> written(0.0123456), written(-18.576), written(True), written(128)
     ('0.0123', '-18.6', 'True', '128')
+    >>> written(0.9999, Range(low=0.9, high=0.99999, scale="log-complement"))
+    '0.9999'
     """
     if not isinstance(value, int | float) or isinstance(value, bool):
         return str(value)
     if not isinstance(dimension, Choices) and dimension is not None and dimension.scale == "log-complement":
         digits = 1 - math.floor(math.log10(max(1e-12, 1 - value)))
-        return f"{value:.{max(0, digits)}f}"
+        return f"{value:.{max(1, digits)}f}".rstrip("0").rstrip(".")
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 

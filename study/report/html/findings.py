@@ -184,11 +184,11 @@ def limits_of(results: Results) -> list[str]:
             "trained. The folds share training images, so no significance test is made; no test image was read."
         )
     elif results.images == "validation" and any(place.ranked() for place in results.places):
-        told = f"`study resume {name}`" + ("" if spec.confirm is not None else " with `--set confirm.seeds=5`")
+        more = "" if spec.confirm is not None else " --set confirm.seeds=5"
         found.append(
             "Not confirmed: every value is the best of a search, measured on the validation images that selected it, "
-            "with one seed. It is optimistic, and no significance test is possible. "
-            f"{told} retrains the best settings with new seeds and evaluates them on the test images."
+            "with one seed. It is optimistic, and no significance test is possible. To retrain the best settings with "
+            f"new seeds and evaluate them on the test images: study resume {name}{more}"
         )
     if results.images == "test":
         if results.fewest < FEWEST_SEEDS:

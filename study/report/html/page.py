@@ -102,8 +102,10 @@ class Page:
 
     @property
     def own_movements(self) -> list[Movement]:
-        """The movements of the methods' own params."""
-        return [move for move in self.movements if not move.param.startswith("training.")]
+        """The movements of the methods' own params, the best methods first."""
+        order = self.results.by_mean_position
+        own = [move for move in self.movements if not move.param.startswith("training.")]
+        return sorted(own, key=lambda move: order.index(move.method))
 
     @property
     def training_movements(self) -> list[Movement]:
@@ -152,7 +154,7 @@ class Page:
     def _drawn(self) -> dict[str, list[Picture]]:
         results, styles = self.results, self.styles
         shown = [place for place in self.hard_places if place.name in self.classes]
-        moves = [move for move in self.movements if styles[move.method].shown]
+        moves = [move for move in (*self.own_movements, *self.training_movements) if styles[move.method].shown]
         return {
             "ratio": [
                 ratio_figure(results, places, styles, f"ratio-{index}")
@@ -219,6 +221,7 @@ class Page:
             "state": self.view.state,
             "styles": list(self.styles.values()),
             "style_of": self.styles,
+            "best_first": [self.styles[method] for method in self.results.by_mean_position],
             "verdicts": self.verdicts,
             "overall": overall_of(self.results),
             "limits": limits_of(self.results),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from study.report.html.results import Results
@@ -38,7 +37,7 @@ def styles_of(results: Results) -> dict[str, Style]:
     """Return a style per method. Methods beyond six repeat a colour with another marker and dash."""
     chosen = results.methods
     if len(chosen) > MOST:
-        best = _by_mean_place(results)[:MOST]
+        best = results.by_mean_position[:MOST]
         chosen = [method for method in chosen if method in best or method == results.baseline]
     styles = {}
     for index, method in enumerate(results.methods):
@@ -53,14 +52,3 @@ def styles_of(results: Results) -> dict[str, Style]:
             marker = _MARKERS[(colour + turn + 1) % len(_MARKERS)]
             styles[method] = Style(method, index, COLOURS[colour], marker, _DASHES[turn % len(_DASHES)])
     return styles
-
-
-def _by_mean_place(results: Results) -> Sequence[str]:
-    """Return the methods by their mean position over the places, best first; a missing result counts as last."""
-    last = len(results.methods)
-    positions = dict.fromkeys(results.methods, 0)
-    for place in results.places:
-        order = {score.method: position for position, score in enumerate(place.ranked())}
-        for method in positions:
-            positions[method] += order.get(method, last)
-    return sorted(positions, key=lambda method: positions[method])

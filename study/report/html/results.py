@@ -212,6 +212,17 @@ class Results:
         return list(dict.fromkeys(cell.cell.method for cell in self.view.cells))
 
     @property
+    def by_mean_position(self) -> list[str]:
+        """The methods by their mean position over the places, best first; a missing result counts as last."""
+        last = len(self.methods)
+        positions = dict.fromkeys(self.methods, 0)
+        for place in self.places:
+            order = {score.method: position for position, score in enumerate(place.ranked())}
+            for method in positions:
+                positions[method] += order.get(method, last)
+        return sorted(positions, key=lambda method: positions[method])
+
+    @property
     def groups(self) -> dict[tuple[str, str], list[Place]]:
         """The places of each data set and family of profiles, by rising ratio."""
         found: dict[tuple[str, str], list[Place]] = {}
