@@ -1,7 +1,7 @@
 """Measure how long ``study report --html`` takes for a study of 1,000 trials, as a user runs it: in a new process.
 
-The study is synthetic: four methods at five imbalance ratios of one data set, confirmed with five seeds. The page must be
-written within 20 s on two cores.
+The study is synthetic: four methods at five imbalance ratios of one data set, confirmed with five seeds. The page must
+be written within 20 s on two cores.
 """
 
 from __future__ import annotations

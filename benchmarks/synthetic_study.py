@@ -1,4 +1,4 @@
-"""A stored study whose trials were never trained: results follow a formula, so that thousands are written in seconds."""
+"""A stored study whose trials were never trained: results follow a formula, so thousands take seconds."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ class SyntheticStudy:
         self.spec, self.pruned = spec, pruned
         self.cells = expand(spec)
         self.folder = StudyFolder(storage, spec.name)
-        data = {f"{cell.dataset}/{cell.profile}": hashlib.sha256(cell.profile.encode()).hexdigest() for cell in self.cells}
+        data = {
+            f"{cell.dataset}/{cell.profile}": hashlib.sha256(cell.profile.encode()).hexdigest() for cell in self.cells
+        }
         with self.folder.driver_lock():
             self.folder.create(spec, data)
         self._rng = np.random.default_rng(seed)

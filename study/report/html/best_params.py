@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from search_spaces import Choices, Dimension, Range
+from search_spaces import Choices, Dimension
 from study.store.study_view import CellView, TrialView
 
 Floats = npt.NDArray[np.float64]
@@ -245,8 +245,9 @@ def fitted_trend(points: tuple[float, ...], results: tuple[float, ...], maximize
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         fits = [
-            GaussianProcessRegressor(Matern(length, "fixed", nu=2.5), alpha=noise, optimizer=None, normalize_y=True)
-            .fit(x, y)
+            GaussianProcessRegressor(
+                Matern(length, "fixed", nu=2.5), alpha=noise, optimizer=None, normalize_y=True
+            ).fit(x, y)
             for length in _LENGTHS
             for noise in _NOISES
         ]

@@ -127,7 +127,9 @@ def most_gained(found: ClassResults, method: str, against: str) -> ClassGain | N
     best = int(np.nanargmax(mean))
     before, after = (float(found.recall[name][:, best].mean()) for name in (against, method))
     deviation = float(gains[:, best].std(ddof=1)) if len(gains) > 1 else float("nan")
-    test = paired(*(dict(zip(found.seeds[name], found.recall[name][:, best].tolist(), strict=True)) for name in (method, against)))
+    test = paired(
+        *(dict(zip(found.seeds[name], found.recall[name][:, best].tolist(), strict=True)) for name in (method, against))
+    )
     p = None if test.t_test is None else min(1.0, test.t_test * len(found.counts))  # picked among all classes
     return ClassGain(found.names[best], found.counts[best], before, after, deviation, p, len(gains))
 

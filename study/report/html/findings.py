@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from study.report.html.class_results import ClassGain
-from study.report.html.results import LEVEL, Place, Results, Test
+from study.report.html.results import LEVEL, Lead, Place, Results
 from trainables.core.metric_names import METRICS
 
 FEWEST_SEEDS = 5
@@ -80,7 +80,7 @@ def overall_of(results: Results) -> str:
         said = f"At none of {count} does a method beat tuned {base} significantly"
     if losers:
         more = f" and {len(losers) - 6} more" if len(losers) > 6 else ""
-        said += f"; significantly worse than it are {_listed([f'{m} at {worse[m]}' for m in losers[:6]])}{more}"
+        said += f"; significantly worse: {_listed([f'{m} at {worse[m]}' for m in losers[:6]])}{more}"
     return said + "."
 
 
@@ -108,11 +108,11 @@ def _verdict(results: Results, place: Place) -> Verdict:
     return Verdict(said, best.method, value, other.method, lead, p, significant, sentence)
 
 
-def _deviation(results: Results, test: Test) -> str:
+def _deviation(results: Results, test: Lead) -> str:
     return f" ± {results.unit.value(test.deviation)}" if math.isfinite(test.deviation) else ""
 
 
-def _by(results: Results, test: Test, after: str = "") -> str:
+def _by(results: Results, test: Lead, after: str = "") -> str:
     amount = results.unit.value(abs(test.gain))
     return f"by {amount}{_deviation(results, test)}{results.unit.points} ({p_text(test.p)}{after})"
 

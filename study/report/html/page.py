@@ -208,7 +208,9 @@ class Page:
         return sorted(pairs, key=lambda pair: pair[1].startswith("training."))
 
     def _parallels(self) -> list[CellView]:
-        return [cell for cell in self._hardest_cells() if len(cell.cell.space) > 1 and len(cell.in_state("COMPLETE")) > 2]
+        return [
+            cell for cell in self._hardest_cells() if len(cell.cell.space) > 1 and len(cell.in_state("COMPLETE")) > 2
+        ]
 
     def context(self) -> dict[str, Any]:
         """Return what the template reads."""

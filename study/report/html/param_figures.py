@@ -83,7 +83,10 @@ def response_figure(cell: CellView, param: str, unit: Unit, styles: Styles, name
     x = [height(dimension, trial.params[param]) for trial in complete]
     y = [unit.scale * (trial.value or 0.0) for trial in complete]
     (drawn,) = axes.plot(x, y, **_points(style) | {"linestyle": "none", "markersize": 5})
-    tips = [f"trial {t.number}: {shown} {written(t.params[param], dimension)}, {unit.value(t.value or 0.0)}" for t in complete]
+    tips = [
+        f"trial {t.number}: {shown} {written(t.params[param], dimension)}, {unit.value(t.value or 0.0)}"
+        for t in complete
+    ]
     picture.mark(drawn, style, tips if len(tips) != 1 else tips * 2)
     scale_axis(axes, dimension, "x")
     axes.set_xlabel(shown)

@@ -39,7 +39,9 @@ def provenance_of(view: StudyView) -> Provenance:
     codes = _counted(env.get("code") for env in found)
     packages = [dict(env["packages"]) for env in found if isinstance(env.get("packages"), dict)]
     precisions = Counter((str(e["precision"]), str(e.get("device", "?"))) for e in found if e.get("precision"))
-    seeds = f"search {spec.seed}" + (", one more for each trial of a cell with nothing to search" if _seeded(view) else "")
+    seeds = f"search {spec.seed}" + (
+        ", one more for each trial of a cell with nothing to search" if _seeded(view) else ""
+    )
     if spec.confirm is not None:
         own = seeds_of(spec)
         seeds += f"; confirmation {own[0]} to {own[-1]}" if len(own) > 1 else f"; confirmation {own[0]}"

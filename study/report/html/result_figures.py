@@ -37,7 +37,9 @@ def ratio_figure(results: Results, places: Sequence[Place], styles: Styles, name
             picture.mark(band, style)
             if len(line) == 1 or many:
                 picture.mark(axes.vlines(x, mean - spread, mean + spread, color=style.colour, linewidth=1), style)
-        tips = [f"{style.method}, ratio {place.ratio:g}: {spread_text(results, place, style.method)}" for place, _ in line]
+        tips = [
+            f"{style.method}, ratio {place.ratio:g}: {spread_text(results, place, style.method)}" for place, _ in line
+        ]
         (drawn,) = axes.plot(x, mean, **look(style))
         picture.mark(drawn, style, tips if len(tips) > 1 else tips * 2)
     ratio_axis(axes, [place.ratio for place in places])
@@ -137,7 +139,9 @@ def rank_figure(ranks: Ranks, styles: Styles, images: str, name: str) -> Picture
     half = math.ceil(count / 2)
     groups = ranks.groups()
     figure, axes = panel((6.6, 1.3 + 0.2 * half + 0.13 * len(groups)), fitted=True)
-    picture = Picture(name, f"Critical differences of mean ranks over {ranks.places} cells, {images} images", figure, True)
+    picture = Picture(
+        name, f"Critical differences of mean ranks over {ranks.places} cells, {images} images", figure, True
+    )
     low, high = 1.0, float(count)
     axes.set_xlim(low - 0.42 * (high - low), high + 0.42 * (high - low))
     axes.axis("off")
@@ -164,7 +168,13 @@ def rank_figure(ranks: Ranks, styles: Styles, images: str, name: str) -> Picture
         picture.mark(axes.plot([rank, rank, edge], [0, y, y], color=colour, linewidth=1.2)[0], style)
         weight = "bold" if colour == BASELINE else "normal"
         said = axes.text(
-            edge, y, f" {method} {rank:.2f} ", ha="right" if left else "left", va="center", fontsize=8, color=colour,
+            edge,
+            y,
+            f" {method} {rank:.2f} ",
+            ha="right" if left else "left",
+            va="center",
+            fontsize=8,
+            color=colour,
             fontweight=weight,
         )
         picture.mark(said, style)

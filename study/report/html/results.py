@@ -98,9 +98,10 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Test:
-    """One method against another at one place: mean and deviation of the paired differences, p value after Holm.
+class Lead:
+    """The lead of one method over another at one place.
 
+    It holds the mean and the deviation of the paired differences, and the p value after Holm.
     ``gain`` is positive where the first method is better, also for a metric that is minimised.
     """
 
@@ -144,7 +145,7 @@ class Place:
     cells: dict[str, tuple[CellView, ...]]
     scores: dict[str, Score]
     maximize: bool
-    tests: tuple[Test, ...] = ()
+    tests: tuple[Lead, ...] = ()
 
     @property
     def name(self) -> str:
@@ -162,10 +163,10 @@ class Place:
         return sorted(known, key=lambda score: -score.mean if self.maximize else score.mean)
 
     @cached_property
-    def against_best(self) -> dict[str, Test]:
+    def against_best(self) -> dict[str, Lead]:
         """Every method but the best, tested against the best, corrected over the methods."""
         best, *others = self.ranked() or [Score("", {})]
-        return {test.method: test for test in tests_of(others, best, self.maximize)}
+        return {test.method: test for test in leads_of(others, best, self.maximize)}
 
     def marks(self, method: str) -> str:
         """Return ``best``, ``level`` (not significantly worse than the best), ``worse``, or nothing if not tested."""
@@ -249,7 +250,7 @@ class Results:
         return f"{dataset}{family.strip()}{' ' if family else ''}ratio {place.ratio:g}"
 
 
-def tests_of(scores: Iterable[Score], against: Score, maximize: bool) -> list[Test]:
+def leads_of(scores: Iterable[Score], against: Score, maximize: bool) -> list[Lead]:
     """Test methods against another over their common seeds: paired t tests, corrected by Holm over the methods."""
     sign, found = (1.0 if maximize else -1.0), []
     for score in scores:
@@ -257,7 +258,7 @@ def tests_of(scores: Iterable[Score], against: Score, maximize: bool) -> list[Te
             found.append((score, paired(score.values, against.values)))
     corrected = holm([pair.t_test for _, pair in found])
     return [
-        Test(score.method, against.method, pair.n, sign * pair.difference, _spread(score, against), p)
+        Lead(score.method, against.method, pair.n, sign * pair.difference, _spread(score, against), p)
         for (score, pair), p in zip(found, corrected, strict=True)
     ]
 
@@ -303,7 +304,7 @@ def results_of(view: StudyView, *, metric: str | None = None, baseline: str | No
         }
         scores = {method: score for method, score in found.items() if score is not None}
         first = next(iter(cells.values()))[0]
-        tests = tests_of(scores.values(), scores[against], maximize) if confirmed and against in scores else []
+        tests = leads_of(scores.values(), scores[against], maximize) if confirmed and against in scores else []
         places.append(
             Place(first.cell.dataset, *_profile(first), cells, scores, maximize, tuple(tests)),
         )
@@ -343,5 +344,3 @@ def _searched_score(cells: tuple[CellView, ...], metric: str) -> Score | None:
     best = cells[0].best()
     value = None if best is None else best.result().get(metric)
     return None if best is None or value is None else Score(method, {best.number: float(value)})
-
-
