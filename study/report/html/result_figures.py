@@ -111,7 +111,7 @@ def confusion_figure(change: ConfusionChange, images: str, name: str) -> Picture
     side = min(7.5, max(4.2, 0.42 * size + 1.6))
     figure, axes = panel((side, side * 0.86), fitted=True)
     title = f"{change.place}: {change.method} minus {change.against}, {images} images"
-    picture = Picture(name, title, figure, wide=True)
+    picture = Picture(name, title, figure)
     points = 100 * change.difference
     most = max(1e-9, float(np.abs(points).max()))
     drawn = axes.imshow(points, cmap="PuOr_r", vmin=-most, vmax=most)
