@@ -60,8 +60,7 @@ def scale_axis(axes: object, dimension: Dimension, which: str) -> None:
     else:
         ticks = [0.0, 0.25, 0.5, 0.75, 1.0]
         values = [value_at(dimension, tick) for tick in ticks]
-        short = dimension.scale != "log-complement"
-        labels = [f"{v:.2g}" if short and abs(v) < 100 else written(v, dimension) for v in values]
+        labels = [f"{v:.2g}" if dimension.scale == "log" and abs(v) < 100 else written(v, dimension) for v in values]
     getattr(axes, f"set_{which}ticks")(ticks, labels)
     getattr(axes, f"set_{which}lim")(-0.06, 1.06)
 

@@ -167,10 +167,11 @@ def rank_figure(ranks: Ranks, styles: Styles, images: str, name: str) -> Picture
         colour = style.colour if style.shown else "#777777"
         picture.mark(axes.plot([rank, rank, edge], [0, y, y], color=colour, linewidth=1.2)[0], style)
         weight = "bold" if colour == BASELINE else "normal"
+        gap = 0.02 * (high - low)
         said = axes.text(
-            edge,
+            edge - gap if left else edge + gap,
             y,
-            f" {method} {rank:.2f} ",
+            f"{method} {rank:.2f}",
             ha="right" if left else "left",
             va="center",
             fontsize=8,
