@@ -48,6 +48,7 @@ def written(value: Any, dimension: Dimension | None = None) -> str:
 
     >>> written(0.0123456), written(-18.576), written(True), written(128)
     ('0.0123', '-18.6', 'True', '128')
+    >>> from search_spaces import Range
     >>> written(0.9999, Range(low=0.9, high=0.99999, scale="log-complement"))
     '0.9999'
     """
