@@ -65,7 +65,8 @@ class SyntheticStudy:
 
     def _search(self, storage: BaseStorage, cell: Cell) -> dict[str, Any] | None:
         study, metric = self._study(storage, cell.name), self.spec.search.metrics[0]
-        epochs, ended = self.spec.training.epochs, []
+        epochs = self.spec.training.epochs
+        ended: list[FrozenTrial] = []
         best: tuple[float, dict[str, Any]] | None = None
         for number in range(self.spec.search.trials):
             drawn = {name: dimension.from_unit(self._rng.random()) for name, dimension in cell.space.items()}
@@ -96,7 +97,8 @@ class SyntheticStudy:
         return None if best is None else best[1]
 
     def _confirm(self, storage: BaseStorage, cell: Cell, best: dict[str, Any] | None) -> None:
-        study, metric, ended = self._study(storage, f"{cell.name}/{CONFIRM}"), self.spec.search.metrics[0], []
+        study, metric = self._study(storage, f"{cell.name}/{CONFIRM}"), self.spec.search.metrics[0]
+        ended: list[FrozenTrial] = []
         for seed in seeds_of(self.spec):
             for setting in settings_of(cell, best):
                 curve = self._curve(cell, setting.params, self.spec.training.epochs)
@@ -131,7 +133,7 @@ class SyntheticStudy:
         away = sum((place - min(0.95, 0.25 + 0.22 * ratio)) ** 2 for place in places)
         rarity = np.log10(counts.max() / counts)
         strength = self._strength[cell.method]
-        return 1 / (1 + np.exp(-(2.6 - 1.4 * rarity * (1 - strength) - 0.3 * strength - 3 * away)))
+        return np.asarray(1 / (1 + np.exp(-(2.6 - 1.4 * rarity * (1 - strength) - 0.3 * strength - 3 * away))))
 
     def _curve(self, cell: Cell, params: dict[str, Any], last: int) -> list[dict[str, Any]]:
         """Return the epoch results of a trial; the last one also has its confusion matrix."""
@@ -199,4 +201,4 @@ class SyntheticStudy:
 def _counts(ratio: float) -> np.ndarray[Any, Any]:
     """Return the long-tailed class counts of a ratio."""
     steps = np.arange(CLASSES) / (CLASSES - 1)
-    return np.maximum(1, (1000 * ratio**-steps).astype(int))
+    return np.asarray(np.maximum(1, (1000 * ratio**-steps).astype(int)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def movement_figure(move: Movement, styles: Styles, name: str) -> Picture:
     return picture
 
 
-def _points(style: Style) -> dict[str, object]:
+def _points(style: Style) -> dict[str, Any]:
     return {"color": style.colour, "marker": style.marker, "markersize": 6, "markeredgecolor": "white"}
 
 

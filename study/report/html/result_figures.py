@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def ratio_figure(results: Results, places: Sequence[Place], styles: Styles, name
     return picture
 
 
-def look(style: Style, size: float = 4.5) -> dict[str, object]:
+def look(style: Style, size: float = 4.5) -> dict[str, Any]:
     """Return the arguments that draw a method's line."""
     dashes = {} if not style.dash else {"dashes": style.dash}
     return {

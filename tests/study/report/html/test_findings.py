@@ -30,7 +30,12 @@ def results(
         cells: Any = {method: () for method in values}
         places.append(Place("mnist", f"long_tail-{ratio:g}", "long_tail", ratio, cells, scores, True, tuple(tests)))
     methods = list(dict.fromkeys(method for values in by_ratio.values() for method in values))
-    about = {"name": "made", "confirm": None, "data": [], "search": SimpleNamespace(metrics=("balanced_accuracy",))}
+    about: dict[str, Any] = {
+        "name": "made",
+        "confirm": None,
+        "data": [],
+        "search": SimpleNamespace(metrics=("balanced_accuracy",)),
+    }
     view: Any = SimpleNamespace(
         spec=SimpleNamespace(**(about | spec)),
         state="finished",
