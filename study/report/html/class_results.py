@@ -37,7 +37,8 @@ class ClassResults:
         """Return the change of recall per class over the common seeds, (S, C); of the means without a common seed."""
         common = [seed for seed in self.seeds[method] if seed in self.seeds[against]]
         if not common:
-            return self.recall[method].mean(axis=0, keepdims=True) - self.recall[against].mean(axis=0, keepdims=True)
+            means = (self.recall[name].mean(axis=0, keepdims=True) for name in (method, against))
+            return np.asarray(np.subtract(*means))
         own, other = (
             self.recall[name][[self.seeds[name].index(seed) for seed in common]] for name in (method, against)
         )

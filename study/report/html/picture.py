@@ -22,7 +22,7 @@ INK, FAINT = "#222222", "#DDDDDD"
 PANEL = (4.4, 3.3)
 """Width and height of a panel in inches: as wide as a phone, three side by side on a desktop."""
 
-_SETTINGS: dict[str, Any] = {
+_SETTINGS: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "study",
     "pdf.fonttype": 42,
@@ -77,7 +77,8 @@ class Picture:
 
         buffer = io.StringIO()
         with drawing():  # the canvas draws once, `savefig` twice
-            FigureCanvasSVG(self.figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+            canvas: Any = FigureCanvasSVG(self.figure)
+            canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})
         drawn = buffer.getvalue()
         drawn = drawn[drawn.index("<svg") :]
         drawn = re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
+from typing import Any
 
 from study.report.html.palette import Style
 from study.report.html.picture import Picture, panel
@@ -39,7 +40,7 @@ def progress_figure(place: Place, unit: Unit, styles: dict[str, Style], name: st
             if not steps:
                 continue
             x, y = zip(*steps, strict=True)
-            dashes = {} if not style.dash else {"dashes": style.dash}
+            dashes: dict[str, Any] = {} if not style.dash else {"dashes": style.dash}
             (drawn,) = axes.plot(
                 x,
                 [unit.scale * value for value in y],
@@ -49,7 +50,12 @@ def progress_figure(place: Place, unit: Unit, styles: dict[str, Style], name: st
                 **dashes,
             )
             picture.mark(drawn, style, [f"{style.method}: {unit.value(y[-1])} after {x[-1]} epochs"])
-            marks = {"linestyle": "none", "marker": style.marker, "markersize": 4.5, "color": style.colour}
+            marks: dict[str, Any] = {
+                "linestyle": "none",
+                "marker": style.marker,
+                "markersize": 4.5,
+                "color": style.colour,
+            }
             tips = [f"{style.method}: {unit.value(value)} after {epochs} epochs" for epochs, value in steps]
             if style.shown:
                 (drawn,) = axes.plot(x, [unit.scale * value for value in y], **marks)
