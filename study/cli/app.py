@@ -13,6 +13,7 @@ from study.cli import (
     inspect_commands,
     list_commands,
     logit_commands,
+    remove_command,
     replay_command,
     report_commands,
     run_commands,
@@ -42,11 +43,13 @@ app.command(name="ensemble")(logit_commands.ensemble)
 app.command(name="adjust")(logit_commands.adjust)
 app.command(name="record")(inspect_commands.record)
 app.command(name="export")(report_commands.export)
+app.command(name="rm")(remove_command.remove)
 app.command(name="replay")(replay_command.replay)
 app.command(name="ui")(inspect_commands.ui)
 app.command(name="shared")(shared_commands.shared)
 app.command(name="train")(train_command.train)
 app.command(name="methods")(list_commands.methods)
+app.command(name="models")(list_commands.models)
 app.command(name="datasets")(list_commands.datasets)
 app.command(name="spaces")(list_commands.spaces)
 app.command(name="doctor")(doctor_command.doctor)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from study.cli.json_output import print_json
 from study.cli.options import AsJson, DataDir, Overrides, Storage, with_data_folder
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def check(
     found = forecast(checked, root, measure=measuring)
     note = milestone_note(checked)
     if as_json:
-        typer.echo(json.dumps({**found.to_json(), "notes": [] if note is None else [note]}, indent=1))
+        print_json({**found.to_json(), "notes": [] if note is None else [note]})
         return
     console = terminal.console()
     for line in forecast_lines(found, checked, root):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from study.cli.json_output import print_json
 from study.cli.options import AsJson, Name, Storage
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def calibration(
     found = calibrated(_view(name, storage), temperature=temperature, bins=bins)
     written = [] if pictures is None else write_reliability_pictures(found, name, pictures)
     if as_json:
-        typer.echo(json.dumps(calibration_as_json(found), indent=1))
+        print_json(calibration_as_json(found))
         return
     print_calibration(found, terminal.console())
     for path in written:
@@ -55,7 +55,7 @@ def ensemble(name: Name, as_json: AsJson = False, storage: Storage = None) -> No
 
     found = ensembled(_view(name, storage))
     if as_json:
-        typer.echo(json.dumps(ensembles_as_json(found), indent=1))
+        print_json(ensembles_as_json(found))
     else:
         print_ensembles(found, terminal.console())
 
@@ -89,7 +89,7 @@ def adjust(
     taus = [parsed_tau(given) for given in tau] if tau else STANDARD
     found = adjustments(_view(name, storage), taus)
     if as_json:
-        typer.echo(json.dumps(adjustments_as_json(found), indent=1))
+        print_json(adjustments_as_json(found))
     else:
         print_adjustments(found, terminal.console())
 
