@@ -24,11 +24,14 @@ def report(
     presets: Annotated[bool, typer.Option("--presets", help="Show presets in such a table too.")] = False,
     to: To = None,
     force: Force = False,
+    html: Annotated[Path | None, typer.Option("--html", help="Write one page with all results and figures.")] = None,
+    figures: Annotated[Path | None, typer.Option("--figures", help="Folder for its pictures as SVG and PDF.")] = None,
     storage: Storage = None,
 ) -> None:
     """Report test-set results with paired significance tests.
 
     With --latex, --csv or --markdown, print one table of methods x data sets and profiles.
+    With --html or --figures, write the study's page instead; it also shows an unconfirmed study.
     """
     wish = table_wish(latex=latex, csv=csv, markdown=markdown, to=to, force=force, as_json=as_json)
     from study import terminal
@@ -38,6 +41,12 @@ def report(
     from study.store.study_view import open_view
 
     view = open_view(StudyFolder(storage_root(storage), name))
+    if html is not None or figures is not None:
+        from study.report.html.page import write_page
+
+        for path in write_page(view, html=html, figures=figures, metric=metric, baseline=baseline):
+            typer.echo(f"wrote {path}")
+        return
     if wish is not None:
         from study.report.paper_table import paper_table
 
