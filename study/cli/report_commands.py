@@ -40,8 +40,11 @@ def report(
     from study.store.study_folder import StudyFolder, storage_root
     from study.store.study_view import open_view
 
+    page = html is not None or figures is not None
+    if page and (wish is not None or as_json):
+        raise BadInput("--html and --figures exclude --json, --latex, --csv, --markdown and --to: one format at a time")
     view = open_view(StudyFolder(storage_root(storage), name))
-    if html is not None or figures is not None:
+    if page:
         from study.report.html.page import write_page
 
         for path in write_page(view, html=html, figures=figures, metric=metric, baseline=baseline):
