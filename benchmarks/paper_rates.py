@@ -1,6 +1,6 @@
-"""Measure the networks of the papers on one core: python -m benchmarks.paper_rates > studies/papers/seconds-per-image.csv.
+"""Measure the networks of the papers on one core: python -m benchmarks.paper_rates > FILE.
 
-The seconds are processor time of a step (forward, backward, SGD) divided by its images, so that other work on the
+`studies/papers/seconds-per-image.csv` is such a file. The seconds are processor time of a step (forward, backward, SGD) divided by its images, so that other work on the
 machine hardly counts. `study reproduce` estimates hours with them where no trial is recorded.
 """
 
@@ -53,7 +53,7 @@ def seconds_per_image(network: str, size: int, channels: int, images: int) -> fl
     for _ in range(2):
         begun = time.process_time()
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(net(pixels), labels).backward()
+        torch.nn.functional.cross_entropy(net(pixels), labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         spent = time.process_time() - begun
     return spent / images
@@ -62,7 +62,8 @@ def seconds_per_image(network: str, size: int, channels: int, images: int) -> fl
 def main() -> None:
     """Print the table."""
     torch.set_num_threads(1)
-    print(f"# one core, {platform.machine()}, torch {torch.__version__}, float32, {date.today()}: benchmarks/paper_rates.py")
+    about = f"{platform.machine()}, torch {torch.__version__}, float32, {date.today()}"
+    print(f"# one core, {about}: benchmarks/paper_rates.py")
     print("network,image_size,channels,seconds")
     for network, size, channels, images in NETWORKS:
         print(f"{network},{size},{channels},{seconds_per_image(network, size, channels, images):.3g}", flush=True)

@@ -1,4 +1,4 @@
-"""The command ``study reproduce``: lists the papers' tables, trains one again and prints it beside the published one."""
+"""The command ``study reproduce``: lists the papers' tables, trains one again, prints ours beside the paper's."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from study.report.forecast import Measured
+    from study.reproduce.reproduction_cost import MeasureStudy
     from study.reproduce.reproduction_plan import Plan
     from study.spec.cell import Cell
     from study.spec.study_spec import StudySpec
@@ -33,7 +34,9 @@ def reproduce(
         ),
     ] = None,
     model: Annotated[str | None, typer.Option(help="Network in place of the table's.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Data set in place of the table's first one, long-tailed.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Data set in place of the table's first one, long-tailed.")
+    ] = None,
     ratio: Annotated[float, typer.Option(help="Imbalance ratio of --dataset.")] = 100,
     measure: Annotated[bool, typer.Option("--measure", help="With --show: time a few batches for the hours.")] = False,
     as_json: AsJson = False,
@@ -86,7 +89,9 @@ def reproduce(
         print_reproduction(planned, joined, console)
         if line is not None and line.cost.cells:
             said = f"{line.cost.cells} cells, {line.cost.trials} trials, hours: {hours_text(line.cost)}"
-            console.print(f"Whole: {said} ({line.cost.source}); data: {', '.join(map(str, line.needs))}", highlight=False)
+            console.print(
+                f"Whole: {said} ({line.cost.source}); data: {', '.join(map(str, line.needs))}", highlight=False
+            )
     raise typer.Exit(code)
 
 
@@ -119,7 +124,9 @@ def _train(
     ready = []
     for study in planned.studies.values():
         missing = [need for name in study.spec.data if not (need := need_of(name.dataset, folder)).trains]
-        left_out += [f"{study.spec.name} is left out: {need.dataset} is {need.access} ({need.said})" for need in missing]
+        left_out += [
+            f"{study.spec.name} is left out: {need.dataset} is {need.access} ({need.said})" for need in missing
+        ]
         if not missing:
             ready.append(study)
     if not ready:
@@ -164,12 +171,11 @@ def _for_this_machine(spec: StudySpec, address: str | None, console: Console) ->
     return spec.model_copy(update={"resources": changed})
 
 
-def _measure_in(data_dir: Path | None):  # type: ignore[no-untyped-def]
+def _measure_in(data_dir: Path | None) -> MeasureStudy:
     from study.cli.check_command import measured_rates
+    from study.spec.cell import expand
 
     def measured(spec: StudySpec, cells: Sequence[Cell]) -> tuple[Measured, float]:
-        from study.spec.cell import expand
-
         placed = with_data_folder(spec, data_dir)
         return measured_rates(placed, expand(placed))
 

@@ -12,6 +12,9 @@ from study.report.cross_validation import folded_settings
 from study.reproduce.published import Place
 from study.store.study_view import CellView, StudyView, TrialView
 
+Images = Literal["test", "validation", "folds"]
+"""Images that a value of ours is of; ``validation`` are held-out training images."""
+
 
 @dataclass(frozen=True)
 class Own:
@@ -20,7 +23,7 @@ class Own:
     mean: float
     deviation: float | None
     n: int
-    images: Literal["test", "validation", "folds"]
+    images: Images
 
 
 def own_result(view: StudyView, place: Place, *, error: bool = False) -> Own | None:
@@ -57,12 +60,13 @@ def _of_trial(cell: CellView, place: Place, metric: str) -> Own | None:
     value = None if trial is None else trial.result().get(metric)
     if not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
-    judged = "test" if cell.cell.base.data.protocol == "test-select" else "validation"
-    return Own(100 * value, None, 1, judged)  # type: ignore[arg-type]
+    judged: Images = "test" if cell.cell.base.data.protocol == "test-select" else "validation"
+    return Own(100 * value, None, 1, judged)
 
 
 def _has(trial: TrialView, place: Place) -> bool:
-    return all(same_value(trial.params.get(name), value) for name, value in (place.params or {}).items())
+    params = {**trial.cell.base.method.params, **trial.params}
+    return all(same_value(params.get(name), value) for name, value in (place.params or {}).items())
 
 
 def _over_folds(cells: list[CellView], metric: str) -> Own | None:

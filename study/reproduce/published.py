@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from study.spec.validation import error_lines
 from study.spec.yaml_io import read_yaml
 from trainables.core.config import StrictModel
-from trainables.core.errors import unknown_name, BadInput
+from trainables.core.errors import BadInput, unknown_name
 
 PAPERS = {
     "cce": "Kim, Lee and Jeon, 2021 (CCE)",
@@ -36,9 +36,9 @@ class Figure(StrictModel):
     mean: float = Field(ge=0, le=100)
     deviation: float | None = Field(None, ge=0, le=100)
 
-    def __str__(self) -> str:
-        """Return the figure with two decimals at most, as the paper prints it."""
-        return f"{self.mean:g}" if self.deviation is None else f"{self.mean:g} +-{self.deviation:g}"
+    def shown(self, decimals: int) -> str:
+        """Return the figure with as many decimals as its table has; deviations have two at most."""
+        return f"{self.mean:.{decimals}f}" + ("" if self.deviation is None else f" +-{self.deviation:g}")
 
 
 def _figure(given: Any) -> Any:
@@ -138,6 +138,12 @@ class PublishedTable(StrictModel):
     def name(self) -> str:
         """Name on the command line, for example ``cce/table-9``."""
         return f"{self.paper}/{self.kind}-{self.number}"
+
+    @property
+    def decimals(self) -> int:
+        """Number of decimals that the paper prints: 1 or 2."""
+        means = [entry.figure.mean for entry in self.entries() if entry.figure is not None]
+        return 1 if all(round(mean, 1) == mean for mean in means) else 2
 
     def at(self, row: str, column: str) -> Entry:
         """Return the figure of a row and a column.

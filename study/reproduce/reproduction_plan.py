@@ -6,6 +6,7 @@ import copy
 import hashlib
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,7 @@ class Changes:
             f"on-{self.dataset}-{self.ratio:g}" if self.dataset else "",
             "only-" + "-".join(self.only) if self.only else "",
         ]
-        said = "-".join(re.sub(r"[^A-Za-z0-9._-]+", "-", part).strip("-") for part in parts if part)
+        said = "-".join(re.sub(r"[^A-Za-z0-9._]+", "-", part).strip("-") for part in parts if part)
         return f"-{said}" if said else ""
 
 
@@ -164,7 +165,8 @@ def _kept(table: PublishedTable, only: tuple[str, ...]) -> list[Entry]:
     kept = [
         entry
         for entry in entries
-        if all((getattr(entry, k) if k in ("row", "column") else getattr(entry.place, k)) in chosen[k] for k in chosen)
+        if (entry.figure is not None or not entry.place.not_run)
+        and all((getattr(entry, k) if k in ("row", "column") else getattr(entry.place, k)) in chosen[k] for k in chosen)
     ]
     if not kept:
         raise BadInput(f"--only {' --only '.join(only)}: no figure of {table.name} is all of these")
@@ -260,6 +262,9 @@ def _restrict(mapping: Mapping, places: Iterable[Place]) -> None:
     methods = {place.method for place in wanted}
     where = {(place.dataset, place.profile) for place in wanted}
     mapping["methods"] = [_with_points(one, wanted) for one in mapping["methods"] if _label(one) in methods]
+    points = {(place.method, repr(place.params)) for place in wanted if place.params}
+    if points:
+        mapping["search"]["trials"] = max(Counter(method for method, _ in points).values())
     data = []
     for entry in mapping["data"]:
         profiles = [one for one in _single_profiles(entry) if (_data_label(entry), _profile_name(entry, one)) in where]
@@ -277,12 +282,15 @@ def _with_points(method: Any, places: list[Place]) -> Any:
     points = [place.params for place in places if place.method == _label(method) and place.params]
     if not points or isinstance(method, str):
         return method
-    search = dict(method["search"])
-    for name in search:
+    search, fixed = dict(method["search"]), dict(method.get("params", {}))
+    for name in list(search):
         kept = list(dict.fromkeys(point[name] for point in points if name in point))
-        if kept:
+        if len(kept) == 1:
+            fixed[name] = kept[0]  # a choice has two values at least
+            del search[name]
+        elif kept:
             search[name] = {"choices": kept}
-    return {**method, "search": search}
+    return {**method, "params": fixed, "search": search}
 
 
 def _data_label(entry: Mapping) -> str:

@@ -28,7 +28,7 @@ def print_reproduction(plan: Plan, joined: list[Joined], console: Console) -> No
             grid.add_column(heading, justify="right", no_wrap=True)
         grid.add_column("", overflow="fold")
         for one in figures:
-            grid.add_row(one.row, one.method or "-", *_cells(one), _remark(one))
+            grid.add_row(one.row, one.method or "-", *_cells(one, plan.table.decimals), _remark(one))
         console.print(grid, highlight=False, markup=False)
     console.print()
     for note in notes(plan, joined):
@@ -42,7 +42,10 @@ def reproduction_markdown(plan: Plan, joined: list[Joined]) -> str:
     lines = [f"## {title}", "", *[f"{line}  " for line in below], ""]
     lines += ["| " + " | ".join(head) + " |", "|---|---|---|---:|---:|---:|---:|---|---|"]
     lines += [
-        "| " + " | ".join([one.column, one.row, one.method or "-", *_cells(one), _remark(one)]) + " |" for one in joined
+        "| "
+        + " | ".join([one.column, one.row, one.method or "-", *_cells(one, plan.table.decimals), _remark(one)])
+        + " |"
+        for one in joined
     ]
     return "\n".join([*lines, "", *[f"- {note}" for note in notes(plan, joined)]])
 
@@ -54,7 +57,7 @@ def title_lines(plan: Plan) -> list[str]:
     lines = [f"{table.name}: {table.shows}", f"{PAPERS[table.paper]}, {where}; percent, {_measure(plan)}"]
     if plan.labels:
         said = "; ".join(plan.labels)
-        lines.append(said if plan.changes.comparable else f"NOT COMPARABLE AT FULL LENGTH: {said}")
+        lines.append(said if plan.changes.comparable else f"NOT COMPARABLE with the paper at full length: {said}")
     return lines
 
 
@@ -67,9 +70,9 @@ def _column_title(plan: Plan, column: str) -> str:
     return f"{plan.table.name}, {column}{mark}"
 
 
-def _cells(one: Joined) -> tuple[str, ...]:
+def _cells(one: Joined, decimals: int) -> tuple[str, ...]:
     return (
-        "" if one.paper is None else str(one.paper),
+        "" if one.paper is None else one.paper.shown(decimals),
         "" if one.own is None else _own(one.own),
         "" if one.own is None else str(one.own.n),
         "" if one.difference is None else f"{one.difference:+.2f}",
