@@ -102,7 +102,7 @@ def list_notes(lines: list[Listed]) -> list[str]:
     if "one core" in sources:
         notes.append(
             "hours with 'core': one processor core, from a measured rate of the network; validation and what a method "
-            "costs more than ERM are left out, and so is what trials share. A GPU is some hundred times as fast."
+            "costs more than ERM are left out, and so is what trials share."
         )
     if "recorded" in sources:
         notes.append("other hours: at most, from the wall time of trials recorded in the storage folder.")
