@@ -1,8 +1,8 @@
 """Measure the networks of the papers on one core: python -m benchmarks.paper_rates > FILE.
 
-`studies/papers/seconds-per-image.csv` is such a file. The seconds are processor time of a step (forward, backward, SGD)
-divided by its images, so that other work on the machine hardly counts. `study reproduce` estimates hours with them where
-no trial is recorded.
+`studies/papers/seconds-per-image.csv` is such a file. The seconds are processor time of a step (forward, backward,
+SGD) divided by its images, so that other work on the machine hardly counts. `study reproduce` estimates hours with
+them where no trial is recorded.
 """
 
 from __future__ import annotations

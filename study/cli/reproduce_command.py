@@ -45,7 +45,9 @@ def reproduce(
     storage: Storage = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Reproduce a table of the five papers, and print it beside the published figures.
+    """Reproduce a table of the five papers.
+
+    Its studies are trained, and ours is printed beside the published figures.
 
     Without a name, list all tables. An interrupted reproduction continues where it stopped. Shortened, restricted or
     replaced forms have studies of their own.
