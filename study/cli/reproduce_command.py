@@ -140,11 +140,13 @@ def _train(
     for study in ready:
         spec = _for_this_machine(study.spec, address, console)
         console.print(f"{table.name}: study {spec.name}", highlight=False, markup=False)
-        if stored_view(study.spec, root) is None:
+        stored = stored_view(study.spec, root)
+        if stored is None:
             spec = with_data_folder(spec, data_dir)
             done = driver.run(spec, root, address=address, console=console, source=str(study.file))
         else:
-            here = (f"resources.gpus={spec.resources.gpus:g}", f"resources.cpus={spec.resources.cpus}")
+            now, before = spec.resources, stored.spec.resources
+            here = (f"resources.gpus={now.gpus:g}", f"resources.cpus={now.cpus}") if now != before else ()
             done = driver.resume(spec.name, root, here, address=address, console=console, data_dir=data_dir)
         console.print(done.message, highlight=False, markup=False)
         code = max(code, done.code)
