@@ -12,6 +12,7 @@ from study.cli import (
     doctor_command,
     inspect_commands,
     list_commands,
+    logit_commands,
     replay_command,
     report_commands,
     reproduce_command,
@@ -37,6 +38,9 @@ app.command(name="status")(inspect_commands.status)
 app.command(name="show")(inspect_commands.show)
 app.command(name="report")(report_commands.report)
 app.command(name="compare")(report_commands.compare)
+app.command(name="calibration")(logit_commands.calibration)
+app.command(name="ensemble")(logit_commands.ensemble)
+app.command(name="adjust")(logit_commands.adjust)
 app.command(name="record")(inspect_commands.record)
 app.command(name="export")(report_commands.export)
 app.command(name="replay")(replay_command.replay)

@@ -25,7 +25,7 @@ def check(
     storage: Storage = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Check a study file and forecast trials, epochs, hours and disk.
+    """Check a study file; forecast trials, epochs, hours, disk.
 
     Nothing is started or stored. Hours come from trials recorded in the storage folder, or with --measure from a short
     training of each data set and profile.

@@ -153,11 +153,13 @@ class ArtifactsSpec(StrictModel):
         offsets: trained, estimated and empirical offsets per class, of linear heads.
         embedding: t-SNE and UMAP of the features of a class-balanced sample of images.
         mistakes: gallery of the most confident mistakes per class.
+        logits: logits of all validation images, and of all test images in a confirmation.
     """
 
     offsets: Phases = "confirm"
     embedding: Phases = "confirm"
     mistakes: Phases = "confirm"
+    logits: Phases = "confirm"
 
     def kinds(self, *, confirms: bool) -> tuple[str, ...]:
         """Return the kinds of artifacts of a trial of the confirmation, or of the search."""

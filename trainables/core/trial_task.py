@@ -8,8 +8,8 @@ from typing import Any
 
 from trainables.core.config import TrialConfig
 
-ARTIFACTS = ("offsets", "embedding", "mistakes")
-"""Kinds of records of the finished network, from which tracking draws pictures."""
+ARTIFACTS = ("offsets", "embedding", "mistakes", "logits")
+"""Kinds of records of the finished network, for pictures in MLflow and for reports."""
 
 
 @dataclass(frozen=True)

@@ -316,9 +316,9 @@ def test_a_data_folder_that_cannot_be_is_named_with_file_and_path(written: str, 
 @pytest.mark.parametrize(
     ("chosen", "search", "confirmed"),
     [
-        ({}, (), ("offsets", "embedding", "mistakes")),
-        ({"offsets": "all", "mistakes": "none"}, ("offsets",), ("offsets", "embedding")),
-        ({"offsets": "none", "embedding": "none", "mistakes": "all"}, ("mistakes",), ("mistakes",)),
+        ({}, (), ("offsets", "embedding", "mistakes", "logits")),
+        ({"offsets": "all", "mistakes": "none", "logits": "none"}, ("offsets",), ("offsets", "embedding")),
+        ({"offsets": "none", "embedding": "none", "mistakes": "all"}, ("mistakes",), ("mistakes", "logits")),
     ],
 )
 def test_artifacts_are_made_for_the_trials_that_the_file_says(
@@ -334,4 +334,4 @@ def test_a_wrong_artifact_is_refused_with_what_is_allowed(study_mapping: Make) -
     said = _refused(study_mapping(artifacts={"embedding": "test"}))
     assert said == "my.yaml: artifacts.embedding: must be 'none', 'confirm' or 'all', got 'test'"
     said = _refused(study_mapping(artifacts={"embeding": "all"}))
-    assert "artifacts" in said and "did you mean 'embedding'? Allowed: embedding, mistakes, offsets" in said
+    assert "artifacts" in said and "did you mean 'embedding'? Allowed: embedding, logits, mistakes, offsets" in said
