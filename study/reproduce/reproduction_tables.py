@@ -66,8 +66,10 @@ def _measure(plan: Plan) -> str:
 
 
 def _column_title(plan: Plan, column: str) -> str:
-    mark = "" if plan.changes.scale == 1 else f" (scale {plan.changes.scale:g})"
-    return f"{plan.table.name}, {column}{mark}"
+    changes = plan.changes
+    parts = [f"scale {changes.scale:g}"] if changes.scale < 1 else []
+    parts += [f"ours on {changes.dataset}"] if changes.dataset is not None else []
+    return f"{plan.table.name}, {column}" + (f" ({', '.join(parts)})" if parts else "")
 
 
 def _cells(one: Joined, decimals: int) -> tuple[str, ...]:

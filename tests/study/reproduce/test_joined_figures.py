@@ -92,7 +92,7 @@ def test_a_scaled_run_is_labelled_wherever_it_is_printed(planned: Plan, tmp_path
     for printed in (capture.get(), reproduction_markdown(planned, joined)):
         assert f"NOT COMPARABLE with the paper at full length: {said}" in printed
         assert "not judged" in printed and "Differences are shown and not judged" in printed
-    assert "cce/table-2, LT 10 (scale 0.025)" in capture.get()
+    assert "cce/table-2, LT 10 (scale 0.025, ours on digits)" in capture.get()
     found = json.loads(json.dumps(joined_as_json(planned, joined), allow_nan=False))
     assert (found["comparable"], found["scale"]) == (False, SCALE)
     assert found["figures"][0]["paper"] == {"mean": 87.21, "deviation": None}
