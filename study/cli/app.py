@@ -16,6 +16,7 @@ from study.cli import (
     remove_command,
     replay_command,
     report_commands,
+    reproduce_command,
     run_commands,
     shared_commands,
     train_command,
@@ -45,6 +46,7 @@ app.command(name="record")(inspect_commands.record)
 app.command(name="export")(report_commands.export)
 app.command(name="rm")(remove_command.remove)
 app.command(name="replay")(replay_command.replay)
+app.command(name="reproduce")(reproduce_command.reproduce)
 app.command(name="ui")(inspect_commands.ui)
 app.command(name="shared")(shared_commands.shared)
 app.command(name="train")(train_command.train)

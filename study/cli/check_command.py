@@ -41,7 +41,7 @@ def check(
         checked = with_data_folder(checked, data_dir)
 
         def measuring(cells: Sequence[Cell]) -> tuple[Measured, float]:
-            return _measured(checked, cells)
+            return measured_rates(checked, cells)
 
     found = forecast(checked, root, measure=measuring)
     note = milestone_note(checked)
@@ -55,7 +55,7 @@ def check(
         console.print(note, style="yellow", highlight=False, markup=False)
 
 
-def _measured(spec: StudySpec, cells: Sequence[Cell]) -> tuple[Measured, float]:
+def measured_rates(spec: StudySpec, cells: Sequence[Cell]) -> tuple[Measured, float]:
     """Measure one training for each data set and profile."""
     from study.report.recorded_rates import Rate
     from trainables.entry_points.measured_rate import measured_rate
