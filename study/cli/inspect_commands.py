@@ -43,9 +43,9 @@ def show(
     as_json: AsJson = False,
     storage: Storage = None,
 ) -> None:
-    """Show the leaderboard: the best trial of every method, why trials failed, and on demand all trials.
+    """Show the leaderboard, and with --trials every trial.
 
-    --json prints all trials of search and confirmation.
+    Notes say why trials failed. --json prints all trials of search and confirmation.
     """
     from study import terminal
     from study.report.leaderboard import leaderboard_as_json, print_leaderboard

@@ -26,7 +26,10 @@ def methods(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show this method only, in full.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List all methods with paper, equation, presets and params, or show one in full."""
+    """List all methods, or show one in full.
+
+    The list names paper, equation, presets and params.
+    """
     if name is not None:
         _show_method(name, as_json)
         return

@@ -101,9 +101,9 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     storage: Storage = None,
 ) -> None:
-    """Export a study to Parquet: all trials and epochs, and the results per class.
+    """Export a study to Parquet.
 
-    docs/export.md describes every column.
+    One table has all trials and epochs, another the results per class; docs/export.md describes every column.
     """
     if to is None and per_class is None:
         raise BadInput("study export: name a file with --to FILE.parquet, --per-class FILE.parquet or both")
