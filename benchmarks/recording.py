@@ -189,8 +189,9 @@ def ray_callback(uri: str, epochs: int) -> Recording:
     from ray.air.integrations.mlflow import MLflowLoggerCallback
 
     callback = MLflowLoggerCallback(tracking_uri=uri, experiment_name="callback")
-    callback.setup()
-    trial, rng, held = _NamedTrial(), np.random.default_rng(0), list[float]()
+    callback.setup()  # type: ignore[no-untyped-call]
+    trial: Any = _NamedTrial()
+    rng, held = np.random.default_rng(0), list[float]()
     began = time.perf_counter()
     callback.log_trial_start(trial)
     for epoch in range(1, epochs + 1):
@@ -222,8 +223,9 @@ def _stored(uri: str, experiment: str) -> int:
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=uri)
-    place = client.get_experiment_by_name(experiment).experiment_id
-    runs = client.search_runs([place], max_results=1000)
+    place = client.get_experiment_by_name(experiment)
+    assert place is not None, experiment
+    runs = client.search_runs([place.experiment_id], max_results=1000)
     return sum(len(client.get_metric_history(run.info.run_id, key)) for run in runs for key in run.data.metrics)
 
 

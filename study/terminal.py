@@ -8,6 +8,7 @@ import sys
 from io import TextIOBase
 from typing import IO, cast
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 
@@ -22,10 +23,13 @@ class PlainTable(Table):
     """A table that fits a log's width if possible, without truncating a cell."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Render the table; it is wider than a log only if its longest words need it."""
+        """Render the table; it is wider than a log only if its longest words or unwrapped cells need it."""
         if options.max_width == _UNBROKEN:
             columns = os.environ.get("COLUMNS", "")
             wished = int(columns) if columns.isdecimal() else _WIDTH_OF_A_LOG
+            for column in self.columns:
+                if column.no_wrap:
+                    column.min_width = max(cell_len(str(cell)) for cell in (column.header, *column.cells))
             least = self.__rich_measure__(console, options).minimum
             options = options.update(width=max(wished, least))
         return super().__rich_console__(console, options)

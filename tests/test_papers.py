@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from docs.holdout_table import PAGE, counts_of, renewed
+from study.reproduce.published import published_tables
 from study.spec.cell import expand
 from study.spec.validation import load_spec
 
@@ -45,6 +47,19 @@ def test_every_file_of_the_papers_is_linked_and_every_link_leads_to_a_file() -> 
     linked = {(ROOT / "docs" / link).resolve() for link in re.findall(r"\]\((\.\./studies/[^)]*)\)", PAPERS)}
     assert set(FILES) == {path for path in linked if path.parent.name == "papers"}
     assert all(path.is_file() for path in linked)
+
+
+def test_every_published_table_is_named_with_its_command() -> None:
+    named = set(re.findall(r"(?:reproduce |`)([a-z0-9]+/(?:table|figure|text)-\w+)", PAPERS))
+    assert named == {table.name for table in published_tables()}
+
+
+def test_the_published_figures_and_study_files_are_installed_with_the_packages() -> None:
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    assert {"studies", "studies.*"} <= set(setuptools["packages"]["find"]["include"])
+    for path in (ROOT / "studies").rglob("*.*"):
+        package = ".".join(path.parent.relative_to(ROOT).parts)
+        assert f"*{path.suffix}" in setuptools["package-data"][package], path
 
 
 def _commands(text: str) -> list[str]:

@@ -12,8 +12,11 @@ from study.cli import (
     doctor_command,
     inspect_commands,
     list_commands,
+    logit_commands,
+    remove_command,
     replay_command,
     report_commands,
+    reproduce_command,
     run_commands,
     shared_commands,
     train_command,
@@ -36,13 +39,19 @@ app.command(name="status")(inspect_commands.status)
 app.command(name="show")(inspect_commands.show)
 app.command(name="report")(report_commands.report)
 app.command(name="compare")(report_commands.compare)
+app.command(name="calibration")(logit_commands.calibration)
+app.command(name="ensemble")(logit_commands.ensemble)
+app.command(name="adjust")(logit_commands.adjust)
 app.command(name="record")(inspect_commands.record)
 app.command(name="export")(report_commands.export)
+app.command(name="rm")(remove_command.remove)
 app.command(name="replay")(replay_command.replay)
+app.command(name="reproduce")(reproduce_command.reproduce)
 app.command(name="ui")(inspect_commands.ui)
 app.command(name="shared")(shared_commands.shared)
 app.command(name="train")(train_command.train)
 app.command(name="methods")(list_commands.methods)
+app.command(name="models")(list_commands.models)
 app.command(name="datasets")(list_commands.datasets)
 app.command(name="spaces")(list_commands.spaces)
 app.command(name="doctor")(doctor_command.doctor)

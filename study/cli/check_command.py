@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from study.cli.json_output import print_json
 from study.cli.options import AsJson, DataDir, Overrides, Storage, with_data_folder
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def check(
     storage: Storage = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Check a study file and forecast trials, epochs, hours and disk.
+    """Check a study file; forecast trials, epochs, hours, disk.
 
     Nothing is started or stored. Hours come from trials recorded in the storage folder, or with --measure from a short
     training of each data set and profile.
@@ -41,12 +41,12 @@ def check(
         checked = with_data_folder(checked, data_dir)
 
         def measuring(cells: Sequence[Cell]) -> tuple[Measured, float]:
-            return _measured(checked, cells)
+            return measured_rates(checked, cells)
 
     found = forecast(checked, root, measure=measuring)
     note = milestone_note(checked)
     if as_json:
-        typer.echo(json.dumps({**found.to_json(), "notes": [] if note is None else [note]}, indent=1))
+        print_json({**found.to_json(), "notes": [] if note is None else [note]})
         return
     console = terminal.console()
     for line in forecast_lines(found, checked, root):
@@ -55,7 +55,7 @@ def check(
         console.print(note, style="yellow", highlight=False, markup=False)
 
 
-def _measured(spec: StudySpec, cells: Sequence[Cell]) -> tuple[Measured, float]:
+def measured_rates(spec: StudySpec, cells: Sequence[Cell]) -> tuple[Measured, float]:
     """Measure one training for each data set and profile."""
     from study.report.recorded_rates import Rate
     from trainables.entry_points.measured_rate import measured_rate

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
+from study.cli.json_output import print_json
 from study.cli.options import AsJson, Name, NameOrNone, Storage
 
 
@@ -23,24 +23,43 @@ def status(name: NameOrNone = None, as_json: AsJson = False, storage: Storage = 
     if name is None:
         studies = overview(root)
         if as_json:
-            typer.echo(json.dumps(studies, indent=1))
+            print_json(studies)
         else:
             print_overview(studies, terminal.console(), root)
         return
     found = status_of(root, name)
     if as_json:
-        typer.echo(json.dumps(found, indent=1))
+        print_json(found)
     else:
         print_status(found, terminal.console())
 
 
-def show(name: Name, storage: Storage = None) -> None:
-    """Show the leaderboard and every trial of each cell."""
-    from study import terminal
-    from study.report.leaderboard import print_leaderboard
-    from study.store.study_folder import StudyFolder, storage_root
+def show(
+    name: Name,
+    trials: Annotated[bool, typer.Option("--trials", help="Print every trial first, the leaderboard last.")] = False,
+    method: Annotated[
+        str | None, typer.Option("--method", metavar="METHOD", help="Show one method, with every trial of it.")
+    ] = None,
+    as_json: AsJson = False,
+    storage: Storage = None,
+) -> None:
+    """Show the leaderboard, and with --trials every trial.
 
-    print_leaderboard(StudyFolder(storage_root(storage), name), terminal.console(), every_trial=True)
+    Notes say why trials failed. --json prints all trials of search and confirmation.
+    """
+    from study import terminal
+    from study.report.leaderboard import leaderboard_as_json, print_leaderboard
+    from study.store.study_folder import StudyFolder, storage_root
+    from study.store.study_view import open_view
+
+    folder = StudyFolder(storage_root(storage), name)
+    if as_json:
+        print_json(leaderboard_as_json(open_view(folder), method))
+        return
+    every_trial = trials or method is not None
+    print_leaderboard(folder, terminal.console(), every_trial=every_trial, method=method, notes=True)
+    if not every_trial:
+        typer.echo("Every trial: --trials; those of one method: --method METHOD")
 
 
 def record(name: Name, storage: Storage = None) -> None:

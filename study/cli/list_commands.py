@@ -1,13 +1,13 @@
-"""Commands that list the catalog: methods, data sets, search spaces."""
+"""Commands that list the catalog: methods, networks, data sets, search spaces."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+from study.cli.json_output import print_json
 from study.cli.options import AsJson, DataDir
 
 
@@ -22,16 +22,49 @@ def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> N
     console().print(table, markup=False)
 
 
-def methods(as_json: AsJson = False) -> None:
-    """List all methods with paper, equation, presets and params."""
+def methods(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show this method only, in full.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List all methods, or show one in full.
+
+    The list names paper, equation, presets and params.
+    """
+    if name is not None:
+        _show_method(name, as_json)
+        return
     from study.report.catalog_tables import method_entries
 
     entries = method_entries()
     if as_json:
-        typer.echo(json.dumps(entries, indent=1))
+        print_json(entries)
         return
     for entry in entries:
         typer.echo("\n".join(_method_lines(entry)))
+
+
+def _show_method(name: str, as_json: bool) -> None:
+    from study.report.method_page import in_yaml, method_page, page_lines, preset_rows
+
+    page = method_page(name)
+    if as_json:
+        print_json(page)
+        return
+    typer.echo("\n".join(page_lines(page)))
+    typer.echo()
+    if page["hyperparameters"]:
+        columns = ("param", "default", "allowed", "searched")
+        _print_table(
+            columns,
+            [
+                (entry["param"], in_yaml(entry["default"]), entry["allowed"], entry["searched"] or "no")
+                for entry in page["hyperparameters"]
+            ],
+        )
+    else:
+        typer.echo("It has no params.")
+    typer.echo()
+    _print_table(("preset", "params"), preset_rows(page))
 
 
 def _method_lines(entry: dict[str, Any]) -> list[str]:
@@ -51,13 +84,27 @@ def _method_lines(entry: dict[str, Any]) -> list[str]:
     return [head, *(f"    {name}{text}" for name, text in lines.items() if text)]
 
 
+def models(as_json: AsJson = False) -> None:
+    """List all networks with parameters, features, input and paper."""
+    from study.report.catalog_tables import model_entries
+
+    entries = model_entries()
+    if as_json:
+        print_json(entries)
+        return
+    columns = ("name", "parameters", "features", "input", "paper")
+    shown = [{**entry, "parameters": f"{entry['parameters']:,}"} for entry in entries]
+    _print_table(columns, [tuple(str(entry[column]) for column in columns) for entry in shown])
+    typer.echo("parameters: without the head, for colour images of 32 x 32 pixels")
+
+
 def datasets(as_json: AsJson = False, data_dir: DataDir = None) -> None:
     """List all data sets and the source of their images."""
     from study.report.catalog_tables import dataset_entries
 
     entries = dataset_entries(data_dir)
     if as_json:
-        typer.echo(json.dumps(entries, indent=1))
+        print_json(entries)
         return
     columns = ("name", "title", "classes", "source")
     _print_table(columns, [tuple(str(entry[column]) for column in columns) for entry in entries])
@@ -69,7 +116,7 @@ def spaces(as_json: AsJson = False) -> None:
 
     entries: list[dict[str, Any]] = space_entries()
     if as_json:
-        typer.echo(json.dumps(entries, indent=1))
+        print_json(entries)
         return
     columns = ("method", "param", "searched", "first trial")
     rows = [tuple(str(entry[column]) for column in columns) for entry in entries]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
+from study.cli.json_output import print_json
 from study.cli.options import AsJson, Name, Overrides, Storage
 
 
@@ -33,6 +33,6 @@ def replay(
     options = ReplayOptions(tuple(overrides or ()), seeds, noise, tolerance)
     found = replay_study(StudyFolder(storage_root(storage), name), options)
     if as_json:
-        typer.echo(json.dumps(found, indent=1))
+        print_json(found)
     else:
         print_replay(found, terminal.console())

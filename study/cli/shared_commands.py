@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from study.cli.json_output import print_json
 from study.cli.options import AsJson, Storage
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def shared(
 
 def _show(entries: list[SharedEntry], as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps([_row(entry) for entry in entries], indent=1))
+        print_json([_row(entry) for entry in entries])
         return
     from study.terminal import console, plain_table
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import ray
 from ray import tune
 
+from study.driver.interrupts import Interrupts
 from study.driver.progress import Progress
 from study.driver.trial_manager import TrialManager
 from study.driver.tune_adapters import LedgerScheduler, LedgerSearcher, ProgressCallback
@@ -56,6 +57,10 @@ class RayTuneRunner:
 
     def run(self, manager: TrialManager) -> None:
         """Start or join Ray, train until the manager hands out no more trials, then leave Ray."""
+        with Interrupts(self.spec.name, self.progress.say) as interrupts:
+            self._run(manager, interrupts)
+
+    def _run(self, manager: TrialManager, interrupts: Interrupts) -> None:
         _quiet()
         ray.init(
             # without "local" Ray first looks for a running cluster on this machine, and waits long for a dead one
@@ -69,12 +74,12 @@ class RayTuneRunner:
         signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
         scratch = self.folder.path / "tune"
         try:
-            self._tuner(manager, scratch).fit()
+            self._tuner(manager, scratch, interrupts).fit()
         finally:
             ray.shutdown()
             shutil.rmtree(scratch, ignore_errors=True)
 
-    def _tuner(self, manager: TrialManager, scratch: Path) -> tune.Tuner:
+    def _tuner(self, manager: TrialManager, scratch: Path, interrupts: Interrupts) -> tune.Tuner:
         resources = self.spec.resources
         return tune.Tuner(
             tune.with_resources(ImbalanceTrial, {"cpu": resources.cpus, "gpu": resources.gpus}),
@@ -88,7 +93,7 @@ class RayTuneRunner:
             run_config=tune.RunConfig(
                 name=f"run-{int(time.time())}",
                 storage_path=str(scratch),
-                callbacks=[ProgressCallback(self.progress)],
+                callbacks=[ProgressCallback(self.progress, interrupts)],
                 # trials write their own checkpoints; Tune would save class Trainables at their end otherwise
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,

@@ -11,6 +11,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from study.driver.interrupts import Interrupts
 from study.driver.progress import Progress
 from study.driver.trial_manager import TrialManager
 from trainables.core.trial_report import from_result
@@ -95,9 +96,14 @@ class LedgerScheduler(FIFOScheduler):
 class ProgressCallback(Callback):
     """Updates the display after every step of Tune's loop."""
 
-    def __init__(self, progress: Progress) -> None:
-        """Update ``progress``."""
-        self._progress = progress
+    def __init__(self, progress: Progress, interrupts: Interrupts | None = None) -> None:
+        """Update ``progress``, and let ``interrupts`` answer to Ctrl-C."""
+        self._progress, self._interrupts = progress, interrupts
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Answer to Ctrl-C from now on."""
+        if self._interrupts is not None:
+            self._interrupts.before_step()
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Show the state."""

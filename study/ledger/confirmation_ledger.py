@@ -124,7 +124,8 @@ class Confirmation:
     def total(self, *, known: bool) -> int:
         """Return the number of confirmation trials: an upper bound while ``known`` is False (the search runs)."""
         if not known:
-            return len(seeds_of(self._spec)) * sum(settings_at_most(cell.cell) for cell in self.cells.values())
+            settings = sum(settings_at_most(self._spec, cell.cell) for cell in self.cells.values())
+            return len(seeds_of(self._spec)) * settings
         ended = sum(len(cell.trials(*ENDED)) for cell in self.cells.values())
         return ended + self.remaining(known=True)
 

@@ -28,10 +28,11 @@ _FOLDERS: dict[FolderKind, str] = {
 
 def method_entries() -> list[dict[str, Any]]:
     """Return all methods: name, file, title, paper, stages, differs_in, params, presets, searched params."""
-    return [_method_entry(name, method) for name, method in METHODS.items()]
+    return [method_entry(name, method) for name, method in METHODS.items()]
 
 
-def _method_entry(name: str, method: Method) -> dict[str, Any]:
+def method_entry(name: str, method: Method) -> dict[str, Any]:
+    """Return one method, as `method_entries` does."""
     defaults = build_params(MethodConfig(name=name)).model_dump(mode="json")
     switch = 0.0 if method.defer_field is None else defaults[method.defer_field]  # 0 where a second stage is an option
     return {
@@ -59,7 +60,8 @@ def _file_of(method: Method) -> str:
     return _file_of(method.shared_prefix.method)
 
 
-def _searched(dimension: Dimension) -> str:
+def searched(dimension: Dimension) -> str:
+    """Return the range or the choices of a searched param as one line."""
     if isinstance(dimension, Choices):
         return "one of " + ", ".join(str(choice) for choice in dimension.choices)
     kind = "whole, " if dimension.integer else ""
@@ -72,7 +74,7 @@ def space_entries() -> list[dict[str, Any]]:
         {
             "method": name,
             "param": param,
-            "searched": _searched(dimension),
+            "searched": searched(dimension),
             "dimension": dimension.model_dump(mode="json"),
             "first trial": getattr(build_params(MethodConfig(name=name)), param),
         }
@@ -84,6 +86,22 @@ def space_entries() -> list[dict[str, Any]]:
 def unsearched_methods() -> list[str]:
     """Return the methods with an empty search space."""
     return [name for name, space in SPACES.items() if not space]
+
+
+def model_entries() -> list[dict[str, Any]]:
+    """Return all networks: name, parameters without the head, features, input, paper."""
+    from trainables.backbones.backbone_catalog import CATALOG, input_of
+
+    return [
+        {
+            "name": name,
+            "parameters": entry.parameters,
+            "features": entry.features,
+            "input": input_of(name),
+            "paper": entry.paper,
+        }
+        for name, entry in CATALOG.items()
+    ]
 
 
 def dataset_entries(data_dir: Path | None = None) -> list[dict[str, Any]]:

@@ -45,10 +45,18 @@ def compared(folders: list[StudyFolder], metric: str) -> list[Entry]:
     """
     if metric not in METRICS or metric == "train_loss":
         raise unknown_name("metric", metric, [name for name in METRICS if name != "train_loss"])
+    return [_entry(view, cell, metric) for view in views_of(folders) for cell in view.cells]
+
+
+def views_of(folders: list[StudyFolder]) -> list[StudyView]:
+    """Open the studies to compare.
+
+    Raises:
+        BadInput: no such study, or one named twice.
+    """
     if len({folder.name for folder in folders}) < len(folders):
         raise BadInput("study compare: a study is named twice")
-    views = [open_view(folder) for folder in folders]
-    return [_entry(view, cell, metric) for view in views for cell in view.cells]
+    return [open_view(folder) for folder in folders]
 
 
 def _entry(view: StudyView, cell: CellView, metric: str) -> Entry:

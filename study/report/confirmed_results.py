@@ -110,7 +110,7 @@ def confirmed_tables(view: StudyView, *, metric: str | None = None, baseline: st
             f"study '{view.spec.name}' has no confirmation: `study resume {view.spec.name} --set confirm.seeds=5` "
             f"retrains the best and the preset setting of each cell and evaluates them on the test images"
         )
-    tested = metric or _default_metric(view)
+    tested = metric or default_metric(view)
     if tested not in METRICS or tested == "train_loss":
         raise unknown_name("metric of test images:", tested, [name for name in METRICS if name != "train_loss"])
     labels = {cell.cell.method for cell in view.cells}
@@ -120,7 +120,8 @@ def confirmed_tables(view: StudyView, *, metric: str | None = None, baseline: st
     return [_table(view, list(cells), tested, baseline) for _, cells in places]
 
 
-def _default_metric(view: StudyView) -> str:
+def default_metric(view: StudyView) -> str:
+    """Return the metric of a study's confirmation, else of its search; balanced accuracy for the training loss."""
     chosen = view.spec.confirm.metric if view.spec.confirm is not None else None
     wanted = chosen or view.spec.search.metrics[0]
     return wanted if wanted != "train_loss" else "balanced_accuracy"

@@ -13,6 +13,7 @@ from study.report.confirmed_results import TEST_METRICS, Comparison, Row, Table
 from study.report.precisions import mixed, precision_line
 from study.report.significance import WILCOXON_FROM
 from study.terminal import plain_table
+from trainables.core.metric_names import METRICS
 
 SHORT = {"balanced_accuracy": "bal acc", "geometric_mean": "g-mean"}
 
@@ -22,6 +23,9 @@ def print_report(tables: list[Table], console: Console) -> None:
     for table in tables:
         console.print()
         _print_rows(table, console)
+        if (missing := undefined(table)) is not None:
+            console.print(missing, style="yellow", highlight=False, markup=False)
+            continue
         for tests, said in ((table.against_baseline, "best against best of"), (table.against_preset, "best against")):
             if tests:
                 console.print()
@@ -29,6 +33,19 @@ def print_report(tables: list[Table], console: Console) -> None:
     console.print()
     for note in _notes(tables):
         console.print(note, highlight=False)
+
+
+def undefined(table: Table) -> str | None:
+    """Say that the metric of a table has no value for any evaluated setting, and why; else None."""
+    evaluated = [row for row in table.rows if row.n]
+    if not evaluated or any(math.isfinite(row.mean(table.metric)) for row in evaluated):
+        return None
+    group = METRICS[table.metric][0].removeprefix("mean recall of ")
+    why = f"there are no {group}" if group.startswith("classes ") else "no trial has a value of it"
+    return (
+        f"{table.metric} is not defined on {table.dataset} {table.profile}: {why}; nothing is tested. --metric"
+        " names another."
+    )
 
 
 def _print_rows(table: Table, console: Console) -> None:
@@ -80,7 +97,7 @@ def _notes(tables: list[Table]) -> list[str]:
     ]
     if fewest < WILCOXON_FROM:
         notes.append(f"Wilcoxon's test needs {WILCOXON_FROM} nonzero differences: with fewer, p cannot reach .05.")
-    if not any(table.against_baseline for table in tables):
+    if not any(table.against_baseline or undefined(table) for table in tables):
         notes.append("No comparison with a baseline: the study has no ERM. --baseline METHOD names another one.")
     if any(table.protocol == "test-select" for table in tables):
         notes.append("Protocol test-select: params were selected on these test images, so the results are optimistic.")
@@ -99,6 +116,7 @@ def report_as_json(tables: list[Table]) -> list[dict[str, Any]]:
             "protocol": table.protocol,
             "metric": table.metric,
             "select": table.select,
+            "undefined": undefined(table),
             "precisions": [
                 {"precision": precision, "device": device, "trials": count}
                 for (precision, device), count in table.precisions.items()

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from study.report.parquet_file import check_target, write_rows
 from study.store.study_folder import StudyFolder
-from study.store.study_view import TrialView, open_view
-from trainables.core.errors import BadInput
-from trainables.core.trial_folder import CLASS_RECALL, METHOD_METRICS, EpochResult, method_metrics, write_atomically
+from study.store.study_view import StudyView, TrialView, open_view
+from trainables.core.trial_folder import CLASS_RECALL, METHOD_METRICS, EpochResult, method_metrics
 
 _PARAM = "param."
 _TEXTS = (
@@ -40,10 +38,7 @@ _TYPES = {
 def export_study(folder: StudyFolder, to: Path, *, force: bool = False) -> int:
     """Write one row per trial and epoch; a trial without a finished epoch has one row without metrics.
 
-    Columns: study, cell, dataset, profile, ratio, method, phase (``search`` or ``confirm``), trial, state,
-    param_source, reason, seed, precision, result_epoch (the epoch that is the trial's result), params (JSON), a column
-    ``param.NAME`` per searched param, every metric of the epoch, a column ``method.NAME`` per metric of the method's
-    own, and in the result's epoch of a trial that confirms ``test_...``: the same metrics on the test images.
+    docs/export.md describes every column.
 
     Args:
         folder: the stored study.
@@ -56,22 +51,16 @@ def export_study(folder: StudyFolder, to: Path, *, force: bool = False) -> int:
     Raises:
         BadInput: no such study, the file exists without ``force``, or it cannot be written.
     """
-    if to.suffix != ".parquet":
-        raise BadInput(f"--to {to}: must end in .parquet, the only supported format")
-    if not force and os.path.lexists(to):
-        raise BadInput(f"--to {to}: already exists; --force replaces it")
+    check_target(to, "--to", force=force)
     view = open_view(folder)
-    trials = [trial for cell in view.cells for trial in (*cell.trials, *cell.confirming)]
-    rows = [row for trial in trials for row in _rows(folder.name, trial)]
-    table = pa.table({name: _column(name, [row.get(name) for row in rows]) for name in _columns(rows)})
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
-    try:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(to, sink.getvalue().to_pybytes())
-    except OSError as error:
-        raise BadInput(f"--to {to}: cannot be written ({error.strerror})") from None
+    rows = [row for trial in all_trials(view) for row in _rows(folder.name, trial)]
+    write_rows(rows, _columns(rows), _TYPES, to, "--to")
     return len(rows)
+
+
+def all_trials(view: StudyView) -> list[TrialView]:
+    """Return the trials of the search and the confirmation, cell by cell."""
+    return [trial for cell in view.cells for trial in (*cell.trials, *cell.confirming)]
 
 
 def _columns(rows: list[dict[str, Any]]) -> list[str]:
@@ -80,31 +69,14 @@ def _columns(rows: list[dict[str, Any]]) -> list[str]:
     return sorted(names, key=lambda name: name not in _TYPES and not name.startswith(_PARAM))
 
 
-def _column(name: str, values: list[Any]) -> pa.Array:
-    """Return a column of one type: numbers as float64 unless `_TYPES` says otherwise, mixed types as text."""
-    if name in _TYPES:
-        return pa.array(values, _TYPES[name])
-    kinds = {type(value) for value in values if value is not None}
-    if kinds <= {int, float}:
-        return pa.array(values, pa.float64())
-    return pa.array(values) if len(kinds) == 1 else pa.array([None if v is None else str(v) for v in values])
-
-
 def _rows(study: str, trial: TrialView) -> list[dict[str, Any]]:
     cell = trial.cell
     shared = {
-        "study": study,
-        "cell": cell.name,
-        "dataset": cell.dataset,
-        "profile": cell.profile,
+        **trial_key(study, trial),
         "ratio": cell.ratio,
-        "method": cell.method,
-        "phase": trial.phase,
-        "trial": trial.number,
         "state": trial.state,
         "param_source": trial.param_source,
         "reason": trial.reason,
-        "seed": trial.config.seed,
         "precision": trial.environment().get("precision"),
         "result_epoch": trial.result_epoch,
         "params": json.dumps(trial.params),
@@ -116,6 +88,21 @@ def _rows(study: str, trial: TrialView) -> list[dict[str, Any]]:
         row = next((row for row in rows if row.get("epoch") == trial.result_epoch), rows[-1])
         row |= {f"test_{name}": value for name, value in tested["metrics"].items()}
     return rows
+
+
+def trial_key(study: str, trial: TrialView) -> dict[str, Any]:
+    """Return the columns that every exported table has: they name one trial, and its data, method and seed."""
+    cell = trial.cell
+    return {
+        "study": study,
+        "cell": cell.name,
+        "dataset": cell.dataset,
+        "profile": cell.profile,
+        "method": cell.method,
+        "phase": trial.phase,
+        "trial": trial.number,
+        "seed": trial.config.seed,
+    }
 
 
 def _epoch(result: EpochResult) -> dict[str, Any]:

@@ -142,7 +142,7 @@ def forecast(
 def _cell(spec: StudySpec, cell: Cell, rate: Rate | None) -> CellForecast:
     trials, epochs = _search(spec, cell)
     seeds = spec.confirm.seeds if spec.confirm is not None else 0
-    settings, each = settings_at_most(cell), spec.training.epochs
+    settings, each = settings_at_most(spec, cell), spec.training.epochs
     confirmed = seeds * settings
     references = seeds * (settings if cell.searched_training else 1) if cell.has_reference else 0
     return CellForecast(cell.name, trials, epochs, confirmed, (confirmed + references) * each, rate)

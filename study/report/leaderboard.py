@@ -12,8 +12,10 @@ from rich.table import Table
 from study.report.cross_validation import FoldedSetting, folded_settings
 from study.report.precisions import mixed, precision_line, precisions_of
 from study.store.study_folder import StudyFolder
-from study.store.study_view import CellView, StudyView, TrialView, open_view
+from study.store.study_view import CellView, StudyView, TrialView, listed, open_view
 from study.terminal import plain_table
+from trainables.core.errors import unknown_name
+from trainables.core.metric_names import METRICS
 
 BEST_FOLDED = 5
 """Number of settings of a method that the table of a cross-validation shows, best mean first."""
@@ -22,38 +24,125 @@ HEADINGS = {"balanced_accuracy": "bal acc", "geometric_mean": "g-mean", "worst_r
 """Metrics that every table shows, at a trial's selected epoch -> their column headings."""
 
 
-def print_leaderboard(folder: StudyFolder, console: Console, *, every_trial: bool = False) -> None:
+def print_leaderboard(
+    folder: StudyFolder,
+    console: Console,
+    *,
+    every_trial: bool = False,
+    method: str | None = None,
+    notes: bool = False,
+) -> None:
     """Print for each data set and profile the methods from best to worst, each with its best trial.
 
     With several metrics, each method has one row per trial on its Pareto front. A cross-validation also has a table of
-    mean and deviation over the folds for each method's best settings that all folds have trained.
+    mean and deviation over the folds for each method's best settings that all folds have trained. Long tables of trials
+    come first, so that the leaderboard ends the output.
 
     Args:
         folder: the stored study.
         console: output.
-        every_trial: also print all trials of each cell, their precision, and what their method's own metrics say of
-            them. Mixed precisions are always named.
+        every_trial: also print all trials of each cell, and ``notes``.
+        method: label of the only method to show; None shows all.
+        notes: also print what the methods' own metrics say of trials, why trials failed, and the precision. Mixed
+            precisions are always named.
 
     Raises:
-        BadInput: no such study.
+        BadInput: no such study, or no such method in it.
     """
     view = open_view(folder)
-    for place, cells in groupby(view.cells, key=lambda cell: (cell.cell.dataset, cell.cell.profile)):
-        console.print()
-        console.print(_best_per_method(view, " ".join(place), list(cells)), highlight=False)
-    folded = folded_settings(view.cells)
+    chosen = cells_of(view, method)
+    if every_trial:
+        for cell in chosen:
+            console.print()
+            console.print(_trials(view, cell), highlight=False)
+    folded = folded_settings(chosen)
     for name, settings in groupby(folded, key=lambda setting: setting.cell):
         console.print()
         console.print(_over_folds(view.spec.search.metrics[0], name, list(settings)), highlight=False)
-    if every_trial:
-        for cell in view.cells:
-            console.print()
-            console.print(_trials(view, cell), highlight=False)
-            for notice in cell.notices():
-                console.print(notice, highlight=False, markup=False)
-    found = precisions_of(view.cells)
-    if every_trial or mixed(found):
+    for place, cells in groupby(chosen, key=lambda cell: (cell.cell.dataset, cell.cell.profile)):
+        console.print()
+        console.print(_best_per_method(view, " ".join(place), list(cells)), highlight=False)
+    found = precisions_of(chosen)
+    if every_trial or notes:
+        for note in (note for cell in chosen for note in _notes(cell)):
+            console.print(note, highlight=False, markup=False)
+    if every_trial or notes or mixed(found):
         console.print(precision_line(found), highlight=False, style="yellow" if mixed(found) else None)
+
+
+def cells_of(view: StudyView, method: str | None) -> list[CellView]:
+    """Return the cells of a method, by its label or its name; None returns all.
+
+    Raises:
+        BadInput: the study has no such method.
+    """
+    if method is None:
+        return list(view.cells)
+    labelled = [cell for cell in view.cells if cell.cell.method == method]
+    chosen = labelled or [cell for cell in view.cells if cell.cell.base.method.name == method]
+    if not chosen:
+        raise unknown_name(f"method of study '{view.spec.name}':", method, {cell.cell.method for cell in view.cells})
+    return chosen
+
+
+def leaderboard_as_json(view: StudyView, method: str | None = None) -> list[dict[str, Any]]:
+    """Return every cell with all its trials, of search and confirmation, as JSON-ready objects.
+
+    Args:
+        view: the study.
+        method: label of the only method to return; None returns all.
+
+    Returns:
+        Per cell its name, data set, profile, method, metrics, the number of its ``best`` trial (None without one) and
+        of those on the ``front``, notices, and ``trials`` from best to worst: number, phase, state, param_source,
+        params, seed, epochs, result_epoch, the ``metrics`` of that epoch, constraint_violation, reason.
+    """
+    return [_cell_as_json(cell) for cell in cells_of(view, method)]
+
+
+def _cell_as_json(cell: CellView) -> dict[str, Any]:
+    best = cell.best()
+    return {
+        "cell": cell.cell.name,
+        "dataset": cell.cell.dataset,
+        "profile": cell.cell.profile,
+        "method": cell.cell.method,
+        "metrics": list(cell.metrics),
+        "best": None if best is None else best.number,
+        "front": [trial.number for trial in cell.front()],
+        "notices": cell.notices(),
+        "trials": [_trial_as_json(trial) for trial in (*cell.ranked(), *cell.confirming)],
+    }
+
+
+def _trial_as_json(trial: TrialView) -> dict[str, Any]:
+    return {
+        "trial": trial.number,
+        "phase": trial.phase,
+        "state": trial.state,
+        "param_source": trial.param_source,
+        "params": trial.params,
+        "seed": trial.config.seed,
+        "epochs": trial.epochs,
+        "result_epoch": trial.result_epoch,
+        "metrics": {name: value for name, value in trial.result().items() if name in METRICS},
+        "constraint_violation": trial.constraint_violation,
+        "reason": trial.reason,
+    }
+
+
+def _notes(cell: CellView) -> list[str]:
+    """Say what the method's own metrics say of trials, and why trials failed, each reason once."""
+    reasons: dict[str, list[int]] = {}
+    for trial in cell.in_state("FAIL"):
+        reasons.setdefault(_last_line(trial.reason or ""), []).append(trial.number)
+    failed = [f"{cell.cell.name}: {listed(numbers, 0)} failed: {reason}" for reason, numbers in reasons.items()]
+    unconfirmed = [
+        f"{cell.cell.name}: confirmation with seed {trial.config.seed} failed: {_last_line(trial.reason or '')}"
+        for trial in cell.confirming
+        if trial.state == "FAIL"
+    ]
+    return [*(f"{cell.cell.name}: {notice}" for notice in cell.notices()), *failed, *unconfirmed]
 
 
 def _over_folds(metric: str, name: str, settings: list[FoldedSetting]) -> Table:
@@ -150,4 +239,8 @@ def _number(value: Any) -> str:
 
 def _short(reason: str) -> str:
     # escaped: rich would read brackets as a style and drop them
-    return escape((reason.strip().splitlines() or ["no reason given"])[-1][:120])
+    return escape(_last_line(reason))
+
+
+def _last_line(reason: str) -> str:
+    return (reason.strip().splitlines() or ["no reason given"])[-1][:120]

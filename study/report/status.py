@@ -107,13 +107,19 @@ def _overview_of(storage: Path, name: str) -> Status:
     try:
         view = open_view(StudyFolder(storage, name))
     except BadInput as error:
-        return {"study": name, "state": "unreadable", "done": None, "trials": None, "question": str(error)}
+        return _unreadable(name, str(error))
+    except Exception as error:  # whatever is wrong with one study must not hide the others
+        return _unreadable(name, f"{type(error).__name__}: {error}")
     done = sum(len(cell.in_state(*ENDED)) for cell in view.cells)
     trials = done + view.remaining()
     confirmed = sum(trial.state in ENDED for cell in view.cells for trial in cell.confirming)
     trials += confirmed + sum(cell.unconfirmed(view.spec) for cell in view.cells)
     done += confirmed
     return {"study": name, "state": view.state, "done": done, "trials": trials, "question": view.spec.question}
+
+
+def _unreadable(name: str, why: str) -> Status:
+    return {"study": name, "state": "unreadable", "done": None, "trials": None, "question": why}
 
 
 def print_overview(studies: list[Status], console: Console, storage: Path) -> None:

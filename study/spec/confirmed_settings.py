@@ -46,9 +46,13 @@ def settings_of(cell: Cell, best: dict[str, Any] | None) -> list[Setting]:
     return [Setting(("best",), best), Setting(("preset",), preset)]
 
 
-def settings_at_most(cell: Cell) -> int:
-    """Return an upper bound on the number of settings to confirm, before the search is over."""
-    return 2 if cell.space else 1
+def settings_at_most(spec: StudySpec, cell: Cell) -> int:
+    """Return an upper bound on the number of settings to confirm, before the search is over.
+
+    A cell's first trial has its preset's setting, so a search of one trial finds no other.
+    """
+    preset_alone = spec.search.trials == 1 and spec.search.budget == "trials"
+    return 1 if preset_alone or not cell.space else 2
 
 
 def check_confirmation(before: StudySpec, after: StudySpec) -> None:

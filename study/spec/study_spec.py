@@ -155,12 +155,14 @@ class ArtifactsSpec(StrictModel):
         mistakes: gallery of the most confident mistakes per class.
         model: the network itself, exported and logged as an MLflow model: of the first seed of every cell's best
             setting (``winner``), of every trial of the confirmation, or of none.
+        logits: logits of all validation images, and of all test images in a confirmation.
     """
 
     offsets: Phases = "confirm"
     embedding: Phases = "confirm"
     mistakes: Phases = "confirm"
     model: Literal["none", "winner", "confirm"] = "winner"
+    logits: Phases = "confirm"
 
     def kinds(self, *, confirms: bool, winner: bool = False) -> tuple[str, ...]:
         """Return the kinds of artifacts of a trial.

@@ -6,17 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from search_spaces import SPACES, Dimension
 from search_spaces.grid import check_grid
 from study.spec.cell import searched_space
+from study.spec.every_fault import Examined, examine, unknown_keys
+from study.spec.misplaced_keys import answer
 from study.spec.study_spec import MethodSpec, StudySpec
 from study.spec.yaml_io import read_yaml, with_overrides
+from trainables.backbones import MODELS
 from trainables.components.lr_schedule import ineffective_milestones
 from trainables.core.config import MethodConfig, TrainingConfig
 from trainables.core.errors import BadInput, unknown_name
 
 _TAGS = {"range", "choices"}
+_FILE = "the file"
 
 
 def checked_spec(given: dict[str, Any], overrides: tuple[str, ...], *, source: str) -> StudySpec:
@@ -28,23 +33,31 @@ def checked_spec(given: dict[str, Any], overrides: tuple[str, ...], *, source: s
         source: the file's name, for error messages.
 
     Raises:
-        BadInput: if the mapping is not a valid study. Faults of the schema are all listed, one per line; of later
-            checks, the first one. Each names the file, the key, the allowed values and the given value.
+        BadInput: if the mapping is not a valid study; its faults are all listed, one per line. Each line names the
+            file, the key, the allowed values and the given value.
     """
-    try:
-        spec = StudySpec.model_validate(with_overrides(given, overrides))
-    except ValidationError as error:
-        raise BadInput("\n".join(f"{source}: {line}" for line in error_lines(error))) from None
+    examined = examine(with_overrides(given, overrides))
+    faults = _lines(examined.faults)
+    if examined.spec is not None:
+        faults += _faults_of_names(examined.spec, examined)
+    if faults or examined.spec is None:
+        raise BadInput("\n".join(f"{source}: {fault}" for fault in dict.fromkeys(faults)))
+    return examined.spec
+
+
+def _faults_of_names(spec: StudySpec, examined: Examined) -> list[str]:
+    """Return the faults that the schema cannot see, of all parts that are sound for the schema."""
+    faults = []
     for number, method in enumerate(spec.methods):
-        try:
-            check_method(method)
-        except BadInput as error:
-            raise BadInput(f"{source}: methods[{number}]: {error}") from None
-    _check_model(spec, source)
-    for name, dimension in spec.search.training.items():
-        _check_training(spec, name, dimension, source)
-    _check_search(spec, source)
-    return spec
+        if examined.is_sound("methods", number):
+            faults += [f"methods[{number}]: {fault}" for fault in method_faults(method)]
+    if examined.is_sound("model") and spec.model.name not in MODELS:
+        faults.append(f"model: {unknown_name('model', spec.model.name, MODELS)}")
+    if examined.is_sound("training"):
+        for name, dimension in spec.search.training.items():
+            faults += _training_faults(spec, name, dimension)
+    # rules between keys mean something only if all keys do
+    return faults if faults or examined.faults else _search_faults(spec)
 
 
 def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> StudySpec:
@@ -75,10 +88,22 @@ def milestone_note(spec: StudySpec) -> str | None:
 
 def error_lines(error: ValidationError) -> list[str]:
     """Format the errors of pydantic, one per line: key, allowed values, given value."""
+    return _lines(error.errors())
+
+
+def _lines(faults: list[ErrorDetails]) -> list[str]:
     lines = []
-    places = [fault["loc"] for fault in error.errors()]
-    for item in error.errors():
+    places = [fault["loc"] for fault in faults]
+    for item in faults:
         place, depth = item["loc"], len(item["loc"])
+        if unknown := unknown_keys(item):
+            path = _path(place)
+            for key, message in unknown.items():
+                known = answer("" if path == _FILE else path, key)
+                if known is None or f"did you mean '{known.rpartition('.')[2]}'" in message:
+                    known = f"{path}: {message}"
+                lines.append(known)
+            continue
         # pydantic reports a list as too short, too, if its only item is faulty
         if item["type"] == "too_short" and any(p[:depth] == place and len(p) > depth for p in places):
             continue
@@ -96,74 +121,79 @@ def _path(location: tuple[int | str, ...]) -> str:
         # pydantic inserts the kind of a dimension before its field; the field `choices` has the name of its kind
         if step not in _TAGS or before in _TAGS:
             path += f"[{step}]" if isinstance(step, int) else f".{step}"
-    return path.lstrip(".") or "the file"
+    return path.lstrip(".") or _FILE
 
 
-def check_method(method: MethodSpec) -> None:
-    """Check a method's name, preset, params and search space; ranges are checked by example values.
+def method_faults(method: MethodSpec) -> list[str]:
+    """Return the faults of a method's name, preset, params and search space, each with what the method allows.
 
-    Raises:
-        BadInput: the first fault, with the values that the method allows.
+    Ranges are checked by example values.
     """
     from trainables.methods.registry import build_params, method_named
 
-    fields = method_named(method.name).params.model_fields
-    build_params(method.config())
+    try:
+        fields = method_named(method.name).params.model_fields
+    except BadInput as error:
+        return [str(error)]  # without the method nothing else is known
+    faults = []
+    try:
+        build_params(method.config())
+    except BadInput as error:
+        faults.append(str(error))
     space = method.search if method.search is not None else SPACES[method.name]
     for name, dimension in space.items():
         if name not in fields:
-            raise unknown_name(f"searched param of {method.name}", name, fields)
-        if method.search is not None and name in method.params:
-            raise BadInput(f"`{name}` is set in both `params` and `search`; remove one of them")
-        for value in dimension.examples:
-            _check_value(method, name, value)
+            faults.append(str(unknown_name(f"searched param of {method.name}", name, fields)))
+        elif method.search is not None and name in method.params:
+            faults.append(f"`{name}` is set in both `params` and `search`; remove one of them")
+        elif not faults:  # values are built together: a faulty one would be found again with every other
+            faults += _value_faults(method, name, dimension)
+    return faults
 
 
-def _check_value(method: MethodSpec, name: str, value: Any) -> None:
+def _value_faults(method: MethodSpec, name: str, dimension: Dimension) -> list[str]:
+    """Return the first fault of a dimension's example values."""
     from trainables.methods.registry import build_params
 
-    values = {**method.params, name: value}
-    try:
-        build_params(MethodConfig(name=method.name, preset=method.preset, params=values))
-    except BadInput as error:
-        raise BadInput(f"search.{name}: {error}") from None
+    for value in dimension.examples:
+        try:
+            params = {**method.params, name: value}
+            build_params(MethodConfig(name=method.name, preset=method.preset, params=params))
+        except BadInput as error:
+            return [f"search.{name}: {error}"]
+    return []
 
 
-def _check_training(spec: StudySpec, name: str, dimension: Dimension, source: str) -> None:
+def _training_faults(spec: StudySpec, name: str, dimension: Dimension) -> list[str]:
     from trainables.methods.registry import describe
 
     for value in dimension.examples:
         try:
             TrainingConfig.model_validate({**spec.training.model_dump(), name: value})
         except ValidationError as error:
-            raise BadInput(f"{source}: search.training.{name}: {describe(error)}") from None
+            return [f"search.training.{name}: {describe(error)}"]
+    return []
 
 
-def _check_search(spec: StudySpec, source: str) -> None:
+def _search_faults(spec: StudySpec) -> list[str]:
+    faults = []
     epochs, total = spec.training.epochs, spec.search.epochs_total
     if total is not None and total < epochs:
-        raise BadInput(
-            f"{source}: search.epochs_total: must be at least the {epochs} epochs of one trial (`training.epochs`), "
-            f"got {total}"
+        faults.append(
+            f"search.epochs_total: must be at least the {epochs} epochs of one trial (`training.epochs`), got {total}"
         )
     if spec.search.budget == "epochs" and spec.search.trials == 1:
         from trainables.methods.registry import method_named
 
-        for method in spec.methods:
-            if method_named(method.name).reference is not None:
-                raise BadInput(
-                    f"{source}: search.trials: must be at least 2 with `budget: epochs`, got 1: a trial of "
-                    f"{method.name} costs twice `training.epochs`, since it trains a reference network too"
-                )
+        faults += [
+            f"search.trials: must be at least 2 with `budget: epochs`, got 1: a trial of {method.name} costs twice "
+            "`training.epochs`, since it trains a reference network too"
+            for method in spec.methods
+            if method_named(method.name).reference is not None
+        ]
     if spec.search.searcher == "grid":
         try:
             check_grid([(m.label or m.name, searched_space(m, spec)) for m in spec.methods], spec.search.grid_points)
         except BadInput as error:
-            raise BadInput(f"{source}: search.searcher: {error}") from None
-
-
-def _check_model(spec: StudySpec, source: str) -> None:
-    from trainables.backbones import MODELS
-
-    if spec.model.name not in MODELS:
-        raise BadInput(f"{source}: model: {unknown_name('model', spec.model.name, MODELS)}")
+            faults.append(f"search.searcher: {error}")
+    return faults

@@ -38,7 +38,8 @@ def storage_root(given: Path | None) -> Path:
 
 def stored_names(storage: Path) -> list[str]:
     """Return the names of all stored studies."""
-    return sorted(path.parent.name for path in storage.glob("*/study.yaml"))
+    found = (path.parent.name for path in storage.glob("*/study.yaml"))
+    return sorted(name for name in found if not name.startswith("."))  # a killed removal leaves such a folder
 
 
 class StudyFolder:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from search_spaces import SPACES
 from search_spaces.encoding import same_params
 from study.ledger.optuna_internals import study_ids
 from study.spec.confirmed_settings import CONFIRM, Setting, seeds_of, settings_of
@@ -14,7 +15,7 @@ from study.spec.objectives import Metrics, Ranking, names_of
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
 from study.store.trial_view import STATES, TrialView, trial_view
-from trainables.core.errors import BadInput
+from trainables.core.errors import BadInput, unknown_name
 from trainables.core.metric_names import METRICS
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from study.spec.cell import Cell
 
-__all__ = ["STATES", "CellView", "StudyView", "TrialView", "cell_view", "open_view", "trial_view"]
+__all__ = ["STATES", "CellView", "StudyView", "TrialView", "cell_view", "listed", "open_view", "trial_view"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class CellView:
         for trial in self.trials:
             for notice in trial.notices():
                 found.setdefault(notice, []).append(trial.number)
-        return [f"{_listed(numbers, len(self.trials))}: {notice}" for notice, numbers in found.items()]
+        return [f"{listed(numbers, len(self.trials))}: {notice}" for notice, numbers in found.items()]
 
     def ranked(self) -> list[TrialView]:
         """Return all trials: complete, pruned, running, then failed ones, each group from best to worst."""
@@ -126,10 +127,10 @@ class CellView:
         return (-trial.value if self.maximize else trial.value,)
 
 
-def _listed(numbers: list[int], trials: int) -> str:
-    """Name trials of a cell.
+def listed(numbers: list[int], trials: int) -> str:
+    """Name trials of a cell of so many trials.
 
-    >>> _listed([0, 2], 5), _listed([0, 1], 2), _listed([4], 9)
+    >>> listed([0, 2], 5), listed([0, 1], 2), listed([4], 9)
     ('trials 0, 2', 'all 2 trials', 'trial 4')
     """
     if len(numbers) == trials > 1:
@@ -196,6 +197,10 @@ def open_view(folder: StudyFolder) -> StudyView:
         spec = StudySpec.model_validate(folder.read_mapping())
     except ValidationError as error:
         raise BadInput("\n".join(f"{folder.spec_path}: {line}" for line in error_lines(error))) from None
+    for number, method in enumerate(spec.methods):
+        if method.name not in SPACES:  # another version of the program may know it
+            unknown = unknown_name("method", method.name, SPACES)
+            raise BadInput(f"{folder.spec_path}: methods[{number}]: {unknown}")
     cells, read_trial = expand(spec), folder.trial_reader()
     trials: dict[str, list[FrozenTrial]] = {}
     if spec.records.ledger is not None or (folder.path / "ledger.journal").exists():

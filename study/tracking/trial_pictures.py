@@ -1,4 +1,4 @@
-"""MLflow artifacts from the records of a finished network: offsets, embedding, gallery, translations."""
+"""MLflow artifacts from the records of a finished network: offsets, embedding, gallery, translations, logits."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from study.tracking.plots.embedding_plot import embedding_picture
 from study.tracking.plots.mistake_gallery import mistake_gallery
 from study.tracking.plots.offset_plot import offset_picture
 from study.tracking.plots.translation_plot import translations_picture
+from trainables.core.logit_file import LOGIT_FILE, has_logits
 from trainables.core.trial_folder import ArrayFile, StoredJson, TrialFolder
 
 Draw = Callable[[ArrayFile, Sequence[str], Sequence[int], str], bytes]
@@ -22,7 +23,7 @@ _PICTURES: dict[str, Draw] = {
 
 
 def write_pictures(files: TrialFolder, evaluation: StoredJson, title: str, folder: Path) -> None:
-    """Write a trial's pictures, and copies of the files they are drawn from, into a folder.
+    """Write a trial's pictures, and copies of the files they are drawn from and of its logits, into a folder.
 
     Args:
         files: the trial's folder; what it lacks is left out.
@@ -39,5 +40,7 @@ def write_pictures(files: TrialFolder, evaluation: StoredJson, title: str, folde
             picture = draw(arrays, evaluation["class_names"], evaluation["class_counts"], caption)
             (folder / f"{name}.png").write_bytes(picture)
             shutil.copy(files.path / f"{name}.npz", folder)
+    if has_logits(files.path):
+        shutil.copy(files.path / LOGIT_FILE, folder)
     if files.record("artifact-errors") is not None:
         shutil.copy(files.path / "artifact-errors.json", folder)

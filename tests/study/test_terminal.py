@@ -34,6 +34,18 @@ def test_in_a_pipe_nothing_is_cut_or_padded(
     assert max(len(line) for line in lines) < len(LONG) + 40  # the values are folded all the same
 
 
+def test_cells_of_several_words_in_a_column_that_does_not_wrap_are_not_cut(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    table = plain_table()
+    for _ in range(10):
+        table.add_column("mean over seeds", justify="right", no_wrap=True)
+    table.add_row(*["0.1234 +-0.0123"] * 10)
+    console().print(table)
+    assert capsys.readouterr().out.splitlines()[1] == " ".join(["0.1234 +-0.0123"] * 10)
+
+
 def test_a_narrow_table_keeps_to_the_width_of_a_log(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

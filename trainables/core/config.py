@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from trainables.core.errors import unknown_name
+from trainables.core.errors import UnknownKeys, unknown_name
 from trainables.core.files import content_of
 
 FIRST_DEFAULTS = "defaults-0.1"
@@ -30,9 +30,10 @@ class StrictModel(BaseModel):
     @classmethod
     def _known_keys(cls, given: Any) -> Any:
         if isinstance(given, dict):
+            unknown = [str(key) for key in given if key not in cls.model_fields]
+            if unknown:
+                raise UnknownKeys({key: str(unknown_name("key", key, cls.model_fields)) for key in unknown})
             for key, value in given.items():
-                if key not in cls.model_fields:
-                    raise unknown_name("key", str(key), cls.model_fields)
                 if isinstance(value, bool) and not _takes_bool(cls.model_fields[key].annotation):
                     raise ValueError(f"`{key}` must not be true or false, got {str(value).lower()}")
         return given

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
 
@@ -14,13 +14,31 @@ class BadInput(ValueError):
     """
 
 
-def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> BadInput:
+class UnknownKeys(BadInput):
+    """Keys that a mapping of the configuration does not have.
+
+    Attributes:
+        keys: key -> its message.
+    """
+
+    def __init__(self, keys: Mapping[str, str]) -> None:
+        """Join the messages to one."""
+        super().__init__("; ".join(keys.values()))
+        self.keys = dict(keys)
+
+
+def unknown_name(
+    kind: str, name: str, allowed: Iterable[str], also_called: Mapping[str, str] | None = None
+) -> BadInput:
     """Build the error for an unknown name, with the nearest allowed name.
+
+    Case, spaces and underscores do not count for the nearest name.
 
     Args:
         kind: kind of name, for example ``"method"``.
         name: the unknown name.
         allowed: all allowed names.
+        also_called: other names in lower case with hyphens, that people use -> the allowed name.
 
     Returns:
         The exception, for the caller to raise.
@@ -29,8 +47,18 @@ def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> BadInput:
     "unknown method 'focl'; did you mean 'focal'? Allowed: erm, focal"
     >>> str(unknown_name("method", "svm", ["erm", "focal"]))
     "unknown method 'svm'. Allowed: erm, focal"
+    >>> str(unknown_name("method", "ERM", ["erm", "focal"]))
+    "unknown method 'ERM'; did you mean 'erm'? Allowed: erm, focal"
     """
     names = sorted(allowed)
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"; did you mean '{near[0]}'?" if near else "."
+    plain: dict[str, str] = {}
+    for other in names:
+        plain.setdefault(_plain(other), other)
+    near = get_close_matches(_plain(name), plain, n=1, cutoff=0.5)
+    meant = (also_called or {}).get(_plain(name)) or (plain[near[0]] if near else None)
+    hint = f"; did you mean '{meant}'?" if meant else "."
     return BadInput(f"unknown {kind} '{name}'{hint} Allowed: {', '.join(names) or 'none'}")
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace("_", "-").replace(" ", "-")

@@ -11,8 +11,8 @@ from trainables.core.config import TrialConfig
 MODEL = "model"
 """The kind that exports the network itself."""
 
-ARTIFACTS = ("offsets", "embedding", "mistakes", MODEL)
-"""Kinds of records of the finished network, from which tracking draws pictures, and the exported network."""
+ARTIFACTS = ("offsets", "embedding", "mistakes", "logits", MODEL)
+"""Kinds of records of the finished network, for pictures in MLflow and for reports, and the exported network."""
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,18 @@ METHODS: dict[str, Method] = {
 }
 
 
+_ALSO_CALLED = {
+    **dict.fromkeys(("ce", "cross-entropy", "softmax", "baseline", "vanilla", "none"), "erm"),
+    **dict.fromkeys(("oversampling", "over-sampling", "ros", "class-balanced-sampling"), "rs"),
+    **dict.fromkeys(("cb", "class-balanced", "cb-loss"), "cb-rw"),
+    **dict.fromkeys(("la", "logit-adjusted", "logit-adjusted-loss"), "logit-adjustment"),
+    **dict.fromkeys(("eql", "eqlv2", "equalization"), "equalization-v2"),
+    "bsce": "balanced-softmax",
+    "vs-loss": "vs",
+}
+"""Names of methods in other programs -> their names here."""
+
+
 def method_named(name: str) -> Method:
     """Return a method of the table.
 
@@ -96,7 +108,7 @@ def method_named(name: str) -> Method:
         BadInput: no such method; the nearest name is given.
     """
     if name not in METHODS:
-        raise unknown_name("method", name, METHODS)
+        raise unknown_name("method", name, METHODS, _ALSO_CALLED)
     return METHODS[name]
 
 

@@ -1,4 +1,4 @@
-"""Artifacts of a finished training in its folder: offsets per class, embedding, gallery of mistakes, exported model."""
+"""Artifacts of a finished training: offsets, an embedding, a gallery of mistakes, logits, an exported model."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Callable, Collection
 
 import numpy as np
 
+from trainables.core.logit_file import has_logits, write_logits
 from trainables.core.trial_folder import StoredJson, TrialFolder
 from trainables.core.trial_task import MODEL
 from trainables.data import Split
 from trainables.training.class_offsets import class_offsets
 from trainables.training.embedding import embedding
+from trainables.training.logits import logits
 from trainables.training.mistakes import mistakes
 from trainables.training.trainer import Trainer
 
@@ -28,7 +30,7 @@ def write_final_artifacts(trainer: Trainer, folder: TrialFolder, kinds: Collecti
         trainer: a finished training.
         folder: the trial's folder.
         kinds: kinds of `trial_task.ARTIFACTS`.
-        of_test: embed and show test images; otherwise those that validate.
+        of_test: embed and show test images; otherwise those that validate. Logits are of both, or of the latter.
 
     Raises:
         OSError: a file cannot be written.
@@ -79,6 +81,11 @@ def _write_model(trainer: Trainer, folder: TrialFolder, of_test: bool) -> None:
         folder.write_arrays(MODEL, {**example, "of_test": np.array(of_test)})
 
 
+def _write_logits(trainer: Trainer, folder: TrialFolder, of_test: bool) -> None:
+    if not has_logits(folder.path):
+        write_logits(folder.path, logits(trainer, of_test=of_test))
+
+
 def _split(trainer: Trainer, of_test: bool) -> Split:
     return trainer.data.test() if of_test else trainer.data.validation
 
@@ -87,5 +94,6 @@ _WRITERS: dict[str, Callable[[Trainer, TrialFolder, bool], None]] = {
     "offsets": _write_offsets,
     "embedding": _write_embedding,
     "mistakes": _write_mistakes,
+    "logits": _write_logits,
     MODEL: _write_model,
 }

@@ -290,9 +290,11 @@ class Trainer:
 
         A post-hoc adjustment uses the value last selected on validation images, or its first candidate before that.
         """
-        return self._evaluate(self._pipeline(split), self.plan.stages[-1], only=self._posthoc_choice())
+        return self._evaluate(self._pipeline(split), self.plan.stages[-1], only=self.posthoc_value)
 
-    def _posthoc_choice(self) -> float | None:
+    @property
+    def posthoc_value(self) -> float | None:
+        """The value of the post-hoc adjustment in an evaluation or in outputs; None for methods without one."""
         if self._posthoc_value is None and self.plan.posthoc is not None:
             return self.plan.posthoc.values[0]
         return self._posthoc_value
@@ -300,12 +302,12 @@ class Trainer:
     def posthoc(self) -> tuple[PostHoc | None, float | None, Tensor | None]:
         """Return the post-hoc adjustment, its value as in `evaluate`, and the class means that it needs."""
         posthoc = self.plan.posthoc
-        return posthoc, self._posthoc_choice(), self._means_for(posthoc)
+        return posthoc, self.posthoc_value, self._means_for(posthoc)
 
     def outputs(self, split: Split) -> Outputs:
         """Return features and logits of a split, on the CPU; the logits are adjusted as those of `evaluate` are."""
         images, posthoc = self._pipeline(split), self.plan.posthoc
-        return adjusted_outputs(self.network, images, posthoc, self._means_for(posthoc), self._posthoc_choice())
+        return adjusted_outputs(self.network, images, posthoc, self._means_for(posthoc), self.posthoc_value)
 
     def _means_for(self, posthoc: PostHoc | None) -> Tensor | None:
         return self.class_means() if posthoc is not None and posthoc.needs_class_means else None

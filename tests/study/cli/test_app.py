@@ -17,8 +17,9 @@ from tests.study.made_study import MadeStudy, spec_of
 from trainables.methods.registry import METHODS
 
 COMMANDS = (
-    *("run", "check", "resume", "status", "show", "report", "compare", "methods", "datasets", "spaces", "train"),
-    *("ui", "record", "export", "submit", "doctor"),
+    *("run", "check", "resume", "status", "show", "report", "compare", "methods", "models", "datasets"),
+    *("spaces", "train", "ui", "record", "export", "submit", "doctor", "calibration", "ensemble", "adjust"),
+    *("reproduce", "rm"),
 )
 ROOT = Path(__file__).parents[3]
 HEAVY = {"torch", "torchvision", "ray", "mlflow", "optuna", "sklearn", "scipy", "pandas", "pyarrow"}

@@ -58,6 +58,11 @@ def test_it_says_what_a_study_costs_at_most_and_starts_nothing(write: Callable[.
     assert (found["hours"], found["disk_bytes"], found["notes"]) == (None, None, [])
 
 
+def test_a_search_of_the_presets_alone_confirms_one_setting_a_cell(write: Callable[..., Path], storage: Path) -> None:
+    shown = _check(write(methods=["erm", "cce"], search={"trials": 1}, confirm={"seeds": 3}), storage)
+    assert "confirmation: at most 6 trials, 60 epochs (3 seeds)" in shown.output
+
+
 def test_a_bad_file_is_refused(write: Callable[..., Path], storage: Path) -> None:
     failed = _check(write(search={"trials": 0}), storage)
     assert isinstance(failed.exception, BadInput)

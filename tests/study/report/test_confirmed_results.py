@@ -12,7 +12,7 @@ from rich.console import Console
 from study.ledger.cell_ledger import Assignment
 from study.report.comparison import compared, print_comparison
 from study.report.confirmed_results import confirmed_tables
-from study.report.confirmed_tables import print_report, report_as_json
+from study.report.confirmed_tables import print_report, report_as_json, undefined
 from study.report.export import export_study
 from study.report.leaderboard import print_leaderboard
 from study.report.status import overview, status_of
@@ -98,6 +98,15 @@ def test_what_is_printed(study: MadeStudy) -> None:
     assert "the tests say nothing about other data sets" in printed
     assert "Paired over at least 3 common seeds" in printed
     assert "optimistic" not in printed
+
+
+def test_a_metric_of_an_empty_group_is_said_to_be_undefined(study: MadeStudy) -> None:
+    tables = confirmed_tables(open_view(study.folder), metric="few")
+    printed = _print(print_report, tables)
+    assert "few is not defined on digits long_tail-10: there are no classes with fewer than 20 training im" in printed
+    assert "best against" not in printed and "no ERM" not in printed
+    assert report_as_json(tables)[0]["undefined"].startswith("few is not defined")
+    assert undefined(confirmed_tables(open_view(study.folder))[0]) is None
 
 
 def test_as_json(study: MadeStudy) -> None:

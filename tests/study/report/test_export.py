@@ -3,14 +3,19 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from study.report.export import export_study
+from study.report.class_export import export_classes
+from study.report.export import all_trials, export_study
+from study.store.study_view import TrialView, open_view
 from tests.study.made_study import EPOCHS, MadeStudy, spec_of
 from trainables.core.errors import BadInput
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_every_epoch_of_every_trial_is_a_row(made: MadeStudy, tmp_path: Path) -> None:
@@ -27,7 +32,8 @@ def test_every_epoch_of_every_trial_is_a_row(made: MadeStudy, tmp_path: Path) ->
         assert [row["epoch"] for row in own] == [record["epoch"] for record in history]
         for row, record in zip(own, history, strict=True):
             for name, value in record.items():
-                assert row[name] == (pytest.approx(value, nan_ok=True) if isinstance(value, float) else value)
+                nan = isinstance(value, float) and math.isnan(value)
+                assert row[name] == (None if nan else pytest.approx(value) if isinstance(value, float) else value)
             assert json.loads(row["params"]) == trial.params
             assert row["param.gamma"] == trial.params.get("gamma")
             assert (row["study"], row["dataset"], row["ratio"], row["seed"]) == ("made", "digits", 10.0, 0)
@@ -81,3 +87,66 @@ def test_a_place_that_cannot_be_written_is_bad_input(made: MadeStudy, tmp_path: 
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match="--to"):
         export_study(made.folder, tmp_path / "file" / "all.parquet")
+
+
+def _documented() -> dict[str, str]:
+    """Return the columns of docs/export.md by name, with their types."""
+    found: dict[str, str] = {}
+    for line in (ROOT / "docs" / "export.md").read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 4 and cells[0].startswith("`"):
+            found |= dict.fromkeys((name.strip(" `") for name in cells[0].split(",")), cells[1])
+    return found
+
+
+@pytest.fixture
+def confirmed(tmp_path: Path) -> MadeStudy:
+    made = MadeStudy(tmp_path / "runs", spec_of(search={"trials": 1}, confirm={"seeds": 2}))
+    made.complete("erm"), made.complete("cce")
+    made.confirm(lambda trial: 0.5)
+    return made
+
+
+def test_every_column_is_documented_with_its_type(confirmed: MadeStudy, tmp_path: Path) -> None:
+    export_study(confirmed.folder, tmp_path / "all.parquet")
+    export_classes(confirmed.folder, tmp_path / "classes.parquet")
+    documented = _documented()
+    for file in ("all.parquet", "classes.parquet"):
+        for field in pq.read_schema(tmp_path / file):
+            name = "param.NAME" if field.name.startswith("param.") else field.name
+            name = "test_METRIC" if name.startswith("test_") else name
+            said = {"list<element: int64>": "list of int64, one per class"}.get(str(field.type), str(field.type))
+            assert documented[name].startswith(said), field.name
+
+
+def test_results_per_class_are_those_of_the_trial_folders(confirmed: MadeStudy, tmp_path: Path) -> None:
+    path = tmp_path / "classes.parquet"
+    trials = all_trials(open_view(confirmed.folder))
+    sets = [(trial, on, found) for trial in trials for on, found in _evaluated(trial)]
+    assert export_classes(confirmed.folder, path) == 10 * len(sets)
+    rows = pq.read_table(path).to_pylist()
+    assert {on for _, on, _ in sets} == {"validation", "test"}
+    for trial, on, found in sets:
+        place = (trial.cell.name, trial.phase, trial.number, on)
+        own = [row for row in rows if (row["cell"], row["phase"], row["trial"], row["on"]) == place]
+        assert [row["class"] for row in own] == list(range(10))
+        assert [row["predicted"] for row in own] == found["confusion"]
+        assert [row["recall"] for row in own] == pytest.approx(found["recall"])
+        assert all(row["recall"] == pytest.approx(row["correct"] / row["images"]) for row in own)
+        assert {row["epoch"] for row in own} == {found["epoch"]} == {trial.result_epoch}
+        assert [row["training_images"] for row in own] == found["class_counts"]
+
+
+def _evaluated(trial: TrialView) -> list[tuple[str, dict[str, Any]]]:
+    both = (("validation", trial.evaluation()), ("test", trial.test()))
+    return [(on, found) for on, found in both if found is not None]
+
+
+def test_a_class_without_images_has_no_recall(made: MadeStudy, tmp_path: Path) -> None:
+    files = made.files(made.complete())
+    found = files.evaluation()
+    found["recall"][3], found["confusion"][3] = math.nan, [0] * 10
+    files.write_evaluation(found)
+    export_classes(made.folder, tmp_path / "classes.parquet")
+    row = pq.read_table(tmp_path / "classes.parquet").to_pylist()[3]
+    assert (row["images"], row["correct"], row["recall"]) == (0, 0, None)

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from study.report.leaderboard import print_leaderboard
+from study.report.leaderboard import leaderboard_as_json, print_leaderboard
 from study.store.study_folder import StudyFolder
+from study.store.study_view import open_view
 from tests.study.made_study import MadeStudy, spec_of
 from trainables.core.errors import BadInput
+from trainables.core.trial_folder import TrialFolder
 
 
 def printed(folder: StudyFolder, *, every_trial: bool = False) -> str:
@@ -53,7 +55,7 @@ def test_every_trial_is_shown_with_its_end(made: MadeStudy) -> None:
     made.train(made.start(), range(1, 4))
     with made.folder.driver_lock():
         text = printed(made.folder, every_trial=True)
-    cce = text[text.rindex("digits/long_tail-10/cce") :]
+    cce = text[text.index("digits/long_tail-10/cce") : text.index("digits long_tail-10")]
     trials = [line.split() for line in rows(cce, *"01234")]
     assert [(t[0], t[2], t[3]) for t in trials] == [
         ("1", "COMPLETE", "5"),
@@ -89,3 +91,48 @@ def test_another_metric_has_its_column_and_decides(tmp_path: Path) -> None:
 def test_an_unknown_study_is_bad_input(made: MadeStudy) -> None:
     with pytest.raises(BadInput, match="did you mean 'made'"):
         printed(StudyFolder(made.folder.storage, "maded"))
+
+
+def test_the_leaderboard_ends_the_output_and_trials_come_first(made: MadeStudy) -> None:
+    made.complete("cce"), made.complete("erm"), made.fail("CUDA out of memory"), made.fail("CUDA out of memory")
+    text = printed(made.folder, every_trial=True)
+    assert text.index("digits/long_tail-10/cce") < text.index("digits long_tail-10")
+    assert text.rstrip().splitlines()[-1].startswith("precision:")
+    assert "digits/long_tail-10/cce: trials 1, 2 failed: CUDA out of memory" in text
+
+
+def test_a_failed_confirmation_says_its_seed_and_why(tmp_path: Path) -> None:
+    made = MadeStudy(tmp_path, spec_of(methods=["erm"], search={"trials": 1, "pruner": "none"}, confirm={"seeds": 2}))
+    made.complete("erm")
+    trial = made.ledger.next()
+    assert trial is not None
+    made.train(trial, range(1, 2))
+    made.ledger.of(trial).fail(trial.number, "NonFiniteLoss: loss nan at epoch 1")
+    text = printed(made.folder, every_trial=True)
+    assert "digits/long_tail-10/erm: confirmation with seed 10000 failed: NonFiniteLoss: loss nan at epoch 1" in text
+
+
+def test_one_method_is_shown_alone(made: MadeStudy) -> None:
+    made.complete("cce"), made.complete("erm")
+    file = io.StringIO()
+    print_leaderboard(made.folder, Console(file=file, width=160), every_trial=True, method="cce")
+    assert rows(file.getvalue(), "cce") and not rows(file.getvalue(), "erm")
+    with pytest.raises(BadInput, match="did you mean 'cce'"):
+        print_leaderboard(made.folder, Console(file=file), method="ccee")
+
+
+def test_json_has_every_trial_of_search_and_confirmation(tmp_path: Path) -> None:
+    made = MadeStudy(tmp_path, spec_of(search={"trials": 1}, confirm={"seeds": 2}))
+    made.complete("erm"), made.complete("cce")
+    made.confirm(lambda trial: 0.5)
+    found = leaderboard_as_json(open_view(made.folder), "cce")
+    assert [entry["method"] for entry in found] == ["cce"]
+    assert (found[0]["best"], found[0]["front"]) == (0, [0])
+    assert [(trial["phase"], trial["trial"]) for trial in found[0]["trials"]] == [
+        ("search", 0),
+        ("confirm", 0),
+        ("confirm", 1),
+    ]
+    trial = made.folder.path / "cells" / "digits" / "long_tail-10" / "cce" / "00000"
+    last = TrialFolder(trial).history()[-1]
+    assert found[0]["trials"][0]["metrics"]["balanced_accuracy"] == last["balanced_accuracy"]

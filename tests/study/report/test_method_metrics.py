@@ -46,7 +46,9 @@ def test_the_ledger_has_those_of_the_last_epoch(made: MadeStudy) -> None:
 def test_study_show_names_the_trials_that_are_in_effect_something_else(made: MadeStudy) -> None:
     file = io.StringIO()
     print_leaderboard(made.folder, Console(file=file, width=160), every_trial=True)
-    assert [line for line in file.getvalue().splitlines() if "in effect" in line] == [f"trial 1: {NOTICE}"]
+    assert [line for line in file.getvalue().splitlines() if "in effect" in line] == [
+        f"digits/long_tail-10/m2m: trial 1: {NOTICE}"
+    ]
 
 
 def test_the_export_has_a_column_for_each(made: MadeStudy, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from study.tracking import record_study
 from study.tracking.trial_pictures import write_pictures
 from tests.study.made_study import MadeStudy
+from trainables.core.logit_file import KeptLogits, SplitLogits, read_logits, write_logits
 from trainables.core.trial_folder import TrialFolder
 
 Dumper = Callable[[], dict[str, dict[str, Any]]]
@@ -59,6 +60,18 @@ def test_recording_later_uploads_pictures_and_data(made: MadeStudy, dump: Dumper
     assert not set(PICTURES) & set(runs[without.key]["artifacts"])
     (uploaded,) = (storage / "mlartifacts").rglob("offsets.json")
     assert uploaded.read_bytes() == (made.files(with_files).path / "offsets.json").read_bytes()
+
+
+def test_kept_logits_are_uploaded_as_they_are(made: MadeStudy, dump: Dumper, storage: Path) -> None:
+    trial = made.complete()
+    folder = made.files(trial).path
+    split = SplitLogits.of(np.random.default_rng(0).normal(size=(30, 10)), np.arange(30) % 10)
+    write_logits(folder, KeptLogits(None, tuple(NAMES), (10,) * 10, {"validation": split}))
+    record_study(made.folder)
+    assert "logits.parquet" in dump()[trial.key]["artifacts"]
+    (uploaded,) = (storage / "mlartifacts").rglob("logits.parquet")
+    assert read_logits(uploaded.parent) is not None
+    assert uploaded.read_bytes() == (folder / "logits.parquet").read_bytes()
 
 
 def test_a_damaged_file_costs_its_picture_alone(tmp_path: Path) -> None:

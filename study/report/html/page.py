@@ -1,0 +1,313 @@
+"""``study report --html``: the whole page in one file, and ``--figures``: its pictures as SVG and PDF."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from study.report.html.best_params import FEWEST_FOR_TREND, Movement, movements_of
+from study.report.html.class_results import ClassResults, class_results_of, confusion_change, most_gained
+from study.report.html.findings import Verdict, gain_text, limits_of, metric_text, overall_of, verdicts_of
+from study.report.html.palette import MOST, Style, styles_of
+from study.report.html.param_figures import importance_figure, movement_figure, parallel_figure, response_figure
+from study.report.html.picture import Picture, drawing
+from study.report.html.provenance import provenance_of
+from study.report.html.result_figures import confusion_figure, frequency_figure, rank_figure, ratio_figure
+from study.report.html.results import LEVEL, Place, Results, Unit, results_of
+from study.report.html.search_figures import progress_figure
+from study.report.html.spending import failures_of, spending_by_method
+from study.report.ranks import Ranks, ranks_of
+from study.store.study_view import CellView, StudyView
+from trainables.core.errors import BadInput
+from trainables.core.paths import folder_named
+from trainables.core.trial_folder import write_atomically
+
+FEWEST_CELLS = 5
+"""Fewest data sets and profiles for mean ranks: with fewer, hardly any difference reaches the critical one."""
+MOST_PANELS = {"ratio": 12, "classes": 9, "movement": 18, "progress": 9, "response": 18, "parallel": 6, "confusion": 4}
+"""Most pictures of a kind; those of the largest ratios, and of the methods with a colour, come first."""
+
+
+@dataclass
+class Page:
+    """The parts of the page, each computed once."""
+
+    results: Results
+
+    @property
+    def view(self) -> StudyView:
+        """The stored study."""
+        return self.results.view
+
+    @cached_property
+    def styles(self) -> dict[str, Style]:
+        """Method -> its colour, marker and dash."""
+        return styles_of(self.results)
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """What holds at each place."""
+        return verdicts_of(self.results)
+
+    @cached_property
+    def hard_places(self) -> list[Place]:
+        """The places with a result, by falling ratio."""
+        known = [place for place in self.results.places if place.ranked()]
+        return sorted(known, key=lambda place: -place.ratio)
+
+    @cached_property
+    def classes(self) -> dict[str, ClassResults]:
+        """Name of a place -> recall and confusion per class, for the places that the page shows."""
+        shown = self.hard_places[: MOST_PANELS["classes"]]
+        found = {place.name: class_results_of(self.results, place) for place in shown}
+        return {name: result for name, result in found.items() if result is not None}
+
+    @cached_property
+    def gain(self) -> str:
+        """The class that gained most at the hardest place, as a sentence; empty if none did."""
+        if not self.hard_places or self.hard_places[0].name not in self.classes:
+            return ""
+        place = self.hard_places[0]
+        pair = self._pair(place)
+        gained = None if pair is None else most_gained(self.classes[place.name], *pair)
+        return "" if gained is None or pair is None else gain_text(gained, *pair, self.results.said(place))
+
+    def _pair(self, place: Place) -> tuple[str, str] | None:
+        """Return the best method at a place and the one it is compared with: the baseline, else the second best."""
+        ranked = [score.method for score in place.ranked()]
+        if len(ranked) < 2:
+            return None
+        base = self.results.baseline
+        return (ranked[0], base) if base in ranked and base != ranked[0] else (ranked[0], ranked[1])
+
+    @cached_property
+    def searched(self) -> list[tuple[tuple[str, str], CellView]]:
+        """(data set, family) -> cell for every cell without folds that searches a param."""
+        return [
+            (place.group, cells[0])
+            for place in self.results.places
+            for cells in place.cells.values()
+            if len(cells) == 1 and cells[0].cell.space
+        ]
+
+    @cached_property
+    def movements(self) -> list[Movement]:
+        """The best values of every param over the ratios."""
+        return movements_of(self.searched)
+
+    @property
+    def own_movements(self) -> list[Movement]:
+        """The movements of the methods' own params, the best methods first."""
+        order = self.results.by_mean_position
+        own = [move for move in self.movements if not move.param.startswith("training.")]
+        return sorted(own, key=lambda move: order.index(move.method))
+
+    @property
+    def training_movements(self) -> list[Movement]:
+        """The movements of params of the training, such as the learning rate."""
+        return [move for move in self.movements if move.param.startswith("training.")]
+
+    @cached_property
+    def search_unit(self) -> Unit:
+        """How the metric of the search is written."""
+        return Unit(self.view.cells[0].metric)
+
+    @cached_property
+    def ranks(self) -> Ranks | None:
+        """Mean ranks over the places where every method has a result; None with too few of either."""
+        methods = [m for m in self.results.methods if any(m in place.scores for place in self.results.places)]
+        table = [
+            [place.scores[method].mean for method in methods]
+            for place in self.results.places
+            if all(method in place.scores and math.isfinite(place.scores[method].mean) for method in methods)
+        ]
+        if len(methods) < 2 or len(table) < FEWEST_CELLS:
+            return None
+        return ranks_of(methods, table, maximize=self.results.maximize)
+
+    @cached_property
+    def importance(self) -> dict[str, dict[str, float]]:
+        """Method -> param -> its share of importance, mean over the cells that have enough trials."""
+        from study.tracking.cell_sync import importance  # imports Optuna
+
+        found: dict[str, list[dict[str, float]]] = {}
+        for _, cell in self.searched:
+            if len(cell.cell.space) > 1 and (shares := importance(cell)):
+                found.setdefault(cell.cell.method, []).append(shares)
+        return {
+            method: {param: sum(one.get(param, 0.0) for one in cells) / len(cells) for param in cells[0]}
+            for method, cells in found.items()
+            if self.styles[method].shown
+        }
+
+    @cached_property
+    def pictures(self) -> dict[str, list[Picture]]:
+        """Section -> its pictures."""
+        with drawing():
+            return self._drawn()
+
+    def _drawn(self) -> dict[str, list[Picture]]:
+        results, styles = self.results, self.styles
+        shown = [place for place in self.hard_places if place.name in self.classes]
+        moves = [move for move in (*self.own_movements, *self.training_movements) if styles[move.method].shown]
+        return {
+            "ratio": [
+                ratio_figure(results, places, styles, f"ratio-{index}")
+                for index, places in enumerate(results.groups.values())
+                if any(place.ranked() for place in places)
+            ][: MOST_PANELS["ratio"]],
+            "classes": [
+                frequency_figure(results, place, self.classes[place.name], styles, f"classes-{index}")
+                for index, place in enumerate(shown)
+            ],
+            "movement": [
+                movement_figure(move, styles, f"movement-{index}")
+                for index, move in enumerate(moves[: MOST_PANELS["movement"]])
+            ],
+            "confusion": [
+                confusion_figure(change, results.images, f"confusion-{index}")
+                for index, place in enumerate(shown[: MOST_PANELS["confusion"]])
+                if (pair := self._pair(place)) is not None
+                and (change := confusion_change(place, self.classes[place.name], *pair)) is not None
+            ],
+            "ranks": [rank_figure(self.ranks, styles, results.images, "ranks")] if self.ranks is not None else [],
+            "progress": [
+                progress_figure(place, self.search_unit, styles, f"progress-{index}")
+                for index, place in enumerate(self._searched_places[: MOST_PANELS["progress"]])
+            ],
+            "importance": [importance_figure(self.importance, styles, "importance")] if self.importance else [],
+            "response": [
+                response_figure(cell, param, Unit(cell.metric), styles, f"response-{index}")
+                for index, (cell, param) in enumerate(self._responses()[: MOST_PANELS["response"]])
+            ],
+            "parallel": [
+                parallel_figure(cell, Unit(cell.metric), f"parallel-{index}")
+                for index, cell in enumerate(self._parallels()[: MOST_PANELS["parallel"]])
+            ],
+        }
+
+    @cached_property
+    def _searched_places(self) -> list[Place]:
+        found = [p for p in self.results.places if any(c.in_state("COMPLETE") for own in p.cells.values() for c in own)]
+        return sorted(found, key=lambda place: -place.ratio)
+
+    def _hardest_cells(self) -> list[CellView]:
+        """Return the cells of the hardest place of the search with a complete trial, of methods with a colour."""
+        if not self._searched_places:
+            return []
+        own = [cells[0] for cells in self._searched_places[0].cells.values() if cells[0].cell.space]
+        return [cell for cell in own if cell.in_state("COMPLETE") and self.styles[cell.cell.method].shown]
+
+    def _responses(self) -> list[tuple[CellView, str]]:
+        pairs = [(cell, param) for cell in self._hardest_cells() for param in cell.cell.space]
+        return sorted(pairs, key=lambda pair: pair[1].startswith("training."))
+
+    def _parallels(self) -> list[CellView]:
+        return [
+            cell for cell in self._hardest_cells() if len(cell.cell.space) > 1 and len(cell.in_state("COMPLETE")) > 2
+        ]
+
+    def context(self) -> dict[str, Any]:
+        """Return what the template reads."""
+        spending = spending_by_method(self.view)
+        return {
+            "page": self,
+            "results": self.results,
+            "unit": self.results.unit,
+            "spec": self.view.spec,
+            "state": self.view.state,
+            "styles": list(self.styles.values()),
+            "style_of": self.styles,
+            "best_first": [self.styles[method] for method in self.results.by_mean_position],
+            "verdicts": self.verdicts,
+            "overall": overall_of(self.results),
+            "limits": limits_of(self.results),
+            "metric_text": metric_text(self.results),
+            "spending": spending,
+            "total": spending[-1],
+            "failures": failures_of(self.view),
+            "provenance": provenance_of(self.view),
+            "pictures": self.pictures,
+            "most": MOST_PANELS,
+            "most_colours": MOST,
+            "fewest_cells": FEWEST_CELLS,
+            "fewest_for_trend": FEWEST_FOR_TREND,
+            "level": LEVEL,
+            "groups": list(self.results.groups.items()),
+            "isfinite": math.isfinite,
+        }
+
+    def html(self) -> str:
+        """Return the page."""
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+        from markupsafe import Markup
+
+        folder = Path(__file__).parent / "templates"
+        engine = Environment(
+            loader=FileSystemLoader(folder),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        # the drawings and these two files are the program's own; every text from the study is escaped
+        engine.globals["svg"] = lambda picture: Markup(picture.svg())
+        engine.globals["own_file"] = lambda name: Markup((folder / name).read_text(encoding="utf-8"))
+        return engine.get_template("page.html.j2").render(self.context())
+
+
+def write_page(
+    view: StudyView,
+    *,
+    html: Path | None,
+    figures: Path | None,
+    metric: str | None = None,
+    baseline: str | None = None,
+) -> list[Path]:
+    """Write the page of a study, its pictures, or both.
+
+    Args:
+        view: the stored study.
+        html: the file to write; replaced if it exists.
+        figures: folder for the pictures, as SVG and PDF.
+        metric: the metric of the results; None is the study's.
+        baseline: label of the method to compare with; None is the first ERM.
+
+    Returns:
+        The paths that were written: the file, the folder.
+
+    Raises:
+        BadInput: unknown metric or method, or a path that cannot be written.
+    """
+    if html is not None and html.suffix not in (".html", ".htm"):
+        raise BadInput(f"--html {html}: must end in .html")
+    written_to = []
+    page = Page(results_of(view, metric=metric, baseline=baseline))
+    if html is not None:
+        content = page.html().encode()
+        try:
+            html.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(html, content)
+        except OSError as error:
+            raise BadInput(f"--html {html}: cannot be written ({os.strerror(error.errno or 0)})") from None
+        written_to.append(html)
+    if figures is not None:
+        folder = folder_named(figures, "--figures")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(f"--figures {figures}: cannot be written ({os.strerror(error.errno or 0)})") from None
+        _save(page.pictures.values(), folder)
+        written_to.append(folder)
+    return written_to
+
+
+def _save(sections: Any, folder: Path) -> None:
+    pictures: Sequence[Picture] = [picture for section in sections for picture in section]
+    for picture in pictures:
+        picture.save(folder)

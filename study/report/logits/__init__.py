@@ -1,0 +1,1 @@
+"""Answers from kept logits, without training: calibration, ensembles over seeds, logit adjustment."""

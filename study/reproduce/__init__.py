@@ -1,0 +1,1 @@
+"""Reproductions: the papers' published figures, the studies that train them again, and both side by side."""

@@ -1,0 +1,53 @@
+"""The stored study of a planned one; a study of the same name with other settings is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from study.spec.study_spec import StudySpec
+from study.store.study_folder import StudyFolder
+from study.store.study_view import StudyView, open_view
+from trainables.core.errors import BadInput
+
+_FREE = ("name", "question", "resources", "records", "artifacts", "search.concurrency", "search.cell_concurrency",
+         "search.order", "search.wall_hours")  # fmt: skip
+"""Settings that change no figure, so that a stored study may have others."""
+
+
+def is_stored(spec: StudySpec, storage: Path) -> bool:
+    """Return True if a study of this name is stored."""
+    return StudyFolder(storage, spec.name).spec_path.exists()
+
+
+def stored_view(spec: StudySpec, storage: Path) -> StudyView | None:
+    """Return the stored study of a planned one, or None if it was not started.
+
+    Raises:
+        BadInput: the stored study has other settings, so that its figures are not those of the table.
+    """
+    if not is_stored(spec, storage):
+        return None
+    view = open_view(StudyFolder(storage, spec.name))
+    planned, stored = _flat(spec.model_dump(mode="json")), _flat(view.spec.model_dump(mode="json"))
+    for path in sorted(planned.keys() | stored.keys()):
+        want, have = planned.get(path), stored.get(path)
+        if want == have or path.startswith(_FREE) or path.endswith((".data_dir", ".memory_budget_gb")):
+            continue
+        if path == "confirm.seeds" and want is not None and have is not None and have > want:
+            continue
+        raise BadInput(
+            f"study '{spec.name}' in {storage} is not the study of the table: {path} is {have}, not {want}; "
+            f"name another folder with --storage"
+        )
+    return view
+
+
+def _flat(value: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(value, dict) and value:
+        items = [(f"{path}.{key}" if path else key, inner) for key, inner in value.items()]
+    elif isinstance(value, list) and value:
+        items = [(f"{path}.{index}", inner) for index, inner in enumerate(value)]
+    else:
+        return {path: value}
+    return {place: leaf for key, inner in items for place, leaf in _flat(inner, key).items()}

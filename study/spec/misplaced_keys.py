@@ -1,0 +1,60 @@
+"""Answers to keys that a study file does not have but many people expect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_SGD = "SGD is used; its settings are training.lr, training.momentum, training.nesterov and training.weight_decay"
+
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "training.lr": ("learning-rate", "lr", "base-lr", "initial-lr", "max-lr"),
+    "training.epochs": ("epochs", "epoch", "n-epochs", "num-epochs", "max-epochs"),
+    "training.batch_size": ("batch-size", "batchsize", "batch", "bs"),
+    "training.weight_decay": ("weight-decay", "wd", "l2"),
+    "training.momentum": ("momentum",),
+    "training.schedule": ("schedule", "scheduler", "lr-schedule", "lr-scheduler"),
+    "training.schedule.warmup": ("warmup", "warmup-epochs", "warmup-ratio"),
+    "training.schedule.milestones": ("milestones",),
+    "training.augmentation": ("augmentation", "augment", "augmentations", "transforms"),
+    "training.precision": ("precision", "amp", "fp16", "bf16", "mixed-precision"),
+    "data[].dataset": ("dataset", "datasets"),
+    "data[].profiles[].ratio": ("ratio", "ratios", "imbalance-ratio", "imbalance-factor", "imbalance"),
+    "data[].validation_fraction": ("validation-fraction", "val-fraction", "validation-split", "val-split"),
+    "data[].protocol": ("protocol",),
+    "methods": ("method", "loss", "losses", "criterion"),
+    "model": ("network", "backbone", "arch", "architecture", "models"),
+    "search.trials": ("trials", "n-trials", "num-trials"),
+    "search.metric": ("metric", "metrics", "objective"),
+    "search.searcher": ("searcher", "sampler", "algorithm"),
+    "search.pruner": ("pruner", "pruning", "early-stopping"),
+    "search.concurrency": ("concurrency", "n-jobs", "parallel"),
+    "confirm.seeds": ("seeds", "n-seeds", "num-seeds"),
+    "resources.gpus": ("gpus", "gpu", "num-gpus"),
+    "resources.cpus": ("cpus", "cpu", "num-cpus"),
+    "records.tracking_uri": ("tracking-uri", "mlflow"),
+}
+"""Place in a study file -> other names by which people look for it."""
+
+_PLACES = {name: place for place, names in _NAMES.items() for name in names}
+
+
+def answer(path: str, key: str) -> str | None:
+    """Return what to say of an unknown key, or None if nothing is known about it.
+
+    Args:
+        path: the mapping that holds the key; empty for the study file itself.
+        key: the unknown key.
+
+    >>> answer("training", "learning_rate")
+    'training.learning_rate does not exist; it is called training.lr'
+    >>> answer("", "optimizer").partition(";")[0]
+    'optimizer does not exist: SGD is used'
+    """
+    plain = key.lower().replace("_", "-")
+    full = f"{path}.{key}" if path else key
+    if plain in ("optimizer", "optim", "optimiser"):
+        return f"{full} does not exist: {_SGD}"
+    place = _PLACES.get(plain)
+    if place is None or place == full:
+        return None
+    return f"{full} does not exist; it is called {place}"

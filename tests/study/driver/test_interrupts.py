@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import signal
+from types import FrameType
+
+import pytest
+
+from study.driver.interrupts import Interrupts
+
+
+def test_the_first_says_what_happens_and_the_second_stops_harder() -> None:
+    said: list[str] = []
+    told_tune: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    with Interrupts("tiny", said.append) as interrupts:
+        ours = signal.getsignal(signal.SIGINT)
+
+        def tunes(number: int, frame: FrameType | None) -> None:
+            told_tune.append(number)
+            signal.signal(signal.SIGINT, ours)
+
+        signal.signal(signal.SIGINT, tunes)
+        interrupts.before_step()
+        interrupts.before_step()
+        signal.raise_signal(signal.SIGINT)
+        assert told_tune == [signal.SIGINT]
+        assert "study resume tiny" in said[0] and "Ctrl-C again stops at once" in said[0]
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert "stopping at once" in said[1] and len(said) == 2
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_without_tunes_handler_an_interrupt_is_said_and_raised() -> None:
+    said: list[str] = []
+    with Interrupts("tiny", said.append) as interrupts:
+        interrupts.before_step()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert len(said) == 1

@@ -1,0 +1,76 @@
+"""Catalog of backbones: paper, features and parameters; importing it does not import torch."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from trainables.backbones import MIN_IMAGE_SIZE
+from trainables.backbones.backbone_names import PERCEPTRONS, SMALL_NETWORKS
+
+
+class BackboneEntry(NamedTuple):
+    """What is known of a backbone without building it.
+
+    Attributes:
+        parameters: number of trained weights without the head, for colour images (3, 32, 32).
+        features: length d of the features.
+        paper: authors, year and the paper's name; what this project chose where there is none.
+    """
+
+    parameters: int
+    features: int
+    paper: str
+
+
+_RESNET = "He et al., 2016, Deep residual learning"
+_RESNEXT = "Xie et al., 2017, Aggregated residual transformations"
+_DENSENET = "Huang et al., 2017, Densely connected networks"
+_SQUEEZENET = "Iandola et al., 2016, SqueezeNet"
+_EFFICIENTNET = "Tan and Le, 2019, EfficientNet"
+_AFFINITY = "Hayat et al., 2019, section 4.2"
+
+CATALOG: dict[str, BackboneEntry] = {
+    "resnet20": BackboneEntry(269_072, 64, f"{_RESNET}, section 4.2"),
+    "resnet32": BackboneEntry(463_504, 64, f"{_RESNET}, section 4.2"),
+    "resnet44": BackboneEntry(657_936, 64, f"{_RESNET}, section 4.2"),
+    "resnet56": BackboneEntry(852_368, 64, f"{_RESNET}, section 4.2"),
+    "affinity-conv": BackboneEntry(520_896, 128, _AFFINITY),
+    "affinity-conv-2d": BackboneEntry(262_722, 2, f"{_AFFINITY}, with two features to plot"),
+    "conv-tiny": BackboneEntry(136_224, 64, "none: two strided convolutions for a CPU"),
+    "mlp": BackboneEntry(852_480, 256, "none: two hidden layers of 256 units"),
+    "mlp-2-layer": BackboneEntry(786_688, 256, "Kim et al., 2020, M2m, section 3.1"),
+    "resnet10": BackboneEntry(4_898_112, 512, f"{_RESNET}, one block per stage"),
+    "resnet18": BackboneEntry(11_168_832, 512, _RESNET),
+    "resnet34": BackboneEntry(21_276_992, 512, _RESNET),
+    "resnet50": BackboneEntry(23_500_352, 2048, _RESNET),
+    "resnet101": BackboneEntry(42_492_480, 2048, _RESNET),
+    "resnet152": BackboneEntry(58_136_128, 2048, _RESNET),
+    "preact-resnet18": BackboneEntry(11_167_040, 512, "He et al., 2016, Identity mappings"),
+    "se-resnet50": BackboneEntry(26_031_344, 2048, "Hu et al., 2018, Squeeze-and-excitation networks"),
+    "resnext50_32x4d": BackboneEntry(22_972_224, 2048, _RESNEXT),
+    "resnext101_32x8d": BackboneEntry(86_734_656, 2048, _RESNEXT),
+    "resnext152_32x4d": BackboneEntry(57_894_720, 2048, _RESNEXT),
+    "densenet121": BackboneEntry(6_946_176, 1024, _DENSENET),
+    "densenet169": BackboneEntry(12_476_800, 1664, _DENSENET),
+    "squeezenet1_0": BackboneEntry(723_904, 512, _SQUEEZENET),
+    "squeezenet1_1": BackboneEntry(722_496, 512, _SQUEEZENET),
+    "efficientnet_b0": BackboneEntry(4_007_548, 1280, _EFFICIENTNET),
+    "efficientnet_b1": BackboneEntry(6_513_184, 1280, _EFFICIENTNET),
+    "efficientnet_b2": BackboneEntry(7_700_994, 1408, _EFFICIENTNET),
+    "efficientnet_b3": BackboneEntry(10_696_232, 1536, _EFFICIENTNET),
+    "efficientnet_b4": BackboneEntry(17_548_616, 1792, _EFFICIENTNET),
+    "efficientnet_b5": BackboneEntry(28_340_784, 2048, _EFFICIENTNET),
+    "efficientnet_b6": BackboneEntry(40_735_704, 2304, _EFFICIENTNET),
+    "efficientnet_b7": BackboneEntry(63_786_960, 2560, _EFFICIENTNET),
+}
+"""Name -> entry, in the order of `MODELS`."""
+
+
+def input_of(name: str) -> str:
+    """Return what a backbone accepts, as `check_image_shape` checks it.
+
+    >>> input_of("resnet32"), input_of("conv-tiny")
+    ('images from 8 px', 'square images from 8 px')
+    """
+    shape = "square images" if name in SMALL_NETWORKS else "images"
+    return f"{shape} from {MIN_IMAGE_SIZE} px" + (", vectors" if name in PERCEPTRONS else "")
