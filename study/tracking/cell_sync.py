@@ -185,7 +185,9 @@ def _bookkeeping(cell: CellView, summary: dict[str, Any]) -> dict[str, str]:
 def _note(cell: CellView, summary: dict[str, Any], confirmed: Mapping[str, ConfirmedSetting]) -> str:
     """Return the description of the run in Markdown."""
     trials = ", ".join(f"{n} {state}" for state, n in summary["trials"].items() if n)
-    lines = [f"**{cell.cell.name}**: {trials} trials.", "", "Search, on validation images:", ""]
+    # the confirmed result comes first: MLflow folds all but the first lines of a description
+    lines = [*confirmed_table(confirmed), f"**{cell.cell.name}**: {trials} trials.", ""]
+    lines += ["Search, on validation images:", ""]
     for which, said in (("best", "Best"), ("preset", f"Preset `{cell.cell.base.method.preset}`")):
         if summary[which] is not None:
             found = summary[which]
@@ -199,7 +201,7 @@ def _note(cell: CellView, summary: dict[str, Any], confirmed: Mapping[str, Confi
         shares = ", ".join(f"`{plain(name)}` {share:.0%}" for name, share in summary["importance"].items())
         lines.append(f"- Importance (PED-ANOVA): {shares}")
     lines += [f"- {notice}" for notice in cell.notices()]
-    return "\n".join([*lines, *confirmed_table(confirmed)])
+    return "\n".join(lines)
 
 
 def _write_files(cell: CellView, summary: dict[str, Any], study: StudySpec, name: str, folder: Path) -> None:

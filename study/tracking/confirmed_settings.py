@@ -90,12 +90,12 @@ def confirmed_table(found: Mapping[str, ConfirmedSetting]) -> list[str]:
     if not rows:
         return []
     names = [name for name in rows[0].names if name != "loss"]
-    lines = ["", "Confirmed on the **test images**, mean and standard deviation over seeds:", ""]
+    lines = ["Confirmed on the **test images**, mean and standard deviation over seeds:", ""]
     lines += [f"| setting | seeds | {' | '.join(names)} |", "|---" * (len(names) + 2) + "|"]
     for setting in rows:
         cells = [_mean(setting.values(name)) for name in names]
         lines.append(f"| {setting.role} | {len(setting.trials)} | {' | '.join(cells)} |")
-    return lines
+    return [*lines, ""]
 
 
 def _mean(values: list[float]) -> str:

@@ -69,6 +69,8 @@ class Recorder:
             for trial in cell.trials()
             if trial.datetime_start is not None
         }
+        later = time.monotonic() + summaries
+        self._due |= {(ledger.places[name].cell.name, _SUMMARY): later for name, _ in self._due}
         self._left: set[Key] = set()
         self._at: Key | None = None
         self._closing, self._pause, self._quiet_until = False, 0.0, 0.0

@@ -109,7 +109,13 @@ def _confirmed(spec: StudySpec, cells: Sequence[Cell]) -> dict[str, Any]:
     state = _state(FILTERS["confirmed"], f"metrics.`{metric}`", columns)
     keys = [{"mode": mode, "groupByData": name} for mode, name in groups]
     grouped = {"groupBy": {"aggregateFunction": "average", "groupByKeys": keys}, "useGroupedValuesInCharts": True}
-    return {**state, **grouped, "orderByAsc": False, "groupsExpanded": {}}
+    closed = {_group(groups, cell, role): False for cell in cells for role in ("best", "preset", "best and preset")}
+    return {**state, **grouped, "orderByAsc": False, "groupsExpanded": closed}
+
+
+def _group(groups: Sequence[tuple[str, str]], cell: Cell, role: str) -> str:
+    """Return MLflow's id of a group of runs; a closed group shows its means alone."""
+    return ",".join(f"{mode}.{name}.{role if mode == 'tag' else getattr(cell, name)}" for mode, name in groups)
 
 
 def _trials(spec: StudySpec, cells: Sequence[Cell]) -> dict[str, Any]:

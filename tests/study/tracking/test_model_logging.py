@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from mlflow import MlflowClient
+from mlflow.models import Model
 
 from study.ledger.cell_ledger import Assignment
 from study.tracking import record_study
@@ -69,7 +70,9 @@ def test_a_logged_model_predicts_without_the_projects_code(
         wanted = network(torch.as_tensor(images)).numpy()
     np.testing.assert_allclose(np.load(tmp_path / "found.npy"), wanted, rtol=1e-4, atol=1e-4)
     assert json.loads((place / "input_example.json").read_text())
-    assert "[-1, 1, 8, 8]" in (place / "MLmodel").read_text()
+    signature = Model.load(str(place)).signature
+    assert signature.inputs.input_types() == [np.dtype("float32")]
+    assert [spec.shape for spec in (*signature.inputs, *signature.outputs)] == [(-1, 1, 8, 8), (-1, 10)]
 
     record_study(made.folder)
     assert len(client.search_logged_models([model.experiment_id])) == 1

@@ -185,7 +185,7 @@ def server(storage: Path, tmp_path: Path) -> Iterator[str]:
                 time.sleep(0.3)
         yield url
         said = (tmp_path / "server.log").read_text()
-        assert re.fullmatch(rf"MLflow opens in some seconds at {url}(/#\S+)?   \(Ctrl-C stops it\)\n", said)
+        assert re.fullmatch(rf"MLflow opens in some seconds; Ctrl-C stops it\n(  [\w :,]+  {url}(/#\S+)?\n)+", said)
     finally:
         process.terminate()
         assert process.wait(timeout=30) == 0
