@@ -161,8 +161,8 @@ class ArtifactsSpec(StrictModel):
     offsets: Phases = "confirm"
     embedding: Phases = "confirm"
     mistakes: Phases = "confirm"
-    model: Literal["none", "winner", "confirm"] = "winner"
     logits: Phases = "confirm"
+    model: Literal["none", "winner", "confirm"] = "winner"
 
     def kinds(self, *, confirms: bool, winner: bool = False) -> tuple[str, ...]:
         """Return the kinds of artifacts of a trial.

@@ -14,7 +14,6 @@ from study.search.budget import count_trials
 from study.spec.study_spec import StudySpec
 from study.spec.yaml_io import write_yaml
 from study.store.study_view import CellView, TrialView
-from study.tracking.confirmed_settings import ConfirmedSetting, confirmed_settings, confirmed_table
 from study.tracking.data_inputs import StoredData, data_of
 from study.tracking.metric_keys import best_key
 from study.tracking.plots.importance_plot import importance_picture
@@ -22,6 +21,7 @@ from study.tracking.plots.response_plots import response_picture
 from study.tracking.run_fields import CELL, RECORDED, VERSION, cell_parameters, metrics
 from study.tracking.run_index import Runs
 from study.tracking.run_shown import milliseconds, plain, shown
+from study.tracking.seed_means import ConfirmedSetting, confirmed_settings, confirmed_table
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric

@@ -199,7 +199,8 @@ def selected_metrics(view: TrialView, study_metric: Metrics, times: Mapping[int,
     names, history = names_of(study_metric), view.history()
     by_epoch = {result["epoch"]: result for result in history}
     values = {epoch: result[names[0]] for epoch, result in by_epoch.items() if result.get(names[0]) is not None}
-    after, found = selectable_after(view.config), list[Metric]()
+    after = selectable_after(view.config)
+    found: list[Metric] = []
     for epoch in sorted(by_epoch):
         seen = {e: value for e, value in values.items() if e <= epoch}
         best = view.selected_epoch if epoch >= view.selected_epoch else best_epoch(names[0], seen, after)

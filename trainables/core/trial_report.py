@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
-from trainables.core.trial_folder import CLASS_RECALL, METHOD_METRICS, EpochResult, method_metrics
+from trainables.core.trial_folder import METHOD_METRICS, EpochResult, method_metrics
 
 _KEY = "report"
 """The one key of a Ray Tune result that is ours. Its value is text, since Tune flattens nested results."""
@@ -44,7 +44,7 @@ class EpochDone:
     """The trial finished an epoch.
 
     Attributes:
-        result: metrics of the epoch, as the trial folder stores them, without the classes' recalls.
+        result: metrics of the epoch, as the trial folder stores them.
         shared: epochs in shared trainings so far.
         finished: True if nothing is left to train or to evaluate.
         method_metrics: the method's own metrics of the epoch, finite, by the names in `Method.epoch_metrics`; the
@@ -64,8 +64,7 @@ class EpochDone:
             ValueError: the result's method metrics are not finite numbers.
         """
         own = method_metrics(result)
-        scalars = {name: value for name, value in result.items() if name not in (METHOD_METRICS, CLASS_RECALL)}
-        return cls(scalars, shared, finished, own)
+        return cls({name: value for name, value in result.items() if name != METHOD_METRICS}, shared, finished, own)
 
 
 @dataclass(frozen=True)
