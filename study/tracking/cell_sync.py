@@ -160,7 +160,7 @@ def _mark_trials(runs: Runs, cell: CellView, study: StudySpec) -> None:
     for trial in cell.confirming:
         if (run := runs.of_trial(trial)) is not None:
             role = " and ".join(roles.get(trial.number, ("former best",)))
-            runs.write(run, (), {"study.setting": role})
+            runs.write(run, (), runs.setting_tags(cell.cell, role))
 
 
 def _data(cell: CellView) -> StoredData | None:

@@ -21,7 +21,7 @@ from study.tracking.data_inputs import StoredData
 from study.tracking.run_fields import CELL, RECORDED, VERSION, cell_tags
 from study.tracking.run_names import RunNames
 from study.tracking.run_shown import milliseconds
-from study.tracking.saved_views import saved_views
+from study.tracking.saved_views import GROUP_TAG, saved_views
 from trainables.core.errors import BadInput
 from trainables.core.kernel_lock import KernelLock
 from trainables.core.trial_folder import write_atomically
@@ -104,6 +104,10 @@ class Runs:
     def cell_name(self, cell: Cell) -> str:
         """Return the name of a cell's run."""
         return self._names.cell(cell)
+
+    def setting_tags(self, cell: Cell, role: str) -> dict[str, str]:
+        """Return the tags of a confirmation trial that name its setting, by itself and within the study."""
+        return {"study.setting": role, GROUP_TAG: self._names.group(cell, role)}
 
     @property
     def experiment(self) -> str:

@@ -38,3 +38,7 @@ class RunNames:
         if view.confirms is None:
             return _BETWEEN.join([self.cell(view.cell), f"{view.number:03d}"])
         return _BETWEEN.join([self.cell(view.cell), view.param_source, f"seed {view.confirms}"])
+
+    def group(self, cell: Cell, role: str) -> str:
+        """Return the name of a confirmed setting, whose trials differ by seed, such as ``100 · ldam-drw · best``."""
+        return _BETWEEN.join([self.cell(cell), role])

@@ -16,7 +16,11 @@ from typing import Any
 from study.spec.cell import Cell
 from study.spec.study_spec import StudySpec
 from study.tracking.metric_keys import TEST_METRICS, best_key, deviation_key, epoch_key, mean_key, test_key
+from study.tracking.run_names import RunNames
 from study.tracking.run_shown import plain
+
+GROUP_TAG = "study.group"
+"""Tag of confirmation trials with the name of their method, ratio and setting."""
 
 CELLS_VIEW, CONFIRMED_VIEW, TRIALS_VIEW = "cells", "confirmed", "trials"
 VIEW_TAG = "mlflow.sharedViewState."
@@ -102,20 +106,15 @@ def _cells(spec: StudySpec) -> dict[str, Any]:
 
 
 def _confirmed(spec: StudySpec, cells: Sequence[Cell]) -> dict[str, Any]:
-    differ = [name for name in ("dataset", "profile") if len({getattr(cell, name) for cell in cells}) > 1]
-    groups = [("param", "method"), *(("param", name) for name in differ), ("tag", "study.setting")]
     columns = [*_metrics(*map(test_key, _tested(spec))), *_params("seed", "ratio"), "tags.`study.setting`"]
-    metric = test_key(spec.search.metrics[0])
-    state = _state(FILTERS["confirmed"], f"metrics.`{metric}`", columns)
-    keys = [{"mode": mode, "groupByData": name} for mode, name in groups]
+    state = _state(FILTERS["confirmed"], f"metrics.`{test_key(spec.search.metrics[0])}`", columns)
+    # one tag, since MLflow shows its value alone; several would be cut off in a list of names and values
+    keys = [{"mode": "tag", "groupByData": GROUP_TAG}]
     grouped = {"groupBy": {"aggregateFunction": "average", "groupByKeys": keys}, "useGroupedValuesInCharts": True}
-    closed = {_group(groups, cell, role): False for cell in cells for role in ("best", "preset", "best and preset")}
+    names, roles = RunNames(cells), ("best", "preset", "best and preset")
+    # MLflow's ids of the groups; a closed group shows its means alone
+    closed = {f"tag.{GROUP_TAG}.{names.group(cell, role)}": False for cell in cells for role in roles}
     return {**state, **grouped, "orderByAsc": False, "groupsExpanded": closed}
-
-
-def _group(groups: Sequence[tuple[str, str]], cell: Cell, role: str) -> str:
-    """Return MLflow's id of a group of runs; a closed group shows its means alone."""
-    return ",".join(f"{mode}.{name}.{role if mode == 'tag' else getattr(cell, name)}" for mode, name in groups)
 
 
 def _trials(spec: StudySpec, cells: Sequence[Cell]) -> dict[str, Any]:

@@ -58,6 +58,8 @@ def sync_trial(runs: Runs, view: TrialView, metric: Metrics) -> bool:
         found = _read(view)
         done = {RECORDED: VERSION} if view.state in STATUS else {}
         tags = found.tags | {"mlflow.runName": runs.trial_name(view)}
+        if view.confirms is not None:  # until the cell's summary says which role the setting has by now
+            tags |= runs.setting_tags(view.cell, view.param_source)
         run = run or runs.create_trial(view, tags)
         last = runs.last_epoch(run, ALWAYS_THERE)
         epochs = found.metrics(last, metric)

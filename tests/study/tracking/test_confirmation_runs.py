@@ -36,7 +36,7 @@ def test_trials_that_confirm_are_runs_of_their_own_kind(live: bool, made: MadeSt
         assert (run["tags"]["study.phase"], run["tags"]["param_source"]) == ("confirm", origin)
         assert run["tags"]["mlflow.parentRunId"] == cell["id"]
         assert run["tags"]["study.kind"] == "confirmed"
-        assert run["tags"]["study.setting"] == origin
+        assert (run["tags"]["study.setting"], run["tags"]["study.group"]) == (origin, f"cce · {origin}")
         assert run["name"] == f"cce · {origin} · seed 10000"
         assert run["params"]["seed"] == "10000"
         assert [point[:2] for point in run["metrics"]["test/balanced_accuracy"]] == [(0, 0.75)]

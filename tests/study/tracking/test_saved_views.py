@@ -26,13 +26,14 @@ def test_views_are_stored_for_newer_and_older_servers() -> None:
         assert state.keys() >= _FACETS
 
 
-def test_confirmed_trials_are_grouped_by_method_and_by_what_else_must_not_be_mixed() -> None:
+def test_confirmed_trials_are_grouped_by_setting_and_their_groups_are_closed() -> None:
     data = [{"dataset": "digits", "profiles": [{"kind": "long_tail", "ratio": [10, 50]}]}]
     spec = spec_of(data=data, confirm={"seeds": 2})
     state = json.loads(saved_views(spec, expand(spec))["mlflow.sharedViewState.confirmed"])
     assert state["searchFilter"] == "tags.`study.kind` = 'confirmed'"
     assert state["groupBy"]["aggregateFunction"] == "average"
-    assert [key["groupByData"] for key in state["groupBy"]["groupByKeys"]] == ["method", "profile", "study.setting"]
+    assert state["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "study.group"}]
+    assert state["groupsExpanded"]["tag.study.group.50 · cce · best"] is False
 
 
 def test_without_a_confirmation_there_is_no_page_for_it() -> None:
