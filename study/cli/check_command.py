@@ -43,6 +43,7 @@ def check(
         def measuring(cells: Sequence[Cell]) -> tuple[Measured, float]:
             return measured_rates(checked, cells)
 
+    _check_images(checked, spec.name)
     found = forecast(checked, root, measure=measuring)
     note = milestone_note(checked)
     if as_json:
@@ -53,6 +54,29 @@ def check(
         console.print(line, highlight=False, markup=False)
     if note is not None:
         console.print(note, style="yellow", highlight=False, markup=False)
+
+
+def _check_images(spec: StudySpec, source: str) -> None:
+    """Check network, crops and augmentation against the catalogued images; other data sets are checked by a run.
+
+    Raises:
+        BadInput: a setting does not fit the images or the network.
+    """
+    from trainables.backbones import check_image_shape
+    from trainables.core.errors import BadInput
+    from trainables.data.catalog import DATASETS
+    from trainables.training.network_input import network_input
+
+    for data in spec.data:
+        known = DATASETS.get(data.dataset)
+        if known is None:
+            continue
+        channels, height, width = known.image_shape
+        shape = (channels, height, width) if data.image_size is None else (channels, data.image_size, data.image_size)
+        try:
+            check_image_shape(spec.model.name, network_input(spec.model, spec.training, data.dataset, shape))
+        except BadInput as error:
+            raise BadInput(f"{source}: {error}") from None
 
 
 def measured_rates(spec: StudySpec, cells: Sequence[Cell]) -> tuple[Measured, float]:

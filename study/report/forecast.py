@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -199,9 +200,10 @@ def _time_line(found: Forecast) -> str:
             f"recorded; --measure times a few batches now"
         )
     hours, seconds = found.hours or 0.0, statistics.median(rate.seconds for rate in known)
+    span = f"{hours:.2f} hours" if hours >= 0.1 else f"{max(1, math.ceil(hours * 60))} minutes"
     sources = ", ".join(dict.fromkeys(rate.source for rate in known))
     less = ", less what is pruned or shared" if found.pruned else ", less what is shared"
     return (
-        f"time: at most about {hours:.2f} hours with {found.concurrency} at a time{less} "
+        f"time: at most about {span} with {found.concurrency} at a time{less} "
         f"({seconds:.3g} s an epoch in the median cell; {sources})"
     )

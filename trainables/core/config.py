@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -34,8 +34,11 @@ class StrictModel(BaseModel):
             if unknown:
                 raise UnknownKeys({key: str(unknown_name("key", key, cls.model_fields)) for key in unknown})
             for key, value in given.items():
-                if isinstance(value, bool) and not _takes_bool(cls.model_fields[key].annotation):
-                    raise ValueError(f"`{key}` must not be true or false, got {str(value).lower()}")
+                annotation = cls.model_fields[key].annotation
+                if isinstance(value, bool) and not _takes_bool(annotation):
+                    choices = get_args(annotation) if get_origin(annotation) is Literal else ()
+                    allowed = f"; allowed: {', '.join(map(str, choices))}" if choices else ""
+                    raise ValueError(f"`{key}` must not be true or false, got {str(value).lower()}{allowed}")
         return given
 
 
@@ -259,6 +262,8 @@ class TrialConfig(StrictModel):
     def fingerprint(self) -> str:
         """Return a hexadecimal sha256 over all fields that determine the results.
 
+        Two pairs of names share a digest, so that checkpoints of earlier studies stay theirs: the presets
+        `recommended` and `defaults-0.1`, and the precisions ``auto`` and ``native``.
         The data folder, the memory budget and the checkpoint interval are excluded, since they may change on a resume.
         A weights file enters by its content.
 

@@ -9,8 +9,8 @@ from functools import cache
 import torch
 
 FASTER_IN_BFLOAT16 = (
-    "this device multiplies bfloat16 natively, so `precision: bfloat16` may train large networks up to about twice as "
-    "fast; `python -m benchmarks.precision` measures it"
+    "this device multiplies bfloat16 natively: `precision: bfloat16` trained resnet32 1.6 times as fast on such a "
+    "processor, small networks hardly faster; `python -m benchmarks.precision` measures it"
 )
 """Hint for devices with native bfloat16 that train in float32."""
 

@@ -199,7 +199,7 @@ def limits_of(results: Results) -> list[str]:
             )
         missing = sum(score.missing for place in results.places for score in place.scores.values())
         if missing:
-            found.append(f"{missing} trials of the confirmation failed or have not ended.")
+            found.append(f"{missing} trial{'s' if missing > 1 else ''} of the confirmation failed or did not end.")
         absent = [
             f"{method} at {results.said(place)}"
             for place in results.places

@@ -20,17 +20,24 @@ _ANNOTATED = 12
 
 
 def ratio_figure(results: Results, places: Sequence[Place], styles: Styles, name: str) -> Picture:
-    """Draw the metric against the imbalance ratio, with a band of one standard deviation over seeds or folds."""
+    """Draw the metric against the imbalance ratio, with a band of one standard deviation over seeds or folds.
+
+    With a single ratio the methods stand side by side.
+    """
     unit, (dataset, family) = results.unit, places[0].group
     figure, axes = panel()
     picture = Picture(name, f"{dataset} {family}: {unit.name}, {results.images} images", figure)
     many = sum(style.shown for style in styles.values()) > 7
+    aside = {
+        method: 1.03 ** (rank - (len(styles) - 1) / 2) if len(places) == 1 else 1.0
+        for rank, method in enumerate(styles)
+    }
     for style in sorted(styles.values(), key=lambda style: (style.shown, -style.index)):
         line = [(place, place.scores[style.method]) for place in places if style.method in place.scores]
         line = [(place, score) for place, score in line if math.isfinite(score.mean)]
         if not line:
             continue
-        x = [place.ratio for place, _ in line]
+        x = [place.ratio * aside[style.method] for place, _ in line]
         mean = np.array([score.mean for _, score in line]) * unit.scale
         spread = np.nan_to_num(np.array([score.deviation for _, score in line])) * unit.scale
         if spread.any() and style.shown:

@@ -63,6 +63,21 @@ def test_a_search_of_the_presets_alone_confirms_one_setting_a_cell(write: Callab
     assert "confirmation: at most 6 trials, 60 epochs (3 seeds)" in shown.output
 
 
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ({"epochs": 10, "crop_size": 9}, "`crop_size` must be at most 8 pixels for the images of digits"),
+        ({"epochs": 10, "test_crop_size": 6}, "`test_crop_size` must equal the training size 8 for mlp, got 6"),
+    ],
+)
+def test_crops_that_do_not_fit_the_images_are_refused(
+    write: Callable[..., Path], storage: Path, training: dict[str, Any], message: str
+) -> None:
+    failed = _check(write(training=training), storage)
+    assert isinstance(failed.exception, BadInput)
+    assert message in str(failed.exception)
+
+
 def test_a_bad_file_is_refused(write: Callable[..., Path], storage: Path) -> None:
     failed = _check(write(search={"trials": 0}), storage)
     assert isinstance(failed.exception, BadInput)
