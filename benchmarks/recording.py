@@ -113,7 +113,7 @@ def _processor_seconds(server: subprocess.Popen[bytes]) -> float:
     """
     process = psutil.Process(server.pid)
     times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
-    return time.process_time() + sum(found.user + found.system for found in times)
+    return time.process_time() + float(sum(found.user + found.system for found in times))
 
 
 def _epoch(epoch: int, rng: np.random.Generator) -> EpochResult:

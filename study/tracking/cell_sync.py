@@ -121,11 +121,11 @@ def sync_cell(
             runs.write(run, points[start : start + _BATCH], tags, cell_parameters(cell.cell))
         run.logged = None
         time = max((milliseconds(trial.ended) for trial in (*ended, *cell.confirming)), default=0)
-        if over:
+        if over and whole:  # a run that has ended has its files
             runs.go_on(run)
             runs.write(run, (), {RECORDED: VERSION})
             runs.end(run, "FINISHED", time)
-        elif driven:
+        elif driven or over:
             runs.go_on(run)
         else:
             runs.pause(run)

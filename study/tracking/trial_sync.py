@@ -104,6 +104,8 @@ class _Found(NamedTuple):
 
 def _read(view: TrialView) -> _Found:
     stored, history, evaluation = view.stored_config(), view.history(), view.evaluation()
+    if evaluation is None and view.state not in STATUS:
+        history = []  # its first evaluation is being written; it knows the classes and the images of an epoch
     config = TrialConfig.model_validate(stored["trial"]) if stored else view.config
     images = sum(evaluation["class_counts"]) if evaluation else 0
     times = epoch_times(history, milliseconds(view.started), images)

@@ -67,18 +67,25 @@ def test_what_was_touched_is_recorded_when_closed(made: MadeStudy, dump: Dumper)
 
 
 def test_the_recorder_and_study_record_write_the_same(storage: Path, dump: Dumper) -> None:
-    made = MadeStudy(storage)
-    recorder = recorder_of(made, [], every=0.05)
+    made = MadeStudy(storage, spec_of(methods=["cce"], search={"trials": 2, "pruner": "none"}, confirm={"seeds": 2}))
+    recorder = recorder_of(made, [], every=0.05, summaries=0.05)  # summaries also while the study runs
     for _ in range(2):
         trial = made.start()
         for epoch in range(1, EPOCHS + 1):
             made.train(trial, range(epoch, epoch + 1))
             recorder.touch(trial, False)
             time.sleep(0.05)
-        made.ledger.of(trial).complete(trial.number, 0.5)
+        made.ledger.of(trial).complete(trial.number, 0.5 + trial.number / 10)
+        recorder.touch(trial, True)
+    for trial in made.confirm(lambda trial: 0.7 + trial.number / 100):
         recorder.touch(trial, True)
     recorder.close()
     live = dump()
+    cell = live[made.cell_name("cce")]
+    assert cell["status"] == "FINISHED"
+    assert cell["artifacts"] == ["response_validation.png", "study.yaml", "summary.json"]
+    means = [value for _, value, _ in cell["metrics"]["test/best mean over seeds/balanced_accuracy"]]
+    assert len(means) == 2 and "Confirmed on the **test images**" in cell["tags"]["mlflow.note.content"]
 
     (made.folder.path / "records.json").unlink()  # as if nothing had been recorded
     client = MlflowClient(f"sqlite:///{storage / 'mlflow.db'}")

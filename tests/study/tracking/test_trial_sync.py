@@ -171,6 +171,33 @@ def test_a_running_trial_grows(made: MadeStudy, dump: Dumper) -> None:
     assert [step for step, _, _ in dump()[trial.key]["metrics"]["validation/loss"]] == [1, 2, 3, 4, 5]
 
 
+def test_an_epoch_waits_for_its_evaluation(made: MadeStudy, dump: Dumper) -> None:
+    sync, trial = StudySync(made.folder, made.spec), made.start()
+    made.train(trial, range(1, 2))
+    place = made.files(trial).path / "evaluation.json"
+    place.rename(place.with_suffix(".late"))
+    sync.trial(view_of(made, trial.key))
+    assert dump()[trial.key]["metrics"] == {}
+    place.with_suffix(".late").rename(place)
+    sync.trial(view_of(made, trial.key))
+    assert len(dump()[trial.key]["metrics"]["validation/recall/class 3"]) == 1
+
+
+def test_runs_of_an_older_version_are_completed_in_place(
+    made: MadeStudy, client: MlflowClient, dump: Dumper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = made.prune()
+    record_study(made.folder)
+    run = dump()[trial.key]["id"]
+    client.delete_tag(run, "study.records")  # as an older version left it: another name and status, no version
+    client.set_tag(run, "mlflow.runName", "cce 000 long_tail-10 digits")
+    client.set_terminated(run, "KILLED")
+    assert record_study(made.folder).written == 1
+    again = dump()[trial.key]
+    assert (again["id"], again["status"], again["name"]) == (run, "FINISHED", "cce · 000")
+    assert record_study(made.folder).written == 0
+
+
 def test_a_late_look_at_a_running_trial_does_not_undo_its_end(made: MadeStudy, dump: Dumper) -> None:
     trial = made.start()
     made.train(trial, range(1, 3))
