@@ -8,11 +8,8 @@ from typing import Any
 
 from trainables.core.config import TrialConfig
 
-MODEL = "model"
-"""The kind that exports the network itself."""
-
-ARTIFACTS = ("offsets", "embedding", "mistakes", "logits", MODEL)
-"""Kinds of records of the finished network, for pictures in MLflow and for reports, and the exported network."""
+ARTIFACTS = ("offsets", "embedding", "mistakes", "logits")
+"""Kinds of records of the finished network, for pictures in MLflow and for reports."""
 
 
 @dataclass(frozen=True)
