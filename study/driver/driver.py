@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -17,6 +17,7 @@ from study.ledger.storage import open_storage
 from study.ledger.study_ledger import Ledger
 from study.spec.cell import Cell, expand
 from study.spec.confirmed_settings import check_confirmation
+from study.spec.flat_mapping import flat
 from study.spec.study_spec import StudySpec
 from study.spec.validation import milestone_note
 from study.store.completion import why_finished
@@ -177,7 +178,7 @@ def _catch_up(folder: StudyFolder, console: Console) -> None:
 
 
 def _refuse_changes(before: StudySpec, after: StudySpec) -> None:
-    old, new = _flat(before.model_dump(mode="json")), _flat(after.model_dump(mode="json"))
+    old, new = flat(before.model_dump(mode="json")), flat(after.model_dump(mode="json"))
     if after.search.trials < before.search.trials:
         raise BadInput(f"--set search.trials={after.search.trials}: must be at least {before.search.trials}, as before")
     check_confirmation(before, after)
@@ -190,16 +191,6 @@ def _refuse_changes(before: StudySpec, after: StudySpec) -> None:
             f"--set {path}={new.get(path)}: a resume may change only {', '.join(RAISABLE)}; "
             f"anything else would mix trials that cannot be compared. Start a new study instead."
         )
-
-
-def _flat(value: Any, path: str = "") -> dict[str, Any]:
-    if isinstance(value, dict) and value:
-        items = [(f"{path}.{key}" if path else key, inner) for key, inner in value.items()]
-    elif isinstance(value, list) and value:
-        items = [(f"{path}.{index}", inner) for index, inner in enumerate(value)]
-    else:
-        return {path: value}
-    return {place: leaf for key, inner in items for place, leaf in _flat(inner, key).items()}
 
 
 def _missing_umap(spec: StudySpec) -> str | None:

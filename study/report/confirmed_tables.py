@@ -130,8 +130,9 @@ def report_as_json(tables: list[Table]) -> list[dict[str, Any]]:
     ]
 
 
-def _row(row: Row) -> dict[str, Any]:
-    metrics = {
+def metrics_as_json(row: Row) -> dict[str, Any]:
+    """Return mean, standard deviation and values by seed of every metric as JSON-ready values."""
+    return {
         name: {
             "mean": number(row.mean(name)),
             "std": number(row.deviation(name)),
@@ -139,9 +140,12 @@ def _row(row: Row) -> dict[str, Any]:
         }
         for name, seeds in row.by_seed.items()
     }
+
+
+def _row(row: Row) -> dict[str, Any]:
     about = {"method": row.method, "setting": row.setting, "best_is_preset": row.shared, "n": row.n}
     about["epochs"] = {str(seed): epoch for seed, epoch in row.epochs.items()}
-    return {**about, "missing": row.missing, "params": row.params, "metrics": metrics}
+    return {**about, "missing": row.missing, "params": row.params, "metrics": metrics_as_json(row)}
 
 
 def _test(test: Comparison) -> dict[str, Any]:

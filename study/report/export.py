@@ -60,7 +60,7 @@ def export_study(folder: StudyFolder, to: Path, *, force: bool = False) -> int:
 
 def all_trials(view: StudyView) -> list[TrialView]:
     """Return the trials of the search and the confirmation, cell by cell."""
-    return [trial for cell in view.cells for trial in (*cell.trials, *cell.confirming)]
+    return [trial for cell in view.cells for trial in cell.all_trials]
 
 
 def _columns(rows: list[dict[str, Any]]) -> list[str]:

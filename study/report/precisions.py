@@ -16,7 +16,7 @@ def precisions_of(cells: Iterable[CellView]) -> Precisions:
 
     Trials whose process has not begun are left out.
     """
-    found = (trial.environment() for cell in cells for trial in (*cell.trials, *cell.confirming))
+    found = (trial.environment() for cell in cells for trial in cell.all_trials)
     return Counter((str(env["precision"]), str(env.get("device", "?"))) for env in found if env.get("precision"))
 
 

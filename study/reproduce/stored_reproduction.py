@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+from study.spec.flat_mapping import flat
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
 from study.store.study_view import StudyView, open_view
@@ -29,7 +29,7 @@ def stored_view(spec: StudySpec, storage: Path) -> StudyView | None:
     if not is_stored(spec, storage):
         return None
     view = open_view(StudyFolder(storage, spec.name))
-    planned, stored = _flat(spec.model_dump(mode="json")), _flat(view.spec.model_dump(mode="json"))
+    planned, stored = flat(spec.model_dump(mode="json")), flat(view.spec.model_dump(mode="json"))
     for path in sorted(planned.keys() | stored.keys()):
         want, have = planned.get(path), stored.get(path)
         if want == have or path.startswith(_FREE) or path.endswith((".data_dir", ".memory_budget_gb")):
@@ -41,13 +41,3 @@ def stored_view(spec: StudySpec, storage: Path) -> StudyView | None:
             f"name another folder with --storage"
         )
     return view
-
-
-def _flat(value: Any, path: str = "") -> dict[str, Any]:
-    if isinstance(value, dict) and value:
-        items = [(f"{path}.{key}" if path else key, inner) for key, inner in value.items()]
-    elif isinstance(value, list) and value:
-        items = [(f"{path}.{index}", inner) for index, inner in enumerate(value)]
-    else:
-        return {path: value}
-    return {place: leaf for key, inner in items for place, leaf in _flat(inner, key).items()}

@@ -40,6 +40,11 @@ class CellView:
     confirming: tuple[TrialView, ...] = ()
 
     @property
+    def all_trials(self) -> tuple[TrialView, ...]:
+        """The trials of the search, then those of the confirmation."""
+        return (*self.trials, *self.confirming)
+
+    @property
     def metric(self) -> str:
         """The study's metric; the first if it has several."""
         return self.metrics[0]

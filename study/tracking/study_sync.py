@@ -70,7 +70,7 @@ def record_study(folder: StudyFolder) -> Recorded:
     finished, written, there, failed = study.is_spent(), 0, 0, dict[str, str]()
     try:
         uri = sync.runs.uri
-        for trial in (trial for cell in study.cells for trial in (*cell.trials, *cell.confirming)):
+        for trial in (trial for cell in study.cells for trial in cell.all_trials):
             try:
                 wrote = sync.trial(trial)
             except Exception as error:

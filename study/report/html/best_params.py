@@ -121,7 +121,7 @@ class BestValue:
 
     @property
     def trend_text(self) -> str:
-        """Where the trend is best, with its 80 % interval."""
+        """The value at the best point of the trend, with its 80 % interval."""
         if self.trend is None:
             return ""
         best, low, high = (
@@ -162,7 +162,7 @@ class Movement:
 
     @property
     def verdict(self) -> str:
-        """How the best value moves with the ratio, in a few words."""
+        """Says if the best value rises or falls with the ratio."""
         if len(self.values) < 2:
             return "one ratio shows no movement"
         if self.direction:

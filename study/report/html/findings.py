@@ -15,7 +15,7 @@ FEWEST_SEEDS = 5
 
 @dataclass(frozen=True)
 class Verdict:
-    """What holds at one place.
+    """The winner of one data set and profile, and its lead.
 
     Attributes:
         place: how sentences name it.

@@ -51,7 +51,7 @@ class Page:
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
-        """What holds at each place."""
+        """The winner of each data set and profile."""
         return verdicts_of(self.results)
 
     @cached_property
@@ -114,7 +114,7 @@ class Page:
 
     @cached_property
     def search_unit(self) -> Unit:
-        """How the metric of the search is written."""
+        """Name and unit of the metric that the search optimises."""
         return Unit(self.view.cells[0].metric)
 
     @cached_property

@@ -19,7 +19,7 @@ _DASHES: tuple[tuple[float, ...], ...] = ((), (5, 2), (1.5, 1.5))
 
 @dataclass(frozen=True)
 class Style:
-    """How a method is drawn. ``index`` numbers the methods of a study; ``dash`` is in units of the line's width."""
+    """Colour, marker and dashes of a method. ``index`` is its number in the study; ``dash`` counts line widths."""
 
     method: str
     index: int

@@ -1,4 +1,4 @@
-"""What reproduces a study: study file, code versions, data fingerprints, seeds, precision, hardware."""
+"""Facts needed to reproduce a study: study file, code versions, data fingerprints, seeds, precision, hardware."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trainables.core.errors import BadInput
 
 @dataclass(frozen=True)
 class Provenance:
-    """What reproduces a study.
+    """Facts needed to reproduce a study.
 
     Attributes:
         facts: (what, how it was in the trials) in the order of the page.
@@ -34,7 +34,7 @@ class Provenance:
 def provenance_of(view: StudyView) -> Provenance:
     """Read the environment of every trial; trials whose process has not begun have none."""
     spec = view.spec
-    trials = [trial for cell in view.cells for trial in (*cell.trials, *cell.confirming)]
+    trials = [trial for cell in view.cells for trial in cell.all_trials]
     found = [env for trial in trials if (env := trial.environment())]
     codes = _counted(env.get("code") for env in found)
     packages = [dict(env["packages"]) for env in found if isinstance(env.get("packages"), dict)]

@@ -5,21 +5,23 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from rich.console import Console
 
 from study.report.confirmed_results import TEST_METRICS, Row
-from study.report.confirmed_tables import SHORT, spread
+from study.report.confirmed_tables import SHORT, metrics_as_json, spread
 from study.report.logits.image_scores import class_scores
 from study.report.logits.stored_logits import (
     Agreement,
     KeptSetting,
     Place,
     lacking_line,
+    places_as_json,
     places_of,
     row_as_json,
+    with_scores,
 )
 from study.store.study_view import StudyView
 from study.terminal import plain_table
@@ -143,15 +145,10 @@ def adjustments(view: StudyView, taus: Sequence[Tau] = STANDARD) -> Adjustments:
                     after[tau][trial.seed] = {**scores, "tau": value}
                 agreement += trial.agreement(read)
                 changed[kept.row.method] += read.posthoc_value is not None
-            rows = tuple((tau, _row(kept, scores)) for tau, scores in after.items())
-            settings.append(AdjustedSetting(kept, _row(kept, before), rows))
+            rows = tuple((tau, with_scores(kept.row, scores)) for tau, scores in after.items())
+            settings.append(AdjustedSetting(kept, with_scores(kept.row, before), rows))
         found.append((place, tuple(settings)))
     return Adjustments(tuple(found), tuple(name for name, count in changed.items() if count), agreement)
-
-
-def _row(kept: KeptSetting, scores: dict[int, dict[str, float]]) -> Row:
-    names = next(iter(scores.values()))
-    return replace(kept.row, by_seed={name: {seed: one[name] for seed, one in scores.items()} for name in names})
 
 
 def print_adjustments(found: Adjustments, console: Console) -> None:
@@ -206,23 +203,10 @@ def adjustments_as_json(found: Adjustments) -> dict[str, Any]:
     return {
         "agreement": vars(found.agreement),
         "posthoc_methods": list(found.changed),
-        "places": [
-            {
-                "dataset": place.dataset,
-                "profile": place.profile,
-                "protocol": place.protocol,
-                "rows": [
-                    row_as_json(
-                        one.kept,
-                        one.before,
-                        adjusted=[
-                            {"tau": AUTO if tau is None else tau, "metrics": row_as_json(one.kept, row)["metrics"]}
-                            for tau, row in one.after
-                        ],
-                    )
-                    for one in settings
-                ],
-            }
-            for place, settings in found.places
-        ],
+        "places": places_as_json(found.places, _setting_as_json),
     }
+
+
+def _setting_as_json(one: AdjustedSetting) -> dict[str, Any]:
+    after = [{"tau": AUTO if tau is None else tau, "metrics": metrics_as_json(row)} for tau, row in one.after]
+    return row_as_json(one.kept, one.before, adjusted=after)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,10 @@ from study.report.logits.stored_logits import (
     KeptTrial,
     Place,
     lacking_line,
+    places_as_json,
     places_of,
     row_as_json,
+    with_scores,
 )
 from study.store.study_view import StudyView
 from study.terminal import plain_table
@@ -83,9 +85,7 @@ def calibrated(view: StudyView, *, temperature: bool = False, bins: int = BINS) 
                 together = own if together is None else together + own
                 agreement += agrees
             assert together is not None  # a setting of a place keeps at least one trial's logits
-            names = next(iter(scores.values()))
-            by_seed = {name: {seed: values[name] for seed, values in scores.items()} for name in names}
-            settings.append(CalibratedSetting(kept, replace(kept.row, by_seed=by_seed), together))
+            settings.append(CalibratedSetting(kept, with_scores(kept.row, scores), together))
         found.append((place, tuple(settings)))
     return Calibration(tuple(found), temperature, agreement)
 
@@ -153,15 +153,7 @@ def calibration_as_json(found: Calibration) -> dict[str, Any]:
     return {
         "temperature_fitted_on_validation": found.temperature,
         "agreement": vars(found.agreement),
-        "places": [
-            {
-                "dataset": place.dataset,
-                "profile": place.profile,
-                "protocol": place.protocol,
-                "rows": [row_as_json(one.kept, one.row, bins=_bins(one.bins)) for one in settings],
-            }
-            for place, settings in found.places
-        ],
+        "places": places_as_json(found.places, lambda one: row_as_json(one.kept, one.row, bins=_bins(one.bins))),
     }
 
 

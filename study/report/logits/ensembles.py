@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,10 @@ from study.report.logits.stored_logits import (
     KeptSetting,
     Place,
     lacking_line,
+    places_as_json,
     places_of,
     row_as_json,
+    with_scores,
 )
 from study.store.study_view import StudyView
 from study.terminal import plain_table
@@ -134,9 +136,7 @@ def _setting(kept: KeptSetting) -> tuple[EnsembledSetting, Agreement]:
         single[trial.seed] = network_scores(log_probabilities, test.predictions, test.labels, counts)
         agreement += trial.agreement(read)
     assert ensemble is not None  # a setting of a place keeps at least one trial's logits
-    names = next(iter(single.values()))
-    by_seed = {name: {seed: values[name] for seed, values in single.items()} for name in names}
-    return EnsembledSetting(kept, replace(kept.row, by_seed=by_seed), ensemble.scores(counts)), agreement
+    return EnsembledSetting(kept, with_scores(kept.row, single), ensemble.scores(counts)), agreement
 
 
 def print_ensembles(found: Ensembles, console: Console) -> None:
@@ -175,20 +175,9 @@ def ensembles_as_json(found: Ensembles) -> dict[str, Any]:
     """Return the ensembles as JSON-ready values."""
     return {
         "agreement": vars(found.agreement),
-        "places": [
-            {
-                "dataset": place.dataset,
-                "profile": place.profile,
-                "protocol": place.protocol,
-                "rows": [
-                    row_as_json(
-                        one.kept,
-                        one.single,
-                        ensemble={name: number(value) for name, value in one.ensemble.items()},
-                    )
-                    for one in settings
-                ],
-            }
-            for place, settings in found.places
-        ],
+        "places": places_as_json(found.places, _setting_as_json),
     }
+
+
+def _setting_as_json(one: EnsembledSetting) -> dict[str, Any]:
+    return row_as_json(one.kept, one.single, ensemble={name: number(value) for name, value in one.ensemble.items()})

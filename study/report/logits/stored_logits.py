@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from study.report.confirmed_results import Row, confirmed_tables
+from study.report.confirmed_tables import metrics_as_json
 from study.store.study_view import CellView, StudyView
 from trainables.core.errors import BadInput
-from trainables.core.logit_file import LOGIT_FILE, KeptLogits, SplitLogits, has_logits, read_logits
+from trainables.core.logit_file import LOGIT_FILE, KeptLogits, has_logits, read_logits
 
 Ints = npt.NDArray[np.int64]
+Setting = TypeVar("Setting")
 
 
 @dataclass(frozen=True)
@@ -181,20 +183,28 @@ def confusion_of(predictions: Ints, labels: Ints, classes: int) -> Ints:
     return np.bincount(labels * classes + predictions, minlength=classes**2).reshape(classes, classes)
 
 
+def with_scores(row: Row, scores: Mapping[int, Mapping[str, float]]) -> Row:
+    """Return a row with other results: ``scores`` holds the metrics of every seed."""
+    names = next(iter(scores.values()))
+    return replace(row, by_seed={name: {seed: one[name] for seed, one in scores.items()} for name in names})
+
+
+def places_as_json(
+    places: Iterable[tuple[Place, Iterable[Setting]]], as_json: Callable[[Setting], dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return places as JSON-ready values, each with a row for each of its settings."""
+    return [
+        {
+            "dataset": place.dataset,
+            "profile": place.profile,
+            "protocol": place.protocol,
+            "rows": [as_json(one) for one in settings],
+        }
+        for place, settings in places
+    ]
+
+
 def row_as_json(setting: KeptSetting, row: Row, **about: Any) -> dict[str, Any]:
     """Return mean, standard deviation and values by seed of a row's metrics as JSON-ready values."""
-    from study.report.confirmed_tables import number
-
-    metrics = {
-        name: {
-            "mean": number(row.mean(name)),
-            "std": number(row.deviation(name)),
-            "by_seed": {str(seed): number(value) for seed, value in seeds.items()},
-        }
-        for name, seeds in row.by_seed.items()
-    }
     who = {"method": row.method, "setting": row.setting, "best_is_preset": row.shared, "n": row.n}
-    return {**who, "lacking": setting.lacking, **about, "metrics": metrics}
-
-
-__all__ = ["Agreement", "KeptSetting", "KeptTrial", "Place", "SplitLogits", "confusion_of", "places_of", "row_as_json"]
+    return {**who, "lacking": setting.lacking, **about, "metrics": metrics_as_json(row)}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from study.driver.driver import RAISABLE, ExitCode, _flat, _missing_umap, _outcome, _refuse_changes
+from study.driver.driver import RAISABLE, ExitCode, _missing_umap, _outcome, _refuse_changes
 from study.ledger.study_ledger import Ledger
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
@@ -13,10 +13,6 @@ from trainables.core.errors import BadInput
 
 MakeSpec = Callable[..., StudySpec]
 LR = {"lr": {"low": 0.01, "high": 0.1}}
-
-
-def test_places_of_a_nested_value() -> None:
-    assert _flat({"a": 1, "b": {"c": [2, {"d": 3}]}}) == {"a": 1, "b.c.0": 2, "b.c.1.d": 3}
 
 
 @pytest.mark.parametrize(
