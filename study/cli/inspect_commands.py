@@ -72,15 +72,26 @@ def record(name: Name, storage: Storage = None) -> None:
 
 
 def ui(
+    name: NameOrNone = None,
     storage: Storage = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 5000,
+    port: Annotated[int | None, typer.Option(help="Port to listen on [default: 5000, with --optuna 8080].")] = None,
+    optuna: Annotated[bool, typer.Option("--optuna", help="Start optuna-dashboard on the study's ledger.")] = False,
+    browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the pages in a browser.")] = True,
 ) -> None:
     """Start the MLflow UI on the stored studies.
 
-    The server listens on this machine only, unless --host says otherwise.
+    Prints and opens two pages of a study, of the newest one without a name: the chart of its cells and its confirmed
+    trials. The server listens on this machine only, unless --host says otherwise.
     """
     from study.store.study_folder import storage_root
+
+    if optuna:
+        from study.cli.optuna_dashboard import serve_dashboard
+
+        serve_dashboard(storage_root(storage), name, host=host, port=port or 8080, say=typer.echo)
+        return
+    from study.cli.browser import opener
     from study.tracking.server import serve
 
-    serve(storage_root(storage), host=host, port=port)
+    serve(storage_root(storage), host=host, port=port or 5000, study=name, show=opener() if browser else None)

@@ -79,7 +79,9 @@ class TrialManager:
             evaluate_test=assignment.confirms,
             threads=self._ledger.study.resources.cpus,
             select_by=self._ledger.study.search.select_by,
-            artifacts=self._ledger.study.artifacts.kinds(confirms=assignment.confirms),
+            artifacts=self._ledger.study.artifacts.kinds(
+                confirms=assignment.confirms, winner=self._ledger.confirmation.is_winner(assignment)
+            ),
         )
 
     def assignment(self, runner_id: str) -> Assignment:

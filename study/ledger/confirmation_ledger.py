@@ -107,6 +107,13 @@ class Confirmation:
         best = self._search[cell.name].best(metric)
         return settings_of(cell, None if best is None else params_of(best, cell.space))
 
+    def is_winner(self, trial: Assignment) -> bool:
+        """Return True for the first seed of a cell's best setting, as the search ranks it now."""
+        if not trial.confirms or trial.seed != seeds_of(self._spec)[0]:
+            return False
+        best = (setting for setting in self._settings(trial.cell) if "best" in setting.names)
+        return any(same_params(setting.params, trial.params) for setting in best)
+
     def remaining(self, *, known: bool) -> int:
         """Return the number of trials yet to start or end; ``known`` is True once the search is over."""
         if not known:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from study.report.parquet_file import check_target, write_rows
 from study.store.study_folder import StudyFolder
 from study.store.study_view import StudyView, TrialView, open_view
-from trainables.core.trial_folder import METHOD_METRICS, EpochResult, method_metrics
+from trainables.core.trial_folder import CLASS_RECALL, METHOD_METRICS, EpochResult, method_metrics
 
 _PARAM = "param."
 _TEXTS = (
@@ -106,5 +106,5 @@ def trial_key(study: str, trial: TrialView) -> dict[str, Any]:
 
 
 def _epoch(result: EpochResult) -> dict[str, Any]:
-    plain = {name: value for name, value in result.items() if name != METHOD_METRICS}
+    plain = {name: value for name, value in result.items() if name not in (METHOD_METRICS, CLASS_RECALL)}
     return plain | {f"method.{name}": value for name, value in method_metrics(result).items()}

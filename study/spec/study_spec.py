@@ -153,6 +153,8 @@ class ArtifactsSpec(StrictModel):
         offsets: trained, estimated and empirical offsets per class, of linear heads.
         embedding: t-SNE and UMAP of the features of a class-balanced sample of images.
         mistakes: gallery of the most confident mistakes per class.
+        model: the network itself, exported and logged as an MLflow model: of the first seed of every cell's best
+            setting (``winner``), of every trial of the confirmation, or of none.
         logits: logits of all validation images, and of all test images in a confirmation.
     """
 
@@ -160,11 +162,18 @@ class ArtifactsSpec(StrictModel):
     embedding: Phases = "confirm"
     mistakes: Phases = "confirm"
     logits: Phases = "confirm"
+    model: Literal["none", "winner", "confirm"] = "winner"
 
-    def kinds(self, *, confirms: bool) -> tuple[str, ...]:
-        """Return the kinds of artifacts of a trial of the confirmation, or of the search."""
-        chosen: dict[str, Phases] = self.model_dump()
-        return tuple(kind for kind, phases in chosen.items() if phases == "all" or (confirms and phases == "confirm"))
+    def kinds(self, *, confirms: bool, winner: bool = False) -> tuple[str, ...]:
+        """Return the kinds of artifacts of a trial.
+
+        Args:
+            confirms: True for a trial of the confirmation, False for one of the search.
+            winner: True for the first seed of a cell's best setting.
+        """
+        chosen: dict[str, str] = self.model_dump()
+        wanted = {"all": True, "confirm": confirms, "winner": winner, "none": False}
+        return tuple(kind for kind, phases in chosen.items() if wanted[phases])
 
 
 class StudySpec(StrictModel):

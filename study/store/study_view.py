@@ -83,6 +83,10 @@ class CellView:
         """
         return self._ranking(metric).best(self.in_state("COMPLETE"))
 
+    def better(self, first: TrialView | None, second: TrialView) -> TrialView | None:
+        """Return the better of two complete trials, by the rule of `best`; the first among equals."""
+        return second if first is None else self._ranking().best([first, second])
+
     def front(self) -> list[TrialView]:
         """Return the Pareto front of the complete trials, best first; for a single metric, only the best trial."""
         return self._ranking().front(self.in_state("COMPLETE"))

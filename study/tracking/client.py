@@ -23,7 +23,7 @@ _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
 _SCHEMES = ("http://", "https://", "sqlite://", "postgresql", "mysql", "mssql", "databricks")
-_NOISY = ("alembic", "mlflow.store.db.utils")
+_NOISY = ("alembic", "mlflow.store.db.utils", "mlflow.pyfunc", "mlflow.models")
 
 
 def tracking_uri(given: str | None, storage: Path) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from study.spec.confirmed_settings import CONFIRM
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
-from study.store.study_view import cell_view, trial_view
+from study.store.study_view import CellView, cell_view, trial_view
 from study.tracking.client import is_away, tracking_uri
 from study.tracking.study_sync import StudySync
 from trainables.core.errors import BadInput
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
 
 Key = tuple[str, int]
-"""`Assignment.place` and trial number."""
+"""`Assignment.place` and trial number, or the name of a cell and `_SUMMARY`."""
+
+_SUMMARY = -1
 
 
 class Recorder:
@@ -40,6 +44,7 @@ class Recorder:
         *,
         warn: Callable[[str], None],
         every: float = 3.0,
+        summaries: float = 60.0,
     ) -> None:
         """Start the thread; it first syncs whatever an earlier run left out.
 
@@ -49,13 +54,14 @@ class Recorder:
             ledger: its ledger, which is only read.
             warn: receives one sentence per problem, from another thread.
             every: least seconds between two syncs of a running trial.
+            summaries: least seconds between two syncs of a cell's numbers; its files are written at the end.
 
         Raises:
             BadInput: the tracking URI is not valid.
         """
         self._uri = tracking_uri(spec.records.tracking_uri, storage)
         self._sync = StudySync(StudyFolder(storage, spec.name), spec)
-        self._ledger, self._warn, self._every = ledger, warn, every
+        self._ledger, self._warn, self._every, self._summaries = ledger, warn, every, summaries
         self._changed = threading.Condition()
         self._due: dict[Key, float] = {
             (name, trial.number): 0.0
@@ -63,6 +69,8 @@ class Recorder:
             for trial in cell.trials()
             if trial.datetime_start is not None
         }
+        later = time.monotonic() + summaries
+        self._due |= {(ledger.places[name].cell.name, _SUMMARY): later for name, _ in self._due}
         self._left: set[Key] = set()
         self._at: Key | None = None
         self._closing, self._pause, self._quiet_until = False, 0.0, 0.0
@@ -75,9 +83,11 @@ class Recorder:
         key = (assignment.place, assignment.number)
         with self._changed:
             soon = time.monotonic() + (0.0 if ended else self._every)
-            idle = not self._due
+            first = soon < min(self._due.values(), default=math.inf)
             self._due[key] = min(soon, self._due.get(key, soon))
-            if ended or idle:
+            if ended:
+                self._due.setdefault((assignment.cell.name, _SUMMARY), time.monotonic() + self._summaries)
+            if first:  # else the thread wakes early enough
                 self._changed.notify()
 
     def close(self, timeout: float = 60.0) -> list[str]:
@@ -91,10 +101,12 @@ class Recorder:
         """
         with self._changed:
             first, self._closing = not self._closing, True
+            self._forget_summaries()
             self._changed.notify()
         self._thread.join(timeout)
         with self._changed:
             keys = {*self._due, *self._left} | ({self._at} if self._at is not None else set())
+            keys = {key for key in keys if key[1] != _SUMMARY}
         left = sorted(f"{cell}/{number:05d}" for cell, number in keys)
         if first and (left or self._thread.is_alive()):
             what = f"{len(left)} trials are" if left else "the summaries of the cells are"
@@ -106,6 +118,11 @@ class Recorder:
             if not self._attempt(key) and self._closing:
                 return
         self._attempt(None)
+
+    def _forget_summaries(self) -> None:
+        """Drop the summaries that are due: closing writes all of them."""
+        for key in [key for key in self._due if key[1] == _SUMMARY]:
+            del self._due[key]
 
     def _next(self) -> Key | None:
         """Wait for the trial that is due first and return it; None if closing and nothing is left."""
@@ -142,14 +159,23 @@ class Recorder:
         return True
 
     def _record(self, key: Key | None) -> None:
-        metric, path = self._ledger.study.search.metric, self._sync.folder.path
         if key is None:
-            finished = self._ledger.remaining() == 0
-            for cell in self._ledger.cells.values():
-                self._sync.cell(cell_view(cell.cell, cell.trials(), metric, path), finished=finished)
-            return
-        ledger = self._ledger.places[key[0]]
-        self._sync.trial(trial_view(ledger.cell, ledger.trials()[key[1]], path))
+            finished = self._ledger.search_remaining() == 0
+            for name in self._ledger.cells:
+                view = self._cell_view(name)
+                self._sync.cell(view, finished=finished)
+                self._sync.pause(view)
+        elif key[1] == _SUMMARY:
+            self._sync.cell(self._cell_view(key[0]), driven=True, whole=False)
+        else:
+            ledger = self._ledger.places[key[0]]
+            self._sync.trial(trial_view(ledger.cell, ledger.trials()[key[1]], self._sync.folder.path))
+
+    def _cell_view(self, name: str) -> CellView:
+        cell, places = self._ledger.cells[name], self._ledger.places
+        confirming = places[f"{name}/{CONFIRM}"].trials() if f"{name}/{CONFIRM}" in places else ()
+        metric, path = self._ledger.study.search.metric, self._sync.folder.path
+        return cell_view(cell.cell, cell.trials(), metric, path, confirming)
 
     def _give_up(self, key: Key | None, error: Exception) -> None:
         if key is not None:
@@ -170,7 +196,7 @@ class Recorder:
                 f"back: {_first_line(error)}"
             )
         with self._changed:
-            if key is not None:
+            if key is not None and not (self._closing and key[1] == _SUMMARY):
                 self._due.setdefault(key, 0.0)
             self._pause = min(_LONGEST_PAUSE, 2 * self._pause or _FIRST_PAUSE)
             self._quiet_until = time.monotonic() + self._pause

@@ -4,67 +4,43 @@ from __future__ import annotations
 
 import json
 import math
-import re
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from study.spec.objectives import Metrics, names_of
 from study.store.study_view import TrialView
+from study.tracking.metric_keys import (
+    EPOCH_METRICS,
+    TEST_METRICS,
+    epoch_key,
+    method_key,
+    recall_keys,
+    selected_key,
+    test_key,
+)
+from study.tracking.run_shown import plain, shown
 from trainables.core.config import TrialConfig
-from trainables.core.trial_folder import EpochResult, StoredJson, method_metrics
+from trainables.core.epoch_selection import best_epoch
+from trainables.core.trial_folder import CLASS_RECALL, EpochResult, StoredJson, method_metrics
+from trainables.methods.registry import selectable_after
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
 
     from study.spec.cell import Cell
 
-EPOCH_METRICS = (
-    "balanced_accuracy",
-    "geometric_mean",
-    "worst_recall",
-    "many",
-    "medium",
-    "few",
-    "accuracy",
-    "loss",
-    "train_loss",
-    "learning_rate",
-    "images_per_second",
-)
-"""Logged metrics, beside the study's own. Few and stable keys: MLflow's pages slow down with many."""
+RECORDED = "study.records"
+"""Tag of a run with everything in it: the version of what these modules write. It is missing in older runs."""
 
-ALWAYS_THERE = "learning_rate"
-"""A metric that is always finite, so its history tells which epochs were logged."""
+VERSION = "2"
+
+CELL, TRIAL, CONFIRMED = "cell", "trial", "confirmed"
+"""Values of the tag ``study.kind``."""
 
 RECALL_CLASSES = 20
-"""Largest number of classes whose recalls are logged as metrics. Beyond it, only the class table has them."""
+"""Largest number of classes whose recalls are logged as metrics. Beyond it, pictures and the class table have them."""
 
-_NOT_IN_A_KEY = re.compile(r"[^\w .-]")
 _TAG_LENGTH = 5000
-
-
-def milliseconds(moment: datetime | None) -> int:
-    """Return a moment in MLflow's unit, milliseconds since the epoch; 0 for None."""
-    return 0 if moment is None else int(moment.timestamp() * 1000)
-
-
-def shown(value: Any) -> str:
-    """Format a value for display; floats get ten significant digits, so that 0.1 + 0.2 reads 0.3.
-
-    >>> shown(0.1 + 0.2), shown(5), shown(True), shown(1e-5)
-    ('0.3', '5', 'True', '1e-05')
-    """
-    return f"{value:.10g}" if isinstance(value, float) else str(value)
-
-
-def plain(name: str) -> str:
-    """Return the display name of a searched param, without the prefix ``training.``.
-
-    >>> plain("training.lr"), plain("gamma")
-    ('lr', 'gamma')
-    """
-    return name.removeprefix("training.")
 
 
 def cell_tags(cell: Cell) -> dict[str, str]:
@@ -76,6 +52,22 @@ def cell_tags(cell: Cell) -> dict[str, str]:
         "ratio": shown(cell.ratio),
         "method": cell.method,
     }
+
+
+def cell_parameters(cell: Cell) -> dict[str, str]:
+    """Return the MLflow params of a cell: what tells cells apart, and the settings that its trials share."""
+    config = cell.base
+    parameters = {
+        "method": cell.method,
+        "ratio": cell.ratio,
+        "dataset": cell.dataset,
+        "profile": cell.profile,
+        "model": config.model.name,
+        "preset": config.method.preset,
+        "protocol": config.data.protocol,
+        "epochs": config.training.epochs,
+    }
+    return {name: shown(value) for name, value in parameters.items()}
 
 
 def trial_parameters(view: TrialView, config: TrialConfig) -> dict[str, str]:
@@ -112,6 +104,7 @@ def trial_tags(view: TrialView, stored: StoredJson | None) -> dict[str, str]:
         stored: its ``trial.json``, or None if its process has not written it yet.
     """
     tags = {"study.state": view.state, "study.phase": view.phase, "param_source": view.param_source}
+    tags["study.kind"] = TRIAL if view.confirms is None else CONFIRMED
     if view.selected_epoch is not None:
         tags["selected_epoch"] = str(view.selected_epoch)
     if view.reason is not None:
@@ -119,7 +112,9 @@ def trial_tags(view: TrialView, stored: StoredJson | None) -> dict[str, str]:
         tags["mlflow.note.content"] = f"**{view.state}**\n\n```\n{view.reason}\n```"
     if view.state == "PRUNED":
         budget = view.cell.base.training.epochs
-        tags["mlflow.note.content"] = f"**PRUNED**: stopped after {view.epochs} of {budget} epochs"
+        tags["mlflow.note.content"] = f"**PRUNED**: stopped after {view.epochs} of {budget} epochs, as planned"
+    if view.state == "COMPLETE":
+        tags["mlflow.note.content"] = _result_note(view)
     if notices := view.notices():
         tags["notice"] = "; ".join(notices)
         tags["mlflow.note.content"] = "\n\n".join([*filter(None, [tags.get("mlflow.note.content")]), *notices])
@@ -135,6 +130,23 @@ def trial_tags(view: TrialView, stored: StoredJson | None) -> dict[str, str]:
         if environment.get("git_commit"):
             tags["mlflow.source.git.commit"] = environment["git_commit"].rstrip("+")
     return {name: value[:_TAG_LENGTH] for name, value in tags.items()}
+
+
+def _result_note(view: TrialView) -> str:
+    """Return a complete trial's result in Markdown; of a confirmation trial, that on the test images."""
+    epoch = f", epoch {view.result_epoch}" if view.selected_epoch is not None else ""
+    tested = view.test()
+    if tested is None:
+        return f"Validation images{epoch}: {_values(view.result())}"
+    return (
+        f"Confirmation of `{view.param_source}` with seed {view.confirms}.\n\n"
+        f"Test images{epoch}: {_values(tested['metrics'])}"
+    )
+
+
+def _values(found: Mapping[str, Any]) -> str:
+    shown_now = ((name, found.get(name)) for name in TEST_METRICS)
+    return ", ".join(f"{name} **{v:.4f}**" for name, v in shown_now if v is not None and math.isfinite(v))
 
 
 def epoch_times(history: Sequence[EpochResult], started: int, images: int) -> dict[int, int]:
@@ -155,55 +167,56 @@ def epoch_times(history: Sequence[EpochResult], started: int, images: int) -> di
     return times
 
 
-def epoch_metrics(result: EpochResult, time: int, study_metric: Metrics) -> list[Metric]:
-    """Return the finite metrics of one epoch; the method's own are ``method/NAME``."""
-    keys = dict.fromkeys((*names_of(study_metric), *EPOCH_METRICS))
-    found = {key: result[key] for key in keys if key in result}
-    found |= {f"method/{name}": value for name, value in method_metrics(result).items()}
+def epoch_metrics(result: EpochResult, time: int, study_metric: Metrics, recall: Sequence[str] = ()) -> list[Metric]:
+    """Return the finite metrics of one epoch.
+
+    Args:
+        result: the epoch.
+        time: its end in milliseconds.
+        study_metric: the study's objective and constrained metrics.
+        recall: keys of the classes' recalls, if they are to be logged and the epoch has them.
+    """
+    names = dict.fromkeys((*names_of(study_metric), *EPOCH_METRICS))
+    found = {epoch_key(name): result[name] for name in names if name in result}
+    found |= {method_key(name): value for name, value in method_metrics(result).items()}
+    found |= dict(zip(recall, result.get(CLASS_RECALL) or (), strict=False))
     return metrics(found.items(), result["epoch"], time)
 
 
-def recall_metrics(evaluation: StoredJson, time: int) -> list[Metric]:
-    """Return the final recall of each class as metrics; none with more than 20 classes.
-
-    The step is always 0: MLflow draws bars for it, where another step would give a curve of one point.
-    """
-    names = evaluation["class_names"]
-    if len(names) > RECALL_CLASSES:
-        return []
-    keys = recall_keys([str(name) for name in names])
-    return metrics(zip(keys, evaluation["recall"], strict=True), 0, time)
+def recall_metrics(class_names: Sequence[str]) -> list[str]:
+    """Return the keys of the classes' recalls; none with more than 20 classes."""
+    return recall_keys([str(name) for name in class_names]) if len(class_names) <= RECALL_CLASSES else []
 
 
-def selected_metrics(view: TrialView, study_metric: Metrics, time: int) -> list[Metric]:
-    """Return the study's metrics at the selected epoch as ``selected_...`` at step 0; none under ``select: last``.
+def selected_metrics(view: TrialView, study_metric: Metrics, times: Mapping[int, int]) -> list[Metric]:
+    """Return, epoch by epoch, the study's metrics at the best epoch so far; none under ``select: last``.
 
-    MLflow's tables show the last value of a curve, which is not the trial's result under ``select: best``.
+    MLflow's tables show the last value of a curve. That of ``validation/...`` is not the trial's result under
+    ``select: best``, that of ``validation/selected/...`` is.
     """
     if view.selected_epoch is None:
         return []
-    result = view.result()
-    values = ((f"selected_{name}", result.get(name)) for name in names_of(study_metric))
-    return metrics(((key, value) for key, value in values if value is not None), 0, time)
+    names, history = names_of(study_metric), view.history()
+    by_epoch = {result["epoch"]: result for result in history}
+    values = {epoch: result[names[0]] for epoch, result in by_epoch.items() if result.get(names[0]) is not None}
+    after = selectable_after(view.config)
+    found: list[Metric] = []
+    for epoch in sorted(by_epoch):
+        seen = {e: value for e, value in values.items() if e <= epoch}
+        best = view.selected_epoch if epoch >= view.selected_epoch else best_epoch(names[0], seen, after)
+        if best is not None and best in by_epoch:
+            shown_now = ((selected_key(name), by_epoch[best].get(name)) for name in names)
+            found += metrics(((k, v) for k, v in shown_now if v is not None), epoch, times.get(epoch, 0))
+    return found
 
 
-def test_metrics(tested: StoredJson | None, time: int) -> list[Metric]:
-    """Return the test metrics as ``test_...`` at step 0; none for a trial without a test evaluation."""
-    found = {} if tested is None else tested["metrics"]
-    return metrics({f"test_{name}": value for name, value in found.items()}.items(), 0, time)
-
-
-def recall_keys(class_names: Sequence[str]) -> list[str]:
-    """Return the metric keys of classes; slashes and characters that MLflow refuses become hyphens.
-
-    >>> recall_keys(["T-shirt/top", "a:b", "a-b"])
-    ['recall/T-shirt-top', 'recall/a-b', 'recall/a-b 2']
-    """
-    keys: list[str] = []
-    for index, name in enumerate(class_names):
-        key = f"recall/{_NOT_IN_A_KEY.sub('-', name).strip('. ') or index}"[:200]
-        keys.append(key if key not in keys else f"{key} {index}")
-    return keys
+def test_metrics(tested: StoredJson | None, study_metric: Metrics, time: int) -> list[Metric]:
+    """Return the test metrics as ``test/...`` at the tested epoch; none for a trial without a test evaluation."""
+    if tested is None:
+        return []
+    names = dict.fromkeys((*names_of(study_metric), *TEST_METRICS))
+    found = {test_key(name): tested["metrics"][name] for name in names if name in tested["metrics"]}
+    return metrics(found.items(), 0, time)
 
 
 def metrics(values: Iterable[tuple[str, float]], step: int, time: int) -> list[Metric]:

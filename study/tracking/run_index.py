@@ -12,12 +12,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from study.spec.confirmed_settings import CONFIRM
+from study.spec.cell import expand
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
 from study.store.study_view import TrialView
 from study.tracking.client import artifact_folder, is_server, open_client, tracking_uri
-from study.tracking.run_fields import cell_tags, milliseconds
+from study.tracking.data_inputs import StoredData
+from study.tracking.run_fields import CELL, RECORDED, VERSION, cell_tags
+from study.tracking.run_names import RunNames
+from study.tracking.run_shown import milliseconds
+from study.tracking.saved_views import GROUP_TAG, saved_views
 from trainables.core.errors import BadInput
 from trainables.core.kernel_lock import KernelLock
 from trainables.core.trial_folder import write_atomically
@@ -29,6 +33,9 @@ if TYPE_CHECKING:
     from study.spec.cell import Cell
 
 _PAGE = 1000
+_TERMINAL = ("FINISHED", "FAILED", "KILLED")
+PAUSED = "SCHEDULED"
+"""Status of a cell or trial that waits for a resume: MLflow shows it neither as running nor as failed."""
 _TRIAL, _CELL = "study.trial", "study.summary"
 """Tags with the key of the trial or cell that a run belongs to."""
 
@@ -38,15 +45,22 @@ class KnownRun:
     """The state of a run as this process read and wrote it.
 
     Attributes:
-        ended: True if the run is terminated. Termination is written last, so everything else is there then.
+        status: MLflow's. A terminal status is written last, so everything else is there then.
         logged: last epoch with logged metrics; None if not looked up yet.
+        data: True if its data set is logged; False also if not looked up.
     """
 
     id: str
-    ended: bool
+    status: str
     logged: int | None
     tags: dict[str, str]
     parameters: set[str] = field(default_factory=set)
+    data: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """True if everything is in a terminated run. A run that an older version of the project ended is not ended."""
+        return self.status in _TERMINAL and self.tags.get(RECORDED) == VERSION
 
 
 class Runs:
@@ -66,6 +80,8 @@ class Runs:
             self._id = _study_id(folder.path)
             self._experiment = self._find_experiment()
         self._known: dict[str, KnownRun] = {}
+        cells = expand(spec)
+        self._names, self._order = RunNames(cells), {cell.name: place for place, cell in enumerate(cells)}
         self._read(f"tags.`study.id` = '{self._id}'")
 
     @contextmanager
@@ -82,8 +98,29 @@ class Runs:
     def of_cell(self, cell: Cell, started: datetime | None) -> KnownRun:
         """Return the run of a cell, the parent of its trials' runs; it starts with its first trial."""
         found = self._known.get(cell.name) or self._find(_CELL, cell.name)
-        name = f"{cell.method} {cell.profile} {cell.dataset}"
-        return found or self._create(cell.name, name, {_CELL: cell.name, **cell_tags(cell)}, started)
+        tags = {_CELL: cell.name, "study.kind": CELL, **cell_tags(cell)}
+        return found or self._create(cell.name, self.cell_name(cell), tags, started)
+
+    def cell_name(self, cell: Cell) -> str:
+        """Return the name of a cell's run."""
+        return self._names.cell(cell)
+
+    def setting_tags(self, cell: Cell, role: str) -> dict[str, str]:
+        """Return the tags of a confirmation trial that name its setting, by itself and within the study."""
+        return {"study.setting": role, GROUP_TAG: self._names.group(cell, role)}
+
+    @property
+    def experiment(self) -> str:
+        """The id of the study's experiment."""
+        return self._experiment
+
+    def order(self, cell: Cell) -> int:
+        """Return the place of a cell in the study, from 0."""
+        return self._order[cell.name]
+
+    def trial_name(self, view: TrialView) -> str:
+        """Return the name of a trial's run."""
+        return self._names.trial(view)
 
     def of_trial(self, view: TrialView) -> KnownRun | None:
         """Return the run of a trial, or None."""
@@ -92,16 +129,18 @@ class Runs:
     def create_trial(self, view: TrialView, tags: dict[str, str]) -> KnownRun:
         """Create the run of a trial with all its tags, in one transaction."""
         above = {"mlflow.parentRunId": self.of_cell(view.cell, view.started).id}
-        kind = "" if view.confirms is None else f"{CONFIRM} "
-        name = f"{view.cell.method} {kind}{view.number:03d} {view.cell.profile} {view.cell.dataset}"
-        return self._create(view.key, name, {_TRIAL: view.key, **cell_tags(view.cell), **tags, **above}, view.started)
+        own = {_TRIAL: view.key, **cell_tags(view.cell), **tags, **above}
+        return self._create(view.key, self.trial_name(view), own, view.started)
 
     def last_epoch(self, run: KnownRun, key: str) -> int:
         """Return the last epoch with logged metrics; asks MLflow once."""
         if run.logged is None:
-            history = self.client.get_metric_history(run.id, key)
-            run.logged = max((metric.step for metric in history), default=0)
+            run.logged = self.last_step(run, key)
         return run.logged
+
+    def last_step(self, run: KnownRun, key: str) -> int:
+        """Return the last step of a metric; 0 if there is none."""
+        return max((metric.step for metric in self.client.get_metric_history(run.id, key)), default=0)
 
     def write(
         self,
@@ -130,24 +169,53 @@ class Runs:
         run.parameters.update(new_parameters)
         return True
 
+    def log_data(self, run: KnownRun, data: StoredData) -> None:
+        """Log the data set of a run as its input."""
+        if not run.data:
+            self.client.log_inputs(run.id, [data.as_input()])
+            run.data = True
+
+    def untag(self, run: KnownRun, tag: str) -> None:
+        """Remove a tag, if the run has it."""
+        if tag in run.tags:
+            self.client.delete_tag(run.id, tag)
+            del run.tags[tag]
+
     def end(self, run: KnownRun, status: str, moment: int) -> None:
-        """Terminate a run."""
+        """Terminate a run, after everything else is written."""
         self.client.set_terminated(run.id, status=status, end_time=moment or None)
-        run.ended = True
+        run.status = status
+
+    def pause(self, run: KnownRun) -> None:
+        """Mark a run that waits for a resume."""
+        if run.status != PAUSED:
+            self.client.update_run(run.id, status=PAUSED)
+            run.status = PAUSED
+
+    def go_on(self, run: KnownRun) -> None:
+        """Mark a run as running that waited for a resume, or that a raised budget continues."""
+        if run.status != "RUNNING":
+            self.client.update_run(run.id, status="RUNNING")
+            run.status = "RUNNING"
 
     def _find_experiment(self) -> str:
         found = self.client.get_experiment_by_name(self._spec.name)
+        tags = {"mlflow.experimentKind": "custom_model_development"}
+        if self._spec.question:
+            tags["mlflow.note.content"] = self._spec.question
+        views = saved_views(self._spec, expand(self._spec))
         if found is not None:
             if found.lifecycle_stage == "deleted":
                 self.client.restore_experiment(found.experiment_id)
+            for key, value in views.items():
+                if found.tags.get(key) != value:
+                    self.client.set_experiment_tag(found.experiment_id, key, value)
             return str(found.experiment_id)
         place = None
         if not is_server(self.uri):
             place = (artifact_folder(self.uri, self._folder.storage) / self._spec.name).as_uri()
-        tags = {"mlflow.experimentKind": "custom_model_development"}
-        if self._spec.question:
-            tags["mlflow.note.content"] = self._spec.question
-        return str(self.client.create_experiment(self._spec.name, artifact_location=place, tags=tags))
+        made = self.client.create_experiment(self._spec.name, artifact_location=place, tags={**tags, **views})
+        return str(made)
 
     def _find(self, tag: str, key: str) -> KnownRun | None:
         self._read(f"tags.`study.id` = '{self._id}' and tags.`{tag}` = {_quoted(key)}")
@@ -171,7 +239,7 @@ class Runs:
         tags = {**tags, "study.name": self._spec.name, "study.id": self._id, **who}
         start = milliseconds(started) or None
         run = self.client.create_run(self._experiment, start_time=start, tags=tags, run_name=name)
-        self._known[key] = KnownRun(run.info.run_id, ended=False, logged=0, tags=tags)
+        self._known[key] = KnownRun(run.info.run_id, "RUNNING", logged=0, tags={**tags, "mlflow.runName": name})
         return self._known[key]
 
 
@@ -180,8 +248,8 @@ def _quoted(text: str) -> str:
 
 
 def _known(run: Run) -> KnownRun:
-    ended = run.info.status in ("FINISHED", "FAILED", "KILLED")
-    return KnownRun(run.info.run_id, ended, None, dict(run.data.tags), set(run.data.params))
+    data = bool(run.inputs is not None and run.inputs.dataset_inputs)
+    return KnownRun(run.info.run_id, run.info.status, None, dict(run.data.tags), set(run.data.params), data)
 
 
 def _user() -> str:

@@ -8,14 +8,18 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import IO
+from urllib.request import urlopen
 
 from study.tracking.client import artifact_folder, is_server, tracking_uri
-from study.tracking.sqlite import check_database, follow_artifacts, newest_experiment
+from study.tracking.saved_views import CELLS_VIEW, CONFIRMED_VIEW, TRIALS_VIEW, view_path
+from study.tracking.sqlite import check_database, find_experiment, follow_artifacts
 from trainables.core.errors import BadInput
 
 _SETTINGS = {
@@ -26,6 +30,7 @@ _SETTINGS = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
 }
 _SECONDS_TO_STOP = 10
+_SECONDS_TO_START = 300
 _LAST_LINES = 15
 
 
@@ -42,7 +47,15 @@ def server_command(storage: Path, *, host: str, port: int, workers: int = 1) -> 
     return [*command, "--host", host, "--port", str(port), "--workers", str(workers)]
 
 
-def serve(storage: Path, *, host: str, port: int, say: Callable[[str], None] = print) -> None:
+def serve(
+    storage: Path,
+    *,
+    host: str,
+    port: int,
+    study: str | None = None,
+    say: Callable[[str], None] = print,
+    show: Callable[[str], object] | None = None,
+) -> None:
     """Run the MLflow server until it is interrupted; return at once if the records are already on a server.
 
     Args:
@@ -50,33 +63,71 @@ def serve(storage: Path, *, host: str, port: int, say: Callable[[str], None] = p
         host: address to listen on. MLflow only answers requests for localhost and private addresses; allow
             other names with MLFLOW_SERVER_ALLOWED_HOSTS.
         port: port to listen on.
+        study: the study whose pages are named; None takes the newest.
         say: prints a line to the user.
+        show: opens a page in a browser once the server answers; None opens nothing.
 
     Raises:
-        BadInput: the storage has no records yet, the records are damaged, the port is taken, or the server failed.
+        BadInput: the storage has no records yet or none of the study, the records are damaged, the port is taken, or
+            the server failed.
     """
     uri = tracking_uri(None, storage)
     if is_server(uri):
         say(f"the records are on the server {uri}")
         return
-    page = address(host, port)
+    pages = {"all studies": ""}
     if uri.startswith("sqlite:///"):
-        page += _landing(Path(uri.removeprefix("sqlite:///")), artifact_folder(uri, storage))
+        pages = _landing(Path(uri.removeprefix("sqlite:///")), artifact_folder(uri, storage), study)
     _check_free(host, port)
-    say(f"MLflow opens in some seconds at {page}   (Ctrl-C stops it)")
+    say("MLflow opens in some seconds; Ctrl-C stops it")
+    width = max(map(len, pages))
+    for what, path in pages.items():
+        say(f"  {what:<{width}}  {address(host, port)}{path}")
     sys.stdout.flush()
+    if show is not None:
+        links = [f"{address(host, port)}{path}" for path in pages.values()]
+        threading.Thread(target=_show_when_up, args=(links, show), daemon=True).start()
     _run(server_command(storage, host=host, port=port))
 
 
-def _landing(database: Path, artifacts: Path) -> str:
-    """Prepare the database and return the path of its newest study's page."""
+def _landing(database: Path, artifacts: Path, study: str | None) -> dict[str, str]:
+    """Prepare the database; return title -> path of the two pages of a study."""
     if not database.exists():
         raise BadInput(f"no records in {database.parent} yet: `study run` writes them; see also --storage")
     check_database(database)
     follow_artifacts(database, artifacts)
-    experiment = newest_experiment(database)
-    # without workflowType, MLflow first shows its pages for language models
-    return "" if experiment is None else f"/#/experiments/{experiment}/runs?workflowType=machine_learning"
+    found = find_experiment(database, study)
+    if found is None and study is not None:
+        raise BadInput(f"no records of study '{study}' in {database}; `study record {study}` writes them")
+    if found is None:
+        return {"all studies": ""}
+    views = {view: title for view, title in _PAGES.items() if view in found.views}
+    if not views:  # recorded by an older version
+        path = f"/#/experiments/{found.id}/runs?workflowType=machine_learning"
+        return {f"runs of {found.name} (`study record {found.name}` adds views)": path}
+    shown = list(views)[:2]
+    return {f"{found.name}: {views[view]}": view_path(found.id, view) for view in shown}
+
+
+_PAGES = {
+    CELLS_VIEW: "cells, best value by method and ratio",
+    CONFIRMED_VIEW: "confirmed trials by method, on test images",
+    TRIALS_VIEW: "trials of the search, on validation images",
+}
+"""View -> title, in the order of preference: the first two that an experiment has are shown."""
+
+
+def _show_when_up(links: Sequence[str], show: Callable[[str], object]) -> None:
+    """Open the pages once the server answers; give up when it does not start."""
+    end = time.monotonic() + _SECONDS_TO_START
+    while time.monotonic() < end:
+        with suppress(OSError), urlopen(links[0].partition("/#")[0] + "/health", timeout=5):
+            break
+        time.sleep(0.5)
+    else:
+        return
+    for link in links:
+        show(link)
 
 
 def _run(command: list[str]) -> None:

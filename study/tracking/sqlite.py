@@ -1,8 +1,9 @@
 """MLflow's SQLite file: creates, checks and corrects it, and finds the newest experiment.
 
-This is the one module that relies on MLflow's private parts: the tables ``experiments`` and ``runs`` with the columns
-named below, and `SqlAlchemyStore`, which creates them. MLflow offers no public call for either without a server or
-seconds of imports. tests/study/tracking/test_sqlite.py names the versions that it was checked with.
+This is the one module that relies on MLflow's private parts: the tables ``experiments``, ``experiment_tags``, ``runs``
+and ``logged_models`` with the columns named below, and `SqlAlchemyStore`, which creates them. MLflow offers no public
+call for either without a server or seconds of imports. tests/study/tracking/test_sqlite.py names the versions that it
+was checked with.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from study.tracking.saved_views import VIEW_TAG
 from trainables.core.errors import BadInput
 from trainables.core.kernel_lock import KernelLock
 
@@ -107,18 +110,35 @@ def _moved(place: str | None, artifacts: Path) -> bool:
 def _replace(connection: sqlite3.Connection, old: str, new: str) -> None:
     connection.execute("UPDATE experiments SET artifact_location = ? WHERE artifact_location = ?", (new, old))
     start = f"{old}/"
-    connection.execute(
-        "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) WHERE substr(artifact_uri, 1, ?) = ?",
-        (f"{new}/", len(start) + 1, len(start), start),
-    )
+    for table, column in (("runs", "artifact_uri"), ("logged_models", "artifact_location")):
+        connection.execute(
+            f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",
+            (f"{new}/", len(start) + 1, len(start), start),
+        )
 
 
-def newest_experiment(database: Path) -> str | None:
-    """Return the id of the newest experiment other than MLflow's Default, or None."""
-    query = "SELECT experiment_id FROM experiments WHERE lifecycle_stage = 'active' AND experiment_id != 0"
+@dataclass(frozen=True)
+class StoredExperiment:
+    """An experiment: its id, its name, and the keys of its saved views."""
+
+    id: str
+    name: str
+    views: frozenset[str]
+
+
+def find_experiment(database: Path, name: str | None = None) -> StoredExperiment | None:
+    """Return the experiment of this name, or the newest other than MLflow's Default; None if there is none."""
+    query = "SELECT experiment_id, name FROM experiments WHERE lifecycle_stage = 'active' AND experiment_id != 0"
+    named, given = ("", ()) if name is None else (" AND name = ?", (name,))
+    tags = "SELECT key FROM experiment_tags WHERE experiment_id = ?"
     try:
         with _connected(database) as connection:
-            found = connection.execute(f"{query} ORDER BY creation_time DESC, experiment_id DESC LIMIT 1").fetchone()
+            order = "ORDER BY creation_time DESC, experiment_id DESC LIMIT 1"
+            found = connection.execute(f"{query}{named} {order}", given).fetchone()
+            keys = [] if found is None else [key for (key,) in connection.execute(tags, found[:1])]
     except sqlite3.OperationalError:
         return None
-    return None if found is None else str(found[0])
+    if found is None:
+        return None
+    views = frozenset(key.removeprefix(VIEW_TAG) for key in keys if key.startswith(VIEW_TAG))
+    return StoredExperiment(str(found[0]), str(found[1]), views)

@@ -37,9 +37,15 @@ class StudySync:
         """Sync a trial; return whether anything was written."""
         return sync_trial(self.runs, view, self._spec.search.recorded)
 
-    def cell(self, view: CellView, *, finished: bool = False) -> None:
-        """Sync a cell's summary; ``finished`` says that the whole study has reached its budget."""
-        sync_cell(self.runs, view, self._spec, finished=finished)
+    def cell(self, view: CellView, *, finished: bool = False, driven: bool = False, whole: bool = True) -> None:
+        """Sync a cell's summary; arguments as in `sync_cell`."""
+        sync_cell(self.runs, view, self._spec, finished=finished, driven=driven, whole=whole)
+
+    def pause(self, view: CellView) -> None:
+        """Mark the trials of a cell that were interrupted and wait for a resume."""
+        for trial in (*view.trials, *view.confirming):
+            if trial.state == "RUNNING" and (run := self.runs.of_trial(trial)) is not None:
+                self.runs.pause(run)
 
 
 @dataclass(frozen=True)
@@ -79,8 +85,11 @@ def record_study(folder: StudyFolder) -> Recorded:
                 failed[trial.key] = f"{type(error).__name__}: {error}"
                 continue
             written, there = written + wrote, there + (not wrote)
+        driven = folder.is_driven()
         for cell in study.cells:
-            sync.cell(cell, finished=finished)
+            sync.cell(cell, finished=finished, driven=driven)
+            if not driven:
+                sync.pause(cell)
     except Exception as error:
         if not is_away(error) and not is_refusal(error):
             raise

@@ -1,4 +1,4 @@
-"""MLflow artifacts of a trial: class table, confusion matrix, cumulative false positives."""
+"""MLflow artifacts of a trial: class table, confusion matrix, recall, cumulative false positives."""
 
 from __future__ import annotations
 
@@ -12,16 +12,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from study.store.study_view import TrialView
+from study.tracking.metric_keys import TEST, VALIDATION
+from study.tracking.plots.recall_plots import recall_history_picture, recall_picture
 from study.tracking.plots.trial_plots import confusion_picture, false_positives_picture
 from trainables.core.metrics import cumulative_false_positives, recall_per_class
-from trainables.core.trial_folder import StoredJson
+from trainables.core.trial_folder import CLASS_RECALL, StoredJson
 
 CLASS_TABLE = "classes.json"
-"""The file that MLflow shows as a table; ``classes.parquet`` has the same rows."""
+"""The file that MLflow shows as a table; ``classes.parquet`` has the same rows. Both lie in the folder of the images
+they are of: ``validation`` or ``test``."""
 
 
-TABLE_TAG = {"mlflow.loggedArtifacts": json.dumps([{"path": CLASS_TABLE, "type": "table"}])}
-"""Tag that makes MLflow's page show the class table."""
+def table_tag(view: TrialView) -> dict[str, str]:
+    """Return the tag that makes MLflow's page show a trial's class tables."""
+    splits = [VALIDATION] if view.confirms is None else [TEST, VALIDATION]
+    return {"mlflow.loggedArtifacts": json.dumps([{"path": f"{s}/{CLASS_TABLE}", "type": "table"} for s in splits])}
 
 
 @dataclass(frozen=True)
@@ -43,11 +49,12 @@ class ClassTable:
         return [value for _, value in rows]
 
 
-def class_table(evaluation: StoredJson) -> ClassTable:
+def class_table(evaluation: StoredJson, split: str = VALIDATION) -> ClassTable:
     """Build the class table of an evaluation.
 
     Args:
         evaluation: ``confusion`` (K, K) with true classes as rows, ``class_counts`` and ``class_names`` (K).
+        split: ``validation`` or ``test``, for the column that counts its images.
 
     >>> table = class_table({"confusion": [[5, 0], [4, 1]], "class_counts": [9, 2], "class_names": ["a", "b"]})
     >>> table.columns["recall"], table.columns["precision"], table.columns["cumulative_false_positives"]
@@ -64,7 +71,7 @@ def class_table(evaluation: StoredJson) -> ClassTable:
         "class": [str(name) for name in evaluation["class_names"]],
         "rank": rank.tolist(),
         "training_images": sizes.tolist(),
-        "validation_images": confusion.sum(axis=1).tolist(),
+        f"{split}_images": confusion.sum(axis=1).tolist(),
         "recall": recall_per_class(confusion).tolist(),
         "precision": precision.tolist(),
         "false_positives": (predicted - right).tolist(),
@@ -73,22 +80,38 @@ def class_table(evaluation: StoredJson) -> ClassTable:
     return ClassTable(columns, bias)
 
 
-def write_artifacts(evaluation: StoredJson, title: str, folder: Path) -> None:
-    """Write the final artifacts of a trial into a folder.
+def write_artifacts(view: TrialView, evaluation: StoredJson, title: str, folder: Path) -> None:
+    """Write the final artifacts of a trial into a folder: those of validation, and of a confirmation trial's test.
 
     Args:
+        view: the trial.
         evaluation: the evaluation of the epoch that is the trial's result, as the trial folder stores it.
         title: the trial's name, for the plots.
         folder: the output folder; must exist.
     """
-    table, epoch = class_table(evaluation), evaluation["epoch"]
+    _write_split(evaluation, VALIDATION, title, folder / VALIDATION)
+    history = [(result["epoch"], result[CLASS_RECALL]) for result in view.history() if result.get(CLASS_RECALL)]
+    tested = view.test()
+    if tested is not None:
+        _write_split(tested, TEST, title, folder / TEST)
+    if history:
+        names, sizes = evaluation["class_names"], evaluation["class_counts"]
+        picture = recall_history_picture(history, names, sizes, f"{title}: validation recall of every class by epoch")
+        (folder / VALIDATION / "recall_by_epoch.png").write_bytes(picture)
+
+
+def _write_split(evaluation: StoredJson, split: str, title: str, folder: Path) -> None:
+    folder.mkdir()
+    table, epoch = class_table(evaluation, split), evaluation["epoch"]
     names = table.columns["class"]
     pq.write_table(pa.table(table.columns), folder / "classes.parquet")
     (folder / CLASS_TABLE).write_text(_split_table(table.columns), encoding="utf-8")
-    counts = {"epoch": epoch, "rows": "true class", "columns": "predicted class", "classes": names}
+    counts = {"split": split, "epoch": epoch, "rows": "true class", "columns": "predicted class", "classes": names}
     (folder / "confusion.json").write_text(json.dumps({**counts, "counts": evaluation["confusion"]}), encoding="utf-8")
-    caption = f"{title}, epoch {epoch}"
+    caption = f"{title}: {split} images, epoch {epoch}"
     (folder / "confusion.png").write_bytes(confusion_picture(evaluation["confusion"], names, caption))
+    recall = recall_picture(table.by_rank("recall"), table.by_rank("class"), table.by_rank("training_images"), caption)
+    (folder / "recall.png").write_bytes(recall)
     curve, ranked = table.by_rank("cumulative_false_positives"), table.by_rank("class")
     picture = false_positives_picture(curve, ranked, f"{caption}, bias {table.bias:.3f}")
     (folder / "false_positives.png").write_bytes(picture)

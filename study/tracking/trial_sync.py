@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from study.spec.objectives import Metrics
 from study.store.study_view import TrialView
+from study.tracking.data_inputs import StoredData, data_of
+from study.tracking.metric_keys import ALWAYS_THERE
+from study.tracking.model_logging import log_model
 from study.tracking.run_fields import (
-    ALWAYS_THERE,
+    RECORDED,
+    VERSION,
     epoch_metrics,
     epoch_times,
-    milliseconds,
     recall_metrics,
     selected_metrics,
     test_metrics,
@@ -21,7 +24,8 @@ from study.tracking.run_fields import (
     trial_tags,
 )
 from study.tracking.run_index import KnownRun, Runs
-from study.tracking.trial_artifacts import TABLE_TAG, write_artifacts
+from study.tracking.run_shown import milliseconds
+from study.tracking.trial_artifacts import table_tag, write_artifacts
 from study.tracking.trial_pictures import write_pictures
 from trainables.core.config import TrialConfig
 from trainables.core.trial_folder import EpochResult, StoredJson, TrialFolder
@@ -29,8 +33,8 @@ from trainables.core.trial_folder import EpochResult, StoredJson, TrialFolder
 if TYPE_CHECKING:
     from mlflow.entities import Metric
 
-STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
-"""State of an ended trial -> status of its MLflow run."""
+STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}
+"""State of an ended trial -> status of its MLflow run. A pruned trial has done what it should: its state is a tag."""
 
 _BATCH = 800
 """Metrics per request, so that params and tags fit into MLflow's limit of 1,000 entries."""
@@ -52,22 +56,34 @@ def sync_trial(runs: Runs, view: TrialView, metric: Metrics) -> bool:
         if run is not None and run.ended:
             return False
         found = _read(view)
-        run = run or runs.create_trial(view, found.tags)
+        done = {RECORDED: VERSION} if view.state in STATUS else {}
+        tags = found.tags | {"mlflow.runName": runs.trial_name(view)}
+        if view.confirms is not None:  # until the cell's summary says which role the setting has by now
+            tags |= runs.setting_tags(view.cell, view.param_source)
+        run = run or runs.create_trial(view, tags)
         last = runs.last_epoch(run, ALWAYS_THERE)
         epochs = found.metrics(last, metric)
+        if found.data is not None:
+            runs.log_data(run, found.data)
+        runs.go_on(run)  # after an interruption, or from an older version's end
         if found.final is not None:
             _upload(runs, run, found.final, view)
+            selected = selected_metrics(view, metric, found.times)
             time = found.times.get(found.final["epoch"], 0)
-            epochs += [recall_metrics(found.final, time), test_metrics(view.test(), time)]
-            epochs.append(selected_metrics(view, metric, time))
-        wrote = [runs.write(run, batch, found.tags, found.parameters) for batch in _whole_epochs(epochs)]
-        wrote.append(
-            runs.write(run, (), found.tags, found.parameters)
-        )  # a trial without epochs has tags and params only
+            epochs += [*_split(selected), test_metrics(view.test(), metric, time)]
+            log_model(runs, run, view)
+        # a trial without epochs has tags and params only
+        *batches, end = [*_whole_epochs(epochs)] or [[]]
+        wrote = [runs.write(run, batch, tags, found.parameters) for batch in batches]
+        wrote.append(runs.write(run, end, {**tags, **done}, found.parameters))
         run.logged = max([last, *found.times])
         if view.state in STATUS:
             runs.end(run, STATUS[view.state], milliseconds(view.ended))
     return any(wrote) or run.ended
+
+
+def _split(many: list[Metric]) -> list[list[Metric]]:
+    return [many[start : start + _BATCH] for start in range(0, len(many), _BATCH)]
 
 
 class _Found(NamedTuple):
@@ -78,19 +94,26 @@ class _Found(NamedTuple):
     tags: dict[str, str]
     parameters: dict[str, str]
     final: StoredJson | None
+    data: StoredData | None
+    recall: list[str]
 
     def metrics(self, after: int, metric: Metrics) -> list[list[Metric]]:
-        return [epoch_metrics(r, self.times[r["epoch"]], metric) for r in self.history if r["epoch"] > after]
+        new = (result for result in self.history if result["epoch"] > after)
+        return [epoch_metrics(result, self.times[result["epoch"]], metric, self.recall) for result in new]
 
 
 def _read(view: TrialView) -> _Found:
     stored, history, evaluation = view.stored_config(), view.history(), view.evaluation()
+    if evaluation is None and view.state not in STATUS:
+        history = []  # its first evaluation is being written; it knows the classes and the images of an epoch
     config = TrialConfig.model_validate(stored["trial"]) if stored else view.config
     images = sum(evaluation["class_counts"]) if evaluation else 0
     times = epoch_times(history, milliseconds(view.started), images)
     final = evaluation if view.state in STATUS else None
-    tags = trial_tags(view, stored) | (TABLE_TAG if final else {})
-    return _Found(history, times, tags, trial_parameters(view, config), final)
+    tags = trial_tags(view, stored) | (table_tag(view) if final else {})
+    recall = recall_metrics(evaluation["class_names"]) if evaluation else []
+    data = data_of(view, stored, evaluation)
+    return _Found(history, times, tags, trial_parameters(view, config), final, data, recall)
 
 
 def _whole_epochs(epochs: list[list[Metric]]) -> Iterator[list[Metric]]:
@@ -107,6 +130,7 @@ def _whole_epochs(epochs: list[list[Metric]]) -> Iterator[list[Metric]]:
 
 def _upload(runs: Runs, run: KnownRun, evaluation: StoredJson, view: TrialView) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        write_artifacts(evaluation, view.key, Path(scratch))
-        write_pictures(TrialFolder(view.folder), evaluation, view.key, Path(scratch))
+        name = runs.trial_name(view)
+        write_artifacts(view, evaluation, name, Path(scratch))
+        write_pictures(TrialFolder(view.folder), evaluation, name, Path(scratch))
         runs.client.log_artifacts(run.id, scratch)

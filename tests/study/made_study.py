@@ -17,7 +17,7 @@ from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
 from trainables.core.metric_names import METRICS
 from trainables.core.metrics import from_confusion, recall_per_class
-from trainables.core.trial_folder import TrialFolder, method_metrics
+from trainables.core.trial_folder import CLASS_RECALL, TrialFolder, method_metrics
 
 EPOCHS = 5
 
@@ -92,6 +92,7 @@ class MadeStudy:
                 **from_confusion(confusion, counts),
                 "learning_rate": 0.05,
                 "images_per_second": 1000.0 + epoch,
+                CLASS_RECALL: recall_per_class(confusion).tolist(),
                 **changed,
             }
             files.append_epoch(record)

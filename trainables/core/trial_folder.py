@@ -20,6 +20,10 @@ EpochResult = dict[str, Any]
 METHOD_METRICS = "method_metrics"
 """Key of an epoch result with the method's own metrics, name -> finite number; absent if there are none."""
 
+CLASS_RECALL = "recall"
+"""Key of an epoch result with the validation recall of every class, rounded, in label order; absent with many classes
+and in older folders."""
+
 ArrayFile = dict[str, Any]
 """Content of an ``.npz`` file: name -> numpy array."""
 
@@ -156,6 +160,16 @@ class TrialFolder:
                 return {key: stored[key] for key in stored.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
             return None
+
+    @property
+    def program_path(self) -> Path:
+        """Path of the exported network, as ``torch.export.load`` reads it."""
+        return self.path / "model.pt2"
+
+    def write_program(self, content: bytes) -> None:
+        """Store the exported network."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.program_path, content, durable=False)
 
     def config(self) -> StoredJson | None:
         """Return what `write_config` stored, or None. Files of version 1 are read in the words of today."""

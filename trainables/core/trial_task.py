@@ -8,8 +8,11 @@ from typing import Any
 
 from trainables.core.config import TrialConfig
 
-ARTIFACTS = ("offsets", "embedding", "mistakes", "logits")
-"""Kinds of records of the finished network, for pictures in MLflow and for reports."""
+MODEL = "model"
+"""The kind that exports the network itself."""
+
+ARTIFACTS = ("offsets", "embedding", "mistakes", "logits", MODEL)
+"""Kinds of records of the finished network, for pictures in MLflow and for reports, and the exported network."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Artifacts of a finished training in its folder: offsets per class, an embedding, a gallery of mistakes, logits."""
+"""Artifacts of a finished training: offsets, an embedding, a gallery of mistakes, logits, an exported model."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from trainables.core.logit_file import has_logits, write_logits
 from trainables.core.trial_folder import StoredJson, TrialFolder
+from trainables.core.trial_task import MODEL
 from trainables.data import Split
 from trainables.training.class_offsets import class_offsets
 from trainables.training.embedding import embedding
@@ -71,6 +72,15 @@ def _write_mistakes(trainer: Trainer, folder: TrialFolder, of_test: bool) -> Non
         folder.write_arrays("mistakes", {**found, "of_test": np.array(of_test)})
 
 
+def _write_model(trainer: Trainer, folder: TrialFolder, of_test: bool) -> None:
+    if folder.arrays(MODEL) is None or not folder.program_path.exists():
+        from trainables.training.exported_network import exported_network  # torch.export takes half a second
+
+        program, example = exported_network(trainer, _split(trainer, of_test))
+        folder.write_program(program)
+        folder.write_arrays(MODEL, {**example, "of_test": np.array(of_test)})
+
+
 def _write_logits(trainer: Trainer, folder: TrialFolder, of_test: bool) -> None:
     if not has_logits(folder.path):
         write_logits(folder.path, logits(trainer, of_test=of_test))
@@ -85,4 +95,5 @@ _WRITERS: dict[str, Callable[[Trainer, TrialFolder, bool], None]] = {
     "embedding": _write_embedding,
     "mistakes": _write_mistakes,
     "logits": _write_logits,
+    MODEL: _write_model,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,9 @@ from trainables.components.updates import Step
 from trainables.core.config import TrialConfig
 from trainables.core.derived_seeds import derive_seed
 from trainables.core.device import autocast_dtype, keep_freed_memory, pick_device
-from trainables.core.metrics import from_confusion
+from trainables.core.metrics import from_confusion, recall_per_class
 from trainables.core.randomness import epoch_generator
-from trainables.core.trial_folder import METHOD_METRICS, ArrayFile
+from trainables.core.trial_folder import CLASS_RECALL, METHOD_METRICS, ArrayFile
 from trainables.data import Split, StudyData, resolve_augmentation
 from trainables.data.pipeline.batch_pipeline import BatchPipeline
 from trainables.data.pipeline.streaming_pipeline import open_pipeline
@@ -42,6 +42,8 @@ FindReference = Callable[[TrialConfig], Network]
 """Finds or trains the frozen network of a configuration, as `reference_of` returns it."""
 
 _log = logging.getLogger(__name__)
+_STORED_RECALLS = 200
+"""Largest number of classes whose recalls are stored with every epoch: a kilobyte and a half."""
 
 
 def train_reference(data: StudyData, device: torch.device, config: TrialConfig) -> Network:
@@ -137,10 +139,16 @@ class Trainer:
         return self._open(split, crop_size=training.test_crop_size or training.crop_size)
 
     def _open(self, split: Split, **options: Any) -> BatchPipeline:
-        training, mean, std = self.config.training, self.data.mean, self.data.std
-        if training.input_scaling == "symmetric":
-            mean, std = (0.5,) * len(mean), (0.5,) * len(std)  # (x - 0.5) / 0.5 maps [0, 1] to [-1, 1]
-        return open_pipeline(split, mean, std, device=self.device, channels_last=training.channels_last, **options)
+        mean, std = self.input_scaling()
+        layout = self.config.training.channels_last
+        return open_pipeline(split, mean, std, device=self.device, channels_last=layout, **options)
+
+    def input_scaling(self) -> tuple[Sequence[float], Sequence[float]]:
+        """Return mean and standard deviation per channel, by which images in [0, 1] or features are normalised."""
+        mean, std = self.data.mean, self.data.std
+        if self.config.training.input_scaling == "symmetric":
+            return (0.5,) * len(mean), (0.5,) * len(std)  # (x - 0.5) / 0.5 maps [0, 1] to [-1, 1]
+        return mean, std
 
     @property
     def finished(self) -> bool:
@@ -150,7 +158,8 @@ class Trainer:
     def run_epoch(self) -> dict[str, Any]:
         """Train one epoch, validate, and return the epoch result: a dict of stage, losses, metrics and speed.
 
-        The method's own metrics, if it has any, stand under `METHOD_METRICS`.
+        The method's own metrics, if it has any, stand under `METHOD_METRICS`, and the classes' recalls
+        under `CLASS_RECALL`.
 
         Raises:
             NonFiniteLoss: if a training or validation loss is infinite or NaN; the epoch then has no result.
@@ -177,7 +186,14 @@ class Trainer:
             "learning_rate": rate,
             "images_per_second": len(self.data.train.labels) / seconds,
             **({METHOD_METRICS: own} if own else {}),
+            **self._class_recall(found),
         }
+
+    def _class_recall(self, found: Evaluation) -> dict[str, list[float]]:
+        """Return the recall of every class, rounded; with many classes nothing, since every epoch stores it."""
+        if len(found.confusion) > _STORED_RECALLS:
+            return {}
+        return {CLASS_RECALL: [round(value, 5) for value in recall_per_class(found.confusion.numpy()).tolist()]}
 
     def end_arrays(self) -> Mapping[str, ArrayFile]:
         """Return what the last stage stores after the last epoch; no random state and no weight changes."""
@@ -282,6 +298,11 @@ class Trainer:
         if self._posthoc_value is None and self.plan.posthoc is not None:
             return self.plan.posthoc.values[0]
         return self._posthoc_value
+
+    def posthoc(self) -> tuple[PostHoc | None, float | None, Tensor | None]:
+        """Return the post-hoc adjustment, its value as in `evaluate`, and the class means that it needs."""
+        posthoc = self.plan.posthoc
+        return posthoc, self.posthoc_value, self._means_for(posthoc)
 
     def outputs(self, split: Split) -> Outputs:
         """Return features and logits of a split, on the CPU; the logits are adjusted as those of `evaluate` are."""

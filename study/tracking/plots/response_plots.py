@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from search_spaces import Choices, Dimension, Range
 from study.store.study_view import CellView, TrialView
 from study.tracking.plots.drawing import short
-from study.tracking.run_fields import plain
+from study.tracking.run_shown import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,10 +54,10 @@ def response_picture(cell: CellView) -> bytes:
     for panel, name in zip(panels, names, strict=False):
         _draw(panel, name, cell.cell.space[name], trials, cell.cell.base.method.preset)
     for panel in panels[::columns]:
-        panel.set_ylabel(_escaped(cell.metric))
+        panel.set_ylabel(_escaped(f"validation {cell.metric}"))
     for panel in panels[len(names) :]:
         panel.set_axis_off()
-    figure.suptitle(_escaped(cell.cell.name), fontsize=11)
+    figure.suptitle(_escaped(f"{cell.cell.name}: trials on validation images"), fontsize=11)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
     buffer = io.BytesIO()

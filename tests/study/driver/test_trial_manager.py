@@ -380,4 +380,4 @@ def test_a_trial_is_told_which_artifacts_to_make(
     manager.end("a", _done(EPOCHS), failed=False)
     confirming = manager.start("b")
     assert confirming is not None and confirming.evaluate_test
-    assert confirming.artifacts == ("offsets", "embedding", "mistakes", "logits")
+    assert confirming.artifacts == ("offsets", "embedding", "mistakes", "logits", "model")  # the winner's first seed

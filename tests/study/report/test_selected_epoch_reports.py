@@ -54,11 +54,12 @@ def test_one_epoch_is_used_and_named_everywhere(made: MadeStudy, tmp_path: Path)
     assert f"{EPOCHS}, best 3" in file.getvalue()
     status = next(cell for cell in status_of(made.folder.storage, "made")["cells"] if cell["method"] == "cce")
     assert status["best"]["epoch"] == 3
-    assert cell_summary(view)["best"]["epoch"] == 3
+    assert cell_summary(view, made.spec)["best"]["epoch"] == 3
     assert trial_tags(trial, trial.stored_config())["selected_epoch"] == "3"
-    assert [(m.key, m.value) for m in selected_metrics(trial, "balanced_accuracy", 0)] == [
-        ("selected_balanced_accuracy", 0.9)
-    ]
+    curve = selected_metrics(trial, "balanced_accuracy", {})
+    assert {m.key for m in curve} == {"validation/selected/balanced_accuracy"}
+    assert [m.step for m in curve] == list(range(1, EPOCHS + 1))
+    assert [m.value for m in curve[2:]] == [0.9] * (EPOCHS - 2)
     export_study(made.folder, tmp_path / "made.parquet")
     rows = pq.read_table(tmp_path / "made.parquet").to_pylist()
     own = [row for row in rows if row["method"] == "cce" and row["phase"] == "search"]

@@ -51,7 +51,7 @@ def test_the_front_is_shown_and_the_rest_copes(tmp_path: Path) -> None:
     heading = shown[shown.index("method") :].splitlines()[0]
     assert heading.split()[4:6] == ["many", "loss"]
     assert [name in shown for name in ("1* ", "3* ", "0* ", "4* ", "2* ")] == [True] * 4 + [False]
-    summary = cell_summary(cell)
+    summary = cell_summary(cell, made.spec)
     assert [found["trial"] for found in summary["front"]] == [1, 3, 0, 4]
     assert sum(summary["importance"].values()) > 0.99
     assert export_study(made.folder, tmp_path / "all.parquet") == 8 * 5 + 1

@@ -327,6 +327,7 @@ def test_artifacts_are_made_for_the_trials_that_the_file_says(
     artifacts = checked_spec(study_mapping(artifacts=chosen), (), source="s").artifacts
     assert artifacts.kinds(confirms=False) == search
     assert artifacts.kinds(confirms=True) == confirmed
+    assert artifacts.kinds(confirms=True, winner=True) == (*confirmed, "model")
     assert set(confirmed) <= set(ARTIFACTS)
 
 
@@ -334,4 +335,6 @@ def test_a_wrong_artifact_is_refused_with_what_is_allowed(study_mapping: Make) -
     said = _refused(study_mapping(artifacts={"embedding": "test"}))
     assert said == "my.yaml: artifacts.embedding: must be 'none', 'confirm' or 'all', got 'test'"
     said = _refused(study_mapping(artifacts={"embeding": "all"}))
-    assert "artifacts" in said and "did you mean 'embedding'? Allowed: embedding, logits, mistakes, offsets" in said
+    assert (
+        "artifacts" in said and "did you mean 'embedding'? Allowed: embedding, logits, mistakes, model, offsets" in said
+    )

@@ -46,6 +46,12 @@ def client(storage: Path) -> MlflowClient:
 def dump(client: MlflowClient) -> Callable[[], Dump]:
     """Read the runs of all studies from MLflow: name of the trial or cell -> content of its run."""
 
+    def files(run: str, folder: str | None = None) -> list[str]:
+        found: list[str] = []
+        for item in client.list_artifacts(run, folder):
+            found += files(run, item.path) if item.is_dir else [item.path]
+        return found
+
     def read() -> Dump:
         experiments = [e.experiment_id for e in client.search_experiments()]
         found: Dump = {}
@@ -63,7 +69,9 @@ def dump(client: MlflowClient) -> Callable[[], Dump]:
                     name: [(m.step, m.value, m.timestamp) for m in client.get_metric_history(run.info.run_id, name)]
                     for name in run.data.metrics
                 },
-                "artifacts": sorted(item.path for item in client.list_artifacts(run.info.run_id)),
+                "artifacts": sorted(files(run.info.run_id)),
+                "name": run.info.run_name,
+                "inputs": [(i.dataset.name, i.dataset.digest, i.dataset.profile) for i in run.inputs.dataset_inputs],
             }
         return found
 

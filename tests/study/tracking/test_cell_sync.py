@@ -61,22 +61,26 @@ def test_a_cells_run_sums_up_its_trials(made: MadeStudy, client: MlflowClient, d
     best = cell.best()
     assert run["status"] == "FINISHED"
     last = {name: points[-1][1] for name, points in run["metrics"].items()}
-    assert last == {
-        "trials_complete": 2,
-        "trials_pruned": 1,
-        "trials_fail": 1,
-        "epochs_trained": 13,
-        "epochs_saved": 3,
-        "best_balanced_accuracy": best.value,
-        "preset_balanced_accuracy": cell.trials[0].value,
+    assert last == {"validation/best balanced_accuracy": best.value}
+    assert run["metrics"]["validation/best balanced_accuracy"][0][0] == 1  # after the first trial
+    wanted = {
+        "trials": "2 COMPLETE, 1 PRUNED, 1 FAIL",
+        "epochs_trained": "13",
+        "epochs_saved": "3",
+        "best.trial": f"{best.number:03d}",
+        "best.validation.balanced_accuracy": f"{best.value:.6g}",
+        "preset.validation.balanced_accuracy": f"{cell.trials[0].value:.6g}",
+        "study.kind": "cell",
     }
+    assert wanted.items() <= run["tags"].items()
+    assert {"method": "cce", "ratio": "10", "dataset": "digits", "model": "mlp"}.items() <= run["params"].items()
     assert f"{best.value:.4f}" in run["tags"]["mlflow.note.content"]
-    assert run["artifacts"] == ["response.png", "study.yaml", "summary.json"]
+    assert run["artifacts"] == ["response_validation.png", "study.yaml", "summary.json"]
     summary = json.loads(Path(client.download_artifacts(run["id"], "summary.json", str(tmp_path))).read_text())
-    assert summary == json.loads(json.dumps(cell_summary(cell)))
+    assert summary == json.loads(json.dumps(cell_summary(cell, made.spec)))
     assert summary["best"]["params"] == best.params
     erm = dump()[made.cell_name("erm")]
-    assert erm["status"] == "RUNNING"  # its budget is four trials
+    assert erm["status"] == "SCHEDULED"  # its budget is four trials, and nothing runs
     assert "nothing is searched" in erm["tags"]["mlflow.note.content"]
 
 
@@ -90,7 +94,8 @@ def test_a_raised_budget_moves_a_cells_end(made: MadeStudy, dump: Dumper) -> Non
     record_study(made.folder)
     after = dump()[name]
     assert after["end"] > before["end"]
-    assert max(value for _, value, _ in after["metrics"]["trials_complete"]) == 5
+    assert after["tags"]["trials"] == "5 COMPLETE"
+    assert [step for step, _, _ in after["metrics"]["validation/best balanced_accuracy"]] == [1, 2, 3, 4, 5]
     assert dump()[name] == after
 
 

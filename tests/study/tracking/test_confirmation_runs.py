@@ -35,13 +35,15 @@ def test_trials_that_confirm_are_runs_of_their_own_kind(live: bool, made: MadeSt
         assert run["status"] == "FINISHED"
         assert (run["tags"]["study.phase"], run["tags"]["param_source"]) == ("confirm", origin)
         assert run["tags"]["mlflow.parentRunId"] == cell["id"]
-        assert run["tags"]["mlflow.runName"].startswith(f"cce confirm {trial.number:03d}")
+        assert run["tags"]["study.kind"] == "confirmed"
+        assert (run["tags"]["study.setting"], run["tags"]["study.group"]) == (origin, f"cce · {origin}")
+        assert run["name"] == f"cce · {origin} · seed 10000"
         assert run["params"]["seed"] == "10000"
-        assert [point[:2] for point in run["metrics"]["test_balanced_accuracy"]] == [(0, 0.75)]
-        assert "test_few" not in run["metrics"]  # not a number
+        assert [point[:2] for point in run["metrics"]["test/balanced_accuracy"]] == [(0, 0.75)]
+        assert "test/few" not in run["metrics"]  # not a number
     for number in range(2):
         run = runs[f"{best.cell.name}/{number:05d}"]
         assert run["tags"]["study.phase"] == "search"
-        assert not [name for name in run["metrics"] if name.startswith("test_")]
+        assert not [name for name in run["metrics"] if name.startswith("test/")]
     record_study(made.folder)
     assert dump() == runs

@@ -13,7 +13,7 @@ from study.ledger.cell_ledger import Assignment
 from study.store.study_folder import StudyFolder
 from study.tracking import record_study
 from study.tracking.client import open_client
-from study.tracking.sqlite import follow_artifacts, newest_experiment
+from study.tracking.sqlite import find_experiment, follow_artifacts
 from tests.study.made_study import MadeStudy, spec_of
 
 
@@ -30,7 +30,8 @@ def pictures(client: MlflowClient, storage: Path) -> int:
     """Count the trials whose picture MLflow finds, and check that it lies in the storage."""
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()], "tags.`study.trial` != ''")
     assert all(run.info.artifact_uri.startswith((storage / "mlartifacts").as_uri()) for run in runs)
-    return sum("confusion.png" in [a.path for a in client.list_artifacts(run.info.run_id)] for run in runs)
+    listed = ([a.path for a in client.list_artifacts(run.info.run_id, "validation")] for run in runs)
+    return sum("validation/confusion.png" in paths for paths in listed)
 
 
 @pytest.fixture
@@ -85,13 +86,15 @@ def test_nothing_is_changed_where_nothing_moved(made: MadeStudy, trials: list[As
 
 def test_the_newest_study_is_known(made: MadeStudy, trials: list[Assignment]) -> None:
     database = made.folder.storage / "mlflow.db"
-    first = newest_experiment(database)
+    first = find_experiment(database)
     later = MadeStudy(made.folder.storage, spec_of("later"))
     later.complete()
     record_study(later.folder)
-    assert first is not None
-    assert newest_experiment(database) == str(int(first) + 1)
+    assert first is not None and first.name == "made" and first.views == {"cells", "trials"}
+    assert find_experiment(database, "made") == first
+    newest = find_experiment(database)
+    assert newest is not None and (newest.name, int(newest.id)) == ("later", int(first.id) + 1)
 
 
 def test_without_a_study_none_is_newest(storage: Path) -> None:
-    assert newest_experiment(storage / "mlflow.db") is None
+    assert find_experiment(storage / "mlflow.db") is None

@@ -59,26 +59,33 @@ def test_what_was_touched_is_recorded_when_closed(made: MadeStudy, dump: Dumper)
     assert recorder.close() == []
 
     runs = dump()
-    assert [runs[t.key]["status"] for t in trials] == ["FINISHED", "KILLED", "FINISHED"]
-    assert len(runs[running.key]["metrics"]["loss"]) == 2
-    assert "best_balanced_accuracy" in runs[trials[0].cell.name]["metrics"]
+    assert [runs[t.key]["status"] for t in trials] == ["FINISHED", "FINISHED", "FINISHED"]
+    assert len(runs[running.key]["metrics"]["validation/loss"]) == 2
+    assert "validation/best balanced_accuracy" in runs[trials[0].cell.name]["metrics"]
     assert said == []
     assert recorder.close() == []
 
 
 def test_the_recorder_and_study_record_write_the_same(storage: Path, dump: Dumper) -> None:
-    made = MadeStudy(storage)
-    recorder = recorder_of(made, [], every=0.05)
+    made = MadeStudy(storage, spec_of(methods=["cce"], search={"trials": 2, "pruner": "none"}, confirm={"seeds": 2}))
+    recorder = recorder_of(made, [], every=0.05, summaries=0.05)  # summaries also while the study runs
     for _ in range(2):
         trial = made.start()
         for epoch in range(1, EPOCHS + 1):
             made.train(trial, range(epoch, epoch + 1))
             recorder.touch(trial, False)
             time.sleep(0.05)
-        made.ledger.of(trial).complete(trial.number, 0.5)
+        made.ledger.of(trial).complete(trial.number, 0.5 + trial.number / 10)
+        recorder.touch(trial, True)
+    for trial in made.confirm(lambda trial: 0.7 + trial.number / 100):
         recorder.touch(trial, True)
     recorder.close()
     live = dump()
+    cell = live[made.cell_name("cce")]
+    assert cell["status"] == "FINISHED"
+    assert cell["artifacts"] == ["response_validation.png", "study.yaml", "summary.json"]
+    means = [value for _, value, _ in cell["metrics"]["test/best mean over seeds/balanced_accuracy"]]
+    assert len(means) == 2 and "Confirmed on the **test images**" in cell["tags"]["mlflow.note.content"]
 
     (made.folder.path / "records.json").unlink()  # as if nothing had been recorded
     client = MlflowClient(f"sqlite:///{storage / 'mlflow.db'}")
@@ -86,11 +93,11 @@ def test_the_recorder_and_study_record_write_the_same(storage: Path, dump: Dumpe
         client.delete_run(run["id"])
     record_study(made.folder)
 
-    own = {"study.id", "mlflow.parentRunId", "mlflow.runName"}
+    own = {"study.id", "mlflow.parentRunId"}
     later = dump()
     assert later.keys() == live.keys()
     for key in live:
-        for part in ("status", "start", "end", "params", "metrics", "artifacts"):
+        for part in ("status", "start", "end", "params", "metrics", "artifacts", "name", "inputs"):
             assert later[key][part] == live[key][part], (key, part)
         tags = [{k: v for k, v in runs[key]["tags"].items() if k not in own} for runs in (live, later)]
         assert tags[0] == tags[1]
@@ -100,7 +107,7 @@ def test_a_running_trial_is_seen_before_its_end(made: MadeStudy, dump: Dumper) -
     recorder, trial = recorder_of(made, [], every=0.1), made.start()
     made.train(trial, range(1, 3))
     recorder.touch(trial, False)
-    wait_until(lambda: len(dump().get(trial.key, {}).get("metrics", {}).get("loss", [])) == 2)
+    wait_until(lambda: len(dump().get(trial.key, {}).get("metrics", {}).get("validation/loss", [])) == 2)
     recorder.close()
 
 
@@ -115,7 +122,7 @@ def test_many_touches_are_gathered(made: MadeStudy, monkeypatch: pytest.MonkeyPa
     made.ledger.of(trial).complete(trial.number, 0.5)
     recorder.touch(trial, True)
     recorder.close()
-    assert len(requests) == 2  # the trial's, the cell's
+    assert len(requests) == 3  # the trial's, the cell's, the tag of the cell's best trial
 
 
 def test_a_resume_records_what_an_earlier_driver_left(made: MadeStudy, dump: Dumper) -> None:
@@ -212,4 +219,4 @@ def test_a_run_deleted_by_hand_is_made_anew(made: MadeStudy, client: MlflowClien
     recorder.touch(trial, True)
     recorder.close()
     record_study(made.folder)
-    assert len(dump()[trial.key]["metrics"]["loss"]) == EPOCHS
+    assert len(dump()[trial.key]["metrics"]["validation/loss"]) == EPOCHS

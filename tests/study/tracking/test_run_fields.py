@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from mlflow.utils.validation import _validate_metric_name
 
 from study.store.study_view import trial_view
-from study.tracking.run_fields import EPOCH_METRICS, epoch_times, metrics, recall_keys, trial_parameters
+from study.tracking.metric_keys import EPOCH_METRICS, recall_keys
+from study.tracking.run_fields import epoch_times, metrics, trial_parameters
 from tests.study.made_study import MadeStudy
 from trainables.core.metric_names import METRICS
 from trainables.methods.registry import METHODS
@@ -21,8 +22,8 @@ def test_recall_keys_are_unique_and_mlflow_takes_them(names: list[str]) -> None:
     assert len(set(keys)) == len(names)
     for key in keys:
         _validate_metric_name(key)
-        assert key.startswith("recall/")
-        assert key.count("/") == 1
+        assert key.startswith("validation/recall/")
+        assert key.count("/") == 2
 
 
 def test_metrics_are_those_that_an_epoch_has() -> None:

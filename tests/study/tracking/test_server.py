@@ -75,8 +75,24 @@ def test_it_opens_on_the_newest_study(storage: Path, monkeypatch: pytest.MonkeyP
         record_study(made.folder)
     with pytest.raises(BadInput, match="ended by itself with code 1"):
         serve(storage, host="127.0.0.1", port=0, say=said.append)
-    (line,) = said
-    assert "/#/experiments/2/runs?workflowType=machine_learning   (Ctrl-C stops it)" in line
+    heading, cells, trials = said
+    assert heading == "MLflow opens in some seconds; Ctrl-C stops it"
+    assert "second: cells" in cells
+    assert "/#/experiments/2/runs?viewStateShareKey=cells&compareRunsMode=CHART" in cells
+    assert "viewStateShareKey=trials" in trials  # nothing is confirmed
+
+
+def test_it_opens_on_the_named_study(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = _commands(monkeypatch, ["false"])
+    for name, confirm in (("first", {"seeds": 1}), ("second", None)):
+        made = MadeStudy(storage, spec_of(name, confirm=confirm))
+        made.complete()
+        record_study(made.folder)
+    with pytest.raises(BadInput, match="ended by itself"):
+        serve(storage, host="127.0.0.1", port=0, study="first", say=said.append)
+    assert "/#/experiments/1/runs?viewStateShareKey=confirmed&compareRunsMode=TABLE" in said[2]
+    with pytest.raises(BadInput, match="no records of study 'third'"):
+        serve(storage, host="127.0.0.1", port=0, study="third", say=said.append)
 
 
 def test_a_server_that_fails_shows_its_last_lines(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +185,7 @@ def server(storage: Path, tmp_path: Path) -> Iterator[str]:
                 time.sleep(0.3)
         yield url
         said = (tmp_path / "server.log").read_text()
-        assert re.fullmatch(rf"MLflow opens in some seconds at {url}(/#\S+)?   \(Ctrl-C stops it\)\n", said)
+        assert re.fullmatch(rf"MLflow opens in some seconds; Ctrl-C stops it\n(  [\w :,]+  {url}(/#\S+)?\n)+", said)
     finally:
         process.terminate()
         assert process.wait(timeout=30) == 0
@@ -188,8 +204,11 @@ def _picture(url: str, study: str, trial: str) -> bytes:
     with urlopen(request, timeout=30) as answer:
         (run,) = json.load(answer)["runs"]
     assert run["info"]["status"] == "FINISHED"
-    assert sum(metric["key"] == "loss" and metric["step"] == EPOCHS for metric in run["data"]["metrics"]) == 1
-    with urlopen(f"{url}/get-artifact?path=confusion.png&run_uuid={run['info']['run_id']}", timeout=30) as answer:
+    steps = [metric["step"] for metric in run["data"]["metrics"] if metric["key"] == "validation/loss"]
+    assert steps == [EPOCHS]
+    with urlopen(
+        f"{url}/get-artifact?path=validation/confusion.png&run_uuid={run['info']['run_id']}", timeout=30
+    ) as answer:
         assert answer.headers["Content-Type"] == "image/png"
         return bytes(answer.read())
 

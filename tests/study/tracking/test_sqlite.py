@@ -10,7 +10,7 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from study.tracking.sqlite import create_database, follow_artifacts, newest_experiment
+from study.tracking.sqlite import create_database, find_experiment, follow_artifacts
 
 CHECKED = ((3, 10), (3, 17))
 """First and last minor version of MLflow whose tables were checked."""
@@ -50,7 +50,7 @@ def test_the_client_sees_corrected_locations_and_the_newest_experiment(database:
     client.create_experiment("older", artifact_location=(tmp_path / "mlartifacts" / "older").as_uri())
     experiment = client.create_experiment("one", artifact_location=gone)
     run = client.create_run(experiment)
-    assert newest_experiment(database) == experiment
+    assert find_experiment(database, None).id == experiment
     assert follow_artifacts(database, tmp_path / "mlartifacts") == 1
     here = (tmp_path / "mlartifacts" / "one").as_uri()
     assert client.get_experiment(experiment).artifact_location == here

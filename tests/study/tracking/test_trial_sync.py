@@ -16,12 +16,23 @@ from PIL import Image
 from study.store.study_folder import StudyFolder
 from study.store.study_view import TrialView, open_view
 from study.tracking import record_study
-from study.tracking.run_fields import EPOCH_METRICS
+from study.tracking.metric_keys import EPOCH_METRICS, epoch_key
 from study.tracking.run_index import Runs
 from study.tracking.study_sync import StudySync
 from tests.study.made_study import EPOCHS, MadeStudy, spec_of
 
-ARTIFACTS = ["classes.json", "classes.parquet", "confusion.json", "confusion.png", "false_positives.png"]
+ARTIFACTS = [
+    f"validation/{name}"
+    for name in (
+        "classes.json",
+        "classes.parquet",
+        "confusion.json",
+        "confusion.png",
+        "false_positives.png",
+        "recall.png",
+        "recall_by_epoch.png",
+    )
+]
 Dumper = Callable[[], dict[str, dict[str, Any]]]
 
 
@@ -71,10 +82,14 @@ def test_metrics_of_every_epoch_are_those_of_the_trial_folder(made: MadeStudy, d
 
     shown = [name for name in EPOCH_METRICS if not math.isnan(history[0][name])]
     for name in shown:
-        assert [(step, value) for step, value, _ in metrics[name]] == [(r["epoch"], r[name]) for r in history]
-    recall = made.files(trial).evaluation()["recall"]
-    assert [metrics[f"recall/class {k}"][0][1] for k in range(10)] == pytest.approx(recall)
-    assert set(metrics) == {*shown, *(f"recall/class {k}" for k in range(10))}
+        assert [(step, value) for step, value, _ in metrics[epoch_key(name)]] == [
+            (r["epoch"], r[name]) for r in history
+        ]
+    for k in range(10):
+        recalls = [(step, value) for step, value, _ in metrics[f"validation/recall/class {k}"]]
+        assert recalls == [(r["epoch"], r["recall"][k]) for r in history]
+    assert set(metrics) == {*map(epoch_key, shown), *(f"validation/recall/class {k}" for k in range(10))}
+    assert all(key.startswith(("validation/", "training/", "system/")) for key in metrics)
 
 
 def test_times_are_those_of_the_trial(made: MadeStudy, dump: Dumper) -> None:
@@ -83,7 +98,7 @@ def test_times_are_those_of_the_trial(made: MadeStudy, dump: Dumper) -> None:
     view, run = view_of(made, trial.key), dump()[trial.key]
     assert run["start"] == int(view.started.timestamp() * 1000)
     assert run["end"] == int(view.ended.timestamp() * 1000)
-    times = [time for _, _, time in run["metrics"]["loss"]]
+    times = [time for _, _, time in run["metrics"]["validation/loss"]]
     assert times == sorted(times)
     assert times[0] > run["start"]
 
@@ -130,12 +145,12 @@ def test_a_death_at_any_request_leaves_nothing_that_recording_again_does_not_men
 
     runs = dump()
     assert set(runs) == {trial.key, pruned.key, trial.cell.name}
-    for key, epochs, status in ((trial.key, EPOCHS, "FINISHED"), (pruned.key, 2, "KILLED")):
+    for key, epochs, status in ((trial.key, EPOCHS, "FINISHED"), (pruned.key, 2, "FINISHED")):
         assert runs[key]["status"] == status
         assert runs[key]["artifacts"] == ARTIFACTS
-        for name in ("loss", "learning_rate", "images_per_second"):
+        for name in ("validation/loss", "training/learning_rate", "system/images_per_second"):
             assert [step for step, _, _ in runs[key]["metrics"][name]] == list(range(1, epochs + 1))
-        assert len(runs[key]["metrics"]["recall/class 3"]) == 1
+        assert len(runs[key]["metrics"]["validation/recall/class 3"]) == epochs
 
 
 def test_a_running_trial_grows(made: MadeStudy, dump: Dumper) -> None:
@@ -148,12 +163,39 @@ def test_a_running_trial_grows(made: MadeStudy, dump: Dumper) -> None:
     growing = dump()[trial.key]
     assert growing["status"] == "RUNNING"
     assert growing["artifacts"] == []
-    assert len(growing["metrics"]["loss"]) == 2
+    assert len(growing["metrics"]["validation/loss"]) == 2
     # a resumed trial repeats an epoch, with other speed but equal numbers
     made.train(trial, range(2, EPOCHS + 1), images_per_second=77.0)
     made.ledger.of(trial).complete(trial.number, 0.5)
     assert sync.trial(view_of(made, trial.key))
-    assert [step for step, _, _ in dump()[trial.key]["metrics"]["loss"]] == [1, 2, 3, 4, 5]
+    assert [step for step, _, _ in dump()[trial.key]["metrics"]["validation/loss"]] == [1, 2, 3, 4, 5]
+
+
+def test_an_epoch_waits_for_its_evaluation(made: MadeStudy, dump: Dumper) -> None:
+    sync, trial = StudySync(made.folder, made.spec), made.start()
+    made.train(trial, range(1, 2))
+    place = made.files(trial).path / "evaluation.json"
+    place.rename(place.with_suffix(".late"))
+    sync.trial(view_of(made, trial.key))
+    assert dump()[trial.key]["metrics"] == {}
+    place.with_suffix(".late").rename(place)
+    sync.trial(view_of(made, trial.key))
+    assert len(dump()[trial.key]["metrics"]["validation/recall/class 3"]) == 1
+
+
+def test_runs_of_an_older_version_are_completed_in_place(
+    made: MadeStudy, client: MlflowClient, dump: Dumper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = made.prune()
+    record_study(made.folder)
+    run = dump()[trial.key]["id"]
+    client.delete_tag(run, "study.records")  # as an older version left it: another name and status, no version
+    client.set_tag(run, "mlflow.runName", "cce 000 long_tail-10 digits")
+    client.set_terminated(run, "KILLED")
+    assert record_study(made.folder).written == 1
+    again = dump()[trial.key]
+    assert (again["id"], again["status"], again["name"]) == (run, "FINISHED", "cce · 000")
+    assert record_study(made.folder).written == 0
 
 
 def test_a_late_look_at_a_running_trial_does_not_undo_its_end(made: MadeStudy, dump: Dumper) -> None:
@@ -173,8 +215,8 @@ def test_what_is_not_a_number_is_left_out(made: MadeStudy, dump: Dumper) -> None
     trial = made.complete(few=math.nan, loss=math.inf, medium=None)
     record_study(made.folder)
     metrics = dump()[trial.key]["metrics"]
-    assert "balanced_accuracy" in metrics
-    assert not {"few", "loss", "medium"} & set(metrics)
+    assert "validation/balanced_accuracy" in metrics
+    assert not {"validation/few", "validation/loss", "validation/medium"} & set(metrics)
 
 
 def test_a_failed_trial_keeps_its_reason(made: MadeStudy, dump: Dumper) -> None:
@@ -194,11 +236,11 @@ def test_artifacts_hold_the_numbers(made: MadeStudy, client: MlflowClient, dump:
     trial = made.prune(epochs=3)
     record_study(made.folder)
     run, evaluation = dump()[trial.key], made.files(trial).evaluation()
-    assert run["status"] == "KILLED"
+    assert run["status"] == "FINISHED"  # a pruned trial is no failure
     assert run["tags"]["study.state"] == "PRUNED"
     assert "stopped after 3 of 5 epochs" in run["tags"]["mlflow.note.content"]
-    assert json.loads(run["tags"]["mlflow.loggedArtifacts"]) == [{"path": "classes.json", "type": "table"}]
-    folder = Path(client.download_artifacts(run["id"], "", str(tmp_path)))
+    assert json.loads(run["tags"]["mlflow.loggedArtifacts"]) == [{"path": "validation/classes.json", "type": "table"}]
+    folder = Path(client.download_artifacts(run["id"], "validation", str(tmp_path)))
 
     table = pq.read_table(folder / "classes.parquet").to_pydict()
     confusion = made.confusion(trial, 3)
@@ -226,7 +268,7 @@ def test_mlflow_reads_the_class_table_as_its_own(
     record_study(made.folder)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", client.tracking_uri)  # load_table asks the global store
     experiment = client.get_experiment_by_name("made").experiment_id
-    table = client.load_table(experiment, "classes.json", extra_columns=["run_id"])
+    table = client.load_table(experiment, "validation/classes.json", extra_columns=["run_id"])
     assert table["class"].tolist() == made.files(trial).evaluation()["class_names"]
 
 
@@ -235,7 +277,7 @@ def test_many_classes_have_a_table_and_no_metrics_of_their_own(storage: Path, du
     trial = made.complete()
     record_study(made.folder)
     run = dump()[trial.key]
-    assert not [name for name in run["metrics"] if name.startswith("recall/")]
+    assert not [name for name in run["metrics"] if "recall/" in name]
     assert run["artifacts"] == ARTIFACTS
 
 
@@ -245,7 +287,7 @@ def test_more_epochs_than_a_request_holds(storage: Path, dump: Dumper) -> None:
     made.train(trial, range(1, 201))
     record_study(made.folder)
     metrics = dump()[trial.key]["metrics"]
-    assert [step for step, _, _ in metrics["worst_recall"]] == list(range(1, 201))
+    assert [step for step, _, _ in metrics["validation/worst_recall"]] == list(range(1, 201))
 
 
 def test_a_name_with_a_quote_in_it(storage: Path, dump: Dumper) -> None:
@@ -261,7 +303,7 @@ def test_the_studys_own_metric_is_always_there(storage: Path, dump: Dumper) -> N
     made = MadeStudy(storage, spec_of(search={"trials": 2, "metric": "minor", "pruner": "none"}))
     trial = made.complete()
     record_study(made.folder)
-    assert len(dump()[trial.key]["metrics"]["minor"]) == EPOCHS
+    assert len(dump()[trial.key]["metrics"]["validation/minor"]) == EPOCHS
 
 
 def test_a_study_of_the_same_name_as_a_deleted_one_has_its_own_runs(made: MadeStudy, client: MlflowClient) -> None:
@@ -274,7 +316,7 @@ def test_a_study_of_the_same_name_as_a_deleted_one_has_its_own_runs(made: MadeSt
 
     experiment = client.get_experiment_by_name("made").experiment_id
     runs = client.search_runs([experiment], f"tags.`study.trial` = '{trial.key}'")
-    assert sorted(run.info.status for run in runs) == ["FINISHED", "KILLED"]
+    assert sorted(run.data.tags["study.state"] for run in runs) == ["COMPLETE", "PRUNED"]
     assert len({run.data.tags["study.id"] for run in runs}) == 2
 
 
@@ -307,7 +349,7 @@ def test_two_processes_at_once_make_one_run(made: MadeStudy, dump: Dumper) -> No
     for thread in threads:
         thread.join()
     assert failures == []
-    assert len(dump()[trial.key]["metrics"]["loss"]) == EPOCHS
+    assert len(dump()[trial.key]["metrics"]["validation/loss"]) == EPOCHS
 
 
 def test_a_broken_file_spoils_one_trial_only(made: MadeStudy, dump: Dumper) -> None:

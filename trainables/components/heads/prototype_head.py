@@ -82,7 +82,9 @@ class PrototypeHead(Head):
         """Return the log affinities (B, C), at most 0, of features (B, d)."""
         with without_autocast(features):
             features = at_least_float32(features)
-            per_class = self._distances(features).reshape(len(features), *self.weight.shape[:2])
+            per_class = self._distances(features).reshape(
+                -1, *self.weight.shape[:2]
+            )  # not len(): torch.export fixes it
             nearest = per_class.amin(2) / (self.sigma * self.scale.to(features.dtype))
             return -nearest if self.similarity == "gaussian" else -nearest.log1p()
 
