@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from study.store.study_view import TrialView
-from study.tracking import exported_classifier
 from study.tracking.metric_keys import TEST_METRICS, test_key
 from study.tracking.run_fields import cell_tags
 from trainables.core.trial_folder import TrialFolder
@@ -74,7 +73,7 @@ def write_model(place: Path, program: Path, images: object, logits: object) -> N
     )
     with tempfile.TemporaryDirectory() as scratch:
         loader = Path(scratch) / f"{_LOADER}.py"
-        shutil.copy(exported_classifier.__file__, loader)
+        shutil.copy(Path(__file__).with_name(loader.name), loader)  # importing it would import torch
         mlflow.pyfunc.save_model(
             str(place),
             loader_module=_LOADER,

@@ -92,10 +92,10 @@ def _check_records(lab: Lab, trials: int = TRIALS) -> None:
     assert by_trial.keys() == values.keys()
     for key, run in by_trial.items():
         assert run.info.status == "FINISHED", key
-        assert run.data.metrics["balanced_accuracy"] == values[key]
-        steps = [metric.step for metric in client.get_metric_history(run.info.run_id, "balanced_accuracy")]
+        assert run.data.metrics["validation/balanced_accuracy"] == values[key]
+        steps = [metric.step for metric in client.get_metric_history(run.info.run_id, "validation/balanced_accuracy")]
         assert sorted(steps) == list(range(1, EPOCHS + 1)), key
-        assert any(file.path == "confusion.png" for file in client.list_artifacts(run.info.run_id)), key
+        assert any(file.path == "validation/confusion.png" for file in client.list_artifacts(run.info.run_id, "validation")), key
 
 
 def _check(lab: Lab, undisturbed: Undisturbed, finished: dict[str, Any], interruptions: int) -> None:

@@ -103,9 +103,10 @@ def _check_records(lab: Lab, states: dict[str, str]) -> None:
     experiment = client.get_experiment_by_name(STUDY["name"])
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id], max_results=1000)
-    tagged = [(run.data.tags["study.trial"], run.info.status) for run in runs if "study.trial" in run.data.tags]
-    ends = {"COMPLETE": "FINISHED", "PRUNED": "KILLED"}
-    assert sorted(tagged) == sorted((key, ends[state]) for key, state in states.items())
+    tagged = [run.data.tags for run in runs if "study.trial" in run.data.tags]
+    assert {(tags["study.trial"], tags["study.state"]) for tags in tagged} == set(states.items())
+    assert len(tagged) == len(states)
+    assert all(run.info.status == "FINISHED" for run in runs)
 
 
 def _shared_is_being_trained(lab: Lab) -> bool:

@@ -68,8 +68,8 @@ def test_mlflow_has_metrics_notice_and_picture(made: MadeStudy, tmp_path: Path) 
     assert busy is not None and idle is not None
     client: MlflowClient = runs.client
     found = client.get_run(idle.id)
-    assert found.data.metrics["method/accepted"] == IDLE["accepted"]
-    assert len(client.get_metric_history(idle.id, "method/known")) == made.spec.training.epochs
+    assert found.data.metrics["training/method/accepted"] == IDLE["accepted"]
+    assert len(client.get_metric_history(idle.id, "training/method/known")) == made.spec.training.epochs
     assert found.data.tags["notice"] == NOTICE and NOTICE in found.data.tags["mlflow.note.content"]
     assert "notice" not in client.get_run(busy.id).data.tags
     summary = client.get_run(runs.of_cell(cell.cell, None).id).data.tags
@@ -78,4 +78,4 @@ def test_mlflow_has_metrics_notice_and_picture(made: MadeStudy, tmp_path: Path) 
     assert pictures == [set(), {"translations.png"}]
     picture = Path(client.download_artifacts(idle.id, "translations.png", str(tmp_path)))
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert math.isclose(found.data.metrics["method/sites"], 0.75)
+    assert math.isclose(found.data.metrics["training/method/sites"], 0.75)
