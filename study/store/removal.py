@@ -9,6 +9,7 @@ from typing import Any
 
 from study.ledger.optuna_internals import study_ids
 from study.ledger.storage import open_storage
+from study.spec.limited_yaml import STORED
 from study.spec.yaml_io import read_yaml
 from study.store.study_folder import StudyFolder
 from trainables.core.errors import BadInput
@@ -71,6 +72,6 @@ def remove_study(folder: StudyFolder) -> None:
 def _ledger_url(folder: StudyFolder) -> str | None:
     if not folder.spec_path.exists():
         folder.read_spec()  # raises, with the nearest name
-    records: Any = read_yaml(folder.spec_path).get("records")
+    records: Any = read_yaml(folder.spec_path, STORED).get("records")
     url = records.get("ledger") if isinstance(records, dict) else None
     return url if isinstance(url, str) else None

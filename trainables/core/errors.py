@@ -14,6 +14,17 @@ class BadInput(ValueError):
     """
 
 
+def shown(value: object, longest: int = 100) -> str:
+    r"""Return a value as an error shows it: on one line, shortened, characters that do not print escaped.
+
+    >>> shown("a" * 200, 8), shown("clear\x1b[2J")
+    ('aaaaaaaa... (200 characters)', 'clear\\x1b[2J')
+    """
+    text = str(value)
+    start = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:longest])
+    return start if len(text) <= longest else f"{start}... ({len(text):,} characters)"
+
+
 class UnknownKeys(BadInput):
     """Keys that a mapping of the configuration does not have.
 
@@ -50,7 +61,7 @@ def unknown_name(
     >>> str(unknown_name("method", "ERM", ["erm", "focal"]))
     "unknown method 'ERM'; did you mean 'erm'? Allowed: erm, focal"
     """
-    names = sorted(allowed)
+    name, names = shown(name), sorted(allowed)
     plain: dict[str, str] = {}
     for other in names:
         plain.setdefault(_plain(other), other)
