@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from study.driver.places import password_notes, with_places
 from study.driver.progress import Progress
 from study.ledger.storage import open_storage
 from study.ledger.study_ledger import Ledger
@@ -92,11 +93,13 @@ def run(
     )
 
     folder = StudyFolder(storage, spec.name)
+    spec = with_places(spec)
     cells = expand(spec)
     check_resources(spec.resources, address)
     check_places(spec.records, storage)
     warm_starts = find_warm_starts(spec, cells, storage, source=source)
     data = check_data(spec, cells, console, source=source)
+    _say_of_passwords(spec, console)
     folder.refuse_taken()  # after the file's own errors, which another name would not fix
     if address is None and (note := precision_note(spec)) is not None:
         console.print(f"  {note}", highlight=False, markup=False)
@@ -141,6 +144,7 @@ def resume(
     before, spec = folder.read_spec(), folder.read_spec(overrides)
     _refuse_changes(before, spec)
     spec = spec.with_data_dir(data_dir, everywhere=True)
+    _say_of_passwords(spec, console)
     cells = expand(spec)
     with folder.driver_lock():
         ledger = _open_ledger(spec, cells, folder)
@@ -155,6 +159,11 @@ def resume(
         folder.write_spec(spec)
         # the open ledger is reused: a database takes seconds to read thousands of trials
         return _drive(spec, ledger, folder, address, console)
+
+
+def _say_of_passwords(spec: StudySpec, console: Console) -> None:
+    for note in password_notes(spec):
+        console.print(f"  {note}", style="yellow", highlight=False, markup=False)
 
 
 def _open_ledger(spec: StudySpec, cells: list[Cell], folder: StudyFolder) -> Ledger:

@@ -23,6 +23,7 @@ from trainables.core.config import (
 )
 from trainables.core.errors import BadInput, unknown_name
 from trainables.core.paths import data_folder_named, folder_named
+from trainables.core.url_secrets import hidden
 
 STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _LONGEST_DATASET = 200
@@ -148,10 +149,18 @@ class RecordsSpec(StrictModel):
     Attributes:
         tracking_uri: URI of an MLflow server or SQLite file.
         ledger: database URL of the Optuna storage, for example PostgreSQL.
+
+    Passwords in these URLs stay in this process's memory: they are in no field.
     """
 
     tracking_uri: str | None = None
     ledger: str | None = None
+
+    @field_validator("tracking_uri", "ledger")
+    @classmethod
+    def _without_password(cls, url: str | None) -> str | None:
+        # whoever connects asks `trainables.core.url_secrets.revealed`; nothing else ever has the password
+        return None if url is None else hidden(url)
 
 
 Phases = Literal["none", "confirm", "all"]

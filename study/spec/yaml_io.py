@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,18 @@ def read_yaml(path: Path, limits: Limits = WRITTEN) -> dict[str, Any]:
     Raises:
         BadInput: if the file is missing, unreadable, not YAML, larger than the limits or not a mapping.
     """
+    loaded = _read(path, limits)
+    if not isinstance(loaded, dict):
+        raise BadInput(f"{path}: must hold a mapping of keys to values, got {type(loaded).__name__}")
+    return loaded
+
+
+def _read(path: Path, limits: Limits) -> Any:
     try:
         content = _beginning(path, limits.bytes + 1)
         if len(content) > limits.bytes:
             raise BadInput(f"{path}: is too large for a study file; at most {limits.bytes:,} bytes are read")
-        loaded = parse_yaml(content.decode(), limits)
+        return parse_yaml(content.decode(), limits)
     except FileNotFoundError:
         raise BadInput(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
@@ -37,9 +45,6 @@ def read_yaml(path: Path, limits: Limits = WRITTEN) -> dict[str, Any]:
         raise BadInput(f"{path}: cannot be read ({error.strerror or error})") from None
     except NotYaml as error:
         raise BadInput(f"{path}: not valid YAML: {error}") from None
-    if not isinstance(loaded, dict):
-        raise BadInput(f"{path}: must hold a mapping of keys to values, got {type(loaded).__name__}")
-    return loaded
 
 
 def _beginning(path: Path, size: int) -> bytes:
@@ -56,6 +61,24 @@ def _beginning(path: Path, size: int) -> bytes:
 def write_yaml(mapping: dict[str, Any]) -> str:
     """Return a mapping as YAML text, with its keys in their order."""
     return yaml.safe_dump(mapping, sort_keys=False, allow_unicode=True)
+
+
+def write_overrides(path: Path, overrides: Sequence[str]) -> None:
+    """Write ``path=value`` pairs for `read_overrides`, into a file that only its owner can read."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(yaml.safe_dump(list(overrides), allow_unicode=True))
+
+
+def read_overrides(path: Path) -> tuple[str, ...]:
+    """Read ``path=value`` pairs: a YAML list of texts, so one per line after a hyphen.
+
+    Raises:
+        BadInput: if the file cannot be read or holds something else.
+    """
+    listed = _read(path, WRITTEN)
+    if not isinstance(listed, list) or not all(isinstance(override, str) for override in listed):
+        raise BadInput(f"{path}: must hold a list of path=value, for example `- search.trials=8`")
+    return tuple(listed)
 
 
 def with_overrides(mapping: dict[str, Any], overrides: tuple[str, ...]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from study.tracking.client import is_away, is_refusal
 from study.tracking.run_index import Runs
 from study.tracking.trial_sync import sync_trial
 from trainables.core.errors import BadInput
+from trainables.core.url_secrets import masked
 
 
 class StudySync:
@@ -82,7 +83,7 @@ def record_study(folder: StudyFolder) -> Recorded:
             except Exception as error:
                 if is_away(error):
                     raise
-                failed[trial.key] = f"{type(error).__name__}: {error}"
+                failed[trial.key] = masked(f"{type(error).__name__}: {error}")
                 continue
             written, there = written + wrote, there + (not wrote)
         driven = folder.is_driven()

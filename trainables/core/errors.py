@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
+from trainables.core.url_secrets import masked
+
 
 class BadInput(ValueError):
     """Invalid user input: configuration, files or data; the message names the value and what is allowed.
 
     The command prints the message without a traceback and exits with code 2. Raise it only where input is read;
-    components raise ``ValueError`` for arguments out of range.
+    components raise ``ValueError`` for arguments out of range. Passwords in URLs are masked in the message.
     """
+
+    def __init__(self, message: str) -> None:
+        """Mask passwords."""
+        super().__init__(masked(message))
 
 
 def shown(value: object, longest: int = 100) -> str:
@@ -20,7 +26,7 @@ def shown(value: object, longest: int = 100) -> str:
     >>> shown("a" * 200, 8), shown("clear\x1b[2J")
     ('aaaaaaaa... (200 characters)', 'clear\\x1b[2J')
     """
-    text = str(value)
+    text = masked(str(value))
     start = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:longest])
     return start if len(text) <= longest else f"{start}... ({len(text):,} characters)"
 
