@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -105,7 +107,7 @@ def run(
         console.print(f"  {note}", highlight=False, markup=False)
     if (note := milestone_note(spec)) is not None:
         console.print(f"  {note}", style="yellow", highlight=False, markup=False)
-    with folder.driver_lock():
+    with _writing(storage), folder.driver_lock():
         folder.refuse_taken()
         keep_warm_starts(folder, warm_starts)
         folder.create(spec, data)
@@ -146,7 +148,7 @@ def resume(
     spec = spec.with_data_dir(data_dir, everywhere=True)
     _say_of_passwords(spec, console)
     cells = expand(spec)
-    with folder.driver_lock():
+    with _writing(storage), folder.driver_lock():
         ledger = _open_ledger(spec, cells, folder)
         if ledger.remaining() == 0:
             return _idle(folder, ledger.why_finished(), console)
@@ -159,6 +161,21 @@ def resume(
         folder.write_spec(spec)
         # the open ledger is reused: a database takes seconds to read thousands of trials
         return _drive(spec, ledger, folder, address, console)
+
+
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+
+
+@contextmanager
+def _writing(storage: Path) -> Iterator[None]:
+    """Turn the error of a storage folder that is full or cannot be written into one message."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        raise BadInput(f"cannot write to the storage folder {storage}: {error.strerror}{where}") from None
 
 
 def _say_of_passwords(spec: StudySpec, console: Console) -> None:

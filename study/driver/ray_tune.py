@@ -20,6 +20,7 @@ from study.driver.tune_adapters import LedgerScheduler, LedgerSearcher, Progress
 from study.ledger.study_ledger import Ledger
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
+from trainables.core.errors import BadInput, shown
 from trainables.entry_points.ray_trainable import ImbalanceTrial
 
 _ON_DEMAND = 8
@@ -62,14 +63,7 @@ class RayTuneRunner:
 
     def _run(self, manager: TrialManager, interrupts: Interrupts) -> None:
         _quiet()
-        ray.init(
-            # without "local" Ray first looks for a running cluster on this machine, and waits long for a dead one
-            address=self.address or "local",
-            include_dashboard=None if self.address else False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            configure_logging=False,
-        )
+        _start(self.address)
         # Ray aborts a driver on SIGTERM, the signal with which batch systems and service managers stop programs
         signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
         scratch = self.folder.path / "tune"
@@ -99,6 +93,23 @@ class RayTuneRunner:
                 verbose=0,
             ),
         )
+
+
+def _start(address: str | None) -> None:
+    try:
+        ray.init(
+            # without "local" Ray first looks for a running cluster on this machine, and waits long for a dead one
+            address=address or "local",
+            include_dashboard=None if address else False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=False,
+        )
+    except Exception as error:  # Ray raises many types, some of its own and some bare
+        ray.shutdown()  # what has started already
+        what = f"cannot join the Ray cluster at {address}" if address else "Ray cannot start on this machine"
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise BadInput(f"{what}: {shown(said, 500)}; nothing is lost, continue with `study resume`") from None
 
 
 def _concurrency(spec: StudySpec, ledger: Ledger) -> int:

@@ -18,6 +18,10 @@ _PASSWORD_PLACES = (
 )
 
 
+_DAMAGE = (ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError)
+"""What Optuna raises for a line in the middle that is not text, not JSON, or no operation on what is there."""
+
+
 def _cut_torn_line(journal: Path) -> None:
     """Remove an unfinished record, which follows the last line break.
 
@@ -52,11 +56,14 @@ def open_storage(folder: Path, url: str | None, *, writable: bool = True) -> Bas
             raise BadInput(f"records.ledger: cannot open {masked(url)}: {shown(error, 500)}{hint}") from None
     journal = folder / "ledger.journal"
     lock = KernelLock(folder / "ledger.lock")  # Optuna's own outlives its holder by half a minute
-    if writable:
-        with lock:
-            _cut_torn_line(journal)
-    backend = JournalFileBackend(str(journal), lock_obj=lock)  # type: ignore[arg-type]  # only acquire, release
     try:
+        if writable:
+            with lock:
+                _cut_torn_line(journal)
+        backend = JournalFileBackend(str(journal), lock_obj=lock)  # type: ignore[arg-type]  # only acquire, release
         return JournalStorage(backend)
-    except ValueError as error:  # a line in the middle is not JSON or not text
-        raise BadInput(f"{journal}: is damaged ({error}); put back a copy of it, or start a new study") from None
+    except _DAMAGE as error:
+        why = shown(f"{type(error).__name__}: {error}", 200)
+        raise BadInput(f"{journal}: is damaged ({why}); put back a copy of it, or start a new study") from None
+    except OSError as error:
+        raise BadInput(f"{journal}: cannot be opened ({error.strerror or error})") from None

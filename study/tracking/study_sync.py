@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 
 from study.spec.study_spec import StudySpec
@@ -92,6 +93,9 @@ def record_study(folder: StudyFolder) -> Recorded:
             if not driven:
                 sync.pause(cell)
     except Exception as error:
+        if isinstance(error, (sqlite3.Error, OSError)) and not is_away(error):
+            why = getattr(error, "strerror", None) or error
+            raise BadInput(f"MLflow's records in {folder.storage} cannot be written: {why}") from None
         if not is_away(error) and not is_refusal(error):
             raise
         what = "cannot be reached" if is_away(error) else "refused a write"
