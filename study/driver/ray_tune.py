@@ -63,7 +63,7 @@ class RayTuneRunner:
 
     def _run(self, manager: TrialManager, interrupts: Interrupts) -> None:
         _quiet()
-        _start(self.address)
+        _start(self.address, self.spec.name)
         # Ray aborts a driver on SIGTERM, the signal with which batch systems and service managers stop programs
         signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
         scratch = self.folder.path / "tune"
@@ -95,7 +95,7 @@ class RayTuneRunner:
         )
 
 
-def _start(address: str | None) -> None:
+def _start(address: str | None, name: str) -> None:
     try:
         ray.init(
             # without "local" Ray first looks for a running cluster on this machine, and waits long for a dead one
@@ -109,7 +109,9 @@ def _start(address: str | None) -> None:
         ray.shutdown()  # what has started already
         what = f"cannot join the Ray cluster at {address}" if address else "Ray cannot start on this machine"
         said = " ".join(str(error).split()) or type(error).__name__
-        raise BadInput(f"{what}: {shown(said, 500)}; nothing is lost, continue with `study resume`") from None
+        raise BadInput(
+            f"{what}: {shown(said, 500)}; nothing is lost; once that is fixed: study resume {name}"
+        ) from None
 
 
 def _concurrency(spec: StudySpec, ledger: Ledger) -> int:

@@ -94,8 +94,8 @@ def record_study(folder: StudyFolder) -> Recorded:
                 sync.pause(cell)
     except Exception as error:
         if isinstance(error, (sqlite3.Error, OSError)) and not is_away(error):
-            why = getattr(error, "strerror", None) or error
-            raise BadInput(f"MLflow's records in {folder.storage} cannot be written: {why}") from None
+            why, where = getattr(error, "strerror", None) or error, getattr(error, "filename", None)
+            raise BadInput(f"MLflow's records in {where or folder.storage} cannot be written: {why}") from None
         if not is_away(error) and not is_refusal(error):
             raise
         what = "cannot be reached" if is_away(error) else "refused a write"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from study.driver.driver import _writing
 from study.driver.places import password_notes, with_places
 from study.spec.limited_yaml import STORED
 from study.spec.yaml_io import read_yaml, write_yaml
@@ -53,3 +54,18 @@ def test_a_password_in_the_file_is_used_and_never_stored(tmp_path: Path) -> None
     ledger, server = password_notes(spec)
     assert ledger.startswith("records.ledger: the password in this URL is used now but never stored")
     assert "STUDY_LEDGER" in ledger and "PGPASSWORD" in ledger and "MLFLOW_TRACKING_PASSWORD" in server
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_storage_folder_is_one_error(tmp_path: Path) -> None:
+    with (
+        pytest.raises(BadInput, match=r"^cannot write to the storage folder .*: No space left on device"),
+        _writing(tmp_path),
+        open("/dev/full", "wb", buffering=0) as full,
+    ):
+        full.write(b"x")
+
+
+def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
+    with pytest.raises(ConnectionResetError), _writing(tmp_path):
+        raise ConnectionResetError
