@@ -37,6 +37,7 @@ from trainables.training.batch_objective import batch_objective
 from trainables.training.evaluation import Evaluation, adjusted_outputs, class_means, evaluate, features_of
 from trainables.training.finite_watch import FiniteWatch, NonFiniteLoss
 from trainables.training.network_input import network_input
+from trainables.training.resolved_values import changed_value, resolved_values
 from trainables.training.training_state import State, load_prefix, load_state_dict, state_dict
 
 FindReference = Callable[[TrialConfig], Network]
@@ -331,6 +332,7 @@ class Trainer:
         """Return the state for `load`, as tensors and plain containers only."""
         return {
             "fingerprint": self.config.fingerprint(),
+            "resolved": resolved_values(self.config, self.device),
             "epoch": self.epoch,
             "posthoc_value": self._posthoc_value,
             **({} if self.reference is None else {"reference_seed": self.reference.seed}),
@@ -345,6 +347,10 @@ class Trainer:
         """
         if state["fingerprint"] != self.config.fingerprint():
             raise ValueError("the checkpoint was written by another configuration")
+        # a fingerprint does not tell all names apart, and holds names of presets instead of their values
+        now = resolved_values(self.config, self.device)
+        if (changed := changed_value(state.get("resolved", {}), now)) is not None:
+            raise ValueError(f"the checkpoint was written by another configuration: with {changed}")
         load_state_dict(state, self.network, self.memory, self.optimizer, self.plan.stages)
         self._posthoc_value = state["posthoc_value"]
         self.epoch = int(state["epoch"])
