@@ -18,10 +18,11 @@ from tests.study.cli.test_reproduce_command import SMALL
 def _reproduce(storage: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "study.cli.app", "reproduce", "cce/table-2", *SMALL, *words]
     env = {**os.environ, "COLUMNS": "300", "STUDY_STORAGE": str(storage), "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run(command, capture_output=True, text=True, timeout=280, env=env)
+    return subprocess.run(command, capture_output=True, text=True, timeout=420, env=env)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_shortened_table_is_trained_printed_and_not_trained_again(tmp_path: Path) -> None:
     first = _reproduce(tmp_path, "--json")
     assert first.returncode == 0, first.stderr
