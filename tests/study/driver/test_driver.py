@@ -117,9 +117,19 @@ def test_how_a_study_ends(
 
 
 class Idle:
-    """In place of a runner or a recorder: does nothing."""
+    """In place of Ray, a runner or a recorder: does nothing."""
 
     def __init__(self, *_: object, **__: object) -> None: ...
+
+    def __enter__(self) -> Idle:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def address(self) -> str:
+        return "nowhere"
+
+    def watch(self, died: object) -> None: ...
 
     def run(self, manager: object) -> None: ...
 
@@ -132,6 +142,7 @@ class Idle:
 def test_a_milestone_without_effect_is_told_once_by_a_run_and_by_a_resume(
     late: bool, make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("study.driver.local_ray.LocalRay", Idle)
     monkeypatch.setattr("study.driver.ray_tune.RayTuneRunner", Idle)
     monkeypatch.setattr("study.tracking.Recorder", Idle)
     spec = make_spec(f"training.schedule.milestones=[0.8, {0.95 if late else 0.9}]")
