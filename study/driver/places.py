@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 from study.spec.study_spec import StudySpec
 from trainables.core.errors import BadInput
-from trainables.core.url_secrets import from_environment, holds_secret
+from trainables.core.url_secrets import from_environment, holds_secret, revealed
 
 LEDGER, TRACKING_URI = "STUDY_LEDGER", "STUDY_TRACKING_URI"
 _VARIABLES = {"ledger": LEDGER, "tracking_uri": TRACKING_URI}
@@ -45,3 +47,11 @@ def password_notes(spec: StudySpec) -> list[str]:
                 f"Better leave it out of the URL and give it in {_ADVICE[field]}"
             )
     return notes
+
+
+def keep_passwords(spec: StudySpec) -> None:
+    """Put the URLs with the passwords that this process knows into its environment, for a process that replaces it."""
+    for field, variable in _VARIABLES.items():
+        url = getattr(spec.records, field)
+        if url is not None and holds_secret(url):
+            os.environ[variable] = revealed(url)

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from study.driver.driver import _writing
-from study.driver.places import password_notes, with_places
+from study.driver.places import keep_passwords, password_notes, with_places
 from study.spec.limited_yaml import STORED
 from study.spec.yaml_io import read_yaml, write_yaml
 from study.store.study_folder import StudyFolder
@@ -54,6 +55,13 @@ def test_a_password_in_the_file_is_used_and_never_stored(tmp_path: Path) -> None
     ledger, server = password_notes(spec)
     assert ledger.startswith("records.ledger: the password in this URL is used now but never stored")
     assert "STUDY_LEDGER" in ledger and "PGPASSWORD" in ledger and "MLFLOW_TRACKING_PASSWORD" in server
+
+
+def test_a_process_that_replaces_this_one_knows_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("STUDY_LEDGER", "STUDY_TRACKING_URI"):
+        monkeypatch.setenv(name, "")  # so that what is set here is taken back
+    keep_passwords(spec_of(records={"ledger": _URL}))
+    assert os.environ["STUDY_LEDGER"] == _URL and os.environ["STUDY_TRACKING_URI"] == ""
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
