@@ -103,6 +103,7 @@ def run(
         BadInput: the study, the data or the storage is invalid; raised before Ray starts.
     """
     from study.driver.preflight import (  # imports torch
+        check_cluster,
         check_data,
         check_places,
         check_resources,
@@ -113,6 +114,7 @@ def run(
     spec = with_places(spec)
     cells = expand(spec)
     check_resources(spec.resources, address)
+    check_cluster(address)
     check_places(spec.records, storage)
     warm_starts = find_warm_starts(spec, cells, storage, source=source)
     data = check_data(spec, cells, console, source=source)
@@ -156,7 +158,7 @@ def resume(
     # an unchanged finished study needs no check of params or data, and so no import of torch
     if not overrides and data_dir is None and (why := why_finished(folder)) is not None:
         return _idle(folder, why, console)
-    from study.driver.preflight import check_data, check_places, check_resources, precision_change_note
+    from study.driver.preflight import check_cluster, check_data, check_places, check_resources, precision_change_note
 
     before, spec = folder.read_spec(), folder.read_spec(overrides)
     _refuse_changes(before, spec)
@@ -168,6 +170,7 @@ def resume(
         if ledger.remaining() == 0:
             return _idle(folder, ledger.why_finished(), console)
         check_resources(spec.resources, address)
+        check_cluster(address)
         check_places(spec.records, storage)
         if check_data(spec, cells, console, source=str(folder.spec_path)) != folder.read_data():
             raise BadInput(f"study '{name}': the data changed since it was started; start a new study")
