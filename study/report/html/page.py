@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from study.report.html.absence import absences_of, search_absence
+from study.report.html.absence import absences_of, listed, search_absence
 from study.report.html.best_params import FEWEST_FOR_TREND, Movement, movements_of
 from study.report.html.class_results import ClassResults, class_results_of, confusion_change, most_gained
 from study.report.html.findings import Verdict, gain_text, limits_of, metric_text, overall_of, verdicts_of
@@ -30,6 +30,9 @@ from trainables.core.trial_folder import write_atomically
 
 FEWEST_CELLS = 5
 """Fewest data sets and profiles for mean ranks: with fewer, hardly any difference reaches the critical one."""
+FEWEST_FOR_RESPONSE = 5
+"""Fewest complete trials of a response curve; with fewer, section 5 says all there is."""
+
 MOST_PANELS = {"ratio": 12, "classes": 9, "movement": 18, "progress": 9, "response": 18, "parallel": 6, "confusion": 4}
 """Most pictures of a kind; those of the largest ratios, and of the methods with a colour, come first."""
 
@@ -194,6 +197,15 @@ class Page:
             if methods and {score.method for score in place.ranked()} >= set(methods)
         ]
 
+    @property
+    def scope(self) -> str:
+        """Data sets, profiles and ratios of the study, in a line."""
+        named = [f"{dataset} {family}" for dataset, family in self.results.groups]
+        ratios = sorted({place.ratio for place in self.results.places})
+        said = ", ".join(f"{ratio:g}" for ratio in ratios) if len(ratios) <= 6 else f"{ratios[0]:g} to {ratios[-1]:g}"
+        seeds = f" · {self.results.fewest} seeds or more" if self.results.images == "test" else ""
+        return f"{listed(named, 4)} at ratio{'s' if len(ratios) > 1 else ''} {said}{seeds}"
+
     @cached_property
     def ranks(self) -> Ranks | None:
         """Mean ranks over the places where every method has a result; None with too few of either."""
@@ -277,7 +289,8 @@ class Page:
         return [cell for cell in own if cell.in_state("COMPLETE") and self.styles[cell.cell.method].shown]
 
     def _responses(self) -> list[tuple[CellView, str]]:
-        pairs = [(cell, param) for cell in self._hardest_cells() for param in cell.cell.space]
+        enough = [cell for cell in self._hardest_cells() if len(cell.in_state("COMPLETE")) >= FEWEST_FOR_RESPONSE]
+        pairs = [(cell, param) for cell in enough for param in cell.cell.space]
         return sorted(pairs, key=lambda pair: pair[1].startswith("training."))
 
     def _parallels(self) -> list[CellView]:
@@ -309,6 +322,7 @@ class Page:
             "most": MOST_PANELS,
             "most_colours": MOST,
             "fewest_cells": FEWEST_CELLS,
+            "fewest_for_response": FEWEST_FOR_RESPONSE,
             "fewest_for_trend": FEWEST_FOR_TREND,
             "level": LEVEL,
             "groups": list(self.results.groups.items()),
