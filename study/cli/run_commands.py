@@ -33,7 +33,7 @@ def run(
 
     console = terminal.console()
     outcome = driver.run(checked, storage_root(storage), address=address, console=console, source=str(spec))
-    _end(outcome, storage)
+    end(outcome, storage)
 
 
 def resume(
@@ -56,10 +56,11 @@ def resume(
     outcome = driver.resume(
         name, storage_root(storage), changes, address=address, console=terminal.console(), data_dir=data_dir
     )
-    _end(outcome, storage)
+    end(outcome, storage)
 
 
-def _end(outcome: Outcome, storage: Path | None) -> None:
+def end(outcome: Outcome, storage: Path | None) -> None:
+    """Print the leaderboard and the outcome of a study, and exit with its code."""
     from study import terminal
     from study.report.leaderboard import print_leaderboard
 

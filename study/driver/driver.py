@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from study.driver.interrupts import stop_signals
 from study.driver.progress import Progress
 from study.ledger.storage import open_storage
 from study.ledger.study_ledger import Ledger
@@ -69,6 +70,7 @@ class Outcome:
     idle: bool = False
 
 
+@stop_signals()
 def run(
     spec: StudySpec, storage: Path, *, address: str | None, console: Console, source: str = "the study file"
 ) -> Outcome:
@@ -110,6 +112,7 @@ def run(
         return _drive(spec, ledger, folder, address, console)
 
 
+@stop_signals()
 def resume(
     name: str,
     storage: Path,

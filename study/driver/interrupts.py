@@ -1,11 +1,12 @@
-"""Ctrl-C while a study runs: says at once what happens; a second one stops harder."""
+"""Ctrl-C while a study runs: says at once what happens; a second one stops harder. Batch systems send other signals."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -14,6 +15,28 @@ _STOPPING = (
     "Ctrl-C again stops at once."
 )
 _AT_ONCE = "interrupted: stopping at once; `study resume {name}` continues from the last checkpoints"
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+"""Signals by which service managers and batch systems ask a program to stop; Slurm warns with SIGUSR1."""
+
+
+@contextmanager
+def stop_signals() -> Iterator[None]:
+    """Treat SIGTERM and SIGUSR1 as Ctrl-C; without effect outside the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in _STOP_SIGNALS}
+    _interrupt_at_stop_signals()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _interrupt_at_stop_signals() -> None:
+    for number in _STOP_SIGNALS:
+        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 class Interrupts:
@@ -44,6 +67,11 @@ class Interrupts:
         if self._armed:
             signal.signal(signal.SIGINT, self._before)
 
+    def ray_started(self) -> None:
+        """Take SIGTERM back: Ray aborts its driver on it."""
+        if self._armed:
+            _interrupt_at_stop_signals()
+
     def before_step(self) -> None:
         """Put the message before Tune's own handler, which Tune installs when its loop begins."""
         if not self._armed or self._tune is not None:
@@ -52,6 +80,7 @@ class Interrupts:
         if callable(found) and found != self._stop_at_once:
             self._tune = found
             signal.signal(signal.SIGINT, self._stop)
+            _interrupt_at_stop_signals()  # Tune ends at SIGUSR1 too, but says nothing
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._say(_STOPPING)

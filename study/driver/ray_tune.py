@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,8 +69,7 @@ class RayTuneRunner:
             logging_level=logging.ERROR,
             configure_logging=False,
         )
-        # Ray aborts a driver on SIGTERM, the signal with which batch systems and service managers stop programs
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+        interrupts.ray_started()
         scratch = self.folder.path / "tune"
         try:
             self._tuner(manager, scratch, interrupts).fit()
