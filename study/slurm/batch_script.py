@@ -61,7 +61,7 @@ stop() {
     signalled=yes
     say "the wall time ends within ${stop_before} s: stopping"
     kill -USR1 "$driver" 2> /dev/null
-    (sleep $((stop_before * 3 / 4)); kill -KILL "$driver" && say "the driver did not stop in time and was killed") 2> /dev/null &
+    (sleep $((stop_before * 3 / 4)); kill -KILL "$driver") 2> /dev/null &
     killer=$!
 }
 trap stop USR1
@@ -70,9 +70,16 @@ trap 'signalled=yes; cancelled=yes' TERM
 cancelled= killer=
 while signalled=; wait "$driver"; code=$?; [ -n "$signalled" ]; do :; done
 [ -z "$killer" ] || kill "$killer" 2> /dev/null
+[ -z "$killer" ] || [ "$code" -ne 137 ] || say "the study did not stop in time and was killed; that loses no finished epoch"
 
-kill -TERM "${steps[@]}" 2> /dev/null
-wait "${steps[@]}" 2> /dev/null
+# Slurm ends with this script what does not end now.
+for signal in TERM KILL; do
+    for ((i = 0; i < 100; i++)); do
+        kill -"$signal" "${steps[@]}" 2> /dev/null
+        kill -0 "${steps[@]}" 2> /dev/null || break 2
+        sleep 0.1
+    done
+done
 rm -rf "$RAY_AUTH_TOKEN_PATH" "$scratch"
 if [ -n "$cancelled" ]; then
     say "cancelled; to continue: sbatch $place/job.sh"
