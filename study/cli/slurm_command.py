@@ -73,9 +73,9 @@ def slurm_job(
     storage: Storage = None,
 ) -> None:
     """Run or resume a study inside its Slurm job."""
-    from study.driver.interrupts import stop_signals
+    from study.driver.interrupts import warnings_of_batch_systems
 
-    with stop_signals():  # importing Ray takes seconds
+    with warnings_of_batch_systems():  # importing Ray takes seconds
         from study import terminal
         from study.cli.run_commands import end
         from study.slurm.job_driver import drive

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from study.driver.interrupts import stop_signals
 from study.driver.progress import Progress
 from study.ledger.storage import open_storage
 from study.ledger.study_ledger import Ledger
@@ -28,9 +30,14 @@ from study.store.warm_start import find_warm_starts, keep_warm_starts, read_warm
 from trainables.core.errors import BadInput
 
 if TYPE_CHECKING:
+    from study.driver.restart import Again
     from study.driver.trial_runner import TrialRunner
+    from study.tracking import Recorder
 
 _log = logging.getLogger(__name__)
+
+_FAREWELL = 5.0
+"""Seconds in which MLflow may catch up after Ray has died."""
 
 RAISABLE = (
     "search.trials",
@@ -70,9 +77,14 @@ class Outcome:
     idle: bool = False
 
 
-@stop_signals()
 def run(
-    spec: StudySpec, storage: Path, *, address: str | None, console: Console, source: str = "the study file"
+    spec: StudySpec,
+    storage: Path,
+    *,
+    address: str | None,
+    console: Console,
+    source: str = "the study file",
+    again: Again | None = None,
 ) -> Outcome:
     """Start a new study.
 
@@ -82,6 +94,7 @@ def run(
         address: address of a running Ray cluster; None starts Ray on this machine.
         console: where progress is shown.
         source: the study file's name in messages.
+        again: replaces this process by one that resumes, should Ray on this machine die; None ends the process.
 
     Raises:
         BadInput: the study, the data or the storage is invalid; raised before Ray starts.
@@ -109,10 +122,9 @@ def run(
         keep_warm_starts(folder, warm_starts)
         folder.create(spec, data)
         ledger = _open_ledger(spec, cells, folder)
-        return _drive(spec, ledger, folder, address, console)
+        return _drive(spec, ledger, folder, address, console, again)
 
 
-@stop_signals()
 def resume(
     name: str,
     storage: Path,
@@ -121,6 +133,7 @@ def resume(
     address: str | None,
     console: Console,
     data_dir: Path | None = None,
+    again: Again | None = None,
 ) -> Outcome:
     """Continue a stored study from its ledger, possibly with a larger budget.
 
@@ -131,6 +144,7 @@ def resume(
         address: address of a running Ray cluster; None starts Ray on this machine.
         console: where progress is shown.
         data_dir: the data folders' new parent folder, if they were moved.
+        again: as in `run`.
 
     Raises:
         BadInput: the study does not exist, a change would make old and new trials incomparable, or the data changed.
@@ -157,7 +171,7 @@ def resume(
             console.print(f"  {note}", style="yellow", highlight=False, markup=False)
         folder.write_spec(spec)
         # the open ledger is reused: a database takes seconds to read thousands of trials
-        return _drive(spec, ledger, folder, address, console)
+        return _drive(spec, ledger, folder, address, console, again)
 
 
 def _open_ledger(spec: StudySpec, cells: list[Cell], folder: StudyFolder) -> Ledger:
@@ -205,8 +219,11 @@ def _missing_umap(spec: StudySpec) -> str | None:
     return None if has_umap() else UMAP_MISSING
 
 
-def _drive(spec: StudySpec, ledger: Ledger, folder: StudyFolder, address: str | None, console: Console) -> Outcome:
-    from study.driver.ray_tune import RayTuneRunner
+def _drive(
+    spec: StudySpec, ledger: Ledger, folder: StudyFolder, address: str | None, console: Console, again: Again | None
+) -> Outcome:
+    from study.driver.interrupts import Interrupts
+    from study.driver.local_ray import LocalRay
     from study.driver.trial_manager import TrialManager
     from study.tracking import Recorder
 
@@ -219,17 +236,40 @@ def _drive(spec: StudySpec, ledger: Ledger, folder: StudyFolder, address: str | 
     hours = spec.search.wall_hours
     deadline = None if hours is None else time.monotonic() + hours * 3600
     console.print("starting Ray" if address is None else f"joining the Ray cluster at {address}", highlight=False)
-    recorder = Recorder(folder.storage, spec, ledger, warn=progress.say)
-    try:
-        manager = TrialManager(ledger, folder.path, listener=recorder.touch, deadline=deadline)
-        progress.attach(manager)
-        runner: TrialRunner = RayTuneRunner(spec, ledger, folder, address, progress)
-        # Tune handles interrupts while it runs; an interrupt during Ray's start or stop is caught here
-        with suppress(KeyboardInterrupt), progress:
-            runner.run(manager)
-    finally:
-        recorder.close()
+    with Interrupts(spec.name, progress.say) as interrupts:
+        recorder = Recorder(folder.storage, spec, ledger, warn=progress.say)
+        try:
+            manager = TrialManager(ledger, folder.path, listener=recorder.touch, deadline=deadline)
+            progress.attach(manager)
+            # Tune handles interrupts while it runs; an interrupt during Ray's start or stop is caught here
+            with suppress(KeyboardInterrupt), progress, ExitStack() as stack:
+                ray = None if address is not None else stack.enter_context(LocalRay())
+                from study.driver.ray_tune import RayTuneRunner  # takes seconds, in which Ray starts
+
+                if ray is not None:
+                    address = ray.address()
+                    ray.watch(partial(_ray_died, folder, ledger, progress, recorder, again))
+                assert address is not None
+                runner: TrialRunner = RayTuneRunner(spec, ledger, folder, address, progress, interrupts)
+                runner.run(manager)
+        finally:
+            recorder.close()
     return _outcome(spec, ledger, folder, fault=manager.fault, out_of_time=manager.out_of_time)
+
+
+def _ray_died(
+    folder: StudyFolder, ledger: Ledger, progress: Progress, recorder: Recorder, again: Again | None, reason: str
+) -> None:
+    """End this process, whose calls into Ray no longer return; start it anew where that may help."""
+    progress.say(f"{reason}; finished epochs are stored")
+    recorder.close(_FAREWELL)
+    shutil.rmtree(folder.path / "tune", ignore_errors=True)
+    left = ledger.remaining()
+    if again is not None and left and again.allowed(ended := ledger.total() - left):
+        progress.say(f"starting again: study resume {folder.name}")
+        again.replace_process(ended)
+    progress.say(f"stopped with {left} trials left: study resume {folder.name}")
+    os._exit(ExitCode.SOME_FAILED)
 
 
 def _outcome(spec: StudySpec, ledger: Ledger, folder: StudyFolder, *, fault: str | None, out_of_time: bool) -> Outcome:
