@@ -56,7 +56,9 @@ def slurm(
     root = storage_root(storage)
     script = job_script(checked, root, options, changes, resume=resume)
     if (doubt := shared_storage.doubt(root)) is not None:
-        typer.echo(f"warning: {doubt}: the nodes must share the storage folder; name another one with --storage", err=True)
+        typer.echo(
+            f"warning: {doubt}: the nodes must share the storage folder; name another one with --storage", err=True
+        )
     if dry_run:
         typer.echo(script, nl=False)
         return

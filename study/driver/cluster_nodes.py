@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
+from typing import Any
 
 import ray
 
@@ -37,11 +38,16 @@ def wait_for_nodes(
     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     try:
         end = time.monotonic() + node_patience
-        while (joined := sum(node["Alive"] for node in ray.nodes())) < nodes and time.monotonic() < end:
+        while (joined := _alive()) < nodes and time.monotonic() < end:
             time.sleep(0.5)
         return joined
     finally:
         ray.shutdown()
+
+
+def _alive() -> int:
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return sum(bool(node["Alive"]) for node in nodes)
 
 
 def _answers(host: str, port: int) -> bool:

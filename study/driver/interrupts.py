@@ -27,7 +27,7 @@ _CAUSES = {
 
 @contextmanager
 def warnings_of_batch_systems() -> Iterator[None]:
-    """Treat SIGTERM and SIGUSR1 as Ctrl-C before `Interrupts` does: Python's imports and the check of data take seconds."""
+    """Treat SIGTERM and SIGUSR1 as Ctrl-C before `Interrupts` does: imports and the check of data take seconds."""
     numbers = (signal.SIGTERM, signal.SIGUSR1)
     before = {number: signal.getsignal(number) for number in numbers}
     for number in numbers:

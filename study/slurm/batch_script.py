@@ -38,9 +38,10 @@ scratch=/tmp/ray-$SLURM_JOB_ID
 # Not `ray symmetric-run`: it ends by `ray stop`, which ends Ray of every other job of this user on the node, ends
 # with exit code 0 where Ray did not start, and does not pass on signals.
 node() {
-    srun --cpu-bind=none --output="$place/ray-%j.log" --open-mode=append "${@:1:3}" \
+    local log=$place/ray-$SLURM_JOB_ID.log
+    srun --cpu-bind=none --output="$log" --open-mode=append "${@:1:3}" \
         bash -c 'exec "$@" --num-cpus="$SLURM_CPUS_ON_NODE"' ray-node \
-        "$ray" start "${@:4}" --block --temp-dir="$scratch" --disable-usage-stats 2>> "$place/ray-$SLURM_JOB_ID.log" &
+        "$ray" start "${@:4}" --block --temp-dir="$scratch" --disable-usage-stats 2>> "$log" &
     steps+=($!)
 }
 steps=()

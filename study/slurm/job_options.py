@@ -27,7 +27,16 @@ _OWN = {
     "time": "use --time of `study slurm`",
     "wrap": "the job runs the study's own script",
 }
-_SHORT = {"a": "array", "D": "chdir", "e": "error", "J": "job-name", "N": "nodes", "n": "ntasks", "o": "output", "t": "time"}
+_SHORT = {
+    "a": "array",
+    "D": "chdir",
+    "e": "error",
+    "J": "job-name",
+    "N": "nodes",
+    "n": "ntasks",
+    "o": "output",
+    "t": "time",
+}
 
 
 @dataclass(frozen=True)

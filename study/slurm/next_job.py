@@ -47,7 +47,9 @@ def decide(folder: StudyFolder, exit_code: int) -> Decision:
         return Decision(False, f"study '{folder.name}' reached its limit of hours (search.wall_hours)")
     if exit_code <= _SIGNALLED:
         return Decision(
-            False, f"study '{folder.name}' failed with exit code {exit_code}, as said above; no job follows", failed=True
+            False,
+            f"study '{folder.name}' failed with exit code {exit_code}, as said above; no job follows",
+            failed=True,
         )
     done, before = progress(view, folder.storage), _stored(folder)
     idle = before.get("idle", 0) + 1 if done == before.get("done", 0) else 0
@@ -55,8 +57,8 @@ def decide(folder: StudyFolder, exit_code: int) -> Decision:
     if idle >= IDLE_JOBS:
         return Decision(
             False,
-            f"study '{folder.name}': {idle} successive jobs ended without a new epoch; no job follows. An epoch may take "
-            "longer than the wall time: raise --time",
+            f"study '{folder.name}': {idle} successive jobs ended without a new epoch; no job follows. "
+            "An epoch may take longer than the wall time: raise --time",
             failed=True,
         )
     return Decision(True, f"study '{folder.name}' continues in another job")

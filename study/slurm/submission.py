@@ -69,7 +69,9 @@ def send(spec: StudySpec, storage: Path, script: str) -> Sent:
         BadInput: there is no sbatch here, it refuses the job, or the storage cannot be written.
     """
     if shutil.which("sbatch") is None:
-        raise BadInput("sbatch is not on the path: run `study slurm` on a machine from which jobs are sent, or --dry-run")
+        raise BadInput(
+            "sbatch is not on the path: run `study slurm` on a machine from which jobs are sent, or --dry-run"
+        )
     folder = StudyFolder(storage, spec.name)
     place = slurm_folder(folder)
     path = place / "job.sh"
@@ -85,7 +87,9 @@ def send(spec: StudySpec, storage: Path, script: str) -> Sent:
             ["sbatch", "--parsable", str(path)], capture_output=True, text=True, timeout=_PATIENCE, check=False
         )
     except subprocess.TimeoutExpired:
-        raise BadInput(f"sbatch did not answer within {_PATIENCE:.0f} s; `squeue --me` says whether the job waits") from None
+        raise BadInput(
+            f"sbatch did not answer within {_PATIENCE:.0f} s; `squeue --me` says whether the job waits"
+        ) from None
     if done.returncode != 0:
         raise BadInput(f"sbatch refused the job: {done.stderr.strip() or done.returncode}; the script: {path}")
     job = done.stdout.strip().partition(";")[0]  # `number;cluster` where there are several clusters

@@ -1,7 +1,7 @@
 """deploy/kuberay: complete, closed to strangers, and of the versions of requirements.lock.
 
-With KUBERAY_CRDS naming the folder ray-operator/config/crd/bases of a copy of github.com/ray-project/kuberay, the manifests
-are also checked against the schemas of its custom resources, with which a cluster checks them.
+With KUBERAY_CRDS naming the folder ray-operator/config/crd/bases of a copy of github.com/ray-project/kuberay, the
+manifests are also checked against the schemas of its custom resources, with which a cluster checks them.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def test_ray_has_the_version_of_the_lock_file() -> None:
 
 def test_the_image_has_the_version_of_the_project_everywhere() -> None:
     [version] = re.findall(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), flags=re.M)
-    images = {container["image"] for cluster in _clusters() for pod in _pods(cluster) for container in pod["containers"]}
+    images = {
+        container["image"] for cluster in _clusters() for pod in _pods(cluster) for container in pod["containers"]
+    }
     assert images == {f"registry.example/longtail-study:{version}"}
 
 

@@ -71,12 +71,13 @@ class SlurmLab:
             nodes: number of nodes, named n1, n2 ...
             cpus: processors that each node claims to have.
         """
-        self._folder, self._started = folder, []  # type: ignore[var-annotated]
+        self._folder = folder
+        self._started: list[subprocess.Popen[bytes]] = []
         self.environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf"), "PATH": _PATH}
         controller, *ports = _free_ports(nodes + 1)
         (folder / "state").mkdir()
         lines = [
-            f"NodeName=n{i} NodeHostname={socket.gethostname()} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} State=UNKNOWN"
+            f"NodeName=n{i} NodeHostname={socket.gethostname()} NodeAddr=127.0.0.1 Port={port} CPUs={cpus}"
             for i, port in enumerate(ports, 1)
         ]
         for i in range(1, nodes + 1):
@@ -105,7 +106,12 @@ class SlurmLab:
             raise
 
     def _munged(self, key: Path) -> None:
-        names = {"socket": "munge.socket", "log-file": "munged.log", "pid-file": "munged.pid", "seed-file": "munge.seed"}
+        names = {
+            "socket": "munge.socket",
+            "log-file": "munged.log",
+            "pid-file": "munged.pid",
+            "seed-file": "munge.seed",
+        }
         places = [f"--{option}={self._folder / name}" for option, name in names.items()]
         self._start("munged", "--foreground", "--force", "--num-threads=2", f"--key-file={key}", *places)
         self._wait((self._folder / "munge.socket").exists, "munged's socket")

@@ -17,7 +17,9 @@ pytestmark = pytest.mark.slurm
 RAY = """\
 #!/bin/bash
 echo "$SLURMD_NODENAME: $*" >> {place}/ray-calls
-for word in "$@"; do case $word in --port=*) exec {python} -m http.server --bind 127.0.0.1 "${{word#--port=}}";; esac; done
+for word in "$@"; do
+    case $word in --port=*) exec {python} -m http.server --bind 127.0.0.1 "${{word#--port=}}";; esac
+done
 exec sleep 600
 """
 

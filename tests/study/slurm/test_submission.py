@@ -47,7 +47,7 @@ def test_a_sent_study_lies_in_its_folder(tmp_path: Path, make_spec: MakeSpec, sb
 def test_what_sbatch_says_is_passed_on(tmp_path: Path, make_spec: MakeSpec, sbatch: Callable[[str], None]) -> None:
     sbatch("echo 'sbatch: error: invalid partition specified: gpus' >&2; exit 1")
     spec = make_spec()
-    with pytest.raises(BadInput, match="refused the job: .*invalid partition specified: gpus; the script: .*job.sh"):
+    with pytest.raises(BadInput, match=r"refused the job: .*invalid partition specified: gpus; the script: .*job.sh"):
         send(spec, tmp_path, job_script(spec, tmp_path, OPTIONS, resume=False))
 
 
@@ -68,7 +68,7 @@ def test_a_stored_study_needs_resume_and_an_unknown_one_refuses_it(tmp_path: Pat
     folder = StudyFolder(tmp_path, "tiny")
     with folder.driver_lock():
         folder.create(spec, {})
-    with pytest.raises(BadInput, match="exists already.* --resume"):
+    with pytest.raises(BadInput, match=r"exists already.* --resume"):
         job_script(spec, tmp_path, OPTIONS, resume=False)
     script = job_script(spec, tmp_path, OPTIONS, ("search.trials=9",), resume=True)
     assert "--set search.trials=9" in script
