@@ -48,7 +48,9 @@ steps=()
 node --nodes=1 --ntasks=1 --nodelist="$head" --head --node-ip-address="$address" --port="$port" \
     --ray-client-server-port="$client_port" --include-dashboard=false
 if [ "$SLURM_JOB_NUM_NODES" -gt 1 ]; then
-    until (exec 3<> "/dev/tcp/$address/$port") 2> /dev/null || ! kill -0 "${steps[0]}" 2> /dev/null; do sleep 0.5; done
+    until (exec 3<> "/dev/tcp/$address/$port") 2> /dev/null || ! kill -0 "${steps[0]}" 2> /dev/null; do
+        sleep 0.5
+    done
     others=$((SLURM_JOB_NUM_NODES - 1))
     node --nodes=$others --ntasks=$others --exclude="$head" --address="$address:$port"
 fi
@@ -68,10 +70,10 @@ stop() {
 trap stop USR1
 # Slurm sends SIGTERM to everything in a job that is cancelled, the driver included.
 trap 'signalled=yes; cancelled=yes' TERM
-cancelled= killer=
-while signalled=; wait "$driver"; code=$?; [ -n "$signalled" ]; do :; done
+cancelled='' killer=''
+while signalled=''; wait "$driver"; code=$?; [ -n "$signalled" ]; do :; done
 [ -z "$killer" ] || kill "$killer" 2> /dev/null
-[ -z "$killer" ] || [ "$code" -ne 137 ] || say "the study did not stop in time and was killed; that loses no finished epoch"
+[ -z "$killer" ] || [ "$code" -ne 137 ] || say "the study did not stop in time and was killed; finished epochs are kept"
 
 # Slurm ends with this script what does not end now.
 for signal in TERM KILL; do

@@ -28,6 +28,6 @@ def test_versions_come_from_the_lock_file_and_the_least_python_is_met() -> None:
 
 
 def test_it_runs_as_a_user_and_ray_asks_for_a_token() -> None:
-    assert re.findall(r"^USER (\w+)$", TEXT, flags=re.M) == ["study"]
+    assert re.findall(r"^USER (\w+)$", TEXT, flags=re.M) == ["1000"]
     assert "RAY_AUTH_MODE=token" in TEXT
     assert "ENTRYPOINT" in TEXT and "with-secrets" in TEXT
