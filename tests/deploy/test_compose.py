@@ -64,6 +64,14 @@ def test_every_secret_comes_from_a_file_that_git_ignores(compose: Mapping) -> No
         assert not re.search(r"://[^/\s]*:[^/\s]*@", str(service))
 
 
+def test_the_entry_point_knows_every_secret_of_the_services(compose: Mapping) -> None:
+    known = (IMAGE / "with-secrets").read_text()
+    for service in compose["services"].values():
+        if service["image"].startswith("longtail-study"):
+            for variable in service["environment"]:
+                assert not variable.endswith("_FILE") or variable.removesuffix("_FILE") in known
+
+
 def test_images_have_versions_and_ports_are_open_here_alone(compose: Mapping) -> None:
     for service in compose["services"].values():
         assert re.search(r":\S*\d\S*$", service["image"])
@@ -96,9 +104,9 @@ def test_gpus_are_added_to_the_workers(compose: Mapping) -> None:
 def test_the_entry_point_reads_secrets_from_files(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("two words $HOME\n")
-    environment = {"PATH": os.environ["PATH"], "PGPASSWORD_FILE": str(secret), "PLAIN": "as it was"}
+    environment = {"PATH": os.environ["PATH"], "PGPASSWORD_FILE": str(secret), "SSL_CERT_FILE": "as it was"}
     words = ["bash", str(IMAGE / "with-secrets"), "bash", "-c"]
-    show = 'echo "$PGPASSWORD|$PLAIN|${PGPASSWORD_FILE-gone}"'
+    show = 'echo "$PGPASSWORD|$SSL_CERT_FILE|${PGPASSWORD_FILE-gone}"'
     done = subprocess.run([*words, show], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "two words $HOME|as it was|gone\n"
     environment["PGPASSWORD_FILE"] = str(tmp_path / "none")
