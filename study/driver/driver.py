@@ -115,8 +115,6 @@ def run(
     folder.refuse_taken()  # after the file's own errors, which another name would not fix
     if address is None and (note := precision_note(spec)) is not None:
         console.print(f"  {note}", highlight=False, markup=False)
-    if (note := milestone_note(spec)) is not None:
-        console.print(f"  {note}", style="yellow", highlight=False, markup=False)
     with folder.driver_lock():
         folder.refuse_taken()
         keep_warm_starts(folder, warm_starts)
@@ -229,6 +227,8 @@ def _drive(
 
     remove_partial_files(folder.path)
     progress = Progress(ledger, console)
+    if (note := milestone_note(spec)) is not None:
+        console.print(f"  {note}", style="yellow", highlight=False, markup=False)
     if len(spec.search.metrics) > 1:
         console.print("  several metrics: nothing is pruned, since pruners judge by one", highlight=False)
     if (missing := _missing_umap(spec)) is not None:

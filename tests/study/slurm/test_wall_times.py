@@ -1,7 +1,7 @@
 """A real study through several wall times in a real Slurm: one finished study, no trial lost or doubled.
 
-Wall times are two minutes or more. Slurm warns up to a minute early, and Ray takes ten to fifty seconds to start on two nodes
-that are one machine: in a wall time of one minute nothing is trained.
+Wall times are two minutes or more. Slurm warns up to a minute early, and Ray takes ten to fifty seconds to start on two
+nodes that are one machine: in a wall time of one minute nothing is trained.
 """
 
 from __future__ import annotations
