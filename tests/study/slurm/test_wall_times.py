@@ -55,7 +55,7 @@ def _sent(slurm: SlurmLab, folder: Path, *words: str) -> str:
 
 
 def test_three_wall_times_make_one_finished_study(slurm: SlurmLab, tmp_path: Path) -> None:
-    job = _sent(slurm, tmp_path, "--nodes", "2", "--time", MINUTES, "--stop-before", "40", "--cpus-per-task", "1")
+    job = _sent(slurm, tmp_path, "--nodes", "2", "--time", MINUTES, "--stop-before", "30", "--cpus-per-task", "1")
     log = tmp_path / "runs" / "digits-slurm" / "slurm" / f"job-{job}.log"
     end = time.monotonic() + DEADLINE
     while slurm.said("squeue", "-h", "-j", job).strip():
