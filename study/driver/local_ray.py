@@ -25,7 +25,7 @@ class LocalRay:
     """
 
     def __init__(self) -> None:
-        """Start the keeper, with a token that only this user's processes can read, unless the user has chosen a mode."""
+        """Start the keeper. Ray asks for a token that only this user can read, unless `RAY_AUTH_MODE` is set."""
         if "RAY_AUTH_MODE" not in os.environ:
             os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the keeper

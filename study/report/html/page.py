@@ -30,6 +30,9 @@ from trainables.core.trial_folder import write_atomically
 
 FEWEST_CELLS = 5
 """Fewest data sets and profiles for mean ranks: with fewer, hardly any difference reaches the critical one."""
+FEWEST_FOR_RESPONSE = 5
+"""Fewest complete trials of a response curve; with fewer, section 5 says all there is."""
+
 MOST_PANELS = {"ratio": 12, "classes": 9, "movement": 18, "progress": 9, "response": 18, "parallel": 6, "confusion": 4}
 """Most pictures of a kind; those of the largest ratios, and of the methods with a colour, come first."""
 
@@ -277,7 +280,8 @@ class Page:
         return [cell for cell in own if cell.in_state("COMPLETE") and self.styles[cell.cell.method].shown]
 
     def _responses(self) -> list[tuple[CellView, str]]:
-        pairs = [(cell, param) for cell in self._hardest_cells() for param in cell.cell.space]
+        enough = [cell for cell in self._hardest_cells() if len(cell.in_state("COMPLETE")) >= FEWEST_FOR_RESPONSE]
+        pairs = [(cell, param) for cell in enough for param in cell.cell.space]
         return sorted(pairs, key=lambda pair: pair[1].startswith("training."))
 
     def _parallels(self) -> list[CellView]:
@@ -309,6 +313,7 @@ class Page:
             "most": MOST_PANELS,
             "most_colours": MOST,
             "fewest_cells": FEWEST_CELLS,
+            "fewest_for_response": FEWEST_FOR_RESPONSE,
             "fewest_for_trend": FEWEST_FOR_TREND,
             "level": LEVEL,
             "groups": list(self.results.groups.items()),

@@ -103,7 +103,7 @@ def importance_figure(shares: Mapping[str, Mapping[str, float]], styles: Styles,
     """Draw the importance of each param of each method, mean over its cells, as bars."""
     bars = [(method, param, share) for method, own in shares.items() for param, share in own.items()]
     figure, axes = panel((4.4, max(1.6, 0.24 * len(bars) + 0.9)), fitted=True)
-    picture = Picture(name, "Importance of params in the search, validation images", figure)
+    picture = Picture(name, "Importance of params in the search, validation images", figure, named=True)
     for row, (method, param, share) in enumerate(bars):
         style = styles[method]
         (drawn,) = axes.barh(row, 100 * share, color=style.colour, height=0.7)
