@@ -31,9 +31,10 @@ def slurm(
     storage: Storage = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Send a study to Slurm as a job that puts itself back in the queue until the study is finished.
+    """Send a study to Slurm, to run until it is finished.
 
-    The nodes must see the storage folder, the data and this installation at the same paths.
+    The job stops the study before its wall time ends, puts itself back in the queue, and resumes. The nodes must see
+    the storage folder, the data and this installation at the same paths.
     """
     from study.slurm import shared_storage
     from study.slurm.job_options import JobOptions
