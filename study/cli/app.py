@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 
 import typer
 from rich.console import Console
@@ -23,6 +24,7 @@ from study.cli import (
     train_command,
 )
 from trainables.core.errors import BadInput
+from trainables.core.url_secrets import masked
 
 app = typer.Typer(
     name="study",
@@ -71,6 +73,10 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception:
+        # a fault of this program; libraries put whole URLs into their errors
+        print(masked(traceback.format_exc()), end="", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

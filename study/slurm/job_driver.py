@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,14 +9,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from study.spec.study_spec import StudySpec
 from study.spec.validation import load_spec
 from study.store.study_folder import StudyFolder
 
 if TYPE_CHECKING:
     from study.driver.driver import Outcome
 
-_PLACES = {"ledger": "STUDY_LEDGER", "tracking_uri": "STUDY_TRACKING_URI"}
 _LOCK_PATIENCE = 180.0
 """Seconds until a file server has released the lock of a driver whose node died."""
 
@@ -51,14 +48,4 @@ def drive(
         time.sleep(5.0)
     if folder.spec_path.exists():
         return driver.resume(spec.name, storage, tuple(overrides), address=address, console=console)
-    return driver.run(_with_places(spec), storage, address=address, console=console, source=str(spec_path))
-
-
-def _with_places(spec: StudySpec) -> StudySpec:
-    """Take ledger and tracking server from the environment where the study file names none."""
-    found = {
-        key: os.environ[variable]
-        for key, variable in _PLACES.items()
-        if getattr(spec.records, key) is None and os.environ.get(variable)
-    }
-    return spec.model_copy(update={"records": spec.records.model_copy(update=found)})
+    return driver.run(spec, storage, address=address, console=console, source=str(spec_path))

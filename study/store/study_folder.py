@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from study.spec.limited_yaml import STORED
 from study.spec.study_spec import STUDY_NAME, StudySpec
 from study.spec.validation import checked_spec
 from study.spec.yaml_io import read_yaml, write_yaml
@@ -155,7 +156,7 @@ class StudyFolder:
         from study.store import old_format
 
         oldest = self.oldest_format()
-        stored = old_format.study_file(read_yaml(self.spec_path), oldest)
+        stored = old_format.study_file(read_yaml(self.spec_path, STORED), oldest)
         return old_format.with_automatic_precision(stored, self.path) if oldest <= 2 else stored
 
     def read_spec(self, overrides: tuple[str, ...] = ()) -> StudySpec:

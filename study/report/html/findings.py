@@ -27,6 +27,7 @@ class Verdict:
         p: the p value after Holm as text; empty without a test.
         significant: True if the lead is significant.
         sentence: all of it as one sentence.
+        better: every method that is significantly better than the baseline, as text; empty without a test against it.
     """
 
     place: str
@@ -37,6 +38,7 @@ class Verdict:
     p: str
     significant: bool
     sentence: str
+    better: str = ""
 
 
 def p_text(p: float | None) -> str:
@@ -68,20 +70,28 @@ def overall_of(results: Results) -> str:
     if len(tested) < 2 or results.baseline is None:
         return ""
     base = results.baseline
-    better = {m: sum(t.better for place in tested for t in place.tests if t.method == m) for m in results.methods}
-    worse = {m: sum(t.worse for place in tested for t in place.tests if t.method == m) for m in results.methods}
-    winners = sorted((m for m in better if better[m]), key=lambda m: -better[m])
-    losers = sorted((m for m in worse if worse[m]), key=lambda m: -worse[m])
-    count = f"{len(tested)} data sets and ratios" if len(results.groups) > 1 else f"{len(tested)} ratios"
+    better = {m: [p for p in tested if any(t.better for t in p.tests if t.method == m)] for m in results.methods}
+    worse = {m: [p for p in tested if any(t.worse for t in p.tests if t.method == m)] for m in results.methods}
+    winners = sorted((m for m in better if better[m]), key=lambda m: -len(better[m]))
+    losers = sorted((m for m in worse if worse[m]), key=lambda m: -len(worse[m]))
+    kind = "data sets and ratios" if len(results.groups) > 1 else "ratios"
     if winners:
-        named = listed([f"{m} at {better[m]}" for m in winners[:6]], 6)
+        first = f"{winners[0]} beats tuned {base} significantly at {len(better[winners[0]])} of {len(tested)} {kind}"
+        named = [first + _which(results, better[winners[0]])]
+        named += [f"{m} at {len(better[m])}{_which(results, better[m])}" for m in winners[1:6]]
         more = f" ({len(winners) - 6} more methods beat it somewhere)" if len(winners) > 6 else ""
-        said = f"Of {count}, tuned {base} is beaten significantly by {named}{more}"
+        said = f"{listed(named, 6)}{more}"
     else:
-        said = f"At none of {count} does a method beat tuned {base} significantly"
+        said = f"At none of {len(tested)} {kind} does a method beat tuned {base} significantly"
     if losers:
-        said += f"; significantly worse: {listed([f'{m} at {worse[m]}' for m in losers], 6)}"
+        named = [f"{m} at {len(worse[m])}{_which(results, worse[m])}" for m in losers]
+        said += f"; significantly worse than {base}: {listed(named, 6)}"
     return said + "."
+
+
+def _which(results: Results, places: list[Place]) -> str:
+    """Name ratios in brackets; places of several data sets or profiles would be too long."""
+    return "" if len(results.groups) > 1 else f" ({', '.join(f'{place.ratio:g}' for place in places)})"
 
 
 def _verdict(results: Results, place: Place) -> Verdict:
@@ -105,7 +115,9 @@ def _verdict(results: Results, place: Place) -> Verdict:
     lead = f"{unit.change(gain)}{_deviation(results, test)}{unit.points}"
     p, significant = p_text(test.p), test.p is not None and test.p < LEVEL
     sentence = _against_baseline(results, place, base) if base is not None else _of_the_best(results, place)
-    return Verdict(said, best.method, value, other.method, lead, p, significant, sentence)
+    winners = [test.method for test in place.tests if test.better]
+    better = "" if base is None else listed(winners, 4) if winners else "none"
+    return Verdict(said, best.method, value, other.method, lead, p, significant, sentence, better)
 
 
 def _deviation(results: Results, test: Lead) -> str:
@@ -217,12 +229,16 @@ def limits_of(results: Results) -> list[str]:
 def gain_text(gain: ClassGain, method: str, against: str, place: str) -> str:
     """Say which class gained most from one method to another."""
     spread = f" ± {100 * gain.deviation:.1f}" if math.isfinite(gain.deviation) else ""
-    tested = f", {p_text(gain.p)} after Bonferroni over the classes" if gain.p is not None else ""
+    tested = ""
+    if gain.p is not None:
+        tested = (
+            f"; {'significant' if gain.p < LEVEL else 'not significant'} ({p_text(gain.p)}, Bonferroni over classes)"
+        )
     images = "1 training image" if gain.count == 1 else f"{gain.count} training images"
     return (
-        f"Class {gain.name} ({images}) gained most from {against} to {method} at {place}: recall "
-        f"{100 * gain.before:.1f} % to {100 * gain.after:.1f} %, +{100 * (gain.after - gain.before):.1f}{spread} "
-        f"points{tested}."
+        f"At {place}, {method} against {against}: class {gain.name} ({images}) gained most, "
+        f"+{100 * (gain.after - gain.before):.1f}{spread} points of recall ({100 * gain.before:.1f} % to "
+        f"{100 * gain.after:.1f} %){tested}."
     )
 
 

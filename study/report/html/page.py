@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from study.report.html.absence import absences_of, search_absence
+from study.report.html.absence import absences_of, listed, search_absence
 from study.report.html.best_params import FEWEST_FOR_TREND, Movement, movements_of
 from study.report.html.class_results import ClassResults, class_results_of, confusion_change, most_gained
 from study.report.html.findings import Verdict, gain_text, limits_of, metric_text, overall_of, verdicts_of
@@ -196,6 +196,15 @@ class Page:
             for place in places
             if methods and {score.method for score in place.ranked()} >= set(methods)
         ]
+
+    @property
+    def scope(self) -> str:
+        """Data sets, profiles and ratios of the study, in a line."""
+        named = [f"{dataset} {family}" for dataset, family in self.results.groups]
+        ratios = sorted({place.ratio for place in self.results.places})
+        said = ", ".join(f"{ratio:g}" for ratio in ratios) if len(ratios) <= 6 else f"{ratios[0]:g} to {ratios[-1]:g}"
+        seeds = f" · {self.results.fewest} seeds or more" if self.results.images == "test" else ""
+        return f"{listed(named, 4)} at ratio{'s' if len(ratios) > 1 else ''} {said}{seeds}"
 
     @cached_property
     def ranks(self) -> Ranks | None:
