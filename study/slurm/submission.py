@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from study.slurm.batch_script import batch_script, log_pattern, slurm_folder
 from study.slurm.job_options import JobOptions
@@ -17,6 +15,7 @@ from study.spec.yaml_io import write_yaml
 from study.store.study_folder import StudyFolder
 from trainables.core.errors import BadInput
 from trainables.core.trial_folder import write_atomically
+from trainables.core.url_secrets import from_environment, holds_secret
 
 _PATIENCE = 60.0
 
@@ -99,9 +98,8 @@ def send(spec: StudySpec, storage: Path, script: str) -> Sent:
 def _refuse_passwords(spec: StudySpec) -> None:
     for key, variable in (("ledger", "STUDY_LEDGER"), ("tracking_uri", "STUDY_TRACKING_URI")):
         value = getattr(spec.records, key)
-        if value is not None and urlsplit(value).password:
-            shown = re.sub(r"//.*@", "//...@", value)
+        if value is not None and holds_secret(value) and from_environment(variable) != value:
             raise BadInput(
-                f"records.{key} {shown}: holds a password, which would be written into the job's files; "
+                f"records.{key} {value}: the password in this URL does not reach the job, whose files hold none; "
                 f"leave it out of the study file and set {variable} in the environment"
             )
