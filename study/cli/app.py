@@ -20,6 +20,7 @@ from study.cli import (
     reproduce_command,
     run_commands,
     shared_commands,
+    slurm_command,
     train_command,
 )
 from trainables.core.errors import BadInput
@@ -37,6 +38,9 @@ app.command(name="run")(run_commands.run)
 app.command(name="check")(check_command.check)
 app.command(name="resume")(run_commands.resume)
 app.command(name="submit")(run_commands.submit)
+app.command(name="slurm")(slurm_command.slurm)
+app.command(name="slurm-job", hidden=True)(slurm_command.slurm_job)
+app.command(name="slurm-next", hidden=True)(slurm_command.slurm_next)
 app.command(name="status")(inspect_commands.status)
 app.command(name="show")(inspect_commands.show)
 app.command(name="report")(report_commands.report)

@@ -47,7 +47,7 @@ def run(
     folder = storage_root(storage)
     again = Again(checked.name, folder)
     outcome = driver.run(checked, folder, address=address, console=console, source=str(spec), again=again)
-    _end(outcome, storage)
+    end(outcome, storage)
 
 
 def resume(
@@ -71,10 +71,11 @@ def resume(
     changes, folder, console = overrides_of(set_from, overrides), storage_root(storage), terminal.console()
     again = Again(name, folder)
     outcome = driver.resume(name, folder, changes, address=address, console=console, data_dir=data_dir, again=again)
-    _end(outcome, storage)
+    end(outcome, storage)
 
 
-def _end(outcome: Outcome, storage: Path | None) -> None:
+def end(outcome: Outcome, storage: Path | None) -> None:
+    """Print the leaderboard and the outcome of a study, and exit with its code."""
     from study import terminal
     from study.report.leaderboard import print_leaderboard
 

@@ -19,7 +19,7 @@ from trainables.methods.registry import METHODS
 COMMANDS = (
     *("run", "check", "resume", "status", "show", "report", "compare", "methods", "models", "datasets"),
     *("spaces", "train", "ui", "record", "export", "submit", "doctor", "calibration", "ensemble", "adjust"),
-    *("reproduce", "rm"),
+    *("reproduce", "rm", "slurm"),
 )
 ROOT = Path(__file__).parents[3]
 HEAVY = {"torch", "torchvision", "ray", "mlflow", "optuna", "sklearn", "scipy", "pandas", "pyarrow"}
