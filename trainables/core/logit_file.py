@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,16 @@ class KeptLogits:
     class_names: tuple[str, ...]
     class_counts: tuple[int, ...]
     splits: Mapping[str, SplitLogits]
+
+    def scaled(self, factor: float) -> KeptLogits:
+        """Return the logits times a positive factor; predictions stay."""
+        if factor == 1:
+            return self
+        splits = {
+            name: replace(split, logits=split.logits * np.float32(factor), largest=split.largest * np.float32(factor))
+            for name, split in self.splits.items()
+        }
+        return replace(self, splits=splits)
 
 
 def write_logits(folder: Path, kept: KeptLogits) -> None:

@@ -131,6 +131,15 @@ def build_params(config: MethodConfig) -> Hyperparameters:
         raise BadInput(f"{config.name}: {describe(error, method.params)}") from None
 
 
+def softmax_scale(config: MethodConfig) -> float:
+    """Return the factor of a head's logits before the softmax of its loss: `scale` of losses on cosines, else 1.
+
+    >>> softmax_scale(MethodConfig(name="ldam", params={"scale": 20})), softmax_scale(MethodConfig(name="erm"))
+    (20.0, 1.0)
+    """
+    return float(getattr(build_params(config), "scale", 1.0))
+
+
 def describe(error: ValidationError, params: type[Hyperparameters] | None = None) -> str:
     """Say in one line what pydantic found: field, what was wanted, what was given, and the range it lies in."""
     parts = []

@@ -15,6 +15,7 @@ from study.report.confirmed_tables import metrics_as_json
 from study.store.study_view import CellView, StudyView
 from trainables.core.errors import BadInput
 from trainables.core.logit_file import LOGIT_FILE, KeptLogits, has_logits, read_logits
+from trainables.methods.registry import softmax_scale
 
 Ints = npt.NDArray[np.int64]
 Setting = TypeVar("Setting")
@@ -29,15 +30,17 @@ class KeptTrial:
         seed: its seed.
         folder: its folder.
         confusion: int64 (K, K), the recorded confusion matrix on test images.
+        scale: factor of the head's logits before the softmax of its training.
     """
 
     key: str
     seed: int
     folder: Path
     confusion: Ints
+    scale: float = 1.0
 
     def read(self) -> KeptLogits:
-        """Return its logits, of validation and test images.
+        """Return its logits as the softmax of its training takes them, of validation and test images.
 
         Raises:
             BadInput: the file is gone, is damaged, or lacks a split.
@@ -45,7 +48,7 @@ class KeptTrial:
         kept = read_logits(self.folder)
         if kept is None or {"validation", "test"} - set(kept.splits):
             raise BadInput(f"{self.folder / LOGIT_FILE}: must hold logits of validation and of test images")
-        return kept
+        return kept.scaled(self.scale)
 
     def agreement(self, kept: KeptLogits) -> Agreement:
         """Compare its kept test logits with its recorded confusion matrix."""
@@ -163,7 +166,8 @@ def _kept(view: StudyView, cell: CellView, row: Row) -> KeptSetting:
             lacking += 1
             continue
         confusion = np.asarray(test["confusion"], dtype=np.int64)
-        trials.append(KeptTrial(trial.key, trial.confirms, trial.folder, confusion))
+        scale = softmax_scale(trial.config.method)
+        trials.append(KeptTrial(trial.key, trial.confirms, trial.folder, confusion, scale))
     return KeptSetting(row, tuple(trials), lacking)
 
 

@@ -87,3 +87,13 @@ def test_nothing_half_written_is_left(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(OSError, match="No space"):
         write_logits(tmp_path, _kept()[0])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_scaled_logits_keep_their_predictions() -> None:
+    head = np.array([[0.5, -0.25, 0.1], [-1.0, 0.75, 0.7]])
+    kept = KeptLogits(None, ("a", "b", "c"), (3, 2, 1), {"test": SplitLogits.of(head, np.array([0, 2]))})
+    scaled = kept.scaled(30.0).splits["test"]
+    whole = scaled.logits + scaled.largest[:, None]
+    np.testing.assert_allclose(whole, 30 * head, atol=0.02)  # float16, times 30
+    assert scaled.predictions.tolist() == [0, 1]
+    assert kept.scaled(1.0) is kept
