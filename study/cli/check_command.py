@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,6 +37,7 @@ def check(
     from study.store.study_folder import storage_root
 
     checked, root = load_spec(spec, tuple(overrides or ())), storage_root(storage)
+    _check_names(checked, data_dir, spec.name)
     measuring = None
     if measure:
         checked = with_data_folder(checked, data_dir)
@@ -54,6 +56,27 @@ def check(
         console.print(line, highlight=False, markup=False)
     if note is not None:
         console.print(note, style="yellow", highlight=False, markup=False)
+
+
+def _check_names(spec: StudySpec, data_dir: Path | None, source: str) -> None:
+    """Check the names of data sets, without their files: a study may be checked on a machine that has none.
+
+    Raises:
+        BadInput: a name is neither in the catalogue nor a folder of the data folder.
+    """
+    from trainables.core.errors import BadInput, unknown_name
+    from trainables.data.catalog import DATASETS
+    from trainables.data.sources.source_lookup import folder_datasets
+
+    given = data_dir or os.environ.get("STUDY_DATA_DIR")
+    for data in spec.data:
+        place = data.data_dir or given
+        if data.dataset in DATASETS:
+            continue
+        own = folder_datasets(Path(place) if place and Path(place).is_dir() else None)
+        if data.dataset in own:
+            continue
+        raise BadInput(f"{source}: data: {unknown_name('data set', data.dataset, {*DATASETS, *own})}")
 
 
 def _check_images(spec: StudySpec, source: str) -> None:

@@ -17,6 +17,7 @@ from trainables.core.trial_folder import StoredJson
 _TYPES: dict[str, pa.DataType] = {
     **dict.fromkeys(("study", "cell", "dataset", "profile", "method", "phase"), pa.string()),
     **dict.fromkeys(("trial", "seed", "epoch"), pa.int64()),
+    "param_source": pa.string(),
     "on": pa.string(),
     "class": pa.int64(),
     "class_name": pa.string(),
@@ -51,7 +52,7 @@ def export_classes(folder: StudyFolder, to: Path, *, force: bool = False) -> int
 def _rows(study: str, trial: TrialView) -> Iterator[dict[str, Any]]:
     for on, found in (("validation", trial.evaluation()), ("test", trial.test())):
         if found is not None:
-            key = {**trial_key(study, trial), "epoch": found["epoch"], "on": on}
+            key = {**trial_key(study, trial), "epoch": found["epoch"], "param_source": trial.param_source, "on": on}
             yield from ({**key, **of_class} for of_class in _classes(found))
 
 

@@ -96,7 +96,8 @@ def milestone_note(spec: StudySpec) -> str | None:
     named = ", ".join(f"{m:g} (after {m * epochs:g} of {epochs} epochs)" for m in late)
     return (
         f"training.schedule.milestones: {named} falls inside the last epoch and has no effect: the learning rate "
-        f"changes only between epochs; raise training.epochs or lower the milestone"
+        f"changes only between epochs; raise training.epochs or lower the milestone (the default schedule has some, "
+        f"too)"
     )
 
 

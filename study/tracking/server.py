@@ -111,14 +111,13 @@ def serve(
     if uri.startswith("sqlite:///"):
         pages = _landing(Path(uri.removeprefix("sqlite:///")), artifact_folder(uri, storage), study)
     _check_free(host, port)
-    say("MLflow opens in some seconds; Ctrl-C stops it")
+    say("MLflow is starting, which may take a minute; Ctrl-C stops it")
     width = max(map(len, pages))
-    for what, path in pages.items():
-        say(f"  {what:<{width}}  {address(host, port)}{path}")
+    links = [f"{address(host, port)}{path}" for path in pages.values()]
+    for what, link in zip(pages, links, strict=True):
+        say(f"  {what:<{width}}  {link}")
     sys.stdout.flush()
-    if show is not None:
-        links = [f"{address(host, port)}{path}" for path in pages.values()]
-        threading.Thread(target=_show_when_up, args=(links, show), daemon=True).start()
+    threading.Thread(target=_show_when_up, args=(links, say, show), daemon=True).start()
     full = with_password(uri)
     settings = {} if full == uri else {"MLFLOW_BACKEND_STORE_URI": full}
     _run(server_command(storage, host=host, port=port), settings)
@@ -151,8 +150,8 @@ _PAGES = {
 """View -> title, in the order of preference: the first two that an experiment has are shown."""
 
 
-def _show_when_up(links: Sequence[str], show: Callable[[str], object]) -> None:
-    """Open the pages once the server answers; give up when it does not start."""
+def _show_when_up(links: Sequence[str], say: Callable[[str], None], show: Callable[[str], object] | None) -> None:
+    """Say when the server answers, and open the pages; give up when it does not start."""
     end = time.monotonic() + _SECONDS_TO_START
     while time.monotonic() < end:
         with suppress(OSError), urlopen(links[0].partition("/#")[0] + "/health", timeout=5):
@@ -160,8 +159,11 @@ def _show_when_up(links: Sequence[str], show: Callable[[str], object]) -> None:
         time.sleep(0.5)
     else:
         return
-    for link in links:
-        show(link)
+    say("MLflow answers")
+    sys.stdout.flush()
+    if show is not None:
+        for link in links:
+            show(link)
 
 
 def _run(command: list[str], settings: Mapping[str, str]) -> None:

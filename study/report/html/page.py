@@ -203,7 +203,8 @@ class Page:
         named = [f"{dataset} {family}" for dataset, family in self.results.groups]
         ratios = sorted({place.ratio for place in self.results.places})
         said = ", ".join(f"{ratio:g}" for ratio in ratios) if len(ratios) <= 6 else f"{ratios[0]:g} to {ratios[-1]:g}"
-        seeds = f" · {self.results.fewest} seeds or more" if self.results.images == "test" else ""
+        confirm = self.view.spec.confirm
+        seeds = f" · {confirm.seeds} seeds" if self.results.images == "test" and confirm is not None else ""
         return f"{listed(named, 4)} at ratio{'s' if len(ratios) > 1 else ''} {said}{seeds}"
 
     @cached_property

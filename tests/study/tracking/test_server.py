@@ -104,7 +104,7 @@ def test_it_opens_on_the_newest_study(storage: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(BadInput, match="ended by itself with code 1"):
         serve(storage, host="127.0.0.1", port=0, say=said.append)
     heading, cells, trials = said
-    assert heading == "MLflow opens in some seconds; Ctrl-C stops it"
+    assert heading == "MLflow is starting, which may take a minute; Ctrl-C stops it"
     assert "second: cells" in cells
     assert "/#/experiments/2/runs?viewStateShareKey=cells&compareRunsMode=CHART" in cells
     assert "viewStateShareKey=trials" in trials  # nothing is confirmed
@@ -199,8 +199,8 @@ def server(storage: Path, tmp_path: Path) -> Iterator[str]:
         port = probe.getsockname()[1]
     command = [sys.executable, "-c", _SERVE, str(storage), str(port)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with (tmp_path / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=log, stderr=log)
+    with (tmp_path / "server.log").open("wb") as written:
+        process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=written, stderr=written)
     url, end = f"http://127.0.0.1:{port}", time.monotonic() + 200
     try:
         while True:
@@ -212,8 +212,12 @@ def server(storage: Path, tmp_path: Path) -> Iterator[str]:
                 assert time.monotonic() < end
                 time.sleep(0.3)
         yield url
-        said = (tmp_path / "server.log").read_text()
-        assert re.fullmatch(rf"MLflow opens in some seconds; Ctrl-C stops it\n(  [\w :,]+  {url}(/#\S+)?\n)+", said)
+        log = tmp_path / "server.log"
+        while "MLflow answers" not in log.read_text():
+            assert time.monotonic() < end
+            time.sleep(0.3)
+        heading = "MLflow is starting, which may take a minute; Ctrl-C stops it"
+        assert re.fullmatch(rf"{heading}\n(  [\w :,]+  {url}(/#\S+)?\n)+MLflow answers\n", log.read_text())
     finally:
         process.terminate()
         assert process.wait(timeout=30) == 0
