@@ -59,7 +59,7 @@ def resume(
     _end(outcome, storage)
 
 
-def _end(outcome: Outcome, storage: Path | None) -> None:
+def _end(outcome: Outcome, storage: str | None) -> None:
     from study import terminal
     from study.report.leaderboard import print_leaderboard
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from study.driver.progress import Progress
+from study.ledger.cell_ledger import Assignment
 from study.ledger.storage import open_storage
 from study.ledger.study_ledger import Ledger
 from study.spec.cell import Cell, expand
@@ -22,9 +23,12 @@ from study.spec.study_spec import StudySpec
 from study.spec.validation import milestone_note
 from study.store.completion import why_finished
 from study.store.partial_files import remove_partial_files
-from study.store.study_folder import StudyFolder
+from study.store.study_folder import PACKED, StudyFolder
+from study.store.trial_view import STATES, TrialView, trial_view
 from study.store.warm_start import find_warm_starts, keep_warm_starts, read_warm_starts
 from trainables.core.errors import BadInput
+from trainables.core.locks import Lock
+from trainables.core.storage_path import StoragePath
 
 if TYPE_CHECKING:
     from study.driver.trial_runner import TrialRunner
@@ -70,7 +74,7 @@ class Outcome:
 
 
 def run(
-    spec: StudySpec, storage: Path, *, address: str | None, console: Console, source: str = "the study file"
+    spec: StudySpec, storage: StoragePath, *, address: str | None, console: Console, source: str = "the study file"
 ) -> Outcome:
     """Start a new study.
 
@@ -91,7 +95,7 @@ def run(
         precision_note,
     )
 
-    folder = StudyFolder(storage, spec.name)
+    folder = StudyFolder(storage, spec.name, ledger=spec.records.ledger)
     cells = expand(spec)
     check_resources(spec.resources, address)
     check_places(spec.records, storage)
@@ -102,17 +106,18 @@ def run(
         console.print(f"  {note}", highlight=False, markup=False)
     if (note := milestone_note(spec)) is not None:
         console.print(f"  {note}", style="yellow", highlight=False, markup=False)
-    with folder.driver_lock():
+    with folder.driver_lock() as lock:
         folder.refuse_taken()
+        folder.remove_leftovers()
         keep_warm_starts(folder, warm_starts)
         folder.create(spec, data)
         ledger = _open_ledger(spec, cells, folder)
-        return _drive(spec, ledger, folder, address, console)
+        return _drive(spec, ledger, folder, address, console, lock)
 
 
 def resume(
     name: str,
-    storage: Path,
+    storage: StoragePath,
     overrides: tuple[str, ...],
     *,
     address: str | None,
@@ -142,7 +147,7 @@ def resume(
     _refuse_changes(before, spec)
     spec = spec.with_data_dir(data_dir, everywhere=True)
     cells = expand(spec)
-    with folder.driver_lock():
+    with folder.driver_lock() as lock:
         ledger = _open_ledger(spec, cells, folder)
         if ledger.remaining() == 0:
             return _idle(folder, ledger.why_finished(), console)
@@ -150,16 +155,26 @@ def resume(
         check_places(spec.records, storage)
         if check_data(spec, cells, console, source=str(folder.spec_path)) != folder.read_data():
             raise BadInput(f"study '{name}': the data changed since it was started; start a new study")
-        if address is None and (note := precision_change_note(spec, folder.path)) is not None:
+        if address is None and (note := precision_change_note(spec, _started(ledger, folder))) is not None:
             console.print(f"  {note}", style="yellow", highlight=False, markup=False)
         folder.write_spec(spec)
         # the open ledger is reused: a database takes seconds to read thousands of trials
-        return _drive(spec, ledger, folder, address, console)
+        return _drive(spec, ledger, folder, address, console, lock)
 
 
 def _open_ledger(spec: StudySpec, cells: list[Cell], folder: StudyFolder) -> Ledger:
     storage = open_storage(folder.path, spec.records.ledger)
     return Ledger(spec, cells, storage, read_warm_starts(folder, spec), folder.trial_reader())
+
+
+def _started(ledger: Ledger, folder: StudyFolder) -> list[TrialView]:
+    """Return all trials of an open ledger that have started."""
+    return [
+        trial_view(cell.cell, trial, folder.path)
+        for cell in ledger.places.values()
+        for trial in cell.trials()
+        if trial.state.name in STATES
+    ]
 
 
 def _idle(folder: StudyFolder, why: str, console: Console) -> Outcome:
@@ -202,9 +217,12 @@ def _missing_umap(spec: StudySpec) -> str | None:
     return None if has_umap() else UMAP_MISSING
 
 
-def _drive(spec: StudySpec, ledger: Ledger, folder: StudyFolder, address: str | None, console: Console) -> Outcome:
+def _drive(
+    spec: StudySpec, ledger: Ledger, folder: StudyFolder, address: str | None, console: Console, lock: Lock
+) -> Outcome:
     from study.driver.ray_tune import RayTuneRunner
     from study.driver.trial_manager import TrialManager
+    from study.driver.trial_packing import TrialPacker
     from study.tracking import Recorder
 
     remove_partial_files(folder.path)
@@ -217,8 +235,21 @@ def _drive(spec: StudySpec, ledger: Ledger, folder: StudyFolder, address: str | 
     deadline = None if hours is None else time.monotonic() + hours * 3600
     console.print("starting Ray" if address is None else f"joining the Ray cluster at {address}", highlight=False)
     recorder = Recorder(folder.storage, spec, ledger, warn=progress.say)
+    packer = TrialPacker(folder.path / "cells", ledger, warn=progress.say, leftovers=folder.oldest_format() >= PACKED)
+
+    def listen(assignment: Assignment, ended: bool) -> None:
+        recorder.touch(assignment, ended)
+        packer.touch(assignment, ended)
+
     try:
-        manager = TrialManager(ledger, folder.path, listener=recorder.touch, deadline=deadline)
+        manager = TrialManager(
+            ledger,
+            folder.path,
+            listener=listen,
+            deadline=deadline,
+            locks=folder.locks_database(),
+            owns=lock.still_held,
+        )
         progress.attach(manager)
         runner: TrialRunner = RayTuneRunner(spec, ledger, folder, address, progress)
         # Tune handles interrupts while it runs; an interrupt during Ray's start or stop is caught here
@@ -226,6 +257,7 @@ def _drive(spec: StudySpec, ledger: Ledger, folder: StudyFolder, address: str | 
             runner.run(manager)
     finally:
         recorder.close()
+        packer.close()
     return _outcome(spec, ledger, folder, fault=manager.fault, out_of_time=manager.out_of_time)
 
 

@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import signal
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,12 +73,18 @@ class RayTuneRunner:
         )
         # Ray aborts a driver on SIGTERM, the signal with which batch systems and service managers stop programs
         signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-        scratch = self.folder.path / "tune"
+        scratch = self._scratch()
         try:
             self._tuner(manager, scratch, interrupts).fit()
         finally:
             ray.shutdown()
             shutil.rmtree(scratch, ignore_errors=True)
+
+    def _scratch(self) -> Path:
+        """Return the folder for Tune's own files, which nothing reads later; Tune wants one of this machine."""
+        if isinstance(self.folder.path, Path):
+            return self.folder.path / "tune"
+        return Path(tempfile.mkdtemp(prefix="study-tune-"))
 
     def _tuner(self, manager: TrialManager, scratch: Path, interrupts: Interrupts) -> tune.Tuner:
         resources = self.spec.resources

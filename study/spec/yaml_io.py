@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Hashable
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from trainables.core.errors import BadInput
+from trainables.core.storage_path import StoragePath
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -33,7 +33,7 @@ def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
 _StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: StoragePath) -> dict[str, Any]:
     """Read a YAML file that holds a mapping.
 
     Raises:

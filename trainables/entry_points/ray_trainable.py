@@ -19,6 +19,7 @@ from trainables.core.metrics import recall_per_class
 from trainables.core.trial_folder import EpochResult, StoredJson, TrialFolder
 from trainables.core.trial_report import (
     NOTHING_SHARED,
+    TRAINED_IN,
     EpochDone,
     Failed,
     MachineFault,
@@ -66,6 +67,7 @@ class ImbalanceTrial(tune.Trainable):
     _select_by: str | None
     _selected: State | None
     _artifacts: tuple[str, ...]
+    _trained_in: dict[str, str]
 
     def setup(self, config: dict[str, Any]) -> None:
         """Build the trial and continue from its newest checkpoint, if it has one."""
@@ -106,7 +108,7 @@ class ImbalanceTrial(tune.Trainable):
             return MachineFault(str(error))
         assert self._result is not None  # a trainer that is past its first epoch has one, also after a resume
         shared = self._needs.spent() if self._needs is not None else NOTHING_SHARED
-        return EpochDone.of_stored(self._result, shared, trainer.finished)
+        return EpochDone.of_stored(self._result, shared, trainer.finished, self._trained_in)
 
     def _give_up(self, error: Exception) -> None:
         if self._needs is not None:
@@ -122,7 +124,9 @@ class ImbalanceTrial(tune.Trainable):
         self._artifacts = task.artifacts
         self._folder = TrialFolder(task.folder)
         data, device = load(task.trial.data), pick_device()
-        needs = SharedNeeds(task.trial, data, device, task.shared, self._folder, share_prefix=task.share_prefix)
+        needs = SharedNeeds(
+            task.trial, data, device, task.shared, self._folder, share_prefix=task.share_prefix, locks=task.locks
+        )
         try:
             trainer = Trainer(task.trial, data, device, needs.reference)
         except _LOST_CAUSES as error:
@@ -151,6 +155,7 @@ class ImbalanceTrial(tune.Trainable):
         if trainer.config.model.weights is not None:
             environment["weights_sha256"] = content_of(Path(trainer.config.model.weights))
         environment["precision"] = self._precisions(trainer)
+        self._trained_in = {name: str(environment[name]) for name in TRAINED_IN}
         self._folder.write_config(
             {
                 "trial": trainer.config.model_dump(mode="json"),

@@ -25,7 +25,7 @@ from study.report.ranks import Ranks, ranks_of
 from study.store.study_view import CellView, StudyView
 from trainables.core.errors import BadInput
 from trainables.core.paths import folder_named
-from trainables.core.trial_folder import write_atomically
+from trainables.core.storage_path import write_atomically
 
 FEWEST_CELLS = 5
 """Fewest data sets and profiles for mean ranks: with fewer, hardly any difference reaches the critical one."""

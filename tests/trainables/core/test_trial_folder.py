@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainables.core.trial_folder import TrialFolder, write_atomically
+from trainables.core.storage_path import write_atomically
+from trainables.core.trial_folder import TrialFolder
 
 
 def _epochs(folder: Path, *epochs: int, **more: float) -> TrialFolder:
