@@ -68,6 +68,7 @@ def _file_system(scheme: str) -> Any:
         connect_timeout=_CONNECT_SECONDS,
         request_timeout=_REQUEST_SECONDS,
         allow_delayed_open=True,  # one request for a small object instead of three
+        check_directory_existence_before_creation=True,  # a deletion puts no empty object for its folder
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=2),
     )
 

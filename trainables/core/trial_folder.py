@@ -153,7 +153,7 @@ class TrialFolder:
     def record(self, name: str) -> StoredJson | None:
         """Return the record that `write_record` stored, or None if there is none or it is damaged."""
         try:
-            loaded = json.loads(self._read(f"{name}.json") or b"")
+            loaded = json.loads(self.content(f"{name}.json") or b"")
         except ValueError:
             return None
         return loaded if isinstance(loaded, dict) else None
@@ -172,7 +172,7 @@ class TrialFolder:
         import numpy as np
 
         try:
-            if (content := self._read(f"{name}.npz")) is None:
+            if (content := self.content(f"{name}.npz")) is None:
                 return None
             with np.load(io.BytesIO(content), allow_pickle=False) as stored:
                 return {key: stored[key] for key in stored.files}
@@ -228,7 +228,8 @@ class TrialFolder:
                 _log.warning("%s cannot be read (%s) and is skipped", self.path / PACK, error)
         return self._pack
 
-    def _read(self, name: str) -> bytes | None:
+    def content(self, name: str) -> bytes | None:
+        """Return the content of a small file, bundled or not, or None if there is none."""
         if (packed := self._packed()) is None:
             try:
                 return (self.path / name).read_bytes()
