@@ -129,7 +129,9 @@ class S3Server:
         from urllib.request import Request, urlopen
 
         headers = {"Content-Type": "text/plain"}
-        with urlopen(Request(f"http://127.0.0.1:{self._port}{path}", data=body, method=method, headers=headers)) as answer:
+        with urlopen(
+            Request(f"http://127.0.0.1:{self._port}{path}", data=body, method=method, headers=headers)
+        ) as answer:
             assert answer.status == 200
 
     def stop(self) -> None:
@@ -181,7 +183,9 @@ class PostgresServer:
     def start(self) -> None:
         """Start the server and wait for it."""
         options = f"-c listen_addresses=127.0.0.1 -p {self._port} -c unix_socket_directories= -c fsync=off"
-        self._run("pg_ctl", "-D", str(self._data), "-w", "-t", "120", "-l", str(self._folder / "log"), "-o", options, "start")
+        self._run(
+            "pg_ctl", "-D", str(self._data), "-w", "-t", "120", "-l", str(self._folder / "log"), "-o", options, "start"
+        )
 
     def stop(self) -> None:
         """Stop the server and cut its connections."""

@@ -23,6 +23,7 @@ from study.spec.validation import load_spec
 from study.spec.yaml_io import write_yaml
 from study.store.study_folder import StudyFolder
 from study.store.study_view import StudyView, cell_view, open_view
+from trainables.core.object_path import ObjectPath
 from trainables.core.storage_path import StoragePath, files_below
 from trainables.core.trial_folder import PACK, EpochResult, TrialFolder
 from trainables.data import load
@@ -102,8 +103,9 @@ def _title(process: psutil.Process) -> str:
 class Lab:
     """One study in a storage folder of its own."""
 
-    def __init__(self, folder: Path, ray_folder: Path) -> None:
-        self.storage, self._folder, self._ray = folder / "runs", folder, ray_folder
+    def __init__(self, folder: Path, ray_folder: Path, storage: StoragePath | None = None) -> None:
+        self.storage: StoragePath = storage or folder / "runs"
+        self._folder, self._ray = folder, ray_folder
         self._started: list[Running] = []
         self.name = ""
 
@@ -148,7 +150,7 @@ class Lab:
             running.kill_everything()
 
     @property
-    def path(self) -> Path:
+    def path(self) -> StoragePath:
         """The study's folder."""
         return self.storage / self.name
 
@@ -167,7 +169,8 @@ class Lab:
 
     def ended(self) -> int:
         """Return the number of trials that have ended according to the ledger."""
-        if not (self.path / "ledger.journal").exists():
+        ready = "study.yaml" if isinstance(self.path, ObjectPath) else "ledger.journal"
+        if not (self.path / ready).exists():
             return 0
         return sum(len(cell.in_state("COMPLETE", "PRUNED", "FAIL")) for cell in self.view().cells)
 

@@ -24,7 +24,8 @@ def _read(folder: StudyFolder) -> list[Any]:
     """Return all that readers see of the trials' files."""
     trials = [trial for cell in open_view(folder).cells for trial in cell.all_trials]
     return [
-        (t.key, t.files.attempts(), t.evaluation(), t.test(), t.stored_config(), t.epochs, t.environment()) for t in trials
+        (t.key, t.files.attempts(), t.evaluation(), t.test(), t.stored_config(), t.epochs, t.environment())
+        for t in trials
     ]
 
 

@@ -58,4 +58,3 @@ def test_a_restart_of_the_database_is_noticed(postgres: PostgresServer) -> None:
     assert not mine.still_held()
     assert not mine.held
     other.release()
-
