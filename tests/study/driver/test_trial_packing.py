@@ -65,7 +65,7 @@ def test_an_ended_trial_is_one_file_and_reads_as_before(kept: str, tmp_path: Pat
     others = {role for role, trial in trials.items() if _names(made, trial) == {PACK}}
     assert with_checkpoint | others == trials.keys()
     confirmed = {role for role, trial in trials.items() if trial.confirms}
-    first = min(trial.seed for trial in trials.values() if trial.confirms)
+    first = min(trial.seed or 0 for trial in trials.values() if trial.confirms)
     winners = {role for role in confirmed if "best" in role and role.endswith(f" {first}")}
     assert len(winners) == 2
     wanted = {"none": set(), "winner": winners, "confirm": confirmed, "all": set(trials)}
