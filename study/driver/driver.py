@@ -28,6 +28,7 @@ from study.store.trial_view import STATES, TrialView, trial_view
 from study.store.warm_start import find_warm_starts, keep_warm_starts, read_warm_starts
 from trainables.core.errors import BadInput
 from trainables.core.locks import Lock
+from trainables.core.object_path import StorageFault
 from trainables.core.storage_path import StoragePath
 
 if TYPE_CHECKING:
@@ -254,7 +255,10 @@ def _drive(
         runner: TrialRunner = RayTuneRunner(spec, ledger, folder, address, progress)
         # Tune handles interrupts while it runs; an interrupt during Ray's start or stop is caught here
         with suppress(KeyboardInterrupt), progress:
-            runner.run(manager)
+            try:
+                runner.run(manager)
+            except StorageFault as error:
+                manager.fault = error.strerror
     finally:
         recorder.close()
         packer.close()

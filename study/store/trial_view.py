@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from study.spec.confirmed_settings import CONFIRM
+from trainables.core.object_path import ObjectPath
 from trainables.core.trial_folder import METHOD_METRICS, TrialFolder
 
 if TYPE_CHECKING:
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
     from trainables.core.config import TrialConfig
     from trainables.core.storage_path import StoragePath
     from trainables.core.trial_folder import EpochResult, StoredJson
+
+_READERS = 16
+"""Requests at a time to an object storage, each of which takes tens of milliseconds."""
 
 STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING")
 """States of started trials, in the order in which tables show them."""
@@ -173,6 +179,14 @@ class TrialView:
     def stored_config(self) -> StoredJson | None:
         """Return ``trial.json``: configuration, data and environment; None until its process has written it."""
         return self.files.config()
+
+
+def read_ahead(trials: Iterable[TrialView]) -> None:
+    """Read the bundles of trials on object storage, many at a time; local files are read when they are needed."""
+    waiting = [trial.files for trial in trials if isinstance(trial.folder, ObjectPath)]
+    if waiting:
+        with ThreadPoolExecutor(_READERS) as pool:
+            list(pool.map(TrialFolder.read_ahead, waiting))
 
 
 def trial_view(cell: Cell, trial: FrozenTrial, study_path: StoragePath) -> TrialView:

@@ -45,6 +45,10 @@ _LASTING = (
 Result = TypeVar("Result")
 
 
+class StorageFault(OSError):
+    """The object storage refuses (errno EACCES) or does not answer (EIO): no trial causes it, every one meets it."""
+
+
 class ObjectStat(NamedTuple):
     """Size in bytes and time of the last write of an object."""
 
@@ -78,7 +82,7 @@ def _patiently(act: Callable[[], Result]) -> Result:
 
     Raises:
         FileNotFoundError: no such object.
-        OSError: with errno EACCES for a refusal and EIO for everything else.
+        StorageFault: the storage refuses, or does not answer.
     """
     deadline, pause = time.monotonic() + PATIENCE, _FIRST_PAUSE
     while True:
@@ -89,9 +93,9 @@ def _patiently(act: Callable[[], Result]) -> Result:
         except OSError as error:
             said = str(error)
             if any(word in said for word in _LASTING):
-                raise OSError(errno.EACCES, said) from None
+                raise StorageFault(errno.EACCES, f"object storage: {_reason(said)}") from None
             if time.monotonic() + pause >= deadline:
-                raise OSError(errno.EIO, f"object storage does not answer: {said}") from None
+                raise StorageFault(errno.EIO, f"object storage does not answer: {said}") from None
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
 
@@ -217,7 +221,7 @@ class ObjectPath:
 
         Raises:
             FileNotFoundError: there is no such object.
-            OSError: the storage refuses, or does not answer.
+            StorageFault: the storage refuses, or does not answer.
         """
 
         def read() -> bytes:
@@ -235,7 +239,7 @@ class ObjectPath:
         """Put the whole object; it is stored when this returns.
 
         Raises:
-            OSError: the storage refuses, or does not answer.
+            StorageFault: the storage refuses, or does not answer.
         """
 
         def write() -> int:

@@ -197,6 +197,10 @@ class TrialFolder:
         stored = self.record("trial")
         return None if stored is None else _with_params(stored)
 
+    def read_ahead(self) -> None:
+        """Read the bundle, if there is one; later reads of its files then ask no storage."""
+        self._packed()
+
     def pack(self) -> None:
         """Bundle the small files into one and delete them. Only the driver may call it, once the trial has ended.
 

@@ -16,6 +16,7 @@ from trainables.core.environment import describe_environment
 from trainables.core.epoch_selection import is_better
 from trainables.core.files import content_of
 from trainables.core.metrics import recall_per_class
+from trainables.core.object_path import StorageFault
 from trainables.core.trial_folder import EpochResult, StoredJson, TrialFolder
 from trainables.core.trial_report import (
     NOTHING_SHARED,
@@ -61,6 +62,7 @@ class ImbalanceTrial(tune.Trainable):
     _needs: SharedNeeds | None
     _folder: TrialFolder
     _failure: str
+    _fault: str
     _result: EpochResult | None
     _saved_at: float
     _evaluates_test: bool
@@ -91,7 +93,7 @@ class ImbalanceTrial(tune.Trainable):
     def _advance(self) -> TrialReport:
         trainer = self._trainer
         if trainer is None:
-            return Failed(self._failure)
+            return MachineFault(self._fault) if self._fault else Failed(self._failure)
         try:
             if not trainer.finished:
                 if self._needs is not None and not self._needs.met():
@@ -116,9 +118,15 @@ class ImbalanceTrial(tune.Trainable):
         self._failure, self._trainer, self._needs = f"{type(error).__name__}: {error}", None, None
 
     def _begin(self, config: dict[str, Any]) -> None:
-        task = TrialTask.from_json(config)
+        self._trainer, self._needs, self._result, self._failure, self._fault = None, None, None, "", ""
+        try:
+            self._build(TrialTask.from_json(config))
+        except StorageFault as error:  # raised, it would cost the trial its retries
+            self._free()
+            self._fault = str(error.strerror)
+
+    def _build(self, task: TrialTask) -> None:
         torch.set_num_threads(task.threads)
-        self._trainer, self._needs, self._result, self._failure = None, None, None, ""
         self._select_by, self._selected = task.select_by, None
         self._saved_at, self._evaluates_test = time.monotonic(), task.evaluate_test
         self._artifacts = task.artifacts
