@@ -43,6 +43,18 @@ def s3(s3_server: servers.S3Server, monkeypatch: pytest.MonkeyPatch) -> servers.
     return s3_server
 
 
+@pytest.fixture
+def gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[servers.GcsServer]:
+    """A server of Google Cloud Storage with the bucket ``runs``, to which this process's environment leads."""
+    if not servers.has_gcs():
+        pytest.skip("needs the emulator of Google Cloud Storage")
+    server = servers.GcsServer()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.port}")
+    object_path._file_system.cache_clear()
+    yield server
+    server.stop()
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[servers.PostgresServer]:
     """A PostgreSQL server with an empty database."""

@@ -1,4 +1,4 @@
-"""Servers that tests start on loopback: S3 (moto), PostgreSQL, and a relay that makes a server unreachable."""
+"""Servers that tests start on loopback: S3, Google Cloud Storage, PostgreSQL, and a relay that cuts one off."""
 
 from __future__ import annotations
 
@@ -137,6 +137,30 @@ class S3Server:
     def stop(self) -> None:
         """End the server."""
         self.relay.close()
+        self._process.kill()
+        self._process.wait()
+
+
+def has_gcs() -> bool:
+    """Return True if the emulator of Google Cloud Storage is installed."""
+    return importlib.util.find_spec("gcp_storage_emulator") is not None
+
+
+class GcsServer:
+    """A server of Google Cloud Storage with one bucket, ``runs``."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        code = (
+            "import sys; from gcp_storage_emulator.server import create_server; "
+            "create_server('127.0.0.1', int(sys.argv[1]), in_memory=True, default_bucket='runs').run()"
+        )
+        command = [sys.executable, "-c", code, str(self.port)]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for_port(self.port, self._process)
+
+    def stop(self) -> None:
+        """End the server."""
         self._process.kill()
         self._process.wait()
 

@@ -63,8 +63,11 @@ def _file_system(scheme: str) -> Any:
     from pyarrow import fs
 
     if scheme == "gs":
-        emulated = bool(os.environ.get("STORAGE_EMULATOR_HOST"))
-        return fs.GcsFileSystem(anonymous=emulated, retry_time_limit=timedelta(seconds=_REQUEST_SECONDS))
+        patience = timedelta(seconds=_REQUEST_SECONDS)
+        if not (emulator := os.environ.get("STORAGE_EMULATOR_HOST")):
+            return fs.GcsFileSystem(retry_time_limit=patience)
+        how, _, host = emulator.rpartition("://")
+        return fs.GcsFileSystem(anonymous=True, endpoint_override=host, scheme=how or "http", retry_time_limit=patience)
     # pyarrow reads the variables of the keys, not those of the address
     address = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     return fs.S3FileSystem(
@@ -294,6 +297,10 @@ class ObjectPath:
 
     def remove_below(self) -> None:
         """Delete all objects below this prefix."""
+        if self._scheme == "gs":  # pyarrow deletes no prefix without an object of its own there
+            for path, _ in list(self.files_below()):
+                path.unlink(missing_ok=True)
+            return
         try:
             _patiently(lambda: self._fs.delete_dir(self._key))
         except FileNotFoundError:
@@ -309,9 +316,19 @@ class ObjectPath:
     def _below(self, path: str) -> ObjectPath:
         return ObjectPath(self._scheme, tuple(name for name in path.split("/") if name))
 
+    def _children(self) -> list[tuple[ObjectPath, bool]]:
+        """Return what lies directly below, in the order of names, and whether it is an object."""
+        if self._scheme != "gs":
+            return [(self._below(info.path), bool(info.is_file)) for info in self._listed(recursive=False)]
+        found: dict[str, bool] = {}  # pyarrow lists no prefix without an object of its own there
+        for path, _ in self.files_below():
+            first, _, rest = path.relative_to(self).partition("/")
+            found[first] = not rest
+        return [(self / name, is_file) for name, is_file in found.items()]
+
     def iterdir(self) -> Iterator[ObjectPath]:
         """Yield what lies directly below, in the order of names."""
-        yield from (self._below(info.path) for info in self._listed(recursive=False))
+        yield from (path for path, _ in self._children())
 
     def files_below(self) -> Iterator[tuple[ObjectPath, ObjectStat]]:
         """Yield all objects below this prefix, in one listing."""
@@ -328,12 +345,11 @@ class ObjectPath:
             elif found.exists():
                 yield found
             return
-        for info in self._listed(recursive=False):
-            found = self._below(info.path)
+        for found, is_file in self._children():
             if fnmatchcase(found.name, first):
                 if not rest:
                     yield found
-                elif not info.is_file:
+                elif not is_file:
                     yield from found.glob(rest)
 
     def check(self, *, writing: bool) -> None:

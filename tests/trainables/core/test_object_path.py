@@ -44,8 +44,11 @@ def test_names_work_as_those_of_local_paths() -> None:
         Path(path)
 
 
-def test_objects_are_written_read_listed_and_deleted(s3: S3Server) -> None:
-    root = ObjectPath.parsed("s3://runs/objects")
+@pytest.mark.parametrize(("server", "scheme"), [("s3", "s3"), ("gcs", "gs")])
+def test_objects_are_written_read_listed_and_deleted(server: str, scheme: str, request: pytest.FixtureRequest) -> None:
+    request.getfixturevalue(server)
+    root = ObjectPath.parsed(f"{scheme}://runs/objects")
+    root.check(writing=True)
     for name in ("a/study.yaml", "b/study.yaml", "b/cells/x/00000/trial.json"):
         write_atomically(root / name, name.encode())
     assert (root / "a/study.yaml").read_text() == "a/study.yaml"
@@ -54,6 +57,7 @@ def test_objects_are_written_read_listed_and_deleted(s3: S3Server) -> None:
         ("", "study.yaml", 12),
         ("cells/x/00000", "trial.json", 26),
     }
+    assert [path.name for path in (root / "b").iterdir()] == ["cells", "study.yaml"]
     assert (root / "b").is_dir() and (root / "b").exists() and not (root / "b").is_file()
     with local_copy(root / "a/study.yaml") as copy:
         assert copy.read_text() == "a/study.yaml"
@@ -67,6 +71,8 @@ def test_objects_are_written_read_listed_and_deleted(s3: S3Server) -> None:
         with pytest.raises(FileNotFoundError):
             act()
     remove_below(root / "b")
+    with pytest.raises(BadInput, match="the bucket 'nobody' does not exist"):
+        ObjectPath.parsed(f"{scheme}://nobody/runs").check(writing=False)
 
 
 def test_a_storage_that_is_away_for_a_moment_is_awaited(s3: S3Server) -> None:
@@ -92,11 +98,9 @@ def test_a_storage_that_stays_away_is_a_fault_of_the_machine(s3: S3Server, monke
         s3.relay.open()
 
 
-def test_the_check_names_a_missing_bucket(s3: S3Server) -> None:
+def test_the_check_leaves_nothing(s3: S3Server) -> None:
     ObjectPath.parsed("s3://runs/checked").check(writing=True)
     assert list(files_below(ObjectPath.parsed("s3://runs/checked"))) == []
-    with pytest.raises(BadInput, match="the bucket 'nobody' does not exist"):
-        ObjectPath.parsed("s3://nobody/runs").check(writing=False)
 
 
 def test_wrong_credentials_are_refused_at_once(s3: S3Server) -> None:
