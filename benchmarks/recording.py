@@ -69,6 +69,7 @@ def main() -> None:
         try:
             neighbours = Neighbours()
             print("| | values | s | values a second | ms held, median | 99 % | most | processor s |")
+            recorder(uri, Path(scratch) / "runs", 8, 2, "warm-up")  # imports what pictures and importance need
             ways: dict[str, Callable[[], Recording]] = {
                 "recorder": lambda: recorder(uri, Path(scratch) / "runs", given.trials, given.epochs),
                 "plain client": lambda: plain_client(uri, given.plain_epochs),
@@ -131,11 +132,11 @@ def _epoch(epoch: int, rng: np.random.Generator) -> EpochResult:
     }
 
 
-def recorder(uri: str, storage: Path, trials: int, epochs: int) -> Recording:
+def recorder(uri: str, storage: Path, trials: int, epochs: int, name: str = "recording") -> Recording:
     """Record trials by the study's recorder; their folders and ledger are written before the clock starts."""
     spec = StudySpec.model_validate(
         {
-            "name": "recording",
+            "name": name,
             "data": [{"dataset": "digits", "profiles": [{"kind": "long_tail", "ratio": 10}]}],
             "methods": ["cce"],
             "model": "mlp",

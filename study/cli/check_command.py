@@ -57,15 +57,13 @@ def check(
 
 
 def _check_images(spec: StudySpec, source: str) -> None:
-    """Check network, crops and augmentation against the catalogued images; other data sets are checked by a run.
+    """Check the study's settings against the catalogued images; other data sets are checked by a run.
 
     Raises:
         BadInput: a setting does not fit the images or the network.
     """
-    from trainables.backbones import check_image_shape
-    from trainables.core.errors import BadInput
+    from study.driver.image_settings import check_image_settings
     from trainables.data.catalog import DATASETS
-    from trainables.training.network_input import network_input
 
     for data in spec.data:
         known = DATASETS.get(data.dataset)
@@ -73,10 +71,7 @@ def _check_images(spec: StudySpec, source: str) -> None:
             continue
         channels, height, width = known.image_shape
         shape = (channels, height, width) if data.image_size is None else (channels, data.image_size, data.image_size)
-        try:
-            check_image_shape(spec.model.name, network_input(spec.model, spec.training, data.dataset, shape))
-        except BadInput as error:
-            raise BadInput(f"{source}: {error}") from None
+        check_image_settings(spec, data.dataset, shape, source=source)
 
 
 def measured_rates(spec: StudySpec, cells: Sequence[Cell]) -> tuple[Measured, float]:

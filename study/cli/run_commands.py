@@ -30,9 +30,12 @@ def run(
     checked = with_data_folder(load_spec(spec, tuple(overrides or ())), data_dir)
     from study import terminal
     from study.driver import driver  # imports Optuna: a bad study file is refused before that
+    from study.driver.restart import Again
 
     console = terminal.console()
-    outcome = driver.run(checked, storage_root(storage), address=address, console=console, source=str(spec))
+    folder = storage_root(storage)
+    again = Again(checked.name, folder)
+    outcome = driver.run(checked, folder, address=address, console=console, source=str(spec), again=again)
     _end(outcome, storage)
 
 
@@ -50,12 +53,12 @@ def resume(
     """
     from study import terminal
     from study.driver import driver
+    from study.driver.restart import Again
     from study.store.study_folder import storage_root
 
-    changes = tuple(overrides or ())
-    outcome = driver.resume(
-        name, storage_root(storage), changes, address=address, console=terminal.console(), data_dir=data_dir
-    )
+    changes, folder, console = tuple(overrides or ()), storage_root(storage), terminal.console()
+    again = Again(name, folder)
+    outcome = driver.resume(name, folder, changes, address=address, console=console, data_dir=data_dir, again=again)
     _end(outcome, storage)
 
 

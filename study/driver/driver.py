@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,9 +35,14 @@ from trainables.core.object_path import StorageFault
 from trainables.core.storage_path import StoragePath
 
 if TYPE_CHECKING:
+    from study.driver.restart import Again
     from study.driver.trial_runner import TrialRunner
+    from study.tracking import Recorder
 
 _log = logging.getLogger(__name__)
+
+_FAREWELL = 5.0
+"""Seconds in which MLflow may catch up after Ray has died."""
 
 RAISABLE = (
     "search.trials",
@@ -75,7 +83,13 @@ class Outcome:
 
 
 def run(
-    spec: StudySpec, storage: StoragePath, *, address: str | None, console: Console, source: str = "the study file"
+    spec: StudySpec,
+    storage: StoragePath,
+    *,
+    address: str | None,
+    console: Console,
+    source: str = "the study file",
+    again: Again | None = None,
 ) -> Outcome:
     """Start a new study.
 
@@ -85,6 +99,7 @@ def run(
         address: address of a running Ray cluster; None starts Ray on this machine.
         console: where progress is shown.
         source: the study file's name in messages.
+        again: replaces this process by one that resumes, should Ray on this machine die; None ends the process.
 
     Raises:
         BadInput: the study, the data or the storage is invalid; raised before Ray starts.
@@ -105,15 +120,13 @@ def run(
     folder.refuse_taken()  # after the file's own errors, which another name would not fix
     if address is None and (note := precision_note(spec)) is not None:
         console.print(f"  {note}", highlight=False, markup=False)
-    if (note := milestone_note(spec)) is not None:
-        console.print(f"  {note}", style="yellow", highlight=False, markup=False)
     with folder.driver_lock() as lock:
         folder.refuse_taken()
         folder.remove_leftovers()
         keep_warm_starts(folder, warm_starts)
         folder.create(spec, data)
         ledger = _open_ledger(spec, cells, folder)
-        return _drive(spec, ledger, folder, address, console, lock)
+        return _drive(spec, ledger, folder, address, console, lock, again)
 
 
 def resume(
@@ -124,6 +137,7 @@ def resume(
     address: str | None,
     console: Console,
     data_dir: Path | None = None,
+    again: Again | None = None,
 ) -> Outcome:
     """Continue a stored study from its ledger, possibly with a larger budget.
 
@@ -134,6 +148,7 @@ def resume(
         address: address of a running Ray cluster; None starts Ray on this machine.
         console: where progress is shown.
         data_dir: the data folders' new parent folder, if they were moved.
+        again: as in `run`.
 
     Raises:
         BadInput: the study does not exist, a change would make old and new trials incomparable, or the data changed.
@@ -160,7 +175,7 @@ def resume(
             console.print(f"  {note}", style="yellow", highlight=False, markup=False)
         folder.write_spec(spec)
         # the open ledger is reused: a database takes seconds to read thousands of trials
-        return _drive(spec, ledger, folder, address, console, lock)
+        return _drive(spec, ledger, folder, address, console, lock, again)
 
 
 def _open_ledger(spec: StudySpec, cells: list[Cell], folder: StudyFolder) -> Ledger:
@@ -219,15 +234,24 @@ def _missing_umap(spec: StudySpec) -> str | None:
 
 
 def _drive(
-    spec: StudySpec, ledger: Ledger, folder: StudyFolder, address: str | None, console: Console, lock: Lock
+    spec: StudySpec,
+    ledger: Ledger,
+    folder: StudyFolder,
+    address: str | None,
+    console: Console,
+    lock: Lock,
+    again: Again | None,
 ) -> Outcome:
-    from study.driver.ray_tune import RayTuneRunner
+    from study.driver.interrupts import Interrupts
+    from study.driver.local_ray import LocalRay
     from study.driver.trial_manager import TrialManager
     from study.driver.trial_packing import TrialPacker
     from study.tracking import Recorder
 
     remove_partial_files(folder.path)
     progress = Progress(ledger, console)
+    if (note := milestone_note(spec)) is not None:
+        console.print(f"  {note}", style="yellow", highlight=False, markup=False)
     if len(spec.search.metrics) > 1:
         console.print("  several metrics: nothing is pruned, since pruners judge by one", highlight=False)
     if (missing := _missing_umap(spec)) is not None:
@@ -235,34 +259,59 @@ def _drive(
     hours = spec.search.wall_hours
     deadline = None if hours is None else time.monotonic() + hours * 3600
     console.print("starting Ray" if address is None else f"joining the Ray cluster at {address}", highlight=False)
-    recorder = Recorder(folder.storage, spec, ledger, warn=progress.say)
-    packer = TrialPacker(folder.path / "cells", ledger, warn=progress.say, leftovers=folder.oldest_format() >= PACKED)
+    with Interrupts(spec.name, progress.say) as interrupts:
+        recorder = Recorder(folder.storage, spec, ledger, warn=progress.say)
+        leftovers = folder.oldest_format() >= PACKED
+        packer = TrialPacker(folder.path / "cells", ledger, warn=progress.say, leftovers=leftovers)
 
-    def listen(assignment: Assignment, ended: bool) -> None:
-        recorder.touch(assignment, ended)
-        packer.touch(assignment, ended)
+        def listen(assignment: Assignment, ended: bool) -> None:
+            recorder.touch(assignment, ended)
+            packer.touch(assignment, ended)
 
-    try:
-        manager = TrialManager(
-            ledger,
-            folder.path,
-            listener=listen,
-            deadline=deadline,
-            locks=folder.locks_database(),
-            owns=lock.still_held,
-        )
-        progress.attach(manager)
-        runner: TrialRunner = RayTuneRunner(spec, ledger, folder, address, progress)
-        # Tune handles interrupts while it runs; an interrupt during Ray's start or stop is caught here
-        with suppress(KeyboardInterrupt), progress:
-            try:
-                runner.run(manager)
-            except StorageFault as error:
-                manager.fault = error.strerror
-    finally:
-        recorder.close()
-        packer.close()
+        try:
+            manager = TrialManager(
+                ledger,
+                folder.path,
+                listener=listen,
+                deadline=deadline,
+                locks=folder.locks_database(),
+                owns=lock.still_held,
+            )
+            progress.attach(manager)
+            # Tune handles interrupts while it runs; an interrupt during Ray's start or stop is caught here
+            with suppress(KeyboardInterrupt), progress, ExitStack() as stack:
+                ray = None if address is not None else stack.enter_context(LocalRay())
+                from study.driver.ray_tune import RayTuneRunner  # takes seconds, in which Ray starts
+
+                if ray is not None:
+                    address = ray.address()
+                    ray.watch(partial(_ray_died, folder, ledger, progress, recorder, again))
+                assert address is not None
+                runner: TrialRunner = RayTuneRunner(spec, ledger, folder, address, progress, interrupts)
+                try:
+                    runner.run(manager)
+                except StorageFault as error:
+                    manager.fault = error.strerror
+        finally:
+            recorder.close()
+            packer.close()
     return _outcome(spec, ledger, folder, fault=manager.fault, out_of_time=manager.out_of_time)
+
+
+def _ray_died(
+    folder: StudyFolder, ledger: Ledger, progress: Progress, recorder: Recorder, again: Again | None, reason: str
+) -> None:
+    """End this process, whose calls into Ray no longer return; start it anew where that may help."""
+    progress.say(f"{reason}; finished epochs are stored")
+    recorder.close(_FAREWELL)
+    if isinstance(folder.path, Path):
+        shutil.rmtree(folder.path / "tune", ignore_errors=True)
+    left = ledger.remaining()
+    if again is not None and left and again.allowed(ended := ledger.total() - left):
+        progress.say(f"starting again: study resume {folder.name}")
+        again.replace_process(ended)
+    progress.say(f"stopped with {left} trials left: study resume {folder.name}")
+    os._exit(ExitCode.SOME_FAILED)
 
 
 def _outcome(spec: StudySpec, ledger: Ledger, folder: StudyFolder, *, fault: str | None, out_of_time: bool) -> Outcome:

@@ -1,4 +1,4 @@
-"""Ctrl-C while a study runs: says at once what happens; a second one stops harder."""
+"""Signals while a study runs: the first stops it cleanly and says so at once, the second stops it now."""
 
 from __future__ import annotations
 
@@ -10,61 +10,88 @@ from types import FrameType, TracebackType
 from typing import Any
 
 _STOPPING = (
-    "interrupted: stopping the running trials; finished epochs are stored, and `study resume {name}` continues. "
-    "Ctrl-C again stops at once."
+    "{cause}: stopping the running trials; finished epochs are stored, and `study resume {name}` continues. "
+    "{again} stops at once."
 )
-_AT_ONCE = "interrupted: stopping at once; `study resume {name}` continues from the last checkpoints"
+_AT_ONCE = "{cause}: stopping at once; `study resume {name}` continues from the last checkpoints"
+
+_CAUSES = {
+    signal.SIGINT: ("interrupted", "Ctrl-C again"),
+    signal.SIGTERM: ("asked to end (SIGTERM)", "A second signal"),
+    signal.SIGHUP: ("the terminal is gone (SIGHUP)", "A second signal"),
+    signal.SIGUSR1: ("asked to stop in time (SIGUSR1)", "A second signal"),
+}
+"""Signal -> what is said of it. Batch systems send SIGUSR1 or SIGTERM before a job's time is over."""
 
 
 class Interrupts:
-    """Handles SIGINT from the start of Ray to its end.
+    """Handles the signals that end a program, from before Ray's start to its end.
 
-    Tune ends its loop at the first SIGINT, but only after the step it is in, and says nothing. A SIGINT before or after
-    Tune's loop, and the second one in it, raise KeyboardInterrupt.
+    All of them act like Ctrl-C. Tune ends its loop at the first SIGINT, but only after the step it is in, and says
+    nothing. A signal before or after Tune's loop, and the second one in it, raise KeyboardInterrupt.
     """
 
     def __init__(self, name: str, say: Callable[[str], None]) -> None:
         """Name the study in messages and print them with ``say``."""
         self._name, self._tell = name, say
-        self._before: Any = None
+        self._before: dict[int, Any] = {}
         self._tune: Any = None
-        self._armed = False
+        self._terminals: list[int] = []
 
     def __enter__(self) -> Interrupts:
-        """Take over SIGINT; without effect outside the main thread, which gets no signals."""
-        self._armed = threading.current_thread() is threading.main_thread()
-        if self._armed:
-            self._before = signal.signal(signal.SIGINT, self._stop_at_once)
+        """Take over the signals; without effect outside the main thread, which gets no signals."""
+        if threading.current_thread() is threading.main_thread():
+            # a program that was started by nohup ignores SIGHUP, and goes on doing so
+            ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            self._before = {n: signal.getsignal(n) for n in _CAUSES if not (n is signal.SIGHUP and ignored)}
+            self._terminals = [number for number in (1, 2) if os.isatty(number)]
+            self.install()
         return self
+
+    def install(self) -> None:
+        """Install the handlers, also in place of those that Ray has installed since."""
+        for number in self._before:
+            signal.signal(number, self._stop_at_once)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give SIGINT back."""
-        if self._armed:
-            signal.signal(signal.SIGINT, self._before)
+        """Give the signals back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def before_step(self) -> None:
         """Put the message before Tune's own handler, which Tune installs when its loop begins."""
-        if not self._armed or self._tune is not None:
+        if not self._before or self._tune is not None:
             return
         found = signal.getsignal(signal.SIGINT)
         if callable(found) and found != self._stop_at_once:
             self._tune = found
-            signal.signal(signal.SIGINT, self._stop)
+            for number in self._before:
+                signal.signal(number, self._stop)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        self._say(_STOPPING)
-        self._tune(number, frame)  # ends the loop, and installs the handler that was there before Tune's: ours
-        signal.signal(signal.SIGINT, self._stop_at_once)
+        self._say(_STOPPING, number)
+        self._tune(number, frame)  # ends the loop
+        self.install()
 
     def _stop_at_once(self, number: int, frame: FrameType | None) -> None:
-        self._say(_AT_ONCE)
+        self._say(_AT_ONCE, number)
         raise KeyboardInterrupt
 
-    def _say(self, message: str) -> None:
-        text = message.format(name=self._name)
+    def _say(self, message: str, number: int) -> None:
+        cause, again = _CAUSES[signal.Signals(number)]
+        if number == signal.SIGHUP:
+            self._leave_terminal()
+        text = message.format(name=self._name, cause=cause, again=again)
         try:
             self._tell(text)
         except RuntimeError:  # the signal came while the same stream was being written
             os.write(2, f"{text}\n".encode())
+
+    def _leave_terminal(self) -> None:
+        """Write to nowhere what would go to a terminal that is gone: every write to it is an error."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for number in self._terminals:
+            os.dup2(nowhere, number)
+        os.close(nowhere)

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from study.driver.image_settings import check_image_settings
 from study.ledger.storage import open_storage
 from study.spec.cell import Cell
 from study.spec.study_spec import RecordsSpec, ResourcesSpec, StudySpec
 from study.store.study_folder import check_ledger
 from study.store.trial_view import TrialView
 from study.tracking.client import tracking_uri
-from trainables.backbones import check_image_shape
 from trainables.backbones.pretrained_weights import check_weights
 from trainables.core.device import FASTER_IN_BFLOAT16, multiplies_bfloat16, pick_device, precision_used
 from trainables.core.errors import BadInput
@@ -26,7 +26,6 @@ from trainables.core.storage_path import StoragePath
 from trainables.data import DataSummary, prepare
 from trainables.methods.boundary_shift import excessive
 from trainables.methods.registry import build_params, method_named
-from trainables.training.network_input import network_input
 
 
 def check_data(spec: StudySpec, cells: list[Cell], console: Console, *, source: str) -> dict[str, str]:
@@ -96,14 +95,14 @@ def _summary(spec: StudySpec, cell: Cell, source: str) -> DataSummary:
     place = next(f"data[{i}]" for i, data in enumerate(spec.data) if cell.base.data in data.configs())
     try:
         summary = prepare(cell.base.data)
-        place = "training"
-        shape = network_input(spec.model, spec.training, cell.base.data.dataset, summary.image_shape)
-        place = "model"
-        check_image_shape(spec.model.name, shape)
-        if spec.model.weights is not None:
-            check_weights(spec.model.name, *shape[:2], Path(spec.model.weights))
     except BadInput as error:
         raise BadInput(f"{source}: {place}: {error}") from None
+    channels, height, _ = check_image_settings(spec, cell.base.data.dataset, summary.image_shape, source=source)
+    if spec.model.weights is not None:
+        try:
+            check_weights(spec.model.name, channels, height, Path(spec.model.weights))
+        except BadInput as error:
+            raise BadInput(f"{source}: model: {error}") from None
     return summary
 
 

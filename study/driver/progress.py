@@ -15,6 +15,7 @@ from study.ledger.cell_ledger import CellLedger
 from study.ledger.study_ledger import Ledger
 from study.spec.confirmed_settings import CONFIRM
 from study.terminal import plain_table
+from trainables.core.step_progress import WRITTEN_EVERY, StepProgress
 
 if TYPE_CHECKING:
     from study.driver.trial_manager import TrialManager
@@ -35,6 +36,8 @@ class Progress:
         self._last_line = ""
         self._shown = time.monotonic()
         self._pace_from: tuple[float, int] | None = None
+        self._first_epoch: StepProgress | None = None
+        self._looked = -WRITTEN_EVERY
 
     def attach(self, manager: TrialManager) -> None:
         """Take the number of trained epochs, and so the pace, from ``manager``."""
@@ -114,9 +117,22 @@ class Progress:
     def _at_work(self) -> str:
         """Describe the running trials: the first trial may take hours to end."""
         manager = self._manager
-        return (
-            f", {manager.running} running, {manager.epochs_seen} epochs trained" if manager and manager.running else ""
-        )
+        if manager is None or not manager.running:
+            return ""
+        steps = self._steps(manager)
+        said = [f"{manager.running} running"]
+        if manager.epochs_seen or steps is None:
+            said.append(f"{manager.epochs_seen} epochs trained")
+        if steps is not None:
+            said.append(str(steps))
+        return "".join(f", {part}" for part in said)
+
+    def _steps(self, manager: TrialManager) -> StepProgress | None:
+        """Return the progress within the first epoch, read from the trials' folders no oftener than it is written."""
+        now = time.monotonic()
+        if now - self._looked >= WRITTEN_EVERY:
+            self._looked, self._first_epoch = now, manager.in_first_epoch()
+        return self._first_epoch
 
     def _time_left(self) -> str:
         """Estimate the time left; empty until the pace is known."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import signal
 import tempfile
 import time
 from dataclasses import dataclass
@@ -46,36 +45,26 @@ class RayTuneRunner:
         spec: the study.
         ledger: counts the remaining trials.
         folder: the study's folder, where Tune writes scratch files while it runs.
-        address: address of a running Ray cluster; None starts Ray on this machine.
+        address: address of a running Ray cluster.
         progress: updated after every step.
+        interrupts: answers to Ctrl-C while Tune runs.
     """
 
     spec: StudySpec
     ledger: Ledger
     folder: StudyFolder
-    address: str | None
+    address: str
     progress: Progress
+    interrupts: Interrupts
 
     def run(self, manager: TrialManager) -> None:
-        """Start or join Ray, train until the manager hands out no more trials, then leave Ray."""
-        with Interrupts(self.spec.name, self.progress.say) as interrupts:
-            self._run(manager, interrupts)
-
-    def _run(self, manager: TrialManager, interrupts: Interrupts) -> None:
+        """Join Ray, train until the manager hands out no more trials, then leave Ray."""
         _quiet()
-        ray.init(
-            # without "local" Ray first looks for a running cluster on this machine, and waits long for a dead one
-            address=self.address or "local",
-            include_dashboard=None if self.address else False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            configure_logging=False,
-        )
-        # Ray aborts a driver on SIGTERM, the signal with which batch systems and service managers stop programs
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+        ray.init(address=self.address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+        self.interrupts.install()  # Ray has installed a handler that aborts
         scratch = self._scratch()
         try:
-            self._tuner(manager, scratch, interrupts).fit()
+            self._tuner(manager, scratch).fit()
         finally:
             ray.shutdown()
             shutil.rmtree(scratch, ignore_errors=True)
@@ -86,7 +75,7 @@ class RayTuneRunner:
             return self.folder.path / "tune"
         return Path(tempfile.mkdtemp(prefix="study-tune-"))
 
-    def _tuner(self, manager: TrialManager, scratch: Path, interrupts: Interrupts) -> tune.Tuner:
+    def _tuner(self, manager: TrialManager, scratch: Path) -> tune.Tuner:
         resources = self.spec.resources
         return tune.Tuner(
             tune.with_resources(ImbalanceTrial, {"cpu": resources.cpus, "gpu": resources.gpus}),
@@ -100,7 +89,7 @@ class RayTuneRunner:
             run_config=tune.RunConfig(
                 name=f"run-{int(time.time())}",
                 storage_path=str(scratch),
-                callbacks=[ProgressCallback(self.progress, interrupts)],
+                callbacks=[ProgressCallback(self.progress, self.interrupts)],
                 # trials write their own checkpoints; Tune would save class Trainables at their end otherwise
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,

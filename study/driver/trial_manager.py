@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from study.ledger.cell_ledger import Assignment
 from study.ledger.study_ledger import Ledger
 from study.store.study_folder import SHARED
+from trainables.core.step_progress import StepProgress, foremost, read_step_progress, remove_step_progress
 from trainables.core.storage_path import StoragePath
 from trainables.core.trial_folder import EpochResult, TrialFolder, method_metrics
 from trainables.core.trial_report import (
@@ -53,8 +54,11 @@ class TrialManager:
         self._locks, self._owns = locks, owns
         self._ledger, self._folder, self._listener, self._deadline = ledger, folder, listener, deadline
         self._interrupted = deque(ledger.interrupted())
+        for assignment in self._interrupted:
+            remove_step_progress(self.trial_folder(assignment))
         self._live: dict[str, Assignment] = {}
         self._stopped: set[str] = set()
+        self._past_first_epoch: set[str] = set()
         self._errors: dict[str, str] = {}
         self._died: Counter[str] = Counter()
         self._spent = False
@@ -75,6 +79,13 @@ class TrialManager:
     def busy(self) -> bool:
         """True while a trial is being trained, which may have to be handed out again."""
         return bool(self._live)
+
+    def in_first_epoch(self) -> StepProgress | None:
+        """Return how far the first epoch is, of the running trial that ends it next; None once a running one has."""
+        if not self._past_first_epoch.isdisjoint(self._live):
+            return None
+        found = (read_step_progress(self.trial_folder(assignment)) for assignment in self._live.values())
+        return foremost([progress for progress in found if progress is not None])
 
     def trial_folder(self, assignment: Assignment) -> StoragePath:
         """Return the folder of a trial's files."""
@@ -178,8 +189,11 @@ class TrialManager:
         match report:
             case SharedEpochDone(epochs):
                 self.epochs_seen += epochs
+                if epochs:
+                    self._past_first_epoch.add(runner_id)
                 return False
             case EpochDone():
+                self._past_first_epoch.add(runner_id)
                 stop = self._report(assignment, report)
                 if stop:
                     self._stopped.add(runner_id)
@@ -237,6 +251,7 @@ class TrialManager:
             failed: True if the trial's process died or raised an error.
         """
         assignment = self._live.pop(runner_id, None)
+        self._past_first_epoch.discard(runner_id)
         if assignment is None:
             return
         self._spent = False  # the end of the search's last trial starts the confirmation
@@ -270,6 +285,7 @@ class TrialManager:
         self._died[assignment.key] += 1
         again = self._died[assignment.key] <= self._ledger.study.resources.retries
         if again:
+            remove_step_progress(self.trial_folder(assignment))
             self._interrupted.append(assignment)
         return again
 

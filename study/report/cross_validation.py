@@ -21,12 +21,14 @@ class FoldedSetting:
         params: searched params, equal in all folds.
         seed: seed of the trainings, equal in all folds.
         values: the metric at the end of the complete trial of each fold, in fold order, (F,).
+        trials: these trials, (F,).
     """
 
     cell: str
     params: dict[str, Any]
     seed: int
     values: tuple[float, ...]
+    trials: tuple[TrialView, ...]
 
     @property
     def mean(self) -> float:
@@ -59,11 +61,12 @@ def folded_settings(cells: Iterable[CellView]) -> list[FoldedSetting]:
 
 def _settings(name: str, cells: list[CellView]) -> list[FoldedSetting]:
     by_fold = [_first_of_each(cell) for cell in cells]
-    return [
-        FoldedSetting(name, trial.params, _seed(trial), tuple(fold[key][1] for fold in by_fold))
-        for key, (trial, _) in by_fold[0].items()
-        if all(key in fold for fold in by_fold)
-    ]
+    found = []
+    for key, (trial, _) in by_fold[0].items():
+        if all(key in fold for fold in by_fold):
+            trials, values = zip(*(fold[key] for fold in by_fold), strict=True)
+            found.append(FoldedSetting(name, trial.params, _seed(trial), values, trials))
+    return found
 
 
 def _first_of_each(cell: CellView) -> dict[str, tuple[TrialView, float]]:

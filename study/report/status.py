@@ -11,6 +11,7 @@ from study.store.study_folder import StudyFolder, stored_names
 from study.store.study_view import STATES, CellView, TrialView, open_view
 from study.terminal import plain_table
 from trainables.core.errors import BadInput
+from trainables.core.step_progress import StepProgress, read_step_progress
 from trainables.core.storage_path import StoragePath
 
 Status = dict[str, Any]
@@ -29,13 +30,27 @@ def status_of(storage: StoragePath, name: str) -> Status:
         ``study``, ``state`` (``running``, ``interrupted``, ``finished``) and ``cells``: per cell its name, data
         set, profile, ratio, method, trials per state, best value with its epoch and params, epochs trained, and epochs
         saved by pruning and sharing. With several metrics also the ``front``; with constraints, whether the best
-        is ``feasible``; with ``confirm``, how many confirmation trials have ended and how many are left.
+        is ``feasible``; with ``confirm``, how many confirmation trials have ended and how many are left. While the
+        study runs, ``first_epochs``: of trials whose process has not ended an epoch yet, the ``trial``, ``epoch``,
+        ``step``, ``steps`` and ``images_per_second``; absent if there are none.
 
     Raises:
         BadInput: no such study.
     """
     view = open_view(StudyFolder(storage, name))
-    return {"study": name, "state": view.state, "cells": [_cell_status(cell, view.spec) for cell in view.cells]}
+    state = view.state
+    cells = [{**_cell_status(cell, view.spec), **_first_epochs(cell, state)} for cell in view.cells]
+    return {"study": name, "state": state, "cells": cells}
+
+
+def _first_epochs(view: CellView, state: str) -> Status:
+    """Return the progress of running trials within their first epoch; a dead driver's trials have none."""
+    if state != "running":
+        return {}
+    running = [trial for trial in view.all_trials if trial.state == "RUNNING"]
+    read = ((trial, read_step_progress(trial.folder)) for trial in running)
+    found = [{"trial": trial.key, **steps._asdict()} for trial, steps in read if steps and steps.epoch > trial.reported]
+    return {"first_epochs": found} if found else {}
 
 
 def _cell_status(view: CellView, spec: StudySpec) -> Status:
@@ -90,6 +105,9 @@ def print_status(status: Status, console: Console) -> None:
         )
     console.print(f"{status['study']}: {status['state']}", highlight=False)
     console.print(table, highlight=False)
+    for found in (found for cell in status["cells"] for found in cell.get("first_epochs", ())):
+        steps = StepProgress(*(found[name] for name in StepProgress._fields))
+        console.print(f"{found['trial']}: {steps}", highlight=False, markup=False)
 
 
 def _confirmed(cell: Status) -> str:

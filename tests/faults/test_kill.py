@@ -95,9 +95,8 @@ def _check_records(lab: Lab, trials: int = TRIALS) -> None:
         assert run.data.metrics["validation/balanced_accuracy"] == values[key]
         steps = [metric.step for metric in client.get_metric_history(run.info.run_id, "validation/balanced_accuracy")]
         assert sorted(steps) == list(range(1, EPOCHS + 1)), key
-        assert any(
-            file.path == "validation/confusion.png" for file in client.list_artifacts(run.info.run_id, "validation")
-        ), key
+        files = [file.path for file in client.list_artifacts(run.info.run_id, "validation")]
+        assert "validation/confusion.png" in files, key
 
 
 def _check(lab: Lab, undisturbed: Undisturbed, finished: dict[str, Any], interruptions: int) -> None:

@@ -262,8 +262,11 @@ class TrialConfig(StrictModel):
     def fingerprint(self) -> str:
         """Return a hexadecimal sha256 over all fields that determine the results.
 
-        Two pairs of names share a digest, so that checkpoints of earlier studies stay theirs: the presets
-        `recommended` and `defaults-0.1`, and the precisions ``auto`` and ``native``.
+        The name of a preset enters, not its values. Two pairs of names share a digest although their values may
+        differ, so that checkpoints of earlier studies stay theirs: the presets `recommended` and `defaults-0.1`, and
+        the precisions ``auto`` and ``native``. A checkpoint therefore holds the values, too, and one with other values
+        is refused (`trainables.training.resolved_values`). A shared training is never configured by `defaults-0.1`,
+        and its identity adds the precision used.
         The data folder, the memory budget and the checkpoint interval are excluded, since they may change on a resume.
         A weights file enters by its content.
 

@@ -17,6 +17,7 @@ from trainables.core.epoch_selection import is_better
 from trainables.core.files import content_of
 from trainables.core.metrics import recall_per_class
 from trainables.core.object_path import StorageFault
+from trainables.core.step_progress import StepProgressFile
 from trainables.core.trial_folder import EpochResult, StoredJson, TrialFolder
 from trainables.core.trial_report import (
     NOTHING_SHARED,
@@ -70,6 +71,8 @@ class ImbalanceTrial(tune.Trainable):
     _selected: State | None
     _artifacts: tuple[str, ...]
     _trained_in: dict[str, str]
+    _first_epoch: StepProgressFile | None
+    """Progress of the first epoch that this process trains; None once it has ended."""
 
     def setup(self, config: dict[str, Any]) -> None:
         """Build the trial and continue from its newest checkpoint, if it has one."""
@@ -97,8 +100,12 @@ class ImbalanceTrial(tune.Trainable):
         try:
             if not trainer.finished:
                 if self._needs is not None and not self._needs.met():
-                    return SharedEpochDone(self._needs.advance())
+                    trained = self._needs.advance(self._first_epoch)
+                    if trained:
+                        self._end_first_epoch()
+                    return SharedEpochDone(trained)
                 self._run_epoch(trainer)
+                self._end_first_epoch()
             if trainer.finished and self._evaluates_test:
                 self._evaluate_test(trainer)
         except _LOST_CAUSES as error:
@@ -113,6 +120,7 @@ class ImbalanceTrial(tune.Trainable):
         return EpochDone.of_stored(self._result, shared, trainer.finished, self._trained_in)
 
     def _give_up(self, error: Exception) -> None:
+        self._end_first_epoch()
         if self._needs is not None:
             self._needs.release()
         self._failure, self._trainer, self._needs = f"{type(error).__name__}: {error}", None, None
@@ -131,6 +139,7 @@ class ImbalanceTrial(tune.Trainable):
         self._saved_at, self._evaluates_test = time.monotonic(), task.evaluate_test
         self._artifacts = task.artifacts
         self._folder = TrialFolder(task.folder)
+        self._first_epoch = StepProgressFile(self._folder.path)
         data, device = load(task.trial.data), pick_device()
         needs = SharedNeeds(
             task.trial, data, device, task.shared, self._folder, share_prefix=task.share_prefix, locks=task.locks
@@ -181,7 +190,7 @@ class ImbalanceTrial(tune.Trainable):
         return ", ".join(dict.fromkeys([*earlier, now]))
 
     def _run_epoch(self, trainer: Trainer) -> None:
-        self._result = trainer.run_epoch()
+        self._result = trainer.run_epoch(self._first_epoch)
         self._select(trainer, self._result)
         if trainer.finished:
             write_end_arrays(trainer, self._folder)
@@ -231,7 +240,13 @@ class ImbalanceTrial(tune.Trainable):
             found = trainer.evaluate(trainer.data.test())
             self._folder.write_test({"metrics": trainer.metrics(found), **_by_class(trainer, found, epoch)})
 
+    def _end_first_epoch(self) -> None:
+        if self._first_epoch is not None:
+            self._first_epoch.close()
+            self._first_epoch = None
+
     def _free(self) -> None:
+        self._end_first_epoch()
         if self._needs is not None:
             self._needs.release()
         self._trainer = self._needs = self._selected = None

@@ -9,6 +9,7 @@ import torch
 
 from trainables.components.network import Network
 from trainables.core.config import TrialConfig
+from trainables.core.step_progress import OnStep
 from trainables.core.storage_path import StoragePath
 from trainables.core.trial_folder import TrialFolder
 from trainables.core.trial_report import NOTHING_SHARED, SharedEpochs
@@ -87,14 +88,18 @@ class SharedNeeds:
             self._folder.write_shared_epochs(self.spent().to_json())
         return True
 
-    def advance(self) -> int:
-        """Train one epoch of a missing training, or wait briefly for its trainer; return the epochs trained."""
+    def advance(self, on_step: OnStep | None = None) -> int:
+        """Train one epoch of a missing training, or wait briefly for its trainer; return the epochs trained.
+
+        Args:
+            on_step: as in `Trainer.run_epoch`.
+        """
         shared = self._missing[0]
         if not shared.acquire():
             time.sleep(_POLL)
             return 0
         if shared.state() is None:  # not finished by another process between check and lock
-            shared.run_epoch()
+            shared.run_epoch(on_step)
             self._trained += 1
             self._folder.write_shared_epochs(self.spent().to_json())
         return 1

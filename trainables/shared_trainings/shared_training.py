@@ -19,6 +19,7 @@ from trainables.core.config import TrialConfig
 from trainables.core.device import autocast_dtype, device_name
 from trainables.core.environment import code_fingerprint
 from trainables.core.locks import lock_at
+from trainables.core.step_progress import OnStep
 from trainables.core.storage_path import StoragePath, mark_used
 from trainables.core.trial_folder import EpochResult, TrialFolder
 from trainables.data import StudyData
@@ -94,10 +95,14 @@ class SharedTraining:
         self._trainer = None
         self._lock.release()
 
-    def run_epoch(self) -> EpochResult:
-        """Train the next epoch, holding the lock; the last one pins the state."""
+    def run_epoch(self, on_step: OnStep | None = None) -> EpochResult:
+        """Train the next epoch, holding the lock; the last one pins the state.
+
+        Args:
+            on_step: as in `Trainer.run_epoch`.
+        """
         trainer = self._trainer = self._trainer or self._begin()
-        result = trainer.run_epoch()
+        result = trainer.run_epoch(on_step)
         self._folder.append_epoch(result)
         if trainer.epoch >= self.until:
             # of a training that went further before, later epochs are there, too

@@ -26,6 +26,7 @@ from trainables.core.derived_seeds import derive_seed
 from trainables.core.device import autocast_dtype, keep_freed_memory, pick_device
 from trainables.core.metrics import from_confusion, recall_per_class
 from trainables.core.randomness import epoch_generator
+from trainables.core.step_progress import OnStep
 from trainables.core.trial_folder import CLASS_RECALL, METHOD_METRICS, ArrayFile
 from trainables.data import Split, StudyData, resolve_augmentation
 from trainables.data.pipeline.batch_pipeline import BatchPipeline
@@ -36,6 +37,7 @@ from trainables.training.batch_objective import batch_objective
 from trainables.training.evaluation import Evaluation, adjusted_outputs, class_means, evaluate, features_of
 from trainables.training.finite_watch import FiniteWatch, NonFiniteLoss
 from trainables.training.network_input import network_input
+from trainables.training.resolved_values import changed_value, resolved_values
 from trainables.training.training_state import State, load_prefix, load_state_dict, state_dict
 
 FindReference = Callable[[TrialConfig], Network]
@@ -155,11 +157,14 @@ class Trainer:
         """Return True once all epochs of the budget are trained."""
         return self.epoch >= self.config.training.epochs
 
-    def run_epoch(self) -> dict[str, Any]:
+    def run_epoch(self, on_step: OnStep | None = None) -> dict[str, Any]:
         """Train one epoch, validate, and return the epoch result: a dict of stage, losses, metrics and speed.
 
         The method's own metrics, if it has any, stand under `METHOD_METRICS`, and the classes' recalls
         under `CLASS_RECALL`.
+
+        Args:
+            on_step: called after every step with numbers of the host; the device may still be at work on it.
 
         Raises:
             NonFiniteLoss: if a training or validation loss is infinite or NaN; the epoch then has no result.
@@ -167,7 +172,7 @@ class Trainer:
         stage = self.plan.stage_at(self.epoch, self.config.training.epochs)
         rate = self._enter(stage)
         began = time.perf_counter()
-        train_loss = self._train(stage, rate)
+        train_loss = self._train(stage, rate, on_step)
         seconds = time.perf_counter() - began
         self.evaluation = found = self._evaluate(self.validation, stage)
         self._posthoc_value = found.posthoc_value
@@ -239,7 +244,7 @@ class Trainer:
         """Return the mean evaluation-mode feature of every class's training images, float32 (K, d)."""
         return class_means(self.network, self._pipeline(self.data.train), len(self.data.class_counts))
 
-    def _train(self, stage: Stage, rate: float) -> float:
+    def _train(self, stage: Stage, rate: float, on_step: OnStep | None = None) -> float:
         seed, epoch, size = self.config.seed, self.epoch, self.config.training.batch_size
         # layers such as dropout sample from the global generator; reseeding it every epoch makes a resumed trial
         # bit-exact
@@ -278,6 +283,8 @@ class Trainer:
                 with torch.no_grad():
                     stage.after_step(outputs, batch.labels)
             watch.update(loss, outputs.logits, len(batch.labels))
+            if on_step is not None:
+                on_step(epoch + 1, step + 1, len(parts), part.stop)
         return watch.mean_loss(epoch=epoch + 1, learning_rate=rate)
 
     def _calibrate(self, images: Tensor, labels: Tensor) -> None:
@@ -325,6 +332,7 @@ class Trainer:
         """Return the state for `load`, as tensors and plain containers only."""
         return {
             "fingerprint": self.config.fingerprint(),
+            "resolved": resolved_values(self.config, self.device),
             "epoch": self.epoch,
             "posthoc_value": self._posthoc_value,
             **({} if self.reference is None else {"reference_seed": self.reference.seed}),
@@ -339,6 +347,10 @@ class Trainer:
         """
         if state["fingerprint"] != self.config.fingerprint():
             raise ValueError("the checkpoint was written by another configuration")
+        # a fingerprint does not tell all names apart, and holds names of presets instead of their values
+        now = resolved_values(self.config, self.device)
+        if (changed := changed_value(state.get("resolved", {}), now)) is not None:
+            raise ValueError(f"the checkpoint was written by another configuration: with {changed}")
         load_state_dict(state, self.network, self.memory, self.optimizer, self.plan.stages)
         self._posthoc_value = state["posthoc_value"]
         self.epoch = int(state["epoch"])

@@ -162,11 +162,13 @@ class Movement:
 
     @property
     def verdict(self) -> str:
-        """Says if the best value rises or falls with the ratio."""
+        """Says if the best value differs between the smallest and the largest ratio."""
         if len(self.values) < 2:
             return "one ratio shows no movement"
         if self.direction:
-            return f"{self.direction} with the ratio"
+            first, last = self.values[0], self.values[-1]
+            how = "higher" if self.direction == "rises" else "lower"
+            return f"{how} at ratio {last.ratio:g} than at {first.ratio:g}, beyond noise"
         if all(map(self._is_known, self.values)):
             return "no movement beyond noise"
         return f"too few trials to say (under {FEWEST_FOR_TREND} complete)"

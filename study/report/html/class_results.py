@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from study.report.cross_validation import folded_settings
 from study.report.html.results import Place, Results
 from study.report.significance import paired
 from study.store.study_view import CellView, TrialView
@@ -72,8 +74,8 @@ class ConfusionChange:
 def class_results_of(results: Results, place: Place) -> ClassResults | None:
     """Read recall and confusion of the trials that stand for each method at a place; None without any.
 
-    On test images these are the confirmation trials of the best setting, on validation images the best trial of each
-    cell, as of its last epoch.
+    On test images these are the confirmation trials of the best setting; on validation images the best trial as of its
+    last epoch, or with folds the trials of the best setting that all folds have trained.
     """
     names: list[str] = []
     counts: list[int] = []
@@ -83,8 +85,7 @@ def class_results_of(results: Results, place: Place) -> ClassResults | None:
     for method, cells in place.cells.items():
         found = [
             (seed, stored)
-            for cell in cells
-            for seed, trial in _trials(results, cell)
+            for seed, trial in _trials(results, cells)
             if (stored := trial.test() if results.images == "test" else trial.evaluation()) is not None
         ]
         found = [(seed, stored) for seed, stored in found if not counts or len(stored["recall"]) == len(counts)]
@@ -98,13 +99,17 @@ def class_results_of(results: Results, place: Place) -> ClassResults | None:
     return ClassResults(names, counts, recall, confusion, seeds) if counts else None
 
 
-def _trials(results: Results, cell: CellView) -> list[tuple[int, TrialView]]:
+def _trials(results: Results, cells: Sequence[CellView]) -> list[tuple[int, TrialView]]:
+    cell = cells[0]
     if results.images == "test":
         best = next((setting for setting in cell.settings(results.view.spec) if "best" in setting.names), None)
         trials = [] if best is None else cell.confirmed(best)
         return [(trial.confirms or 0, trial) for trial in trials if trial.state == "COMPLETE"]
+    if cell.cell.base.data.folds is not None:
+        settings = folded_settings(cells)
+        return list(enumerate(settings[0].trials)) if settings else []
     best_trial = cell.best()
-    return [] if best_trial is None else [(cell.cell.base.data.fold or 0, best_trial)]
+    return [] if best_trial is None else [(0, best_trial)]
 
 
 def _numbers(values: list[Any]) -> list[float]:
@@ -117,8 +122,15 @@ def _shares(confusion: list[list[int]]) -> Floats:
     return np.asarray(matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1))
 
 
-def most_gained(found: ClassResults, method: str, against: str) -> ClassGain | None:
-    """Return the class whose mean recall rose most from one method to another; None if none rose."""
+def most_gained(found: ClassResults, method: str, against: str, *, tested: bool = True) -> ClassGain | None:
+    """Return the class whose mean recall rose most from one method to another; None if none rose.
+
+    Args:
+        found: the results at a place.
+        method: the method that gained.
+        against: the other one.
+        tested: test the gain over the common seeds.
+    """
     if method == against or method not in found.recall or against not in found.recall:
         return None
     gains = found.gain(method, against)
@@ -131,7 +143,9 @@ def most_gained(found: ClassResults, method: str, against: str) -> ClassGain | N
     test = paired(
         *(dict(zip(found.seeds[name], found.recall[name][:, best].tolist(), strict=True)) for name in (method, against))
     )
-    p = None if test.t_test is None else min(1.0, test.t_test * len(found.counts))  # picked among all classes
+    p = (
+        None if test.t_test is None or not tested else min(1.0, test.t_test * len(found.counts))
+    )  # picked among all classes
     return ClassGain(found.names[best], found.counts[best], before, after, deviation, p, len(gains))
 
 

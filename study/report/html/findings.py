@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from study.report.html.absence import absences_of, listed
 from study.report.html.class_results import ClassGain
 from study.report.html.results import LEVEL, Lead, Place, Results
 from trainables.core.metric_names import METRICS
@@ -26,6 +27,7 @@ class Verdict:
         p: the p value after Holm as text; empty without a test.
         significant: True if the lead is significant.
         sentence: all of it as one sentence.
+        better: every method that is significantly better than the baseline, as text; empty without a test against it.
     """
 
     place: str
@@ -36,6 +38,7 @@ class Verdict:
     p: str
     significant: bool
     sentence: str
+    better: str = ""
 
 
 def p_text(p: float | None) -> str:
@@ -63,25 +66,32 @@ def verdicts_of(results: Results) -> list[Verdict]:
 
 def overall_of(results: Results) -> str:
     """Count, over all places, where each method beats the baseline; empty without tests or at fewer than two places."""
-    tested = [place for place in results.places if place.tests]
+    tested = [place for place in results.places if any(test.p is not None for test in place.tests)]
     if len(tested) < 2 or results.baseline is None:
         return ""
     base = results.baseline
-    better = {m: sum(t.better for place in tested for t in place.tests if t.method == m) for m in results.methods}
-    worse = {m: sum(t.worse for place in tested for t in place.tests if t.method == m) for m in results.methods}
-    winners = sorted((m for m in better if better[m]), key=lambda m: -better[m])
-    losers = sorted((m for m in worse if worse[m]), key=lambda m: -worse[m])
-    count = f"{len(tested)} data sets and ratios" if len(results.groups) > 1 else f"{len(tested)} ratios"
+    better = {m: [p for p in tested if any(t.better for t in p.tests if t.method == m)] for m in results.methods}
+    worse = {m: [p for p in tested if any(t.worse for t in p.tests if t.method == m)] for m in results.methods}
+    winners = sorted((m for m in better if better[m]), key=lambda m: -len(better[m]))
+    losers = sorted((m for m in worse if worse[m]), key=lambda m: -len(worse[m]))
+    kind = "data sets and ratios" if len(results.groups) > 1 else "ratios"
     if winners:
-        listed = _listed([f"{m} at {better[m]}" for m in winners[:6]])
+        first = f"{winners[0]} beats tuned {base} significantly at {len(better[winners[0]])} of {len(tested)} {kind}"
+        named = [first + _which(results, better[winners[0]])]
+        named += [f"{m} at {len(better[m])}{_which(results, better[m])}" for m in winners[1:6]]
         more = f" ({len(winners) - 6} more methods beat it somewhere)" if len(winners) > 6 else ""
-        said = f"Of {count}, tuned {base} is beaten significantly by {listed}{more}"
+        said = f"{listed(named, 6)}{more}"
     else:
-        said = f"At none of {count} does a method beat tuned {base} significantly"
+        said = f"At none of {len(tested)} {kind} does a method beat tuned {base} significantly"
     if losers:
-        more = f" and {len(losers) - 6} more" if len(losers) > 6 else ""
-        said += f"; significantly worse: {_listed([f'{m} at {worse[m]}' for m in losers[:6]])}{more}"
+        named = [f"{m} at {len(worse[m])}{_which(results, worse[m])}" for m in losers]
+        said += f"; significantly worse than {base}: {listed(named, 6)}"
     return said + "."
+
+
+def _which(results: Results, places: list[Place]) -> str:
+    """Name ratios in brackets; places of several data sets or profiles would be too long."""
+    return "" if len(results.groups) > 1 else f" ({', '.join(f'{place.ratio:g}' for place in places)})"
 
 
 def _verdict(results: Results, place: Place) -> Verdict:
@@ -105,7 +115,9 @@ def _verdict(results: Results, place: Place) -> Verdict:
     lead = f"{unit.change(gain)}{_deviation(results, test)}{unit.points}"
     p, significant = p_text(test.p), test.p is not None and test.p < LEVEL
     sentence = _against_baseline(results, place, base) if base is not None else _of_the_best(results, place)
-    return Verdict(said, best.method, value, other.method, lead, p, significant, sentence)
+    winners = [test.method for test in place.tests if test.better]
+    better = "" if base is None else listed(winners, 4) if winners else "none"
+    return Verdict(said, best.method, value, other.method, lead, p, significant, sentence, better)
 
 
 def _deviation(results: Results, test: Lead) -> str:
@@ -129,8 +141,8 @@ def _against_baseline(results: Results, place: Place, base: str) -> str:
         )
     after = f" after Holm over {family} methods" if family > 1 else ""
     if better:
-        by = _listed([_by(results, test, after if test is better[0] else "") for test in better])
-        who, verb = _listed([test.method for test in better]), "beats" if len(better) == 1 else "beat"
+        by = listed([_by(results, test, after if test is better[0] else "") for test in better], len(better))
+        who, verb = listed([test.method for test in better], len(better)), "beats" if len(better) == 1 else "beat"
         rest = "" if len(better) == len(place.tests) else "; no other method does"
         sentence = f"At {said}, {who} {verb} tuned {base} in {results.unit.name} {by}{rest}."
     else:
@@ -141,9 +153,8 @@ def _against_baseline(results: Results, place: Place, base: str) -> str:
             ahead = f"{base} itself has the best mean"
         sentence = f"At {said}, no method beats tuned {base} significantly in {results.unit.name}: {ahead}."
     if worse:
-        listed = _listed([f"{test.method} {_by(results, test)}" for test in worse[:3]])
-        more = f" and {len(worse) - 3} more" if len(worse) > 3 else ""
-        sentence += f" Significantly worse than {base}: {listed}{more}."
+        named = listed([f"{test.method} {_by(results, test)}" for test in worse], most=3)
+        sentence += f" Significantly worse than {base}: {named}."
     return sentence
 
 
@@ -164,20 +175,13 @@ def _of_the_best(results: Results, place: Place) -> str:
     )
 
 
-def _listed(items: list[str]) -> str:
-    """Join items as in a sentence.
-
-    >>> _listed(["a"]), _listed(["a", "b", "c"])
-    ('a', 'a, b and c')
-    """
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
-
-
 def limits_of(results: Results) -> list[str]:
     """Return what limits the answer: no confirmation, few seeds, missing trials, no baseline, the protocol."""
     spec, name, found = results.view.spec, results.view.spec.name, []
     if results.view.state != "finished":
         found.append(f"The study is {results.view.state}; the page shows what has ended so far.")
+    if any(place.ranked() for place in results.places):  # else the answer says why there is none
+        found += absences_of(results)
     if results.over == "folds":
         found.append(
             "The values are those of a cross-validation on held-out folds, of the best setting that all folds have "
@@ -191,7 +195,7 @@ def limits_of(results: Results) -> list[str]:
             f"new seeds and evaluate them on the test images: study resume {name}{more}"
         )
     if results.images == "test":
-        if results.fewest < FEWEST_SEEDS:
+        if 0 < results.fewest < FEWEST_SEEDS:
             seeds = results.fewest
             found.append(
                 f"Some results rest on {seeds} seed{'' if seeds == 1 else 's'}. With fewer than {FEWEST_SEEDS} the "
@@ -203,12 +207,12 @@ def limits_of(results: Results) -> list[str]:
         absent = [
             f"{method} at {results.said(place)}"
             for place in results.places
+            if place.ranked()
             for method in place.cells
             if method not in place.scores or not place.scores[method].n
         ]
         if absent:
-            listed = _listed(absent[:4]) + (f" and {len(absent) - 4} more" if len(absent) > 4 else "")
-            found.append(f"Without a result on test images: {listed}.")
+            found.append(f"Without a result on test images: {listed(absent)}.")
     if results.baseline is None:
         found.append("The study has no ERM, so nothing says what the methods gain over plain training.")
     if any(data.protocol == "test-select" for data in spec.data):
@@ -225,12 +229,16 @@ def limits_of(results: Results) -> list[str]:
 def gain_text(gain: ClassGain, method: str, against: str, place: str) -> str:
     """Say which class gained most from one method to another."""
     spread = f" ± {100 * gain.deviation:.1f}" if math.isfinite(gain.deviation) else ""
-    tested = f", {p_text(gain.p)} after Bonferroni over the classes" if gain.p is not None else ""
+    tested = ""
+    if gain.p is not None:
+        tested = (
+            f"; {'significant' if gain.p < LEVEL else 'not significant'} ({p_text(gain.p)}, Bonferroni over classes)"
+        )
     images = "1 training image" if gain.count == 1 else f"{gain.count} training images"
     return (
-        f"Class {gain.name} ({images}) gained most from {against} to {method} at {place}: recall "
-        f"{100 * gain.before:.1f} % to {100 * gain.after:.1f} %, +{100 * (gain.after - gain.before):.1f}{spread} "
-        f"points{tested}."
+        f"At {place}, {method} against {against}: class {gain.name} ({images}) gained most, "
+        f"+{100 * (gain.after - gain.before):.1f}{spread} points of recall ({100 * gain.before:.1f} % to "
+        f"{100 * gain.after:.1f} %){tested}."
     )
 
 

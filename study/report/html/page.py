@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from study.report.html.absence import absences_of, listed, search_absence
 from study.report.html.best_params import FEWEST_FOR_TREND, Movement, movements_of
 from study.report.html.class_results import ClassResults, class_results_of, confusion_change, most_gained
 from study.report.html.findings import Verdict, gain_text, limits_of, metric_text, overall_of, verdicts_of
@@ -30,6 +31,9 @@ from trainables.core.storage_path import write_atomically
 
 FEWEST_CELLS = 5
 """Fewest data sets and profiles for mean ranks: with fewer, hardly any difference reaches the critical one."""
+FEWEST_FOR_RESPONSE = 5
+"""Fewest complete trials of a response curve; with fewer, section 5 says all there is."""
+
 MOST_PANELS = {"ratio": 12, "classes": 9, "movement": 18, "progress": 9, "response": 18, "parallel": 6, "confusion": 4}
 """Most pictures of a kind; those of the largest ratios, and of the methods with a colour, come first."""
 
@@ -56,6 +60,46 @@ class Page:
         return verdicts_of(self.results)
 
     @cached_property
+    def absences(self) -> list[str]:
+        """Why places have no result, as sentences; empty if all have one."""
+        return absences_of(self.results)
+
+    @staticmethod
+    def has_result(places: Sequence[Place]) -> bool:
+        """Return True if one of the places has a result."""
+        return any(place.ranked() for place in places)
+
+    @cached_property
+    def no_search(self) -> str:
+        """Why no search has a best trial, as a clause; empty if one has."""
+        return search_absence(self.view.cells)
+
+    @cached_property
+    def no_params(self) -> str:
+        """Why no best params are compared, as a clause; empty if some are."""
+        if self.movements:
+            return ""
+        if not any(cell.cell.space for cell in self.view.cells):
+            return "no param was searched"
+        if self.no_search:
+            return self.no_search
+        if not self.searched:
+            return (
+                "every fold of the cross-validation has a search of its own, so a data set and profile has no single "
+                f"best trial; study show {self.view.spec.name} lists the settings that all folds have trained"
+            )
+        return "no complete trial of a searched param has a finite result"
+
+    @cached_property
+    def no_confusion(self) -> str:
+        """Why no two methods are compared by their confusion, as a clause."""
+        if len(self.results.methods) < 2:
+            return "the study has one method"
+        if all(self._pair(place) is None for place in self.hard_places):
+            return "no data set and profile has two methods with a result"
+        return "the trials have not stored their confusion matrices"
+
+    @cached_property
     def hard_places(self) -> list[Place]:
         """The places with a result, by falling ratio."""
         known = [place for place in self.results.places if place.ranked()]
@@ -63,10 +107,15 @@ class Page:
 
     @cached_property
     def classes(self) -> dict[str, ClassResults]:
-        """Name of a place -> recall and confusion per class, for the places that the page shows."""
-        shown = self.hard_places[: MOST_PANELS["classes"]]
-        found = {place.name: class_results_of(self.results, place) for place in shown}
-        return {name: result for name, result in found.items() if result is not None}
+        """Name of a place -> recall and confusion per class, for the places that the page shows.
+
+        They do not depend on the metric, which may be undefined.
+        """
+        found: dict[str, ClassResults] = {}
+        for place in sorted(self.results.places, key=lambda place: -place.ratio):
+            if len(found) < MOST_PANELS["classes"] and (result := class_results_of(self.results, place)) is not None:
+                found[place.name] = result
+        return found
 
     @cached_property
     def gain(self) -> str:
@@ -75,8 +124,23 @@ class Page:
             return ""
         place = self.hard_places[0]
         pair = self._pair(place)
-        gained = None if pair is None else most_gained(self.classes[place.name], *pair)
-        return "" if gained is None or pair is None else gain_text(gained, *pair, self.results.said(place))
+        if pair is None:
+            return ""
+        gained = most_gained(self.classes[place.name], *pair, tested=place.testable)
+        return "" if gained is None else gain_text(gained, *pair, self.results.said(place))
+
+    @cached_property
+    def no_gain(self) -> str:
+        """Why no class is named, as a sentence."""
+        if not self.hard_places:
+            return "No method has a result to compare."
+        place = self.hard_places[0]
+        said, pair = self.results.said(place), self._pair(place)
+        if pair is None:
+            return f"At {said} no two methods have a result to compare."
+        if place.name not in self.classes:
+            return f"At {said} no trial has stored its recall per class."
+        return f"At {said} no class's recall rose from {pair[1]} to {pair[0]}."
 
     def _pair(self, place: Place) -> tuple[str, str] | None:
         """Return the best method at a place and the one it is compared with: the baseline, else the second best."""
@@ -118,15 +182,35 @@ class Page:
         """Name and unit of the metric that the search optimises."""
         return Unit(self.view.cells[0].metric)
 
+    @property
+    def complete_places(self) -> int:
+        """Number of places where every method has a result."""
+        return len(self._ranked_table[1])
+
+    @cached_property
+    def _ranked_table(self) -> tuple[list[str], list[list[float]]]:
+        """The methods with a result anywhere, and their means at the places where all of them have one."""
+        places = self.results.places
+        methods = [m for m in self.results.methods if any(m in place.scores for place in places)]
+        return methods, [
+            [place.scores[method].mean for method in methods]
+            for place in places
+            if methods and {score.method for score in place.ranked()} >= set(methods)
+        ]
+
+    @property
+    def scope(self) -> str:
+        """Data sets, profiles and ratios of the study, in a line."""
+        named = [f"{dataset} {family}" for dataset, family in self.results.groups]
+        ratios = sorted({place.ratio for place in self.results.places})
+        said = ", ".join(f"{ratio:g}" for ratio in ratios) if len(ratios) <= 6 else f"{ratios[0]:g} to {ratios[-1]:g}"
+        seeds = f" · {self.results.fewest} seeds or more" if self.results.images == "test" else ""
+        return f"{listed(named, 4)} at ratio{'s' if len(ratios) > 1 else ''} {said}{seeds}"
+
     @cached_property
     def ranks(self) -> Ranks | None:
         """Mean ranks over the places where every method has a result; None with too few of either."""
-        methods = [m for m in self.results.methods if any(m in place.scores for place in self.results.places)]
-        table = [
-            [place.scores[method].mean for method in methods]
-            for place in self.results.places
-            if all(method in place.scores and math.isfinite(place.scores[method].mean) for method in methods)
-        ]
+        methods, table = self._ranked_table
         if len(methods) < 2 or len(table) < FEWEST_CELLS:
             return None
         return ranks_of(methods, table, maximize=self.results.maximize)
@@ -154,7 +238,8 @@ class Page:
 
     def _drawn(self) -> dict[str, list[Picture]]:
         results, styles = self.results, self.styles
-        shown = [place for place in self.hard_places if place.name in self.classes]
+        by_ratio = sorted(results.places, key=lambda place: -place.ratio)
+        shown = [place for place in by_ratio if place.name in self.classes]
         moves = [move for move in (*self.own_movements, *self.training_movements) if styles[move.method].shown]
         return {
             "ratio": [
@@ -205,7 +290,8 @@ class Page:
         return [cell for cell in own if cell.in_state("COMPLETE") and self.styles[cell.cell.method].shown]
 
     def _responses(self) -> list[tuple[CellView, str]]:
-        pairs = [(cell, param) for cell in self._hardest_cells() for param in cell.cell.space]
+        enough = [cell for cell in self._hardest_cells() if len(cell.in_state("COMPLETE")) >= FEWEST_FOR_RESPONSE]
+        pairs = [(cell, param) for cell in enough for param in cell.cell.space]
         return sorted(pairs, key=lambda pair: pair[1].startswith("training."))
 
     def _parallels(self) -> list[CellView]:
@@ -237,6 +323,7 @@ class Page:
             "most": MOST_PANELS,
             "most_colours": MOST,
             "fewest_cells": FEWEST_CELLS,
+            "fewest_for_response": FEWEST_FOR_RESPONSE,
             "fewest_for_trend": FEWEST_FOR_TREND,
             "level": LEVEL,
             "groups": list(self.results.groups.items()),

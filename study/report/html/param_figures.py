@@ -16,6 +16,8 @@ from study.report.html.results import Unit
 from study.store.study_view import CellView
 
 Styles = dict[str, Style]
+_SHORT, _WIDE_MARGIN = 5, 0.2
+"""Most characters of a tick label that fit the margin of a panel, and the margin for longer ones, such as 0.99999."""
 
 
 def movement_figure(move: Movement, styles: Styles, name: str) -> Picture:
@@ -44,6 +46,8 @@ def movement_figure(move: Movement, styles: Styles, name: str) -> Picture:
     picture.mark(drawn, style, tips if len(tips) > 1 else tips * 2)
     ratio_axis(axes, ratios)
     scale_axis(axes, move.values[0].dimension, "y")
+    if max(len(label.get_text()) for label in axes.get_yticklabels()) > _SHORT:
+        figure.subplots_adjust(left=_WIDE_MARGIN)
     axes.set_ylabel(move.name)
     axes.set_title(f"{move.method}: best {move.name}\n{move.dataset} {move.family}, validation images")
     return picture
@@ -99,7 +103,7 @@ def importance_figure(shares: Mapping[str, Mapping[str, float]], styles: Styles,
     """Draw the importance of each param of each method, mean over its cells, as bars."""
     bars = [(method, param, share) for method, own in shares.items() for param, share in own.items()]
     figure, axes = panel((4.4, max(1.6, 0.24 * len(bars) + 0.9)), fitted=True)
-    picture = Picture(name, "Importance of params in the search, validation images", figure)
+    picture = Picture(name, "Importance of params in the search, validation images", figure, named=True)
     for row, (method, param, share) in enumerate(bars):
         style = styles[method]
         (drawn,) = axes.barh(row, 100 * share, color=style.colour, height=0.7)

@@ -17,6 +17,7 @@ from trainables.core.errors import BadInput
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
 
 INK, FAINT = "#222222", "#DDDDDD"
 PANEL = (4.4, 3.3)
@@ -56,6 +57,8 @@ class Picture:
         figure: the drawing.
         wide: True if it takes the page's whole width.
         tips: group id -> hover texts of the group's markers in their order, or one text for the whole group.
+        methods: the methods drawn, by name. The page has one legend for all pictures; a file has its own.
+        named: True if the drawing itself names its methods, so that a file needs no legend.
     """
 
     name: str
@@ -63,10 +66,14 @@ class Picture:
     figure: Figure
     wide: bool = False
     tips: dict[str, list[str]] = field(default_factory=dict)
+    methods: dict[str, Style] = field(default_factory=dict)
+    named: bool = False
 
     def mark(self, artist: Any, style: Style | None, tips: Sequence[str] = ()) -> None:
         """Tie an artist to a method, so that picking the method hides or shows it, and give it hover texts."""
         number = -1 if style is None else style.index
+        if style is not None:
+            self.methods[style.method] = style
         group = f"mark-{number}-{len(self.tips)}"
         artist.set_gid(group)
         self.tips[group] = list(tips)
@@ -94,12 +101,31 @@ class Picture:
         return re.sub(r"\n\s*", "\n", drawn)
 
     def save(self, folder: Path) -> None:
-        """Write the picture as SVG and as PDF."""
+        """Write the picture as SVG and as PDF, with a legend below it if it shows several methods."""
+        legend = self._legend() if len(self.methods) > 1 and not self.named else None
+        try:
+            self._save(folder)
+        finally:
+            if legend is not None:
+                legend.remove()
+
+    def _legend(self) -> Legend:
+        """Add a legend in the order of the page's."""
+        from matplotlib.lines import Line2D
+
+        styles = sorted(self.methods.values(), key=lambda style: style.index)
+        with drawing():
+            lines = [Line2D([], [], label=style.method, **look(style)) for style in styles]
+            return self.figure.legend(
+                handles=lines, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=4, frameon=False
+            )
+
+    def _save(self, folder: Path) -> None:
         for kind in ("svg", "pdf"):
             buffer = io.BytesIO()
             when = {"Date": None} if kind == "svg" else {"CreationDate": None}
             with drawing():
-                self.figure.savefig(buffer, format=kind, metadata=when)
+                self.figure.savefig(buffer, format=kind, metadata=when, bbox_inches="tight")
             try:
                 (folder / f"{self.name}.{kind}").write_bytes(buffer.getvalue())
             except OSError as error:
@@ -157,6 +183,20 @@ def panel(size: tuple[float, float] = PANEL, *, fitted: bool = False) -> tuple[F
 
     figure = Figure(figsize=size, layout="constrained" if fitted else None)
     return figure, figure.add_subplot()
+
+
+def look(style: Style, size: float = 4.5) -> dict[str, Any]:
+    """Return the arguments that draw a method's line."""
+    dashes = {} if not style.dash else {"dashes": style.dash}
+    return {
+        "color": style.colour,
+        "marker": style.marker,
+        "markersize": size if style.shown else 2.5,
+        "linewidth": 1.6 if style.shown else 0.8,
+        "markeredgecolor": "white" if style.shown else style.colour,
+        "markeredgewidth": 0.5,
+        **dashes,
+    }
 
 
 def ratio_axis(axes: Axes, ratios: Sequence[float]) -> None:

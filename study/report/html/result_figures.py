@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from study.report.html.class_results import ClassResults, ConfusionChange
 from study.report.html.palette import BASELINE, Style
-from study.report.html.picture import INK, Picture, panel, ratio_axis
+from study.report.html.picture import INK, Picture, look, panel, ratio_axis
 from study.report.html.results import Place, Results
 from study.report.ranks import Ranks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Styles = dict[str, Style]
 _ANNOTATED = 12
@@ -32,6 +35,7 @@ def ratio_figure(results: Results, places: Sequence[Place], styles: Styles, name
         method: 1.03 ** (rank - (len(styles) - 1) / 2) if len(places) == 1 else 1.0
         for rank, method in enumerate(styles)
     }
+    means: list[float] = []
     for style in sorted(styles.values(), key=lambda style: (style.shown, -style.index)):
         line = [(place, place.scores[style.method]) for place in places if style.method in place.scores]
         line = [(place, score) for place, score in line if math.isfinite(score.mean)]
@@ -39,6 +43,7 @@ def ratio_figure(results: Results, places: Sequence[Place], styles: Styles, name
             continue
         x = [place.ratio * aside[style.method] for place, _ in line]
         mean = np.array([score.mean for _, score in line]) * unit.scale
+        means += mean.tolist()
         spread = np.nan_to_num(np.array([score.deviation for _, score in line])) * unit.scale
         if spread.any() and style.shown:
             band = axes.fill_between(x, mean - spread, mean + spread, color=style.colour, alpha=0.14, linewidth=0)
@@ -51,23 +56,19 @@ def ratio_figure(results: Results, places: Sequence[Place], styles: Styles, name
         (drawn,) = axes.plot(x, mean, **look(style))
         picture.mark(drawn, style, tips if len(tips) > 1 else tips * 2)
     ratio_axis(axes, [place.ratio for place in places])
+    _follow_means(axes, means)
     axes.set_ylabel(unit.axis)
     axes.set_title(f"{dataset} {family}, {results.images} images")
     return picture
 
 
-def look(style: Style, size: float = 4.5) -> dict[str, Any]:
-    """Return the arguments that draw a method's line."""
-    dashes = {} if not style.dash else {"dashes": style.dash}
-    return {
-        "color": style.colour,
-        "marker": style.marker,
-        "markersize": size if style.shown else 2.5,
-        "linewidth": 1.6 if style.shown else 0.8,
-        "markeredgecolor": "white" if style.shown else style.colour,
-        "markeredgewidth": 0.5,
-        **dashes,
-    }
+def _follow_means(axes: Axes, means: Sequence[float]) -> None:
+    """Let the y axis end near the means: the band of a method with one failed seed would flatten all lines."""
+    if not means:
+        return
+    low, high = min(means), max(means)
+    room = 0.12 * (high - low) or 0.05 * abs(high) or 1.0
+    axes.set_ylim(low - room, high + room)
 
 
 def spread_text(results: Results, place: Place, method: str) -> str:
@@ -148,7 +149,11 @@ def rank_figure(ranks: Ranks, styles: Styles, images: str, name: str) -> Picture
     groups = ranks.groups()
     figure, axes = panel((6.6, 1.3 + 0.2 * half + 0.13 * len(groups)), fitted=True)
     picture = Picture(
-        name, f"Critical differences of mean ranks over {ranks.places} cells, {images} images", figure, True
+        name,
+        f"Critical differences of mean ranks over {ranks.places} cells, {images} images",
+        figure,
+        wide=True,
+        named=True,
     )
     low, high = 1.0, float(count)
     axes.set_xlim(low - 0.42 * (high - low), high + 0.42 * (high - low))

@@ -136,6 +136,8 @@ class Place:
         scores: method -> its results, for the methods that have any.
         maximize: True if a larger value of the metric is better.
         tests: every other method against the baseline, corrected over the methods; empty without tests.
+        testable: True if values may be tested: of seeds on test images. Folds share training images, and single trials
+            have no spread.
     """
 
     dataset: str
@@ -146,6 +148,7 @@ class Place:
     scores: dict[str, Score]
     maximize: bool
     tests: tuple[Lead, ...] = ()
+    testable: bool = True
 
     @property
     def name(self) -> str:
@@ -164,7 +167,9 @@ class Place:
 
     @cached_property
     def against_best(self) -> dict[str, Lead]:
-        """Every method but the best, tested against the best, corrected over the methods."""
+        """Every method but the best, tested against the best, corrected over the methods; empty without tests."""
+        if not self.testable:
+            return {}
         best, *others = self.ranked() or [Score("", {})]
         return {test.method: test for test in leads_of(others, best, self.maximize)}
 
@@ -234,7 +239,7 @@ class Results:
     @property
     def fewest(self) -> int:
         """The smallest number of seeds of any result; 0 without one."""
-        return min((score.n for place in self.places for score in place.scores.values()), default=0)
+        return min((score.n for place in self.places for score in place.ranked()), default=0)
 
     @property
     def hardest(self) -> Place | None:
@@ -306,7 +311,7 @@ def results_of(view: StudyView, *, metric: str | None = None, baseline: str | No
         first = next(iter(cells.values()))[0]
         tests = leads_of(scores.values(), scores[against], maximize) if confirmed and against in scores else []
         places.append(
-            Place(first.cell.dataset, *_profile(first), cells, scores, maximize, tuple(tests)),
+            Place(first.cell.dataset, *_profile(first), cells, scores, maximize, tuple(tests), testable=confirmed),
         )
     return Results(view, shown, "test" if confirmed else "validation", over, against, tuple(places))
 
@@ -338,9 +343,13 @@ def _confirmed_score(view: StudyView, cell: CellView, metric: str) -> Score | No
 def _searched_score(cells: tuple[CellView, ...], metric: str) -> Score | None:
     """Return the best trial's value on validation images; of folds, those of the best setting that all have trained."""
     method = cells[0].cell.method
-    if cells[0].cell.base.data.folds is not None and metric == cells[0].metric:
+    if cells[0].cell.base.data.folds is None:
+        best = cells[0].best()
+        found = {} if best is None else {best.number: best.result().get(metric)}
+    else:
         settings = folded_settings(cells)
-        return Score(method, dict(enumerate(settings[0].values))) if settings else None
-    best = cells[0].best()
-    value = None if best is None else best.result().get(metric)
-    return None if best is None or value is None else Score(method, {best.number: float(value)})
+        trials = settings[0].trials if settings else ()
+        of_study = metric == cells[0].metric
+        found = {k: t.value if of_study else t.result().get(metric) for k, t in enumerate(trials)}
+    values = {key: float(value) for key, value in found.items() if value is not None}
+    return Score(method, values) if values else None

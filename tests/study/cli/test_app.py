@@ -212,6 +212,15 @@ def test_a_folder_of_another_training_is_refused(
     assert "written by another configuration; name an empty folder" in capsys.readouterr().err
 
 
+def test_a_folder_of_the_same_preset_with_other_defaults_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = ["train", "affinity", "--model", "mlp", "--ratio", "10", "--epochs", "1", "--output", str(tmp_path / "out")]
+    assert _main(*words, monkeypatch=monkeypatch) == 0
+    assert _main(*words, "--preset", "defaults-0.1", monkeypatch=monkeypatch) == 2
+    assert "another configuration: with `margin` 0.3, not 0.75; name an empty folder" in capsys.readouterr().err
+
+
 def test_a_training_that_diverges_says_where(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from study.driver import driver
 from study.driver.driver import RAISABLE, ExitCode, _missing_umap, _outcome, _refuse_changes
 from study.ledger.study_ledger import Ledger
 from study.spec.study_spec import StudySpec
@@ -111,6 +114,47 @@ def test_how_a_study_ends(
     assert outcome.code == code
     assert said in outcome.message
     assert not outcome.idle
+
+
+class Idle:
+    """In place of Ray, a runner or a recorder: does nothing."""
+
+    def __init__(self, *_: object, **__: object) -> None: ...
+
+    def __enter__(self) -> Idle:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def address(self) -> str:
+        return "nowhere"
+
+    def watch(self, died: object) -> None: ...
+
+    def run(self, manager: object) -> None: ...
+
+    def touch(self, *_: object) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_milestone_without_effect_is_told_once_by_a_run_and_by_a_resume(
+    late: bool, make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("study.driver.local_ray.LocalRay", Idle)
+    monkeypatch.setattr("study.driver.ray_tune.RayTuneRunner", Idle)
+    monkeypatch.setattr("study.tracking.Recorder", Idle)
+    spec = make_spec(f"training.schedule.milestones=[0.8, {0.95 if late else 0.9}]")
+    for resumed in (False, True):
+        console = Console(file=io.StringIO(), width=300)
+        if resumed:
+            outcome = driver.resume("tiny", tmp_path, (), address=None, console=console)
+        else:
+            outcome = driver.run(spec, tmp_path, address=None, console=console)
+        assert outcome.code == ExitCode.INTERRUPTED
+        said = console.file.getvalue()  # type: ignore[attr-defined]
+        assert said.count("0.95 (after 9.5 of 10 epochs) falls inside the last epoch") == late
 
 
 def test_a_full_disk_stops_the_study_and_says_how_to_go_on(

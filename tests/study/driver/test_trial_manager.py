@@ -14,8 +14,9 @@ from study.ledger.study_ledger import Ledger
 from study.spec.objectives import Bounds
 from study.spec.search_spec import PrunerSpec
 from study.spec.study_spec import StudySpec
+from trainables.core.step_progress import StepProgress, StepProgressFile
 from trainables.core.trial_folder import TrialFolder
-from trainables.core.trial_report import EpochDone, Failed, MachineFault, TrialReport
+from trainables.core.trial_report import EpochDone, Failed, MachineFault, SharedEpochDone, TrialReport
 
 EPOCHS = 3
 PRUNER = {"name": "median", "startup_trials": 1}
@@ -72,6 +73,45 @@ def _run(desk: Desk, runner_id: str, value: float = 0.5) -> None:
     for epoch in range(1, EPOCHS):
         desk.manager.report(runner_id, _done(epoch, value))
     desk.manager.end(runner_id, _done(EPOCHS, value), failed=False)
+
+
+def _write_steps(folder: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write the progress of a trial's process after ``step`` of 90 steps."""
+    monkeypatch.setattr("trainables.core.step_progress.WRITTEN_EVERY", 0.0)
+    folder.mkdir(parents=True, exist_ok=True)
+    StepProgressFile(folder)(1, step, 90, 10 * step)
+
+
+def test_the_foremost_first_epoch_is_known_until_a_running_trial_reports_one(
+    desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = desk()
+    tasks = [now.manager.start(name) for name in "ab"]
+    assert now.manager.in_first_epoch() is None
+    for task, step in zip(tasks, (20, 30), strict=True):
+        _write_steps(task.folder, step, monkeypatch)
+    found = now.manager.in_first_epoch()
+    assert found is not None and (found.epoch, found.step, found.steps) == (1, 30, 90)
+    now.manager.report("a", SharedEpochDone(0))  # it waits for another process
+    assert now.manager.in_first_epoch() == found
+    now.manager.report("a", _done(1))
+    assert now.manager.in_first_epoch() is None
+
+
+def test_the_steps_of_a_process_that_died_are_forgotten(
+    desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = desk()
+    folder = killed.manager.start("a").folder
+    _write_steps(folder, 20, monkeypatch)
+    resumed = desk()
+    assert resumed.manager.start("a").folder == folder
+    assert resumed.manager.in_first_epoch() is None
+    _write_steps(folder, 5, monkeypatch)
+    assert resumed.manager.in_first_epoch() == StepProgress(1, 5, 90)
+    resumed.manager.end("a", None, failed=True)
+    assert resumed.manager.start("b").folder == folder
+    assert resumed.manager.in_first_epoch() is None
 
 
 def test_hands_out_a_trial_as_a_task(desk: Callable[..., Desk], tmp_path: Path) -> None:

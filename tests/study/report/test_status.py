@@ -13,6 +13,7 @@ from rich.console import Console
 from study.report.status import print_status, status_of
 from tests.study.made_study import MadeStudy, spec_of
 from trainables.core.errors import BadInput
+from trainables.core.step_progress import StepProgressFile
 
 
 def test_the_status_is_what_the_design_says(made: MadeStudy) -> None:
@@ -67,6 +68,25 @@ def test_the_state_of_a_study(tmp_path: Path) -> None:
     assert state() == "interrupted"
     made.ledger.of(made.ledger.interrupted()[0]).fail(1, "gone")
     assert state() == "finished"
+
+
+def test_a_driven_study_shows_the_steps_of_first_epochs(made: MadeStudy, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial, past = made.start(), made.start()
+    made.train(past, range(1, 2))
+    monkeypatch.setattr("trainables.core.step_progress.WRITTEN_EVERY", 0.0)
+    for one in (trial, past):  # the second is left over from before its first epoch was reported
+        made.files(one).path.mkdir(parents=True, exist_ok=True)
+        StepProgressFile(made.files(one).path)(1, 1, 390, 128)
+    assert not any("first_epochs" in cell for cell in status_of(made.folder.storage, "made")["cells"])  # it is dead
+    with made.folder.driver_lock():
+        status = status_of(made.folder.storage, "made")
+    assert [cell.get("first_epochs") for cell in status["cells"]] == [
+        None,
+        [{"trial": trial.key, "epoch": 1, "step": 1, "steps": 390, "images_per_second": None}],
+    ]
+    console = Console(file=io.StringIO(), width=120)
+    print_status(status, console)
+    assert f"{trial.key}: first epoch: step 1 of 390\n" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_a_failed_trials_epochs_count_though_its_metric_never_was_a_number(made: MadeStudy) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ import torch
 
 from trainables.core.config import TrialConfig
 from trainables.core.device import pick_device, precision_used
+from trainables.core.step_progress import StepProgress, read_step_progress
+from trainables.core.storage_path import write_atomically
 from trainables.core.trial_folder import EpochResult, TrialFolder
 from trainables.core.trial_report import (
     EpochDone,
@@ -90,6 +94,40 @@ def test_a_shared_opening_is_trained_first_and_its_epochs_are_in_the_folder(
             for record in TrialFolder(tmp_path / number).history()
         ]
         assert records == expected
+
+
+@pytest.mark.parametrize("share", [False, True])
+def test_the_steps_of_the_first_epoch_alone_are_written_and_change_no_number(
+    share: bool, make_trial: MakeTrial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = make_trial("ldam-drw", epochs=5)
+    expected = _expected(trial)
+    folder, seen = tmp_path / "00000", []
+    monkeypatch.setattr("trainables.core.step_progress.WRITTEN_EVERY", 0.0)
+
+    def write(path: Path, content: bytes, *, durable: bool) -> None:
+        assert not durable
+        seen.append(StepProgress(**json.loads(content)))
+        write_atomically(path, content, durable=durable)
+
+    monkeypatch.setattr("trainables.core.step_progress.write_atomically", write)
+    results = _steps(ImbalanceTrial(_given(trial, folder, share=share)))
+    records = [{k: v for k, v in _timeless(r).items() if k != "shared"} for r in TrialFolder(folder).history()]
+    assert records == expected
+    steps = math.ceil(len(load(trial.data).train.labels) / 64)
+    assert [(one.epoch, one.step, one.steps) for one in seen] == [(1, step, steps) for step in range(1, steps + 1)]
+    assert isinstance(results[0], SharedEpochDone if share else EpochDone)
+    assert not list(folder.glob("*progress*"))
+
+
+def test_a_trial_that_ends_within_its_first_epoch_leaves_no_steps(
+    make_trial: MakeTrial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainables.core.step_progress.WRITTEN_EVERY", 0.0)
+    trainable = ImbalanceTrial(_given(make_trial(lr=1e30), tmp_path / "00000"))
+    _failure(_steps(trainable)[-1])
+    trainable.cleanup()
+    assert read_step_progress(tmp_path / "00000") is None
 
 
 def test_a_shared_opening_that_diverges_fails_the_trial_and_frees_the_lock(

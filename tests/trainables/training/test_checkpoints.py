@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from trainables.core.config import TrialConfig
+from trainables.core.config import FIRST_DEFAULTS, MethodConfig, TrialConfig
 from trainables.data import load
+from trainables.methods.registry import METHODS, build_params
 from trainables.training.checkpoints import KEPT, newest_checkpoint, remove_checkpoints, save_checkpoint
 from trainables.training.trainer import Trainer
 
 MakeTrial = Callable[..., TrialConfig]
+CPU = torch.device("cpu")
 
 
 def _state(epoch: int) -> dict[str, Any]:
@@ -155,6 +157,53 @@ def test_a_checkpoint_of_another_configuration_is_refused(make_trial: MakeTrial,
         with pytest.raises(ValueError, match="written by another configuration"):
             Trainer(other, load(other.data)).load(state)
     Trainer(config, load(config.data)).load(state)
+
+
+DEFAULTS = [
+    (name, field, build_params(MethodConfig(name=name)).model_dump()[field])
+    for name in ("affinity", "elm", "elm-drw", "offset")
+    for field in METHODS[name].presets[FIRST_DEFAULTS]
+]
+
+
+@pytest.mark.parametrize(("method", "field", "recommended"), DEFAULTS)
+def test_presets_of_one_digest_are_told_apart_by_their_values(
+    method: str, field: str, recommended: float, make_trial: MakeTrial
+) -> None:
+    def under(preset: str, **params: float) -> TrialConfig:
+        return make_trial().model_copy(update={"method": MethodConfig(name=method, preset=preset, params=params)})
+
+    first, today = under(FIRST_DEFAULTS), under("recommended")
+    assert first.fingerprint() == today.fingerprint()
+    data = load(first.data)
+    state = Trainer(first, data, CPU).state()
+    Trainer(first, data, CPU).load(state)
+    with pytest.raises(ValueError, match=rf"`{field}` .*, not {recommended}"):
+        Trainer(today, data, CPU).load(state)
+    Trainer(today, data, CPU).load({name: value for name, value in state.items() if name != "resolved"})  # an older one
+    # with the value set by hand only the name differs: it is the same training
+    Trainer(under(FIRST_DEFAULTS, **{field: 0.5}), data, CPU).load(
+        Trainer(under("recommended", **{field: 0.5}), data, CPU).state()
+    )
+
+
+def test_precisions_of_one_digest_are_told_apart_where_their_dtypes_differ(
+    make_trial: MakeTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    automatic, native = make_trial(precision="auto"), make_trial(precision="native")
+    assert automatic.fingerprint() == native.fingerprint()
+    data = load(automatic.data)
+    for multiplies in (False, True):
+        monkeypatch.setattr("trainables.core.device.multiplies_bfloat16", lambda _, found=multiplies: found)
+        state = Trainer(automatic, data, CPU).state()
+        if multiplies:
+            with pytest.raises(ValueError, match=r"with precision auto \(float32\), not native \(bfloat16\)"):
+                Trainer(native, data, CPU).load(state)
+        else:
+            Trainer(native, data, CPU).load(state)
+    moved = Trainer(native, data, CPU).state()
+    monkeypatch.setattr("trainables.core.device.multiplies_bfloat16", lambda _: False)
+    Trainer(native, data, CPU).load(moved)  # to another device, under the same name
 
 
 def test_only_checkpoints_before_an_epoch_can_be_asked_for(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def value(ratio: float, *gammas: float, trials: int = 20) -> BestValue:
 
 def test_a_movement_is_said_only_beyond_noise() -> None:
     falls = Movement("mnist", "long_tail", "cce", "gamma", (value(10, -1, -0.5), value(100, -5, -2)))
-    assert (falls.direction, falls.verdict) == ("falls", "falls with the ratio")
+    assert (falls.direction, falls.verdict) == ("falls", "lower at ratio 100 than at 10, beyond noise")
     within = Movement("mnist", "long_tail", "cce", "gamma", (value(10, -1, -3), value(100, -5, -2)))
     assert within.verdict == "no movement beyond noise"
     few = Movement("mnist", "long_tail", "cce", "gamma", (value(10, -1, trials=3), value(100, -5, trials=3)))

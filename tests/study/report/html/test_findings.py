@@ -89,7 +89,7 @@ def test_an_unconfirmed_study_says_that_it_is_one() -> None:
 def test_wins_are_counted_over_the_ratios() -> None:
     found = results({10: {"erm": ERM, "bs": SIMILAR}, 100: {"erm": ERM, "bs": BETTER, "bad": WORSE}})
     assert overall_of(found) == (
-        "Of 2 ratios, tuned erm is beaten significantly by bs at 1; significantly worse: bad at 1."
+        "bs beats tuned erm significantly at 1 of 2 ratios (100); significantly worse than erm: bad at 1 (100)."
     )
 
 

@@ -132,7 +132,7 @@ def test_a_study_without_a_result_has_a_page_too(tmp_path: Path) -> None:
 
     html = page_of(open_view(made.folder))
     checked(html)
-    assert "No cell has a result yet" in html
+    assert "No result yet: no trial is complete (1 failed)." in html
 
 
 def test_pictures_are_written_as_svg_and_pdf(make_view: MakeView, tmp_path: Path) -> None:

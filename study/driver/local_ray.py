@@ -1,0 +1,90 @@
+"""Ray of one driver on this machine, run by the keeper in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from types import TracebackType
+
+from study.driver.ray_keeper import end_session
+from trainables.core.errors import BadInput
+
+_STOP_WITHIN = 15.0
+
+
+class LocalRay:
+    """Starts Ray at once, without waiting for it; ends it at the end of a ``with`` block, or with this process.
+
+    Ray's processes are in a session of their own, so a signal to the driver's process group does not reach them.
+    """
+
+    def __init__(self) -> None:
+        """Start the keeper. Ray asks for a token that only this user can read, unless `RAY_AUTH_MODE` is set."""
+        if "RAY_AUTH_MODE" not in os.environ:
+            os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the keeper
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "study.driver.ray_keeper"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            start_new_session=True,
+        )
+        self._closing = False
+
+    def address(self) -> str:
+        """Wait for Ray's start and return its address.
+
+        Raises:
+            BadInput: Ray did not start.
+        """
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            self._process.wait()
+            raise BadInput(f"Ray did not start: {self._last_error()}; `study doctor` checks this machine")
+        return str(json.loads(line)["address"])
+
+    def watch(self, died: Callable[[str], None]) -> None:
+        """Call ``died`` from another thread with the reason, should Ray end before it is closed."""
+
+        def wait() -> None:
+            assert self._process.stdout is not None
+            line = self._process.stdout.readline()
+            if not self._closing:
+                service = json.loads(line)["died"] if line else "its keeper"
+                died(f"Ray has died on this machine: {service} was killed or crashed")
+
+        threading.Thread(target=wait, name="ray-watch", daemon=True).start()
+
+    def close(self) -> None:
+        """End Ray and wait until its processes are gone."""
+        self._closing = True
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            self._process.wait(_STOP_WITHIN)
+        except subprocess.TimeoutExpired:
+            end_session(self._process.pid)
+            self._process.wait()
+
+    def _last_error(self) -> str:
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        return lines[-1][:500] if lines else f"exit status {self._process.returncode}"
+
+    def __enter__(self) -> LocalRay:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
