@@ -16,20 +16,22 @@ BENCH_ARGS ?=
 LOCK_ARGS ?=
 
 # Two processes that each start a thread per core would only wait for each other.
-test test-slow test-lowest coverage: export OMP_NUM_THREADS ?= 1
+test test-slow test-slurm fuzz test-lowest coverage: export OMP_NUM_THREADS ?= 1
 # Where this is set, as in some containers, every process of a study would compile torch and Ray anew: 20 s each.
 unexport PYTHONDONTWRITEBYTECODE
 # Nothing here reports to anybody.
 export RAY_USAGE_STATS_ENABLED ?= 0
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
-.PHONY: help venv quickstart test test-slow test-lowest coverage lint bench readme rooms holdout lock clean
+.PHONY: help venv quickstart test test-slow test-slurm fuzz test-lowest coverage lint bench readme rooms holdout lock clean
 
 help:
 	@echo 'make quickstart  install, run studies/quickstart.yaml, print its leaderboard'
 	@echo 'make venv        install into $(VENV) what requirements.lock names'
 	@echo 'make test        lint, types and tests'
 	@echo 'make test-slow   the long tests: processes killed at many moments, a real cluster'
+	@echo 'make fuzz        6,000 mutated study files and overrides (part of make test-slow)'
+	@echo 'make test-slurm jobs in a Slurm cluster on this machine (Debian: slurmctld slurmd slurm-client munge)'
 	@echo 'make test-lowest the tests with the lowest version that pyproject.toml allows of every dependency'
 	@echo 'make coverage    the tests, and how many lines and branches they reach'
 	@echo 'make lint        ruff, mypy and the contracts on imports between rooms'
@@ -76,6 +78,13 @@ test: lint
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+fuzz: $(STAMP)
+	$(BIN)/python -m pytest -m slow tests/study/spec/test_fuzzed_study_files.py
+
+# One process: the tests share the cluster and its processors.
+test-slurm: $(STAMP)
+	$(BIN)/python -m pytest -m slurm tests/study/slurm
 
 # The processes that tests start are measured too; pyproject.toml says of what.
 coverage: $(STAMP)

@@ -15,7 +15,7 @@ import pytest
 import ray.autoscaler
 import yaml
 
-from study.driver.submit import CLUSTER_PLACES
+from study.driver.places import LEDGER, TRACKING_URI
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "cluster.yaml").read_text()
@@ -97,7 +97,7 @@ def test_commands_are_whole_shell_commands(cluster: dict[str, Any]) -> None:
 
 def test_the_environment_names_what_a_study_looks_for(cluster: dict[str, Any], tmp_path: Path) -> None:
     [write] = [command for command in cluster["setup_commands"] if "cat > ~/.study_env" in command]
-    names = ["RAY_AUTH_MODE", "STUDY_STORAGE", "STUDY_DATA_DIR", *CLUSTER_PLACES.values()]
+    names = ["RAY_AUTH_MODE", "STUDY_STORAGE", "STUDY_DATA_DIR", LEDGER, TRACKING_URI]
     # Twice, as a second `ray up` does: the login file must not grow.
     script = f'({write})\n({write})\n. ~/.study_env\nfor name in {" ".join(names)}; do echo "${{!name}}"; done'
     done = subprocess.run(

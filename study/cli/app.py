@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 
 import typer
 from rich.console import Console
@@ -19,10 +20,12 @@ from study.cli import (
     reproduce_command,
     run_commands,
     shared_commands,
+    slurm_command,
     train_command,
 )
 from trainables.core.errors import BadInput
 from trainables.core.object_path import StorageFault
+from trainables.core.url_secrets import masked
 
 app = typer.Typer(
     name="study",
@@ -36,6 +39,9 @@ app.command(name="run")(run_commands.run)
 app.command(name="check")(check_command.check)
 app.command(name="resume")(run_commands.resume)
 app.command(name="submit")(run_commands.submit)
+app.command(name="slurm")(slurm_command.slurm)
+app.command(name="slurm-job", hidden=True)(slurm_command.slurm_job)
+app.command(name="slurm-next", hidden=True)(slurm_command.slurm_next)
 app.command(name="status")(inspect_commands.status)
 app.command(name="show")(inspect_commands.show)
 app.command(name="report")(report_commands.report)
@@ -72,6 +78,10 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception:
+        # a fault of this program; libraries put whole URLs into their errors
+        print(masked(traceback.format_exc()), end="", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

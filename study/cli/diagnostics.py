@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
+from study.slurm import shared_storage
 from trainables.core.errors import BadInput
 from trainables.core.object_path import ObjectPath
 from trainables.core.storage_path import StoragePath
@@ -27,12 +28,14 @@ class Finding(NamedTuple):
 
 
 def findings(storage: StoragePath, data_dir: Path | None) -> Iterator[Finding]:
-    """Check packages, processors, memory, storage, data and the cluster token, in this order."""
+    """Check packages, processors, memory, storage, data, the cluster token and Slurm, in this order."""
     yield from _packages()
     yield from _devices()
     yield _storage(storage)
     yield _data(data_dir)
     yield _token()
+    if isinstance(storage, Path):
+        yield _slurm(storage)
 
 
 def _packages() -> Iterator[Finding]:
@@ -96,3 +99,11 @@ def _token() -> Finding:
     if path.exists() or os.environ.get("RAY_AUTH_TOKEN"):
         return Finding("cluster token", "present")
     return Finding("cluster token", "none yet; needed only to submit to a cluster (docs/cluster.md)")
+
+
+def _slurm(storage: Path) -> Finding:
+    if shutil.which("sbatch") is None:
+        return Finding("Slurm", "no sbatch on the path; needed only for `study slurm` (docs/slurm.md)")
+    if (doubt := shared_storage.doubt(storage)) is not None:
+        return Finding("Slurm", f"sbatch is on the path; before `study slurm`, share the storage: {doubt}")
+    return Finding("Slurm", f"sbatch is on the path; the nodes must see {storage}")

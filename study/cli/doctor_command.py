@@ -8,7 +8,7 @@ from study.cli.options import DataDir, Storage
 def doctor(storage: Storage = None, data_dir: DataDir = None) -> None:
     """Diagnose this machine.
 
-    Checks packages, devices, memory, storage, data and the cluster token. Exit code 1 if a check fails.
+    Checks packages, devices, memory, storage, data, the cluster token and Slurm. Exit code 1 if a check fails.
     """
     import typer
 

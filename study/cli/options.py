@@ -23,6 +23,10 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Override a value of the study file; may be repeated."),
 ]
+OverridesFile = Annotated[
+    Path | None,
+    typer.Option("--set-from", metavar="FILE", help="File with a YAML list of PATH=VALUE, applied before --set."),
+]
 DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Folder of data sets [default: $STUDY_DATA_DIR]."),
@@ -38,6 +42,17 @@ Address = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a stored study.")]
 NameOrNone = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Name of a stored study.")]
+
+
+def overrides_of(file: Path | None, given: list[str] | None) -> tuple[str, ...]:
+    """Return the overrides of ``--set-from``, then those of ``--set``.
+
+    Raises:
+        BadInput: the file cannot be read or holds something else.
+    """
+    from study.spec.yaml_io import read_overrides
+
+    return (*(() if file is None else read_overrides(file)), *(given or ()))
 
 
 def with_data_folder(spec: StudySpec, data_dir: Path | None) -> StudySpec:

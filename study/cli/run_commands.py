@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from study.cli.options import Address, DataDir, MovedDataDir, Name, Overrides, Storage, with_data_folder
+from study.cli.options import (
+    Address,
+    DataDir,
+    MovedDataDir,
+    Name,
+    Overrides,
+    OverridesFile,
+    Storage,
+    overrides_of,
+    with_data_folder,
+)
 
 if TYPE_CHECKING:
     from study.driver.driver import Outcome
@@ -20,6 +30,7 @@ def run(
     spec: SpecPath,
     address: Address = None,
     overrides: Overrides = None,
+    set_from: OverridesFile = None,
     storage: Storage = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -27,7 +38,7 @@ def run(
     from study.spec.validation import load_spec
     from study.store.study_folder import storage_root
 
-    checked = with_data_folder(load_spec(spec, tuple(overrides or ())), data_dir)
+    checked = with_data_folder(load_spec(spec, overrides_of(set_from, overrides)), data_dir)
     from study import terminal
     from study.driver import driver  # imports Optuna: a bad study file is refused before that
     from study.driver.restart import Again
@@ -36,13 +47,14 @@ def run(
     folder = storage_root(storage)
     again = Again(checked.name, folder)
     outcome = driver.run(checked, folder, address=address, console=console, source=str(spec), again=again)
-    _end(outcome, storage)
+    end(outcome, storage)
 
 
 def resume(
     name: Name,
     address: Address = None,
     overrides: Overrides = None,
+    set_from: OverridesFile = None,
     storage: Storage = None,
     data_dir: MovedDataDir = None,
 ) -> None:
@@ -56,13 +68,14 @@ def resume(
     from study.driver.restart import Again
     from study.store.study_folder import storage_root
 
-    changes, folder, console = tuple(overrides or ()), storage_root(storage), terminal.console()
+    changes, folder, console = overrides_of(set_from, overrides), storage_root(storage), terminal.console()
     again = Again(name, folder)
     outcome = driver.resume(name, folder, changes, address=address, console=console, data_dir=data_dir, again=again)
-    _end(outcome, storage)
+    end(outcome, storage)
 
 
-def _end(outcome: Outcome, storage: str | None) -> None:
+def end(outcome: Outcome, storage: str | None) -> None:
+    """Print the leaderboard and the outcome of a study, and exit with its code."""
     from study import terminal
     from study.report.leaderboard import print_leaderboard
 
@@ -79,13 +92,14 @@ def submit(
     spec: SpecPath,
     address: Annotated[str, typer.Option(help="Dashboard of the cluster, for example http://127.0.0.1:8265.")],
     overrides: Overrides = None,
+    set_from: OverridesFile = None,
     resume: Annotated[bool, typer.Option(help="Continue the stored study of this name.")] = False,
     follow: Annotated[bool, typer.Option(help="Follow the job's output until it ends.")] = False,
 ) -> None:
     """Submit a study to a Ray cluster as a job."""
     from study.driver import submit as jobs
 
-    job = jobs.submit(spec, address=address, overrides=tuple(overrides or ()), resume=resume)
+    job = jobs.submit(spec, address=address, overrides=overrides_of(set_from, overrides), resume=resume)
     typer.echo(f"submitted as {job}")
     if follow:
         raise typer.Exit(jobs.follow(address, job))

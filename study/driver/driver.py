@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
 import time
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from study.driver.places import keep_passwords, password_notes, with_places
 from study.driver.progress import Progress
 from study.ledger.cell_ledger import Assignment
 from study.ledger.storage import open_storage
@@ -105,22 +108,26 @@ def run(
         BadInput: the study, the data or the storage is invalid; raised before Ray starts.
     """
     from study.driver.preflight import (  # imports torch
+        check_cluster,
         check_data,
         check_places,
         check_resources,
         precision_note,
     )
 
+    spec = with_places(spec)
     folder = StudyFolder(storage, spec.name, ledger=spec.records.ledger)
     cells = expand(spec)
     check_resources(spec.resources, address)
+    check_cluster(address)
     check_places(spec.records, storage)
     warm_starts = find_warm_starts(spec, cells, storage, source=source)
     data = check_data(spec, cells, console, source=source)
+    _say_of_passwords(spec, console)
     folder.refuse_taken()  # after the file's own errors, which another name would not fix
     if address is None and (note := precision_note(spec)) is not None:
         console.print(f"  {note}", highlight=False, markup=False)
-    with folder.driver_lock() as lock:
+    with _writing(storage), folder.driver_lock() as lock:
         folder.refuse_taken()
         folder.remove_leftovers()
         keep_warm_starts(folder, warm_starts)
@@ -157,17 +164,19 @@ def resume(
     # an unchanged finished study needs no check of params or data, and so no import of torch
     if not overrides and data_dir is None and (why := why_finished(folder)) is not None:
         return _idle(folder, why, console)
-    from study.driver.preflight import check_data, check_places, check_resources, precision_change_note
+    from study.driver.preflight import check_cluster, check_data, check_places, check_resources, precision_change_note
 
     before, spec = folder.read_spec(), folder.read_spec(overrides)
     _refuse_changes(before, spec)
     spec = spec.with_data_dir(data_dir, everywhere=True)
+    _say_of_passwords(spec, console)
     cells = expand(spec)
-    with folder.driver_lock() as lock:
+    with _writing(storage), folder.driver_lock() as lock:
         ledger = _open_ledger(spec, cells, folder)
         if ledger.remaining() == 0:
             return _idle(folder, ledger.why_finished(), console)
         check_resources(spec.resources, address)
+        check_cluster(address)
         check_places(spec.records, storage)
         if check_data(spec, cells, console, source=str(folder.spec_path)) != folder.read_data():
             raise BadInput(f"study '{name}': the data changed since it was started; start a new study")
@@ -176,6 +185,26 @@ def resume(
         folder.write_spec(spec)
         # the open ledger is reused: a database takes seconds to read thousands of trials
         return _drive(spec, ledger, folder, address, console, lock, again)
+
+
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+
+
+@contextmanager
+def _writing(storage: StoragePath) -> Iterator[None]:
+    """Turn the error of a storage folder that is full or cannot be written into one message."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        raise BadInput(f"cannot write to the storage folder {storage}: {error.strerror}{where}") from None
+
+
+def _say_of_passwords(spec: StudySpec, console: Console) -> None:
+    for note in password_notes(spec):
+        console.print(f"  {note}", style="yellow", highlight=False, markup=False)
 
 
 def _open_ledger(spec: StudySpec, cells: list[Cell], folder: StudyFolder) -> Ledger:
@@ -309,6 +338,7 @@ def _ray_died(
     left = ledger.remaining()
     if again is not None and left and again.allowed(ended := ledger.total() - left):
         progress.say(f"starting again: study resume {folder.name}")
+        keep_passwords(ledger.study)
         again.replace_process(ended)
     progress.say(f"stopped with {left} trials left: study resume {folder.name}")
     os._exit(ExitCode.SOME_FAILED)

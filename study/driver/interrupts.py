@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -22,6 +23,20 @@ _CAUSES = {
     signal.SIGUSR1: ("asked to stop in time (SIGUSR1)", "A second signal"),
 }
 """Signal -> what is said of it. Batch systems send SIGUSR1 or SIGTERM before a job's time is over."""
+
+
+@contextmanager
+def warnings_of_batch_systems() -> Iterator[None]:
+    """Treat SIGTERM and SIGUSR1 as Ctrl-C before `Interrupts` does: imports and the check of data take seconds."""
+    numbers = (signal.SIGTERM, signal.SIGUSR1)
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Interrupts:

@@ -16,6 +16,8 @@ from study.driver.ray_keeper import end_session
 from trainables.core.errors import BadInput
 
 _STOP_WITHIN = 15.0
+_TOKEN = secrets.token_hex(32)
+"""One for all of a process's starts: Ray reads its token once."""
 
 
 class LocalRay:
@@ -26,8 +28,9 @@ class LocalRay:
 
     def __init__(self) -> None:
         """Start the keeper. Ray asks for a token that only this user can read, unless `RAY_AUTH_MODE` is set."""
-        if "RAY_AUTH_MODE" not in os.environ:
-            os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        self._before = {name: os.environ.get(name) for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
+        if self._before["RAY_AUTH_MODE"] is None:
+            os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _TOKEN}
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the keeper
         self._process = subprocess.Popen(
             [sys.executable, "-m", "study.driver.ray_keeper"],
@@ -66,6 +69,11 @@ class LocalRay:
     def close(self) -> None:
         """End Ray and wait until its processes are gone."""
         self._closing = True
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import socket
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 from rich.console import Console
@@ -26,6 +28,8 @@ from trainables.core.storage_path import StoragePath
 from trainables.data import DataSummary, prepare
 from trainables.methods.boundary_shift import excessive
 from trainables.methods.registry import build_params, method_named
+
+_CONNECT_SECONDS = 10.0
 
 
 def check_data(spec: StudySpec, cells: list[Cell], console: Console, *, source: str) -> dict[str, str]:
@@ -159,6 +163,25 @@ def check_resources(resources: ResourcesSpec, address: str | None) -> None:
                 f"resources.gpus: a trial asks for {resources.gpus:g}, this machine has {gpus}; "
                 f"--set resources.gpus=0 trains on the processor"
             )
+
+
+def check_cluster(address: str | None) -> None:
+    """Check that something answers at a cluster's address: Ray would wait for minutes, and not end on SIGTERM.
+
+    Raises:
+        BadInput: nothing answers, or the address has no port.
+    """
+    if address is None or address in ("auto", "local"):
+        return
+    parts = urlsplit(address if "://" in address else f"//{address}")
+    try:
+        if parts.hostname is None or parts.port is None:
+            raise ValueError
+        socket.create_connection((parts.hostname, parts.port), timeout=_CONNECT_SECONDS).close()
+    except ValueError:
+        raise BadInput(f"--address: must be auto or host:port, for example 10.0.0.1:6379, got '{address}'") from None
+    except OSError as error:
+        raise BadInput(f"--address {address}: no Ray cluster answers there ({error.strerror or error})") from None
 
 
 def check_places(records: RecordsSpec, storage: StoragePath) -> None:

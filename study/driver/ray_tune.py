@@ -20,6 +20,7 @@ from study.driver.tune_adapters import LedgerScheduler, LedgerSearcher, Progress
 from study.ledger.study_ledger import Ledger
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
+from trainables.core.errors import BadInput, shown
 from trainables.entry_points.ray_trainable import ImbalanceTrial
 
 _ON_DEMAND = 8
@@ -60,7 +61,7 @@ class RayTuneRunner:
     def run(self, manager: TrialManager) -> None:
         """Join Ray, train until the manager hands out no more trials, then leave Ray."""
         _quiet()
-        ray.init(address=self.address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+        _join(self.address, self.spec.name)
         self.interrupts.install()  # Ray has installed a handler that aborts
         scratch = self._scratch()
         try:
@@ -95,6 +96,17 @@ class RayTuneRunner:
                 verbose=0,
             ),
         )
+
+
+def _join(address: str, name: str) -> None:
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+    except Exception as error:  # Ray raises many types, some of its own and some bare
+        ray.shutdown()
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise BadInput(
+            f"cannot join Ray at {address}: {shown(said, 500)}; once that is fixed: study resume {name}"
+        ) from None
 
 
 def _concurrency(spec: StudySpec, ledger: Ledger) -> int:

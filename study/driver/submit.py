@@ -22,7 +22,9 @@ from urllib.parse import SplitResult, urlsplit
 
 from study.spec.study_spec import StudySpec
 from study.spec.validation import load_spec
+from study.spec.yaml_io import write_overrides
 from trainables.core.errors import BadInput
+from trainables.core.url_secrets import masked
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -31,9 +33,8 @@ EXAMPLE_ADDRESS = "http://127.0.0.1:8265"
 CONNECT_SECONDS = 10.0
 INTERRUPTED = 130
 
-# Variables that name the head node's ledger and tracking server (set in cluster.yaml); defaults for a study file.
-CLUSTER_PLACES = {"ledger": "STUDY_LEDGER", "tracking_uri": "STUDY_TRACKING_URI"}
-
+OVERRIDES_FILE = "overrides"
+"""File beside the sent study file. Ray shows a job's command and its environment to everyone who may list jobs."""
 
 _print = partial(print, end="", flush=True)
 
@@ -59,6 +60,8 @@ def submit(spec_path: Path, *, address: str, overrides: Sequence[str] = (), resu
     client = _connected(place)
     with tempfile.TemporaryDirectory(prefix="study-submit-") as folder:
         shutil.copy(spec_path, folder)
+        if _are_secret(overrides):
+            write_overrides(Path(folder) / OVERRIDES_FILE, overrides)
         command = entrypoint(spec, spec_path.name, overrides, resume=resume)
         with _explained(place):
             return _submitted(client, command, folder, spec.name)
@@ -105,22 +108,21 @@ def follow(address: str, submission_id: str, write: Callable[[str], object] = _p
 def entrypoint(spec: StudySpec, file_name: str, overrides: Sequence[str] = (), *, resume: bool = False) -> str:
     """Return the shell command that the job runs on the head node.
 
-    A new study without a ledger or tracking server takes the head node's, through shell variables that are unset on a
-    cluster without them. The stored study file holds their values, so a resume uses the same ones.
+    A new study without a ledger or tracking server takes the head node's, which STUDY_LEDGER and STUDY_TRACKING_URI
+    name there (cluster.yaml). Overrides with a password travel in a file, not in the command.
     """
-    if resume:
-        return shlex.join(["study", "resume", spec.name, "--address", "auto", *_set(overrides)])
-    places = [
-        f'${{{variable}:+--set "records.{field}=${variable}"}}'
-        for field, variable in CLUSTER_PLACES.items()
-        if getattr(spec.records, field) is None
-    ]
-    words = ["study", "run", file_name, "--address", "auto"]
-    return " ".join([shlex.join(words), *places, shlex.join(_set(overrides))]).rstrip()
+    what = ["resume", spec.name] if resume else ["run", file_name]
+    return shlex.join(["study", *what, "--address", "auto", *_set(overrides)])
 
 
 def _set(overrides: Sequence[str]) -> list[str]:
+    if _are_secret(overrides):
+        return ["--set-from", OVERRIDES_FILE]
     return [word for override in overrides for word in ("--set", override)]
+
+
+def _are_secret(overrides: Sequence[str]) -> bool:
+    return any(masked(override) != override for override in overrides)
 
 
 def checked_address(address: str) -> str:

@@ -8,9 +8,19 @@ from pathlib import Path
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from trainables.core.errors import BadInput
+from trainables.core.errors import BadInput, shown
 from trainables.core.kernel_lock import KernelLock
 from trainables.core.storage_path import StoragePath
+from trainables.core.url_secrets import masked, revealed
+
+_PASSWORD_PLACES = (
+    "the password comes from STUDY_LEDGER or the file of STUDY_LEDGER_FILE, which hold the whole URL, "
+    "or with PostgreSQL from PGPASSWORD or ~/.pgpass"
+)
+
+
+_DAMAGE = (ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError)
+"""What Optuna raises for a line in the middle that is not text, not JSON, or no operation on what is there."""
 
 
 def _cut_torn_line(journal: Path) -> None:
@@ -31,7 +41,7 @@ def open_storage(folder: StoragePath, url: str | None, *, writable: bool = True)
 
     Args:
         folder: the study's folder; holds ``ledger.journal`` if ``url`` is None.
-        url: database URL, or None for the journal file.
+        url: database URL, or None for the journal file. Its password may be in STUDY_LEDGER (docs/study-file.md).
         writable: True if the caller drives the study; only one process at a time may do so.
 
     Raises:
@@ -41,23 +51,22 @@ def open_storage(folder: StoragePath, url: str | None, *, writable: bool = True)
         try:
             from study.ledger.rdb_storage import BulkReadStorage  # imports SQLAlchemy
 
-            return BulkReadStorage(url)
+            return BulkReadStorage(revealed(url, "STUDY_LEDGER"))
         except Exception as error:  # SQLAlchemy and its drivers raise many types
-            raise BadInput(f"records.ledger: cannot open {_without_password(url)}: {error}") from None
+            hint = f"; {_PASSWORD_PLACES}" if "password" in str(error).lower() else ""
+            raise BadInput(f"records.ledger: cannot open {masked(url)}: {shown(error, 500)}{hint}") from None
     if not isinstance(folder, Path):
         raise BadInput(f"records.ledger: {folder} is on object storage and its study file names no database")
     journal = folder / "ledger.journal"
     lock = KernelLock(folder / "ledger.lock")  # Optuna's own outlives its holder by half a minute
-    if writable:
-        with lock:
-            _cut_torn_line(journal)
-    backend = JournalFileBackend(str(journal), lock_obj=lock)  # type: ignore[arg-type]  # only acquire, release
     try:
+        if writable:
+            with lock:
+                _cut_torn_line(journal)
+        backend = JournalFileBackend(str(journal), lock_obj=lock)  # type: ignore[arg-type]  # only acquire, release
         return JournalStorage(backend)
-    except ValueError as error:  # a line in the middle is not JSON or not text
-        raise BadInput(f"{journal}: is damaged ({error}); put back a copy of it, or start a new study") from None
-
-
-def _without_password(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
+    except _DAMAGE as error:
+        why = shown(f"{type(error).__name__}: {error}", 200)
+        raise BadInput(f"{journal}: is damaged ({why}); put back a copy of it, or start a new study") from None
+    except OSError as error:
+        raise BadInput(f"{journal}: cannot be opened ({error.strerror or error})") from None

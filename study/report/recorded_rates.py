@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from study.spec.cell import Cell
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder, stored_names
-from trainables.core.errors import BadInput
 from trainables.core.storage_path import StoragePath
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def _matching(storage: StoragePath, spec: StudySpec) -> Iterator[CellView]:
     for name in names:
         try:
             view = open_view(StudyFolder(storage, name))
-        except BadInput:
+        except Exception:  # whatever is wrong with one study must not hide the others
             continue
         other = view.spec
         if (

@@ -8,13 +8,15 @@ from rich.console import Console
 
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder, stored_names
-from study.store.study_view import STATES, CellView, TrialView, open_view
+from study.store.study_view import STATES, CellView, StudyView, TrialView, open_view
 from study.terminal import plain_table
-from trainables.core.errors import BadInput
+from trainables.core.errors import BadInput, shown
 from trainables.core.step_progress import StepProgress, read_step_progress
 from trainables.core.storage_path import StoragePath
 
 Status = dict[str, Any]
+_LONGEST_REASON = 400
+"""Characters of the one line that says why a study cannot be read."""
 ENDED = ("COMPLETE", "PRUNED", "FAIL")
 HEADINGS = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
 
@@ -123,11 +125,14 @@ def overview(storage: StoragePath) -> list[Status]:
 
 def _overview_of(storage: StoragePath, name: str) -> Status:
     try:
-        view = open_view(StudyFolder(storage, name))
+        return _counted(name, open_view(StudyFolder(storage, name)))
     except BadInput as error:
         return _unreadable(name, str(error))
     except Exception as error:  # whatever is wrong with one study must not hide the others
         return _unreadable(name, f"{type(error).__name__}: {error}")
+
+
+def _counted(name: str, view: StudyView) -> Status:
     done = sum(len(cell.in_state(*ENDED)) for cell in view.cells)
     trials = done + view.remaining()
     confirmed = sum(trial.state in ENDED for cell in view.cells for trial in cell.confirming)
@@ -137,7 +142,7 @@ def _overview_of(storage: StoragePath, name: str) -> Status:
 
 
 def _unreadable(name: str, why: str) -> Status:
-    return {"study": name, "state": "unreadable", "done": None, "trials": None, "question": why}
+    return {"study": name, "state": "unreadable", "done": None, "trials": None, "question": shown(why, _LONGEST_REASON)}
 
 
 def print_overview(studies: list[Status], console: Console, storage: StoragePath) -> None:

@@ -15,6 +15,8 @@ Place = tuple[int | str, ...]
 
 _ROUNDS = 50
 """More rounds than a file has levels of faults that hide one another."""
+_ENOUGH = 100
+"""Faults after which no more rounds are worth their time."""
 
 _SOUND: dict[str, Any] = {
     "name": "faulty",
@@ -50,6 +52,8 @@ def examine(mapping: dict[str, Any]) -> Examined:
     current, replaced = copy.deepcopy(mapping), set[Place]()
     faults: list[ErrorDetails] = []
     for _ in range(_ROUNDS):
+        if len(faults) > _ENOUGH:
+            break
         try:
             return Examined(StudySpec.model_validate(current), faults, replaced)
         except ValidationError as error:

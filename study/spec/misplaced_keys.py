@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from trainables.core.errors import shown
+
 _SGD = "SGD is used; its settings are training.lr, training.momentum, training.nesterov and training.weight_decay"
 
 _NAMES: Mapping[str, tuple[str, ...]] = {
@@ -51,7 +53,7 @@ def answer(path: str, key: str) -> str | None:
     'optimizer does not exist: SGD is used'
     """
     plain = key.lower().replace("_", "-")
-    full = f"{path}.{key}" if path else key
+    full = f"{path}.{shown(key)}" if path else shown(key)
     if plain in ("optimizer", "optim", "optimiser"):
         return f"{full} does not exist: {_SGD}"
     place = _PLACES.get(plain)

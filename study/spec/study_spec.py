@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,9 +23,17 @@ from trainables.core.config import (
 )
 from trainables.core.errors import BadInput, unknown_name
 from trainables.core.paths import data_folder_named, folder_named
+from trainables.core.url_secrets import hidden
 
-_RESERVED = ("mlflow.db", "mlartifacts", "shared")
 STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+_LONGEST_DATASET = 200
+"""Characters: a folder of the data set's name must be possible."""
+_MOST_LISTED = 200
+"""Entries of `data` and of `methods`."""
+MOST_CELLS = 5_000
+"""Cells of a study: one for every data set, profile, fold and method."""
+_RESERVED = re.compile(r"mlflow\.db.*|mlartifacts|shared|.*\.(lock|partial)", re.IGNORECASE)
+"""Files and folders of the storage folder. MLflow's database has files beside it, such as ``mlflow.db-journal``."""
 
 
 def _one_or_many(given: Any) -> Any:
@@ -32,8 +41,11 @@ def _one_or_many(given: Any) -> Any:
 
 
 def _not_reserved(name: str) -> str:
-    if name in _RESERVED:
-        raise ValueError(f"must not be {' or '.join(_RESERVED)}: the storage folder uses these names itself")
+    if _RESERVED.fullmatch(name):
+        raise ValueError(
+            "must not be shared or mlartifacts, begin with mlflow.db or end with .lock or .partial: "
+            "the storage folder uses these names itself"
+        )
     return name
 
 
@@ -68,7 +80,7 @@ class DataSpec(StrictModel):
     With ``folds``, every profile gives one configuration per fold.
     """
 
-    dataset: str
+    dataset: str = Field(min_length=1, max_length=_LONGEST_DATASET)
     label: str | None = Field(None, pattern=STUDY_NAME)
     data_dir: str | None = None
     image_size: int | None = Field(None, ge=1, le=4096)
@@ -137,10 +149,18 @@ class RecordsSpec(StrictModel):
     Attributes:
         tracking_uri: URI of an MLflow server or SQLite file.
         ledger: database URL of the Optuna storage, for example PostgreSQL.
+
+    Passwords in these URLs stay in this process's memory: they are in no field.
     """
 
     tracking_uri: str | None = None
     ledger: str | None = None
+
+    @field_validator("tracking_uri", "ledger")
+    @classmethod
+    def _without_password(cls, url: str | None) -> str | None:
+        # whoever connects asks `trainables.core.url_secrets.revealed`; nothing else ever has the password
+        return None if url is None else hidden(url)
 
 
 Phases = Literal["none", "confirm", "all"]
@@ -185,8 +205,8 @@ class StudySpec(StrictModel):
     name: Annotated[str, AfterValidator(_not_reserved)] = Field(pattern=STUDY_NAME)
     question: str = ""
     seed: int = Field(0, ge=0)
-    data: tuple[DataSpec, ...] = Field(min_length=1)
-    methods: tuple[Annotated[MethodSpec, BeforeValidator(named)], ...] = Field(min_length=1)
+    data: tuple[DataSpec, ...] = Field(min_length=1, max_length=_MOST_LISTED)
+    methods: tuple[Annotated[MethodSpec, BeforeValidator(named)], ...] = Field(min_length=1, max_length=_MOST_LISTED)
     model: Annotated[ModelConfig, BeforeValidator(named)] = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     search: SearchSpec = SearchSpec()
@@ -211,6 +231,12 @@ class StudySpec(StrictModel):
                 "folds and reads no test image"
             )
         return self
+
+    @property
+    def number_of_cells(self) -> int:
+        """The number of cells that the study expands to."""
+        sets = sum((data.folds or 1) * sum(len(p.ratio) or 1 for p in data.profiles) for data in self.data)
+        return sets * len(self.methods)
 
     def with_data_dir(
         self, folder: str | Path | None, *, origin: str = "--data-dir", everywhere: bool = False

@@ -13,15 +13,19 @@ from search_spaces.grid import check_grid
 from study.spec.cell import searched_space
 from study.spec.every_fault import Examined, examine, unknown_keys
 from study.spec.misplaced_keys import answer
-from study.spec.study_spec import MethodSpec, StudySpec
+from study.spec.study_spec import MOST_CELLS, MethodSpec, StudySpec
 from study.spec.yaml_io import read_yaml, with_overrides
 from trainables.backbones import MODELS
 from trainables.components.lr_schedule import ineffective_milestones
 from trainables.core.config import MethodConfig, TrainingConfig
-from trainables.core.errors import BadInput, unknown_name
+from trainables.core.errors import BadInput, shown, unknown_name
 
 _TAGS = {"range", "choices"}
 _FILE = "the file"
+_MOST_FAULTS = 20
+"""Faults that one message lists."""
+_LONGEST_FAULT = 2_000
+"""Characters of one fault; the longest lists all methods."""
 
 
 def checked_spec(given: dict[str, Any], overrides: tuple[str, ...], *, source: str) -> StudySpec:
@@ -41,15 +45,25 @@ def checked_spec(given: dict[str, Any], overrides: tuple[str, ...], *, source: s
     if examined.spec is not None:
         faults += _faults_of_names(examined.spec, examined)
     if faults or examined.spec is None:
-        raise BadInput("\n".join(f"{source}: {fault}" for fault in dict.fromkeys(faults)))
+        raise BadInput("\n".join(f"{source}: {fault}" for fault in _first(faults)))
     return examined.spec
+
+
+def _first(faults: list[str]) -> list[str]:
+    """Return the first faults, each once and not too long, and how many more there are."""
+    single = list(dict.fromkeys(faults))
+    more = [f"and {len(single) - _MOST_FAULTS} more faults"] if len(single) > _MOST_FAULTS else []
+    return [shown(fault, _LONGEST_FAULT) for fault in single[:_MOST_FAULTS]] + more
 
 
 def _faults_of_names(spec: StudySpec, examined: Examined) -> list[str]:
     """Return the faults that the schema cannot see, of all parts that are sound for the schema."""
-    faults = []
+    if spec.number_of_cells > MOST_CELLS:
+        parts = "data sets x profiles x folds x methods"
+        return [f"data: a study may have {MOST_CELLS:,} cells ({parts}), got {spec.number_of_cells:,}"]
+    faults: list[str] = []
     for number, method in enumerate(spec.methods):
-        if examined.is_sound("methods", number):
+        if len(faults) <= _MOST_FAULTS and examined.is_sound("methods", number):
             faults += [f"methods[{number}]: {fault}" for fault in method_faults(method)]
     if examined.is_sound("model") and spec.model.name not in MODELS:
         faults.append(f"model: {unknown_name('model', spec.model.name, MODELS)}")
@@ -110,8 +124,8 @@ def _lines(faults: list[ErrorDetails]) -> list[str]:
         said = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
         given = item["input"]
         plain = isinstance(given, (str, int, float, bool)) and f"'{given}'" not in said
-        shown = f", got {given!r}" if plain else ""
-        lines.append(f"{_path(item['loc'])}: {said}{shown}")
+        got = f", got {shown(repr(given))}" if plain else ""
+        lines.append(f"{_path(item['loc'])}: {said}{got}")
     return lines
 
 
@@ -120,7 +134,7 @@ def _path(location: tuple[int | str, ...]) -> str:
     for before, step in zip(("", *location), location, strict=False):
         # pydantic inserts the kind of a dimension before its field; the field `choices` has the name of its kind
         if step not in _TAGS or before in _TAGS:
-            path += f"[{step}]" if isinstance(step, int) else f".{step}"
+            path += f"[{step}]" if isinstance(step, int) else f".{shown(step)}"
     return path.lstrip(".") or _FILE
 
 

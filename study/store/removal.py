@@ -10,11 +10,13 @@ from typing import Any
 
 from study.ledger.optuna_internals import study_ids
 from study.ledger.storage import open_storage
+from study.spec.limited_yaml import STORED
 from study.spec.yaml_io import read_yaml
 from study.store.study_folder import StudyFolder
 from trainables.core.errors import BadInput
 from trainables.core.storage_path import files_below, remove_below
 from trainables.core.trial_folder import PACK
+from trainables.core.url_secrets import hidden
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,7 @@ def holdings(folder: StudyFolder) -> Holdings:
     url = _ledger_url(folder)
     files = list(files_below(folder.path))
     trials = len({file.folder for file in files if file.name in ("trial.json", PACK)})
-    scheme, _, rest = (url or "").partition("://")
-    shown = None if url is None else f"{scheme}://{rest.rpartition('@')[2]}"
-    return Holdings(len(files), sum(file.size for file in files), trials, shown)
+    return Holdings(len(files), sum(file.size for file in files), trials, url)
 
 
 def remove_study(folder: StudyFolder) -> None:
@@ -79,6 +79,9 @@ def remove_study(folder: StudyFolder) -> None:
 def _ledger_url(folder: StudyFolder) -> str | None:
     if not folder.spec_path.exists():
         folder.read_spec()  # raises, with the nearest name
-    records: Any = read_yaml(folder.spec_path).get("records")
+    records: Any = read_yaml(folder.spec_path, STORED).get("records")
     url = records.get("ledger") if isinstance(records, dict) else None
-    return url if isinstance(url, str) else None
+    try:
+        return hidden(url) if isinstance(url, str) else None
+    except ValueError as error:
+        raise BadInput(f"{folder.spec_path}: records.ledger: the URL {error}") from None

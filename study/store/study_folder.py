@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from study.spec.limited_yaml import STORED
 from study.spec.study_spec import STUDY_NAME, StudySpec
 from study.spec.validation import checked_spec
 from study.spec.yaml_io import read_yaml, write_yaml
@@ -45,6 +46,18 @@ def storage_root(given: str | Path | None) -> StoragePath:
     root = storage_path(given or os.environ.get("STUDY_STORAGE", DEFAULT_STORAGE)).resolve()
     if isinstance(root, ObjectPath):
         root.check(writing=False)
+    return root
+
+
+def local_storage_root(given: str | Path | None, wanted_by: str) -> Path:
+    """Return the folder of all studies, for what needs a folder of this machine.
+
+    Raises:
+        BadInput: the storage is object storage.
+    """
+    root = storage_root(given)
+    if not isinstance(root, Path):
+        raise BadInput(f"--storage {root}: {wanted_by} needs a folder that all machines see, not object storage")
     return root
 
 
@@ -201,7 +214,7 @@ class StudyFolder:
         from study.store import old_format
 
         oldest = self.oldest_format()
-        stored = old_format.study_file(read_yaml(self.spec_path), oldest)
+        stored = old_format.study_file(read_yaml(self.spec_path, STORED), oldest)
         return old_format.with_automatic_precision(stored, self.path) if oldest <= 2 else stored
 
     def locks_database(self) -> str | None:

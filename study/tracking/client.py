@@ -6,11 +6,13 @@ import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from study.tracking.sqlite import check_database, create_database, follow_artifacts
-from trainables.core.errors import BadInput
+from trainables.core.errors import BadInput, shown
 from trainables.core.object_path import ObjectPath
 from trainables.core.storage_path import StoragePath
+from trainables.core.url_secrets import hidden, revealed
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,6 +38,9 @@ def tracking_uri(given: str | None, storage: StoragePath) -> str:
             storage. None means $MLFLOW_TRACKING_URI, else ``mlflow.db`` in the storage.
         storage: the folder of all studies.
 
+    Returns:
+        The URI without its password, which `open_client` adds.
+
     Raises:
         BadInput: an unknown scheme, or a folder, which MLflow no longer supports.
 
@@ -47,8 +52,12 @@ def tracking_uri(given: str | None, storage: StoragePath) -> str:
     uri = given or os.environ.get("MLFLOW_TRACKING_URI") or "mlflow.db"
     if "://" in uri and not uri.startswith("file:"):
         if not uri.startswith(_SCHEMES):
-            raise BadInput(f"records.tracking_uri: must begin with one of {', '.join(_SCHEMES)}, got '{uri}'")
-        return uri
+            allowed = ", ".join(_SCHEMES)
+            raise BadInput(f"records.tracking_uri: must begin with one of {allowed}, got '{shown(uri)}'")
+        try:
+            return hidden(uri)
+        except ValueError as error:
+            raise BadInput(f"records.tracking_uri: the URL {error}") from None
     if isinstance(storage, ObjectPath):
         if not Path(uri).is_absolute():
             raise BadInput(
@@ -98,7 +107,29 @@ def open_client(uri: str, storage: StoragePath) -> MlflowClient:
         follow_artifacts(database, artifacts)
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=uri)
+    return MlflowClient(tracking_uri=_logged_in(uri))
+
+
+def with_password(uri: str) -> str:
+    """Return a tracking URI with the password that was taken out of it or that the environment holds for it."""
+    try:
+        return revealed(uri, "MLFLOW_TRACKING_URI", "STUDY_TRACKING_URI")
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+
+
+def _logged_in(uri: str) -> str:
+    """Return the URI for MLflow, with a server's user and password in the variables from which MLflow reads them.
+
+    MLflow shows its URI in errors and stores it in places.
+    """
+    full = with_password(uri)
+    parts = urlsplit(full) if is_server(full) and full != uri else None
+    if parts is None or not parts.username or parts.password is None:
+        return full
+    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
+    os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 _OWN_FAULTS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS")

@@ -16,6 +16,7 @@ from study.tracking.client import is_away, tracking_uri
 from study.tracking.study_sync import StudySync
 from trainables.core.errors import BadInput
 from trainables.core.storage_path import StoragePath
+from trainables.core.url_secrets import masked
 
 if TYPE_CHECKING:
     from study.ledger.cell_ledger import Assignment
@@ -203,4 +204,4 @@ class Recorder:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:300]
+    return masked(str(error).strip().partition("\n")[0])[:300]

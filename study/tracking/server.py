@@ -10,14 +10,16 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import IO
+from typing import IO, Any
 from urllib.request import urlopen
 
-from study.tracking.client import artifact_folder, is_server, sqlite_artifacts, tracking_uri
+import psutil
+
+from study.tracking.client import artifact_folder, is_server, sqlite_artifacts, tracking_uri, with_password
 from study.tracking.saved_views import CELLS_VIEW, CONFIRMED_VIEW, TRIALS_VIEW, view_path
 from study.tracking.sqlite import check_database, find_experiment, follow_artifacts
 from trainables.core.errors import BadInput
@@ -30,6 +32,7 @@ _SETTINGS = {
     # the server would start processes for language-model jobs, which this project does not use
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
 }
+_ALLOWED_HOSTS = "MLFLOW_SERVER_ALLOWED_HOSTS"
 _SECONDS_TO_STOP = 10
 _SECONDS_TO_START = 300
 _LAST_LINES = 15
@@ -42,10 +45,39 @@ def server_command(storage: StoragePath, *, host: str, port: int, workers: int =
     arrive over HTTP later go to the same folder.
     """
     uri = tracking_uri(None, storage)
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
+    command = [sys.executable, "-m", "mlflow", "server"]
+    if with_password(uri) == uri:  # else in the environment: everyone sees the command lines of a machine
+        command += ["--backend-store-uri", uri]
+    if not os.environ.get(_ALLOWED_HOSTS):
+        command += ["--allowed-hosts", ",".join(allowed_hosts(host))]
     command += ["--artifacts-destination", artifact_folder(uri, storage).as_uri()]
     command += ["--uvicorn-opts", "--log-level warning --no-access-log"]
     return [*command, "--host", host, "--port", str(port), "--workers", str(workers)]
+
+
+def allowed_hosts(host: str) -> list[str]:
+    """Return the values of the ``Host`` header that a server on this address answers.
+
+    MLflow's own default admits every name that begins like a private address, such as ``10.0.0.1.evil.example``. A web
+    page of that name could read the records through the browser of whoever opens it.
+
+    >>> allowed_hosts("127.0.0.1")
+    ['localhost', 'localhost:*', '127.0.0.1', '127.0.0.1:*', '[::1]', '[::1]:*']
+    >>> allowed_hosts("10.0.0.1")
+    ['10.0.0.1', '10.0.0.1:*']
+    """
+    own = ["localhost", "127.0.0.1", "::1"]
+    if host in ("0.0.0.0", "::"):
+        found = [entry.address for entries in psutil.net_if_addrs().values() for entry in entries if _is_ip(entry)]
+        names = [*own, socket.gethostname().lower(), socket.getfqdn().lower(), *found]
+    else:
+        names = own if host in (*own, "") else [host.lower()]
+    written = [f"[{name}]" if ":" in name else name for name in dict.fromkeys(names)]
+    return [form for name in written for form in (name, f"{name}:*")]
+
+
+def _is_ip(entry: Any) -> bool:
+    return entry.family in (socket.AF_INET, socket.AF_INET6) and "%" not in entry.address
 
 
 def serve(
@@ -61,8 +93,8 @@ def serve(
 
     Args:
         storage: the folder of all studies.
-        host: address to listen on. MLflow only answers requests for localhost and private addresses; allow
-            other names with MLFLOW_SERVER_ALLOWED_HOSTS.
+        host: address to listen on. Only requests for this host are answered (`allowed_hosts`);
+            MLFLOW_SERVER_ALLOWED_HOSTS names others.
         port: port to listen on.
         study: the study whose pages are named; None takes the newest.
         say: prints a line to the user.
@@ -88,7 +120,9 @@ def serve(
     if show is not None:
         links = [f"{address(host, port)}{path}" for path in pages.values()]
         threading.Thread(target=_show_when_up, args=(links, show), daemon=True).start()
-    _run(server_command(storage, host=host, port=port))
+    full = with_password(uri)
+    settings = {} if full == uri else {"MLFLOW_BACKEND_STORE_URI": full}
+    _run(server_command(storage, host=host, port=port), settings)
 
 
 def _landing(database: Path, artifacts: Path, study: str | None) -> dict[str, str]:
@@ -131,7 +165,7 @@ def _show_when_up(links: Sequence[str], show: Callable[[str], object]) -> None:
         show(link)
 
 
-def _run(command: list[str]) -> None:
+def _run(command: list[str], settings: Mapping[str, str]) -> None:
     """Run the server silently until it ends or this process receives a signal."""
     server: subprocess.Popen[bytes] | None = None
     told: list[int] = []
@@ -148,7 +182,7 @@ def _run(command: list[str]) -> None:
         try:
             # a new session: MLflow starts the server as a child and does not always end it
             server = subprocess.Popen(
-                command, env={**_SETTINGS, **os.environ}, stdout=log, stderr=log, start_new_session=True
+                command, env={**_SETTINGS, **os.environ, **settings}, stdout=log, stderr=log, start_new_session=True
             )
             if told:
                 return

@@ -95,8 +95,8 @@ def follow_artifacts(database: Path, artifacts: Path) -> int:
             with connection:
                 for place in moved:
                     _replace(connection, place, f"{here}/{place.rpartition('/')[2]}")
-    except sqlite3.OperationalError:
-        return 0  # no tables yet, busy, or not writable: the locations stay as they are
+    except sqlite3.DatabaseError:
+        return 0  # no tables yet, busy, not writable or damaged: the locations stay as they are
     return len(moved)
 
 
@@ -136,7 +136,7 @@ def find_experiment(database: Path, name: str | None = None) -> StoredExperiment
             order = "ORDER BY creation_time DESC, experiment_id DESC LIMIT 1"
             found = connection.execute(f"{query}{named} {order}", given).fetchone()
             keys = [] if found is None else [key for (key,) in connection.execute(tags, found[:1])]
-    except sqlite3.OperationalError:
+    except sqlite3.DatabaseError:
         return None
     if found is None:
         return None

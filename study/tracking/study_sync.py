@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 
 from study.spec.study_spec import StudySpec
@@ -12,6 +13,7 @@ from study.tracking.client import is_away, is_refusal
 from study.tracking.run_index import Runs
 from study.tracking.trial_sync import sync_trial
 from trainables.core.errors import BadInput
+from trainables.core.url_secrets import masked
 
 
 class StudySync:
@@ -82,7 +84,7 @@ def record_study(folder: StudyFolder) -> Recorded:
             except Exception as error:
                 if is_away(error):
                     raise
-                failed[trial.key] = f"{type(error).__name__}: {error}"
+                failed[trial.key] = masked(f"{type(error).__name__}: {error}")
                 continue
             written, there = written + wrote, there + (not wrote)
         driven = folder.is_driven()
@@ -91,6 +93,9 @@ def record_study(folder: StudyFolder) -> Recorded:
             if not driven:
                 sync.pause(cell)
     except Exception as error:
+        if isinstance(error, (sqlite3.Error, OSError)) and not is_away(error):
+            why, where = getattr(error, "strerror", None) or error, getattr(error, "filename", None)
+            raise BadInput(f"MLflow's records in {where or folder.storage} cannot be written: {why}") from None
         if not is_away(error) and not is_refusal(error):
             raise
         what = "cannot be reached" if is_away(error) else "refused a write"

@@ -9,11 +9,15 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from trainables.core.errors import UnknownKeys, unknown_name
+from trainables.core.errors import UnknownKeys, shown, unknown_name
 from trainables.core.files import content_of
 
 FIRST_DEFAULTS = "defaults-0.1"
 """Preset with the default params of version 0.1, for studies that were stored with them."""
+
+
+_MOST_EXPLAINED = 20
+"""Unknown keys of a mapping for which the nearest name is looked up."""
 
 
 def _takes_bool(annotation: Any) -> bool:
@@ -32,7 +36,8 @@ class StrictModel(BaseModel):
         if isinstance(given, dict):
             unknown = [str(key) for key in given if key not in cls.model_fields]
             if unknown:
-                raise UnknownKeys({key: str(unknown_name("key", key, cls.model_fields)) for key in unknown})
+                said = {key: str(unknown_name("key", key, cls.model_fields)) for key in unknown[:_MOST_EXPLAINED]}
+                raise UnknownKeys({key: said.get(key, f"unknown key '{shown(key)}'") for key in unknown})
             for key, value in given.items():
                 annotation = cls.model_fields[key].annotation
                 if isinstance(value, bool) and not _takes_bool(annotation):

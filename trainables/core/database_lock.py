@@ -10,6 +10,8 @@ from functools import cache
 from types import TracebackType
 from typing import Any
 
+from trainables.core.url_secrets import masked, revealed
+
 _POLL = 0.2
 """Seconds between two attempts at a lock that another holds."""
 
@@ -40,7 +42,7 @@ def _engine(url: str) -> Any:
     from sqlalchemy import create_engine
     from sqlalchemy.pool import NullPool
 
-    return create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    return create_engine(revealed(url, "STUDY_LEDGER"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
 
 
 class DatabaseLock:
@@ -157,6 +159,5 @@ def is_locked(url: str, name: str) -> bool:
 
 
 def _unusable(url: str, error: Exception) -> OSError:
-    scheme, _, rest = url.partition("://")
-    reason = str(error).strip().partition("\n")[0]
-    return OSError(errno.EIO, f"locks in {scheme}://{rest.rpartition('@')[2]} cannot be used: {reason}")
+    reason = masked(str(error).strip().partition("\n")[0])
+    return OSError(errno.EIO, f"locks in {masked(url)} cannot be used: {reason}")

@@ -5,13 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
+from trainables.core.url_secrets import masked
+
 
 class BadInput(ValueError):
     """Invalid user input: configuration, files or data; the message names the value and what is allowed.
 
     The command prints the message without a traceback and exits with code 2. Raise it only where input is read;
-    components raise ``ValueError`` for arguments out of range.
+    components raise ``ValueError`` for arguments out of range. Passwords in URLs are masked in the message.
     """
+
+    def __init__(self, message: str) -> None:
+        """Mask passwords."""
+        super().__init__(masked(message))
+
+
+def shown(value: object, longest: int = 100) -> str:
+    r"""Return a value as an error shows it: on one line, shortened, characters that do not print escaped.
+
+    >>> shown("a" * 200, 8), shown("clear\x1b[2J")
+    ('aaaaaaaa... (200 characters)', 'clear\\x1b[2J')
+    """
+    text = masked(str(value))
+    start = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:longest])
+    return start if len(text) <= longest else f"{start}... ({len(text):,} characters)"
 
 
 class UnknownKeys(BadInput):
@@ -50,7 +67,7 @@ def unknown_name(
     >>> str(unknown_name("method", "ERM", ["erm", "focal"]))
     "unknown method 'ERM'; did you mean 'erm'? Allowed: erm, focal"
     """
-    names = sorted(allowed)
+    name, names = shown(name), sorted(allowed)
     plain: dict[str, str] = {}
     for other in names:
         plain.setdefault(_plain(other), other)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from trainables.core.errors import BadInput
+from trainables.core.files import read_regular
 
 FOLDS = 10
 
@@ -129,7 +130,7 @@ def read_pairs(path: Path, labels: Tensor, class_names: Sequence[str]) -> Pairs:
         BadInput: with file and line, if the format is wrong or a class or image does not exist.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_regular(path).decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"pairs {path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     folds, size = _header(path, lines)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from trainables.core.errors import BadInput
+from trainables.core.files import read_regular
 from trainables.data.image_pairs import FOLDS, Pairs
 from trainables.data.sources.agedb import Face
 from trainables.data.sources.image_files import SUFFIXES, lines_of
@@ -26,7 +27,7 @@ def pair_format(path: Path) -> PairFormat:
         BadInput: if the file cannot be read.
     """
     try:
-        first = next((line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()), "")
+        first = next((line for line in read_regular(path).decode("utf-8-sig").splitlines() if line.strip()), "")
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"pairs {path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     if "," in first:

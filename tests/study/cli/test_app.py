@@ -19,7 +19,7 @@ from trainables.methods.registry import METHODS
 COMMANDS = (
     *("run", "check", "resume", "status", "show", "report", "compare", "methods", "models", "datasets"),
     *("spaces", "train", "ui", "record", "export", "submit", "doctor", "calibration", "ensemble", "adjust"),
-    *("reproduce", "rm"),
+    *("reproduce", "rm", "slurm"),
 )
 ROOT = Path(__file__).parents[3]
 HEAVY = {"torch", "torchvision", "ray", "mlflow", "optuna", "sklearn", "scipy", "pandas", "pyarrow"}
@@ -229,3 +229,15 @@ def test_a_training_that_diverges_says_where(
     said = capsys.readouterr().err
     assert "diverged" in said
     assert "at epoch 1, step" in said
+
+
+def test_a_traceback_shows_no_password(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fails() -> None:
+        raise RuntimeError("could not reach postgresql://me:hunter-11@host/x?password=hunter-12")
+
+    monkeypatch.setattr(app, "app", fails)
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 1 and "Traceback" in said and "hunter" not in said
+    assert "postgresql://me:***@host/x?password=***" in said

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import ray
 
-from study.driver.ray_tune import _concurrency
+from study.driver.ray_tune import _concurrency, _join
 from study.ledger.study_ledger import Ledger
 from study.spec.study_spec import StudySpec
+from trainables.core.errors import BadInput
 
 MakeSpec = Callable[..., StudySpec]
 
@@ -36,3 +38,10 @@ def test_trials_at_a_time(
     monkeypatch.setattr("ray.cluster_resources", lambda: cluster)
     spec = make_spec(resources=resources, search={"trials": 4, "concurrency": concurrency})
     assert _concurrency(spec, open_ledger(spec)) == expected
+
+
+def test_a_ray_that_cannot_be_joined_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", "/proc/nowhere")  # where not even root can make a folder
+    with pytest.raises(BadInput, match=r"^cannot join Ray at local: .*/proc/nowhere.*study resume mine$"):
+        _join("local", "mine")
+    assert not ray.is_initialized()

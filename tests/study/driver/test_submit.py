@@ -18,12 +18,14 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import psutil
 import pytest
 
 from study.driver.submit import _submitted, checked_address, entrypoint, follow, submit, token
 from study.spec.validation import load_spec
+from study.spec.yaml_io import read_overrides, write_overrides
 from trainables.core.errors import BadInput
 
 SPEC = """\
@@ -39,6 +41,8 @@ FAKE_STUDY = """\
 #!/bin/sh
 echo "arguments:"; for word in "$@"; do echo "<$word>"; done
 echo "files: $(ls)"
+echo "ledger: $STUDY_LEDGER"
+[ ! -e overrides ] || { echo "overrides:"; cat overrides; ls -l overrides; }
 case "$*" in *trials=7*) exit 7;; esac
 """
 
@@ -156,22 +160,15 @@ def test_the_command_keeps_every_word_whole(spec_path: Path, fake_bin: Path) -> 
     ]
 
 
-def test_the_cluster_names_its_ledger_and_tracking_server(spec_path: Path, fake_bin: Path) -> None:
-    command = entrypoint(load_spec(spec_path), spec_path.name, ["seed=1"])
-    places = {
-        "STUDY_LEDGER": "postgresql+psycopg:///study?host=/a b",
-        "STUDY_TRACKING_URI": "http://127.0.0.1:5000",
-    }
-    assert _words(command, fake_bin, **places)[4:] == [
-        *("--set", "records.ledger=postgresql+psycopg:///study?host=/a b"),
-        *("--set", "records.tracking_uri=http://127.0.0.1:5000"),
-        *("--set", "seed=1"),
-    ]
-
-
-def test_the_study_file_s_own_places_win(spec_path: Path) -> None:
-    spec = load_spec(spec_path, ("records.ledger=postgresql:///mine", "records.tracking_uri=http://mine:1"))
-    assert "STUDY_" not in entrypoint(spec, spec_path.name)
+@pytest.mark.parametrize("resume", [False, True])
+def test_an_override_with_a_password_travels_in_a_file(resume: bool, spec_path: Path) -> None:
+    overrides = ["search.trials=9", "records.ledger=postgresql://me:hunter-22@host/study"]
+    command = entrypoint(load_spec(spec_path, tuple(overrides)), spec_path.name, overrides, resume=resume)
+    what = "resume sent-study" if resume else "run 'sent study.yaml'"
+    assert command == f"study {what} --address auto --set-from overrides"
+    write_overrides(spec_path.with_name("overrides"), overrides)
+    assert read_overrides(spec_path.with_name("overrides")) == tuple(overrides)
+    assert stat.S_IMODE(spec_path.with_name("overrides").stat().st_mode) == 0o600
 
 
 def test_a_resume_names_the_study_and_leaves_its_places_alone(spec_path: Path) -> None:
@@ -300,10 +297,24 @@ def test_a_job_runs_on_the_head_with_the_study_file_alone(
     assert follow(with_token.address, sent, log.append) == 7
     printed = "".join(log)
     assert "<run>\n<sent study.yaml>\n<--address>\n<auto>\n" in printed
-    assert "<records.ledger=sqlite:///ledger of the head>" in printed
+    assert "ledger: sqlite:///ledger of the head\n" in printed
     assert "<search.trials=7>" in printed
     assert "files: sent study.yaml\n" in printed
     assert os.environ["RAY_API_SERVER_ADDRESS"] == "http://127.0.0.1:1"
+
+
+def test_ray_shows_no_password_of_a_job(with_token: Head, spec_path: Path) -> None:
+    log: list[str] = []
+    overrides = ["search.trials=7", "records.ledger=postgresql://me:hunter-77@host/study"]
+    sent = submit(spec_path, address=with_token.address, overrides=overrides)
+    assert follow(with_token.address, sent, log.append) == 0  # the trials are in the file, too
+    assert "- records.ledger=postgresql://me:hunter-77@host/study" in "".join(log)
+    for path in ("/api/jobs/", f"/api/jobs/{sent}", "/api/v0/jobs", "/nodes?view=summary"):
+        request = Request(with_token.address + path, headers={"Authorization": f"Bearer {with_token.token}"})
+        with urlopen(request, timeout=60) as answer:
+            shown = answer.read().decode()
+        assert "hunter-77" not in shown
+        assert sent in shown or "jobs" not in path
 
 
 def test_another_token_is_refused(head: Head, spec_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,12 +323,20 @@ def test_another_token_is_refused(head: Head, spec_path: Path, monkeypatch: pyte
         submit(spec_path, address=head.address)
 
 
-def test_no_token_is_refused(head: Head, spec_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    with pytest.raises(BadInput, match="asks for a token"):
-        submit(spec_path, address=head.address)
+def test_no_token_is_refused(head: Head, spec_path: Path, tmp_path: Path) -> None:
+    # in a process of its own: one that has used Ray's tokens keeps the first
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    words = ["-m", "study.cli.app", "submit", str(spec_path), "--address", head.address]
+    found = subprocess.run(
+        [sys.executable, *words],
+        env=environment | {"HOME": str(tmp_path)},
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert found.returncode == 2
+    assert "asks for a token" in found.stderr
 
 
 def test_a_job_that_does_not_exist_is_named(with_token: Head) -> None:

@@ -137,7 +137,7 @@ def test_a_database_that_cannot_be_reached_is_bad_input_without_its_password(url
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("line", [b"not json", b"\xff\xfe"])
+@pytest.mark.parametrize("line", [b"not json", b"\xff\xfe", b"5", b"{}", b"null", b'{"op_code": 99, "worker_id": "x"}'])
 def test_a_journal_damaged_in_its_middle_is_named(line: bytes, tmp_path: Path) -> None:
     lines = _write_some(tmp_path).splitlines()
     lines[3] = line

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from study.report.status import print_status, status_of
+from study.report.recorded_rates import RecordedRates
+from study.report.status import overview, print_status, status_of
+from study.store.study_folder import StudyFolder
+from study.store.study_view import StudyView
 from tests.study.made_study import MadeStudy, spec_of
 from trainables.core.errors import BadInput
 from trainables.core.step_progress import StepProgressFile
@@ -132,3 +135,40 @@ def test_a_status_needs_neither_torch_nor_ray_nor_mlflow(made: MadeStudy) -> Non
     command = [sys.executable, "-c", code, str(made.folder.storage)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[3], timeout=120)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def _damage(folder: StudyFolder, how: str) -> None:
+    journal = folder.path / "ledger.journal"
+    lines = {"unknown operation": b'{"op_code": 99, "worker_id": "x"}', "a number": b"5", "no operation": b"{}"}
+    if how in lines:
+        journal.write_bytes(journal.read_bytes() + lines[how] + b"\n")
+    elif how == "unknown method":
+        folder.spec_path.write_text(folder.spec_path.read_text().replace("name: cce", "name: from-the-future"))
+    elif how == "bad tag":
+        folder.spec_path.write_text(folder.spec_path.read_text() + "seed: !!int '-'\n")
+    else:
+        folder.format_path.write_text('{"version": []}')
+
+
+@pytest.mark.parametrize(
+    "how", ["unknown operation", "a number", "no operation", "unknown method", "bad tag", "bad format"]
+)
+def test_a_damaged_study_has_one_line_and_hides_no_other(how: str, tmp_path: Path) -> None:
+    for name in ("bad", "good"):
+        MadeStudy(tmp_path, spec_of(name)).complete()
+    _damage(StudyFolder(tmp_path, "bad"), how)
+    bad, good = overview(tmp_path)
+    assert bad["state"] == "unreadable" and len(bad["question"].splitlines()) == 1 and len(bad["question"]) < 500
+    assert str(tmp_path / "bad") in bad["question"]
+    assert (good["state"], good["done"]) == ("interrupted", 1)
+    with pytest.raises(BadInput):
+        status_of(tmp_path, "bad")
+    assert RecordedRates(tmp_path, spec_of("third")).bytes_per_trial() is not None
+
+
+def test_a_fault_while_a_study_is_counted_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("bad", "good"):
+        MadeStudy(tmp_path, spec_of(name))
+    before = StudyView.remaining
+    monkeypatch.setattr(StudyView, "remaining", lambda view: {}["gone"] if view.spec.name == "bad" else before(view))
+    assert [study["state"] for study in overview(tmp_path)] == ["unreadable", "interrupted"]

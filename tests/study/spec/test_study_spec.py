@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -175,7 +176,7 @@ def test_a_data_set_expands_to_its_profiles_in_order(study_mapping: Make) -> Non
         ({"resources": {"cpus": 0}}, ["resources.cpus", "greater than or equal to 1", "got 0"]),
         ({"name": "a/b"}, ["name", "got 'a/b'"]),
         ({"name": "../up"}, ["name", "got '../up'"]),
-        ({"name": "mlflow.db"}, ["name", "must not be mlflow.db or mlartifacts"]),
+        ({"name": "mlflow.db"}, ["name", "must not be shared or mlartifacts, begin with mlflow.db"]),
         ({"methods": [{"name": "erm", "label": "a/b"}]}, ["methods[0].label", "got 'a/b'"]),
         ({"seed": -1}, ["seed", "greater than or equal to 0", "got -1"]),
     ],
@@ -339,3 +340,65 @@ def test_a_wrong_artifact_is_refused_with_what_is_allowed(study_mapping: Make) -
         "artifacts" in said
         and "did you mean 'embedding'? Allowed: checkpoints, embedding, logits, mistakes, model, offsets" in said
     )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mlflow.db",
+        "mlflow.db-journal",
+        "mlflow.db-wal",
+        "mlflow.db-shm",
+        "MLflow.db",
+        "mlartifacts",
+        "Shared",
+        "a.lock",
+        "a.partial",
+    ],
+)
+def test_a_study_cannot_take_a_file_of_the_storage_folder(name: str, study_mapping: Make) -> None:
+    assert "the storage folder uses these names itself" in _refused(study_mapping(name=name))
+
+
+@pytest.mark.parametrize("name", ["mlflow", "my-mlflow.db", "shared-2", "block", "lock"])
+def test_names_that_only_resemble_those_are_free(name: str, study_mapping: Make) -> None:
+    assert checked_spec(study_mapping(name=name), (), source="my.yaml").name == name
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"data": [{"dataset": "digits", "folds": 10**9, "profiles": [{"kind": "natural"}]}]},
+            "may have 5,000 cells .*, got 1,000,000,000",
+        ),
+        (
+            {"data": [{"dataset": "digits", "profiles": [{"ratio": list(range(1, 5002))}]}], "methods": ["erm"]},
+            r"may have 5,000 cells .*, got 5,001",
+        ),
+        ({"methods": ["erm"] * 201}, "methods: .* at most 200 items"),
+        (
+            {"data": [{"dataset": "d" * 201, "profiles": [{"kind": "natural"}]}]},
+            r"data\[0\].dataset: .* at most 200 characters",
+        ),
+        ({"data": [{"dataset": "", "profiles": [{"kind": "natural"}]}]}, r"data\[0\].dataset: .* at least 1 character"),
+    ],
+)
+def test_a_study_has_a_limited_size(change: dict[str, Any], said: str, study_mapping: Make) -> None:
+    assert re.search(said, _refused(study_mapping(**change)))
+
+
+def test_values_and_keys_are_shortened_in_messages(study_mapping: Make) -> None:
+    message = _refused(study_mapping(**{"name": "x" * 4000, "y" * 4000: 1, "model": {"name": "z" * 4000}}))
+    assert "'xxx" in message and "(4,002 characters)" in message and "yyy... (4,000 characters)" in message
+    assert len(message) < 2000
+
+
+def test_the_first_of_many_faults_are_listed(study_mapping: Make) -> None:
+    message = _refused(study_mapping(**{f"key{number}": 1 for number in range(3000)}))
+    assert len(message.splitlines()) == 21 and message.endswith("and 2980 more faults")
+
+
+def test_an_unknown_key_of_thousands_is_still_unknown(study_mapping: Make) -> None:
+    message = _refused(study_mapping(training={f"key{number}": 1 for number in range(30)}))
+    assert "unknown key 'key0'. Allowed: " in message and "training: unknown key" in message

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import base64
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
+from mlflow.exceptions import MlflowException
 
 from study.tracking.client import artifact_folder, open_client, tracking_uri
 from trainables.core.errors import BadInput
@@ -64,3 +69,44 @@ def test_two_at_once_build_the_tables_once(tmp_path: Path) -> None:
     processes = [subprocess.Popen([sys.executable, "-c", _OPEN, str(path)]) for _ in range(2)]
     assert [process.wait(120) for process in processes] == [0, 0]
     assert len(open_client(f"sqlite:///{path}", tmp_path).search_experiments()) == 1
+
+
+class _Refuses(BaseHTTPRequestHandler):
+    """A tracking server that refuses every login and keeps what it got."""
+
+    seen: ClassVar[list[str | None]] = []
+
+    def do_GET(self) -> None:
+        self.seen.append(self.headers["Authorization"])
+        self.send_error(403)
+
+    do_POST = do_GET
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def test_a_server_s_password_is_sent_and_shown_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+        monkeypatch.setenv(name, "")  # so that what is set here is taken back
+    server = HTTPServer(("127.0.0.1", 0), _Refuses)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        uri = tracking_uri(f"http://me:pass%20word-88@127.0.0.1:{server.server_port}", tmp_path)
+        assert uri == f"http://me@127.0.0.1:{server.server_port}"
+        client = open_client(uri, tmp_path)
+        assert client.tracking_uri == f"http://127.0.0.1:{server.server_port}"
+        with pytest.raises(MlflowException) as caught:
+            client.search_experiments()
+        assert "word-88" not in str(caught.value)
+        assert _Refuses.seen[-1] == "Basic " + base64.b64encode(b"me:pass word-88").decode()
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("uri", ["http://me:hun@ter-99@host", "http://me:hunter-99", "mysterious://me:hunter-99@host"])
+def test_a_malformed_uri_is_refused_without_its_password(uri: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"records\.tracking_uri") as caught:
+        tracking_uri(uri, tmp_path)
+    assert "ter-99" not in str(caught.value)

@@ -11,7 +11,7 @@ from study.tracking import Recorder, record_study
 from study.tracking.client import open_client
 from study.tracking.server import serve
 from study.tracking.sqlite import check_database
-from tests.study.made_study import MadeStudy
+from tests.study.made_study import MadeStudy, spec_of
 from trainables.core.errors import BadInput
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
@@ -99,3 +99,22 @@ def test_a_folder_that_cannot_be_locked_is_named(made: MadeStudy) -> None:
     (made.folder.path / "records.lock").mkdir()
     with pytest.raises(BadInput, match=f"cannot write to the study's folder {made.folder.path}"):
         record_study(made.folder)
+
+
+def test_a_place_where_nothing_can_be_written_is_named(tmp_path: Path) -> None:
+    made = MadeStudy(tmp_path, spec_of(records={"tracking_uri": "/proc/nowhere/mlflow.db"}))  # not even by root
+    made.complete()
+    with pytest.raises(BadInput, match=r"^MLflow's records in /proc/nowhere.* cannot be written: "):
+        record_study(made.folder)
+
+
+def test_damage_in_every_page_is_one_message(made: MadeStudy) -> None:
+    made.complete()
+    record_study(made.folder)
+    database = made.folder.storage / "mlflow.db"
+    whole = database.read_bytes()
+    for page in (1, 2, 5, 20):
+        database.write_bytes(whole[: page * 4096] + b"\xff" * (len(whole) - page * 4096))
+        with pytest.raises(BadInput) as caught:
+            record_study(made.folder)
+        assert len(str(caught.value).splitlines()) == 1

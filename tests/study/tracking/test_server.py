@@ -12,13 +12,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import pytest
 
 from study.tracking import record_study
-from study.tracking.server import serve, server_command
+from study.tracking.server import allowed_hosts, serve, server_command
 from tests.study.made_study import EPOCHS, MadeStudy, spec_of
 from trainables.core.errors import BadInput
 
@@ -30,14 +30,42 @@ def test_the_server_listens_where_it_is_told(tmp_path: Path) -> None:
     command = server_command(tmp_path, host="127.0.0.1", port=5001)
     assert command[:4] == [sys.executable, "-m", "mlflow", "server"]
     options = dict(zip(command[4::2], command[5::2], strict=True))
+    hosts = ["localhost", "127.0.0.1", "[::1]"]
     assert options == {
         "--backend-store-uri": f"sqlite:///{tmp_path}/mlflow.db",
+        "--allowed-hosts": ",".join(form for host in hosts for form in (host, f"{host}:*")),
         "--artifacts-destination": (tmp_path / "mlartifacts").as_uri(),
         "--uvicorn-opts": "--log-level warning --no-access-log",
         "--host": "127.0.0.1",
         "--port": "5001",
         "--workers": "1",
     }
+
+
+def test_hosts_that_the_user_names_are_left_to_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_SERVER_ALLOWED_HOSTS", "records.example.org")
+    assert "--allowed-hosts" not in server_command(tmp_path, host="0.0.0.0", port=5001)
+
+
+def test_a_server_on_every_address_answers_to_this_machine_s_names() -> None:
+    hosts = allowed_hosts("0.0.0.0")
+    assert {"localhost:*", "127.0.0.1:*", "[::1]", socket.gethostname().lower()} <= set(hosts)
+    assert not any(host.startswith("*") for host in hosts)
+
+
+def test_no_password_is_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:hunter-66@127.0.0.1:1/mlflow")
+    command = server_command(tmp_path, host="127.0.0.1", port=5001)
+    assert "hunter-66" not in " ".join(command) and "--backend-store-uri" not in command
+    started: list[Any] = []
+
+    def start(command: list[str], env: dict[str, str], **named: Any) -> Any:
+        started.append(env["MLFLOW_BACKEND_STORE_URI"])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("study.tracking.server.subprocess.Popen", start)
+    serve(tmp_path, host="127.0.0.1", port=0, say=lambda line: None)
+    assert started == ["postgresql://me:hunter-66@127.0.0.1:1/mlflow"]
 
 
 def test_without_records_nothing_is_served(tmp_path: Path) -> None:
@@ -213,8 +241,21 @@ def _picture(url: str, study: str, trial: str) -> bytes:
         return bytes(answer.read())
 
 
+def _status(url: str, host: str) -> int:
+    try:
+        with urlopen(
+            Request(f"{url}/api/2.0/mlflow/experiments/get?experiment_id=0", headers={"Host": host})
+        ) as answer:
+            return int(answer.status)
+    except HTTPError as error:
+        return error.code
+
+
 @pytest.mark.timeout(280)
 def test_a_server_shows_what_was_recorded_before_it_and_through_it(storage: Path, server: str) -> None:
+    assert [_status(server, host) for host in ("127.0.0.1", "localhost:5000", "127.0.0.1:1")] == [200, 200, 200]
+    names = ("10.0.0.1.evil.com", "192.168.0.1", "evil.com", "127.0.0.1.evil.com", "localhost.evil.com:5000")
+    assert [_status(server, host) for host in names] == [403] * 5  # another name is a web page's, not the user's
     direct = MadeStudy(storage, spec_of("direct"))
     trial = direct.complete()
     record_study(direct.folder)

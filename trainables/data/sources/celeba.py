@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainables.core.errors import BadInput
+from trainables.core.errors import BadInput, shown
 from trainables.data.sources.image_files import ImageFiles, lines_of
 from trainables.data.sources.source import LabelledImages, SplitName
 
@@ -72,6 +72,10 @@ class CelebA5:
             if len(rest) != 1 or rest[0] not in _SPLITS:
                 raise BadInput(
                     f"{table}, line {number}: expected an image and 0 (train), 1 (validation) or 2 (test), got '{line}'"
+                )
+            if Path(image).name != image:
+                raise BadInput(
+                    f"{table}, line {number}: expected the name of a file in {_IMAGES}/, got '{shown(image)}'"
                 )
             splits[image] = _SPLITS[rest[0]]
         return splits

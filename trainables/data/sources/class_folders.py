@@ -60,7 +60,7 @@ class ClassFolders:
             raise BadInput(f"{self.folder / 'train'} holds no class folder; expected train/<class>/<image>.jpg")
         folder = self._existing(split)
         if (folder / _ANNOTATIONS).is_file():
-            return _annotated(folder, names)
+            return _annotated(folder, names, self.folder)
         own = _subfolders(folder)
         for name in own:
             if name not in names:
@@ -72,7 +72,7 @@ class ClassFolders:
             labels += [label] * len(found)
         if not paths:
             raise BadInput(f"{folder} holds no class folder; expected {folder.name}/<class>/<image>.jpg")
-        return ImageFiles(folder, paths, labels, tuple(names), lambda row: str(folder / paths[row]))
+        return ImageFiles(folder, paths, labels, tuple(names), lambda row: str(folder / paths[row]), self.folder)
 
     def _existing(self, split: SplitName) -> Path:
         folder = self._folder(split)
@@ -107,7 +107,7 @@ def _images(folder: Path) -> list[str]:
     return images
 
 
-def _annotated(folder: Path, names: list[str]) -> ImageFiles:
+def _annotated(folder: Path, names: list[str], data_set: Path) -> ImageFiles:
     """Read lines ``<image> <class> <box>`` for images in ``images/``."""
     table = folder / _ANNOTATIONS
     known, numbers, paths, labels = {name: k for k, name in enumerate(names)}, [], [], []
@@ -127,7 +127,7 @@ def _annotated(folder: Path, names: list[str]) -> ImageFiles:
     repeated = next((path for path, count in Counter(paths).items() if count > 1), None)
     if repeated is not None:
         raise BadInput(f"{table}: the image {repeated} is named more than once")
-    return ImageFiles(folder, paths, labels, tuple(names), lambda row: f"{table}, line {numbers[row]}")
+    return ImageFiles(folder, paths, labels, tuple(names), lambda row: f"{table}, line {numbers[row]}", data_set)
 
 
 def _allowed() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainables.core.errors import BadInput
+from trainables.core.files import read_regular
 from trainables.data.sources.image_cache import cache_dir, not_writable
 
 Pixels = npt.NDArray[np.uint8]
@@ -24,6 +26,13 @@ Encoded = bytes | Path
 _GREY_MODES = {"1", "L", "LA"}
 _COLOUR_MODES = {"P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
 _ROWS_PER_TASK = 64
+_MOST_BYTES = 2**28
+"""Bytes of one encoded image."""
+_MOST_PIXELS = 2**26
+"""Pixels of one image, decoded or scaled: 67 million, more than a photograph has."""
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_BIT_DEPTH = 24
+"""Place of the byte that gives the bits per channel."""
 _LARGE = 2**30  # bytes; Places-LT at 224 pixels has 9 GiB, ImageNet-LT 17
 
 
@@ -38,11 +47,19 @@ def decode_image(encoded: bytes, image_size: int | None = None) -> Pixels:
         uint8 (H, W) for a grey image, (H, W, 3) for any other; transparency is dropped.
 
     Raises:
-        ValueError: if the image has more than 8 bits per channel. Pillow's own errors are not converted.
+        ValueError: if the image has more than 8 bits per channel or is too large. Pillow's own errors are not
+            converted.
     """
     from PIL import Image
 
-    with Image.open(BytesIO(encoded), formats=("PNG", "JPEG")) as image:
+    # Pillow reduces 16-bit colours without a word
+    if encoded.startswith(_PNG) and len(encoded) > _PNG_BIT_DEPTH and encoded[_PNG_BIT_DEPTH] > 8:
+        raise ValueError(f"images must have 8 bits per channel, got {encoded[_PNG_BIT_DEPTH]}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower
+        opened = Image.open(BytesIO(encoded), formats=("PNG", "JPEG"))
+    with opened as image:
+        _refuse_large(*image.size)
         if image.mode not in _GREY_MODES | _COLOUR_MODES:
             raise ValueError(f"images must have 8 bits per channel, got Pillow mode {image.mode}")
         wanted = "L" if image.mode in _GREY_MODES else "RGB"
@@ -59,16 +76,25 @@ def fit(image: Any, image_size: int) -> Any:
     Args:
         image: Pillow image of mode L or RGB.
         image_size: height and width of the result in pixels, at least 1.
+
+    Raises:
+        ValueError: if the scaled image would be too large, as a narrow strip becomes.
     """
     from PIL import Image
 
     width, height = image.size
     shorter = min(width, height)
     scaled_width, scaled_height = image_size * width // shorter, image_size * height // shorter
+    _refuse_large(scaled_width, scaled_height, f" after scaling its shorter side from {shorter} to {image_size}")
     if (scaled_width, scaled_height) != (width, height):
         image = image.resize((scaled_width, scaled_height), Image.Resampling.BILINEAR)
     left, top = round((scaled_width - image_size) / 2), round((scaled_height - image_size) / 2)
     return image.crop((left, top, left + image_size, top + image_size))
+
+
+def _refuse_large(width: int, height: int, when: str = "") -> None:
+    if width * height > _MOST_PIXELS:
+        raise ValueError(f"at most {_MOST_PIXELS:,} pixels are decoded, got {height} x {width} (height x width){when}")
 
 
 def decode_images(
@@ -109,6 +135,8 @@ def _decode_part(
     decoded = []
     for row, file in enumerate(part, start=first):
         encoded = _content(file, where, row) if isinstance(file, Path) else file
+        if len(encoded) > _MOST_BYTES:
+            raise BadInput(f"{where(row)}: an image may have {_MOST_BYTES:,} bytes, got {len(encoded):,} or more")
         try:
             decoded.append(decode_image(encoded, image_size))
         except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, struct.error and more
@@ -122,7 +150,7 @@ def _decode_part(
 
 def _content(path: Path, where: Callable[[int], str], row: int) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path, _MOST_BYTES + 1)
     except OSError as error:
         raise BadInput(f"{where(row)}: the image cannot be read: {error.strerror or error}") from error
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from trainables.core.errors import BadInput
+from trainables.core.errors import BadInput, shown
+from trainables.core.files import read_regular
+from trainables.data.sources.containment import Containment
 from trainables.data.sources.image_decoding import decode_images
 from trainables.data.sources.source import LabelledImages
 
@@ -28,6 +30,7 @@ class ImageFiles:
         labels: label of each file, in [0, K).
         class_names: (K,), in label order.
         where: row -> origin of the file for messages, for example a list and its line.
+        data_set: folder of the data set, which no file may leave (`Containment`); None means ``root``.
     """
 
     root: Path
@@ -35,21 +38,27 @@ class ImageFiles:
     labels: Sequence[int]
     class_names: tuple[str, ...]
     where: Callable[[int], str]
+    data_set: Path | None = None
 
     def key(self, image_size: int | None) -> str:
         """Hash names, labels, sizes and modification times of all files; 100,000 files take about a second.
 
         Raises:
-            BadInput: if a file is missing; the message gives its origin.
+            BadInput: if a file is missing, no regular file or outside the data set; the message gives its origin.
         """
+        for name in self.class_names:
+            if not _is_text(name):
+                raise BadInput(f"{self.root}: the class name {name!a} is not text in UTF-8")
         digest = hashlib.sha256(f"{image_size} {self.class_names}".encode())
-        root = str(self.root)
+        root, inside = str(self.root), Containment(self.data_set or self.root)
         for row, (path, label) in enumerate(zip(self.paths, self.labels, strict=True)):
             try:
-                status = os.stat(os.path.join(root, path))
+                status = inside.status(os.path.join(root, path))
             except OSError as error:
-                raise BadInput(f"{self.where(row)}: no image {self.root / path} ({error.strerror})") from error
-            digest.update(f"{path}\0{label} {status.st_size} {status.st_mtime_ns}\n".encode())
+                file = shown(self.root / path, 300)
+                raise BadInput(f"{self.where(row)}: no image {file} ({error.strerror})") from error
+            line = f"{path}\0{label} {status.st_size} {status.st_mtime_ns}\n"
+            digest.update(line.encode(errors="surrogateescape"))
         return digest.hexdigest()
 
     def read(self, image_size: int | None) -> LabelledImages:
@@ -66,6 +75,13 @@ class ImageFiles:
             yield [self.root / path for path in self.paths[start : start + _FILES_AT_A_TIME]]
 
 
+def _is_text(name: str) -> bool:
+    try:
+        return bool(name.encode())
+    except UnicodeEncodeError:
+        return False
+
+
 def lines_of(path: Path) -> list[tuple[int, str]]:
     """Return the number (from 1) and text of each non-blank line of a file.
 
@@ -73,7 +89,7 @@ def lines_of(path: Path) -> list[tuple[int, str]]:
         BadInput: if the file cannot be read or is not UTF-8 text.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_regular(path).decode("utf-8-sig")
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:

@@ -87,7 +87,7 @@ class ParquetFolder:
     def _class_names(self, split: SplitName) -> tuple[str, ...]:
         """Return the class names of the training file; other files may omit them but must not differ."""
         with _opened(self.file("train")) as train:
-            names = _written_names(train.schema_arrow)
+            names = _written_names(train.schema_arrow, self.file("train"))
             if names is None:
                 _check_columns(train.schema_arrow, self.file("train"))
                 labels = _labels(train, self.file("train"))
@@ -96,7 +96,7 @@ class ParquetFolder:
                 names = tuple(str(k) for k in range(int(labels.max()) + 1))
         if split != "train":
             with _opened(self.file(split)) as other:
-                own = _written_names(other.schema_arrow)
+                own = _written_names(other.schema_arrow, self.file(split))
             if own is not None and own != names:
                 raise BadInput(
                     f"{self.file(split)}: its `classes` ({', '.join(own)}) differ from those of "
@@ -160,9 +160,14 @@ def _check_columns(schema: Any, path: Path) -> None:
             raise BadInput(f"{path}: column `{column}` must be {wanted}, got {schema.field(column).type}")
 
 
-def _written_names(schema: Any) -> tuple[str, ...] | None:
+def _written_names(schema: Any, path: Path) -> tuple[str, ...] | None:
     written = (schema.metadata or {}).get(b"classes")
-    return tuple(name.strip() for name in written.decode().split(",")) if written else None
+    if not written:
+        return None
+    try:
+        return tuple(name.strip() for name in written.decode().split(","))
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: the class names in `classes` are not text in UTF-8 ({error.reason})") from None
 
 
 def _column(parquet: Any, name: str, path: Path) -> Iterator[Any]:

@@ -53,7 +53,7 @@ class YouTubeFaces:
                 raise BadInput(f"{root / video} holds no frame; expected images ({', '.join(SUFFIXES)})")
             paths += [f"{video}/{frame}" for frame in frames]
             labels += [label] * len(frames)
-        return ImageFiles(root, paths, labels, tuple(videos), lambda row: str(root / paths[row]))
+        return ImageFiles(root, paths, labels, tuple(videos), lambda row: str(root / paths[row]), self.folder)
 
 
 def _folders(folder: Path) -> list[str]:

@@ -1,0 +1,58 @@
+"""Waits until the nodes of a Ray cluster have joined it."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from typing import Any
+
+import ray
+
+from trainables.core.errors import BadInput
+
+_HEAD_PATIENCE = 180.0
+_NODE_PATIENCE = 180.0
+
+
+def wait_for_nodes(
+    address: str, nodes: int, *, head_patience: float = _HEAD_PATIENCE, node_patience: float = _NODE_PATIENCE
+) -> int:
+    """Wait until a number of nodes has joined a cluster, and return how many have.
+
+    Args:
+        address: ``host:port`` of the cluster.
+        nodes: how many are expected; fewer are accepted after ``node_patience`` seconds.
+        head_patience: seconds that the head gets to answer.
+        node_patience: seconds that the others get after the head.
+
+    Raises:
+        BadInput: the head does not answer.
+    """
+    host, _, port = address.rpartition(":")
+    end = time.monotonic() + head_patience
+    while not _answers(host.strip("[]"), int(port)):
+        if time.monotonic() > end:
+            raise BadInput(f"Ray's head does not answer at {address} within {head_patience:.0f} s; its log says why")
+        time.sleep(0.5)
+    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+    try:
+        end = time.monotonic() + node_patience
+        while (joined := _alive()) < nodes and time.monotonic() < end:
+            time.sleep(0.5)
+        return joined
+    finally:
+        ray.shutdown()
+
+
+def _alive() -> int:
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return sum(bool(node["Alive"]) for node in nodes)
+
+
+def _answers(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+    except OSError:
+        return False
+    return True

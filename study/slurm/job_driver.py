@@ -1,0 +1,51 @@
+"""The driver in a Slurm job: waits for the nodes, then runs or resumes the study."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from study.spec.validation import load_spec
+from study.store.study_folder import StudyFolder
+
+if TYPE_CHECKING:
+    from study.driver.driver import Outcome
+
+_LOCK_PATIENCE = 180.0
+"""Seconds until a file server has released the lock of a driver whose node died."""
+
+
+def drive(
+    spec_path: Path, storage: Path, overrides: Sequence[str], *, address: str, nodes: int, console: Console
+) -> Outcome:
+    """Run a study on the job's Ray cluster, or resume it if it is stored.
+
+    Args:
+        spec_path: the study file that `submission.send` wrote.
+        storage: folder of all studies.
+        overrides: ``path=value`` pairs for a resume.
+        address: ``host:port`` of the job's Ray cluster.
+        nodes: number of nodes that join it.
+        console: where progress is shown.
+
+    Raises:
+        BadInput: Ray did not start, or the study, its data or its storage is invalid.
+    """
+    from study.driver import driver
+    from study.driver.cluster_nodes import wait_for_nodes
+
+    spec = load_spec(spec_path)
+    folder = StudyFolder(storage, spec.name)
+    joined = wait_for_nodes(address, nodes)
+    if joined < nodes:
+        console.print(f"  going on with {joined} of {nodes} nodes: the others did not join Ray", style="yellow")
+    end = time.monotonic() + _LOCK_PATIENCE
+    while folder.is_driven() and time.monotonic() < end:
+        time.sleep(5.0)
+    if folder.spec_path.exists():
+        return driver.resume(spec.name, storage, tuple(overrides), address=address, console=console)
+    return driver.run(spec, storage, address=address, console=console, source=str(spec_path))
