@@ -224,7 +224,7 @@ class StudyFolder:
             BadInput: the stored study file on object storage cannot be read.
         """
         if isinstance(self.path, ObjectPath) and self._ledger is None:
-            records: Any = read_yaml(self.spec_path).get("records") if self.spec_path.exists() else None
+            records: Any = read_yaml(self.spec_path, STORED).get("records") if self.spec_path.exists() else None
             self._ledger = records.get("ledger") if isinstance(records, dict) else None
         return self._ledger if isinstance(self.path, ObjectPath) else None
 

@@ -77,7 +77,7 @@ def test_a_study_on_s3_reads_as_one_in_a_folder_and_can_be_removed(
             remove_study(other)
     about = holdings(StudyFolder(on_s3, "made"))
     assert about.trials == holdings(StudyFolder(tmp_path, "made")).trials
-    assert about.ledger == postgres.url.replace("study@", "")
+    assert about.ledger == postgres.url
     remove_study(StudyFolder(on_s3, "made"))
     assert stored_names(on_s3) == [] and list(files_below(on_s3)) == []
     with pytest.raises(BadInput, match="no study 'made' in s3://"):
