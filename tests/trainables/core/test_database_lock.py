@@ -48,7 +48,7 @@ def test_a_restart_of_the_database_is_noticed(postgres: PostgresServer) -> None:
     mine, other = DatabaseLock(postgres.url, "restarted"), DatabaseLock(postgres.url, "restarted")
     assert mine.try_acquire()
     postgres.stop()
-    with pytest.raises(OSError, match=r"locks in postgresql\+psycopg://127\.0\.0\.1:\d+/study cannot be used"):
+    with pytest.raises(OSError, match=r"locks in postgresql\+psycopg://study@127\.0\.0\.1:\d+/study cannot be used"):
         mine.still_held()
     postgres.start()
     assert mine.still_held()  # taken again
