@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from tests import servers
+from trainables.core import object_path
 from trainables.core.config import TrialConfig
 
 torch.set_num_threads(1)
@@ -19,6 +22,49 @@ def _own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test writes outside its folder, apart from the cache of decoded images."""
     monkeypatch.setenv("STUDY_STORAGE", str(tmp_path / "runs"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[servers.S3Server]:
+    """An S3 server with the bucket ``runs``."""
+    if not servers.has_s3():
+        pytest.skip("needs moto's server")
+    server = servers.S3Server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: servers.S3Server, monkeypatch: pytest.MonkeyPatch) -> servers.S3Server:
+    """The S3 server, to which this process's environment leads."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    object_path._file_system.cache_clear()
+    return s3_server
+
+
+@pytest.fixture
+def gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[servers.GcsServer]:
+    """A server of Google Cloud Storage with the bucket ``runs``, to which this process's environment leads."""
+    if not servers.has_gcs():
+        pytest.skip("needs the emulator of Google Cloud Storage")
+    server = servers.GcsServer()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.port}")
+    object_path._file_system.cache_clear()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[servers.PostgresServer]:
+    """A PostgreSQL server with an empty database."""
+    if not servers.has_postgres():
+        pytest.skip("needs PostgreSQL")
+    with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
+        Path(folder).chmod(0o755)  # root makes it, another user runs the server
+        server = servers.PostgresServer(Path(folder) / "server")
+        yield server
+        server.stop()
 
 
 MakeTrial = Callable[..., TrialConfig]

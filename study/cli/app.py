@@ -24,6 +24,7 @@ from study.cli import (
     train_command,
 )
 from trainables.core.errors import BadInput
+from trainables.core.object_path import StorageFault
 from trainables.core.url_secrets import masked
 
 app = typer.Typer(
@@ -64,13 +65,17 @@ app.command(name="doctor")(doctor_command.doctor)
 
 
 def main() -> None:
-    """Run the command; bad input ends in one message and exit code 2."""
+    """Run the command; bad input ends in one message and exit code 2, object storage that went away with 1."""
     try:
         app()
     except BadInput as error:
         # soft_wrap: a path that is broken over two lines cannot be searched for or pasted
         Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
+    except StorageFault as error:
+        said = f"error: {error.strerror}"
+        Console(stderr=True).print(said, style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception:

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from study.slurm import shared_storage
+from trainables.core.errors import BadInput
+from trainables.core.object_path import ObjectPath
+from trainables.core.storage_path import StoragePath
 from trainables.data.sources.source_lookup import folder_datasets
 
 _PACKAGES = ("ray", "torch", "torchvision", "optuna", "mlflow", "pyarrow")
@@ -24,14 +27,15 @@ class Finding(NamedTuple):
     good: bool = True
 
 
-def findings(storage: Path, data_dir: Path | None) -> Iterator[Finding]:
+def findings(storage: StoragePath, data_dir: Path | None) -> Iterator[Finding]:
     """Check packages, processors, memory, storage, data, the cluster token and Slurm, in this order."""
     yield from _packages()
     yield from _devices()
     yield _storage(storage)
     yield _data(data_dir)
     yield _token()
-    yield _slurm(storage)
+    if isinstance(storage, Path):
+        yield _slurm(storage)
 
 
 def _packages() -> Iterator[Finding]:
@@ -65,7 +69,13 @@ def _devices() -> Iterator[Finding]:
         yield Finding("shared memory", f"{free / 2**30:.1f} GiB free; Ray needs at least 0.25 GiB", good)
 
 
-def _storage(storage: Path) -> Finding:
+def _storage(storage: StoragePath) -> Finding:
+    if isinstance(storage, ObjectPath):
+        try:
+            storage.check(writing=True)
+        except BadInput as error:
+            return Finding("storage", str(error), good=False)
+        return Finding("storage", f"{storage} can be read and written")
     existing = next(folder for folder in (storage, *storage.parents) if folder.exists())
     free = shutil.disk_usage(existing).free
     if not os.access(existing, os.W_OK):

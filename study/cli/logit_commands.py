@@ -94,7 +94,7 @@ def adjust(
         print_adjustments(found, terminal.console())
 
 
-def _view(name: str, storage: Path | None) -> StudyView:
+def _view(name: str, storage: str | None) -> StudyView:
     from study.store.study_folder import StudyFolder, storage_root
     from study.store.study_view import open_view
 

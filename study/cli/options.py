@@ -12,8 +12,12 @@ if TYPE_CHECKING:
     from study.spec.study_spec import StudySpec
 
 Storage = Annotated[
-    Path | None,
-    typer.Option("--storage", help="Folder of studies and MLflow data [default: $STUDY_STORAGE or ./runs]."),
+    str | None,
+    typer.Option(
+        "--storage",
+        metavar="DIR",
+        help="Folder of studies, or s3://bucket/folder or gs://bucket/folder [default: $STUDY_STORAGE or ./runs].",
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from pathlib import Path
 
 from study.ledger.read_only import read_only
 from study.ledger.storage import open_storage
 from study.store.study_folder import StudyFolder, stored_names
 from trainables.core.errors import BadInput
+from trainables.core.storage_path import StoragePath
 
 
-def serve_dashboard(storage: Path, name: str | None, *, host: str, port: int, say: Callable[[str], None]) -> None:
+def serve_dashboard(
+    storage: StoragePath, name: str | None, *, host: str, port: int, say: Callable[[str], None]
+) -> None:
     """Run optuna-dashboard until it is interrupted.
 
     The ledger is the only copy of a study's trials, so the dashboard cannot change it.
@@ -42,14 +44,14 @@ def serve_dashboard(storage: Path, name: str | None, *, host: str, port: int, sa
         raise BadInput(f"cannot listen on {host}:{port}: {error.strerror or error}; see --port") from None
 
 
-def _newest(storage: Path) -> str:
+def _newest(storage: StoragePath) -> str:
     names = stored_names(storage)
     if not names:
         raise BadInput(f"no study in {storage} yet; see also --storage")
     return max(names, key=lambda name: _changed(storage / name))
 
 
-def _changed(folder: Path) -> float:
+def _changed(folder: StoragePath) -> float:
     """Return the time of the last change of a ledger; of one in a database, of the study file."""
     journal = folder / "ledger.journal"
     return (journal if journal.exists() else folder / "study.yaml").stat().st_mtime

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from study.cli.options import Address, AsJson, DataDir, Storage, with_data_folder
+from trainables.core.storage_path import StoragePath
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -113,7 +114,7 @@ def _data_folder(data_dir: Path | None) -> Path | None:
 
 
 def _train(
-    planned: Plan, root: Path, data_dir: Path | None, folder: Path | None, address: str | None, console: Console
+    planned: Plan, root: StoragePath, data_dir: Path | None, folder: Path | None, address: str | None, console: Console
 ) -> int:
     """Run or resume the studies of a table whose data can be had; return the worst exit code."""
     from study.driver import driver

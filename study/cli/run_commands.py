@@ -74,7 +74,7 @@ def resume(
     end(outcome, storage)
 
 
-def end(outcome: Outcome, storage: Path | None) -> None:
+def end(outcome: Outcome, storage: str | None) -> None:
     """Print the leaderboard and the outcome of a study, and exit with its code."""
     from study import terminal
     from study.report.leaderboard import print_leaderboard

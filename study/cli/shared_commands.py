@@ -22,6 +22,12 @@ def shared(
         float | None, typer.Option(min=0, help="Remove entries that no trial has used for this many days.")
     ] = None,
     as_json: AsJson = False,
+    locks: Annotated[
+        str | None,
+        typer.Option(
+            "--locks", metavar="URL", envvar="STUDY_LEDGER", help="On object storage: the database of its studies."
+        ),
+    ] = None,
     storage: Storage = None,
 ) -> None:
     """List or remove shared trainings.
@@ -29,7 +35,9 @@ def shared(
     Trials of all studies share them. Removed entries are retrained on demand.
     """
     from study.store.study_folder import SHARED, storage_root
+    from trainables.core.database_lock import is_postgresql
     from trainables.core.errors import BadInput
+    from trainables.core.object_path import ObjectPath
     from trainables.shared_trainings.stored_trainings import remove_entry, shared_entries
 
     store = storage_root(storage) / SHARED
@@ -46,8 +54,10 @@ def shared(
     if unused_days is not None:
         before = datetime.now() - timedelta(days=unused_days)
         chosen = [entry for entry in chosen if entry.used < before]
+    if isinstance(store, ObjectPath) and not is_postgresql(locks):
+        raise BadInput(f"--locks: removing from {store} needs the PostgreSQL database that holds its locks")
     for entry in chosen:
-        done = remove_entry(store, entry.key)
+        done = remove_entry(store, entry.key, locks)
         typer.echo(f"{'removed' if done else 'kept, it is being trained:'} {entry.key}")
     typer.echo(f"{len(chosen)} of {len(entries)} shared trainings chosen, {sum(e.bytes for e in chosen) / 1e6:.1f} MB")
 

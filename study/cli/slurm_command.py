@@ -40,7 +40,7 @@ def slurm(
     from study.slurm.job_options import JobOptions
     from study.slurm.submission import job_script, send
     from study.spec.validation import load_spec
-    from study.store.study_folder import storage_root
+    from study.store.study_folder import local_storage_root
 
     options = JobOptions(
         nodes=nodes,
@@ -54,7 +54,7 @@ def slurm(
     )
     changes = tuple(overrides or ())
     checked = with_data_folder(load_spec(spec, changes), data_dir)
-    root = storage_root(storage)
+    root = local_storage_root(storage, "study slurm")
     script = job_script(checked, root, options, changes, resume=resume)
     if (doubt := shared_storage.doubt(root)) is not None:
         typer.echo(
@@ -82,10 +82,10 @@ def slurm_job(
         from study import terminal
         from study.cli.run_commands import end
         from study.slurm.job_driver import drive
-        from study.store.study_folder import storage_root
+        from study.store.study_folder import local_storage_root
 
         console = terminal.console()
-        root = storage_root(storage)
+        root = local_storage_root(storage, "study slurm")
         end(drive(spec, root, tuple(overrides or ()), address=address, nodes=nodes, console=console), storage)
 
 
@@ -97,8 +97,8 @@ def slurm_next(
     """Say whether another job follows: exit code 75 if so, 0 if the study needs none, 1 if it failed."""
     from study.slurm.batch_script import AGAIN
     from study.slurm.next_job import decide
-    from study.store.study_folder import StudyFolder, storage_root
+    from study.store.study_folder import StudyFolder, local_storage_root
 
-    decision = decide(StudyFolder(storage_root(storage), name), exit_code)
+    decision = decide(StudyFolder(local_storage_root(storage, "study slurm"), name), exit_code)
     typer.echo(decision.why)
     raise typer.Exit(AGAIN if decision.again else int(decision.failed))

@@ -38,7 +38,7 @@ class TableWish(NamedTuple):
             BadInput: the file cannot be written.
         """
         from study.report.table_formats import as_csv, latex, markdown
-        from trainables.core.trial_folder import write_atomically
+        from trainables.core.storage_path import write_atomically
 
         text = {"latex": latex, "csv": as_csv, "markdown": markdown}[self.format](table)
         if self.to is None:

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from study.driver.places import keep_passwords, password_notes, with_places
 from study.driver.progress import Progress
+from study.ledger.cell_ledger import Assignment
 from study.ledger.storage import open_storage
 from study.ledger.study_ledger import Ledger
 from study.spec.cell import Cell, expand
@@ -28,9 +29,13 @@ from study.spec.study_spec import StudySpec
 from study.spec.validation import milestone_note
 from study.store.completion import why_finished
 from study.store.partial_files import remove_partial_files
-from study.store.study_folder import StudyFolder
+from study.store.study_folder import PACKED, StudyFolder
+from study.store.trial_view import STATES, TrialView, trial_view
 from study.store.warm_start import find_warm_starts, keep_warm_starts, read_warm_starts
 from trainables.core.errors import BadInput
+from trainables.core.locks import Lock
+from trainables.core.object_path import StorageFault
+from trainables.core.storage_path import StoragePath
 
 if TYPE_CHECKING:
     from study.driver.restart import Again
@@ -82,7 +87,7 @@ class Outcome:
 
 def run(
     spec: StudySpec,
-    storage: Path,
+    storage: StoragePath,
     *,
     address: str | None,
     console: Console,
@@ -110,8 +115,8 @@ def run(
         precision_note,
     )
 
-    folder = StudyFolder(storage, spec.name)
     spec = with_places(spec)
+    folder = StudyFolder(storage, spec.name, ledger=spec.records.ledger)
     cells = expand(spec)
     check_resources(spec.resources, address)
     check_cluster(address)
@@ -122,17 +127,18 @@ def run(
     folder.refuse_taken()  # after the file's own errors, which another name would not fix
     if address is None and (note := precision_note(spec)) is not None:
         console.print(f"  {note}", highlight=False, markup=False)
-    with _writing(storage), folder.driver_lock():
+    with _writing(storage), folder.driver_lock() as lock:
         folder.refuse_taken()
+        folder.remove_leftovers()
         keep_warm_starts(folder, warm_starts)
         folder.create(spec, data)
         ledger = _open_ledger(spec, cells, folder)
-        return _drive(spec, ledger, folder, address, console, again)
+        return _drive(spec, ledger, folder, address, console, lock, again)
 
 
 def resume(
     name: str,
-    storage: Path,
+    storage: StoragePath,
     overrides: tuple[str, ...],
     *,
     address: str | None,
@@ -165,7 +171,7 @@ def resume(
     spec = spec.with_data_dir(data_dir, everywhere=True)
     _say_of_passwords(spec, console)
     cells = expand(spec)
-    with _writing(storage), folder.driver_lock():
+    with _writing(storage), folder.driver_lock() as lock:
         ledger = _open_ledger(spec, cells, folder)
         if ledger.remaining() == 0:
             return _idle(folder, ledger.why_finished(), console)
@@ -174,18 +180,18 @@ def resume(
         check_places(spec.records, storage)
         if check_data(spec, cells, console, source=str(folder.spec_path)) != folder.read_data():
             raise BadInput(f"study '{name}': the data changed since it was started; start a new study")
-        if address is None and (note := precision_change_note(spec, folder.path)) is not None:
+        if address is None and (note := precision_change_note(spec, _started(ledger, folder))) is not None:
             console.print(f"  {note}", style="yellow", highlight=False, markup=False)
         folder.write_spec(spec)
         # the open ledger is reused: a database takes seconds to read thousands of trials
-        return _drive(spec, ledger, folder, address, console, again)
+        return _drive(spec, ledger, folder, address, console, lock, again)
 
 
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
 @contextmanager
-def _writing(storage: Path) -> Iterator[None]:
+def _writing(storage: StoragePath) -> Iterator[None]:
     """Turn the error of a storage folder that is full or cannot be written into one message."""
     try:
         yield
@@ -204,6 +210,16 @@ def _say_of_passwords(spec: StudySpec, console: Console) -> None:
 def _open_ledger(spec: StudySpec, cells: list[Cell], folder: StudyFolder) -> Ledger:
     storage = open_storage(folder.path, spec.records.ledger)
     return Ledger(spec, cells, storage, read_warm_starts(folder, spec), folder.trial_reader())
+
+
+def _started(ledger: Ledger, folder: StudyFolder) -> list[TrialView]:
+    """Return all trials of an open ledger that have started."""
+    return [
+        trial_view(cell.cell, trial, folder.path)
+        for cell in ledger.places.values()
+        for trial in cell.trials()
+        if trial.state.name in STATES
+    ]
 
 
 def _idle(folder: StudyFolder, why: str, console: Console) -> Outcome:
@@ -247,11 +263,18 @@ def _missing_umap(spec: StudySpec) -> str | None:
 
 
 def _drive(
-    spec: StudySpec, ledger: Ledger, folder: StudyFolder, address: str | None, console: Console, again: Again | None
+    spec: StudySpec,
+    ledger: Ledger,
+    folder: StudyFolder,
+    address: str | None,
+    console: Console,
+    lock: Lock,
+    again: Again | None,
 ) -> Outcome:
     from study.driver.interrupts import Interrupts
     from study.driver.local_ray import LocalRay
     from study.driver.trial_manager import TrialManager
+    from study.driver.trial_packing import TrialPacker
     from study.tracking import Recorder
 
     remove_partial_files(folder.path)
@@ -267,8 +290,22 @@ def _drive(
     console.print("starting Ray" if address is None else f"joining the Ray cluster at {address}", highlight=False)
     with Interrupts(spec.name, progress.say) as interrupts:
         recorder = Recorder(folder.storage, spec, ledger, warn=progress.say)
+        leftovers = folder.oldest_format() >= PACKED
+        packer = TrialPacker(folder.path / "cells", ledger, warn=progress.say, leftovers=leftovers)
+
+        def listen(assignment: Assignment, ended: bool) -> None:
+            recorder.touch(assignment, ended)
+            packer.touch(assignment, ended)
+
         try:
-            manager = TrialManager(ledger, folder.path, listener=recorder.touch, deadline=deadline)
+            manager = TrialManager(
+                ledger,
+                folder.path,
+                listener=listen,
+                deadline=deadline,
+                locks=folder.locks_database(),
+                owns=lock.still_held,
+            )
             progress.attach(manager)
             # Tune handles interrupts while it runs; an interrupt during Ray's start or stop is caught here
             with suppress(KeyboardInterrupt), progress, ExitStack() as stack:
@@ -280,9 +317,13 @@ def _drive(
                     ray.watch(partial(_ray_died, folder, ledger, progress, recorder, again))
                 assert address is not None
                 runner: TrialRunner = RayTuneRunner(spec, ledger, folder, address, progress, interrupts)
-                runner.run(manager)
+                try:
+                    runner.run(manager)
+                except StorageFault as error:
+                    manager.fault = error.strerror
         finally:
             recorder.close()
+            packer.close()
     return _outcome(spec, ledger, folder, fault=manager.fault, out_of_time=manager.out_of_time)
 
 
@@ -292,7 +333,8 @@ def _ray_died(
     """End this process, whose calls into Ray no longer return; start it anew where that may help."""
     progress.say(f"{reason}; finished epochs are stored")
     recorder.close(_FAREWELL)
-    shutil.rmtree(folder.path / "tune", ignore_errors=True)
+    if isinstance(folder.path, Path):
+        shutil.rmtree(folder.path / "tune", ignore_errors=True)
     left = ledger.remaining()
     if again is not None and left and again.allowed(ended := ledger.total() - left):
         progress.say(f"starting again: study resume {folder.name}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,12 +16,15 @@ from study.driver.image_settings import check_image_settings
 from study.ledger.storage import open_storage
 from study.spec.cell import Cell
 from study.spec.study_spec import RecordsSpec, ResourcesSpec, StudySpec
+from study.store.study_folder import check_ledger
+from study.store.trial_view import TrialView
 from study.tracking.client import tracking_uri
 from trainables.backbones.pretrained_weights import check_weights
 from trainables.core.device import FASTER_IN_BFLOAT16, multiplies_bfloat16, pick_device, precision_used
 from trainables.core.errors import BadInput
 from trainables.core.metrics import from_confusion
-from trainables.core.trial_folder import TrialFolder
+from trainables.core.object_path import ObjectPath
+from trainables.core.storage_path import StoragePath
 from trainables.data import DataSummary, prepare
 from trainables.methods.boundary_shift import excessive
 from trainables.methods.registry import build_params, method_named
@@ -121,16 +125,15 @@ def precision_note(spec: StudySpec) -> str | None:
     return f"trials train in float32; {FASTER_IN_BFLOAT16}"
 
 
-def precision_change_note(spec: StudySpec, study_path: Path) -> str | None:
+def precision_change_note(spec: StudySpec, trials: Iterable[TrialView]) -> str | None:
     """Return a warning if this machine trains in another precision than a stored study's trials so far, else None.
 
     Args:
         spec: the study.
-        study_path: its folder.
+        trials: its trials so far.
     """
-    stored = (TrialFolder(file.parent).config() or {} for file in study_path.glob("cells/**/trial.json"))
-    named = (found.get("environment", {}).get("precision") for found in stored)
-    before = {precision for names in named if names for precision in str(names).split(", ")}
+    named = (found[0] for trial in trials if (found := trial.trained_in()) is not None)
+    before = {precision for names in named for precision in names.split(", ")}
     now = precision_used(spec.training.precision, pick_device())
     if not before - {now}:
         return None
@@ -181,14 +184,18 @@ def check_cluster(address: str | None) -> None:
         raise BadInput(f"--address {address}: no Ray cluster answers there ({error.strerror or error})") from None
 
 
-def check_places(records: RecordsSpec, storage: Path) -> None:
-    """Check that the ledger's database opens and that MLflow can write to the tracking URI.
+def check_places(records: RecordsSpec, storage: StoragePath) -> None:
+    """Check that object storage can be written, the ledger's database opens and MLflow can write to the tracking URI.
 
     A tracking server is not contacted: a study runs without it and is recorded once the server is available.
 
     Raises:
-        BadInput: the database cannot be opened, or the tracking URI names a folder instead of a server or a file.
+        BadInput: the storage cannot be used, or not with this ledger, the database cannot be opened, or the tracking
+            URI names a folder instead of a server or a file.
     """
+    check_ledger(storage, records.ledger)
+    if isinstance(storage, ObjectPath):
+        storage.check(writing=True)
     tracking_uri(records.tracking_uri, storage)
     if records.ledger is not None:
         open_storage(storage, records.ledger)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,12 +63,18 @@ class RayTuneRunner:
         _quiet()
         _join(self.address, self.spec.name)
         self.interrupts.install()  # Ray has installed a handler that aborts
-        scratch = self.folder.path / "tune"
+        scratch = self._scratch()
         try:
             self._tuner(manager, scratch).fit()
         finally:
             ray.shutdown()
             shutil.rmtree(scratch, ignore_errors=True)
+
+    def _scratch(self) -> Path:
+        """Return the folder for Tune's own files, which nothing reads later; Tune wants one of this machine."""
+        if isinstance(self.folder.path, Path):
+            return self.folder.path / "tune"
+        return Path(tempfile.mkdtemp(prefix="study-tune-"))
 
     def _tuner(self, manager: TrialManager, scratch: Path) -> tune.Tuner:
         resources = self.spec.resources

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NoReturn
+
+from trainables.core.storage_path import StoragePath
 
 _DEATHS = "STUDY_RAY_DEATHS"
 """Environment variable of a driver that was started again: deaths of Ray in a row, and ended trials at the last."""
@@ -19,7 +20,7 @@ class Again:
     """Resumes a study in place of this process, at most three times in a row without an ended trial between them."""
 
     name: str
-    storage: Path
+    storage: StoragePath
 
     def allowed(self, ended: int) -> bool:
         """Return whether the study may start again; ``ended`` is its number of ended trials."""

@@ -5,14 +5,22 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from study.ledger.cell_ledger import Assignment
 from study.ledger.study_ledger import Ledger
 from study.store.study_folder import SHARED
 from trainables.core.step_progress import StepProgress, foremost, read_step_progress, remove_step_progress
+from trainables.core.storage_path import StoragePath
 from trainables.core.trial_folder import EpochResult, TrialFolder, method_metrics
-from trainables.core.trial_report import EpochDone, Failed, MachineFault, SharedEpochDone, SharedEpochs, TrialReport
+from trainables.core.trial_report import (
+    TRAINED_IN,
+    EpochDone,
+    Failed,
+    MachineFault,
+    SharedEpochDone,
+    SharedEpochs,
+    TrialReport,
+)
 from trainables.core.trial_task import TrialTask
 from trainables.methods.registry import changes_stage, shared_prefix_of
 
@@ -23,7 +31,16 @@ Listener = Callable[[Assignment, bool], None]
 class TrialManager:
     """The only class that changes a trial's state. Runners forward to it and do not know the ledger."""
 
-    def __init__(self, ledger: Ledger, folder: Path, *, listener: Listener, deadline: float | None = None) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        folder: StoragePath,
+        *,
+        listener: Listener,
+        deadline: float | None = None,
+        locks: str | None = None,
+        owns: Callable[[], bool] = lambda: True,
+    ) -> None:
         """Prepare to hand out interrupted trials first, then new ones until budget or deadline.
 
         Args:
@@ -31,7 +48,10 @@ class TrialManager:
             folder: the study's folder.
             listener: called after every epoch and end.
             deadline: time.monotonic() after which no trial is handed out.
+            locks: URL of the database that holds the locks of a folder on object storage.
+            owns: tells whether this process still holds the study's lock; asked before a trial is handed out.
         """
+        self._locks, self._owns = locks, owns
         self._ledger, self._folder, self._listener, self._deadline = ledger, folder, listener, deadline
         self._interrupted = deque(ledger.interrupted())
         for assignment in self._interrupted:
@@ -67,7 +87,7 @@ class TrialManager:
         found = (read_step_progress(self.trial_folder(assignment)) for assignment in self._live.values())
         return foremost([progress for progress in found if progress is not None])
 
-    def trial_folder(self, assignment: Assignment) -> Path:
+    def trial_folder(self, assignment: Assignment) -> StoragePath:
         """Return the folder of a trial's files."""
         return self._folder / "cells" / assignment.key
 
@@ -93,6 +113,7 @@ class TrialManager:
             artifacts=self._ledger.study.artifacts.kinds(
                 confirms=assignment.confirms, winner=self._ledger.confirmation.is_winner(assignment)
             ),
+            locks=self._locks,
         )
 
     def assignment(self, runner_id: str) -> Assignment:
@@ -107,7 +128,17 @@ class TrialManager:
             return self._ledger.confirmation.shares_prefix(assignment)
         return shared_prefix_of(assignment.config) == shared_prefix_of(assignment.cell.base)
 
+    def _still_owned(self) -> bool:
+        try:
+            if not self.fault and not self._owns():
+                self.fault = "another process took the study's lock while its database was away"
+        except OSError as error:
+            self.fault = error.strerror or str(error)
+        return not self.fault
+
     def _next(self) -> Assignment | None:
+        if not self._still_owned():
+            return None
         while self._interrupted and not self.out_of_time and not self.fault:
             assignment = self._interrupted.popleft()
             if not self._already_done(assignment):
@@ -138,9 +169,9 @@ class TrialManager:
             if result["epoch"] >= epochs:
                 if assignment.confirms and folder.test() is None:  # trained, but not evaluated on test images
                     return False
-                self._complete(assignment, result, own)
+                self._complete(assignment, result, own, _trained_in(folder))
             elif stop:  # the driver died between this decision and its write
-                cell.note_end(number, self._selected(assignment, result), own)
+                cell.note_end(number, self._selected(assignment, result), own, _trained_in(folder))
                 cell.prune(number)
             else:
                 continue
@@ -188,9 +219,11 @@ class TrialManager:
     def _values(self, result: EpochResult) -> list[float]:
         return [float(result[name]) for name in self._ledger.study.search.metrics]
 
-    def _complete(self, assignment: Assignment, last: EpochResult, own: Mapping[str, float]) -> None:
+    def _complete(
+        self, assignment: Assignment, last: EpochResult, own: Mapping[str, float], trained_in: Mapping[str, str]
+    ) -> None:
         cell, result = self._ledger.of(assignment), self._selected(assignment, last)
-        cell.note_end(assignment.number, result, own)
+        cell.note_end(assignment.number, result, own, trained_in)
         cell.complete(assignment.number, *self._values(result))
 
     def _selected(self, assignment: Assignment, last: EpochResult) -> EpochResult:
@@ -236,12 +269,14 @@ class TrialManager:
                 return
             case Failed(reason):
                 cell.fail(number, reason)
-            case EpochDone(result, method_metrics=own) if runner_id in self._stopped:
-                cell.note_end(number, self._selected(assignment, result), own)
+            case EpochDone(result, method_metrics=own, trained_in=place) if runner_id in self._stopped:
+                cell.note_end(number, self._selected(assignment, result), own, place)
                 cell.prune(number)
-            case EpochDone(result, method_metrics=own) if result["epoch"] >= assignment.cell.base.training.epochs:
+            case EpochDone(result, method_metrics=own, trained_in=place) if (
+                result["epoch"] >= assignment.cell.base.training.epochs
+            ):
                 self._report(assignment, last)
-                self._complete(assignment, result, own)
+                self._complete(assignment, result, own, place)
             case _:
                 return
         self._listener(assignment, True)
@@ -253,6 +288,11 @@ class TrialManager:
             remove_step_progress(self.trial_folder(assignment))
             self._interrupted.append(assignment)
         return again
+
+
+def _trained_in(folder: TrialFolder) -> dict[str, str]:
+    environment = (folder.config() or {}).get("environment") or {}
+    return {name: str(environment[name]) for name in TRAINED_IN if environment.get(name)}
 
 
 def _is_of_another_method(result: EpochResult, assignment: Assignment) -> bool:

@@ -19,13 +19,14 @@ from study.search.budget import ENDED, TrialCounts, count_trials, ranking_of
 from study.search.pruners import build_pruner
 from study.search.sampler_factory import build_searcher
 from study.search.transferred_params import TransferredParams, with_moved_names
-from study.search.trial_params import PARAM_SOURCE, PARAMS, QUEUED_PARAMS, SELECTED_EPOCH
+from study.search.trial_params import ENDED_WITH, PARAM_SOURCE, PARAMS, QUEUED_PARAMS, SELECTED_EPOCH, params_of
 from study.spec.cell import Cell
 from study.spec.confirmed_settings import CONFIRM
 from study.spec.objectives import constraint_violations, directions, not_numbers
 from study.spec.study_spec import StudySpec
 from trainables.core.config import TrialConfig
 from trainables.core.epoch_selection import best_epoch
+from trainables.core.metric_names import METRICS
 from trainables.core.trial_folder import METHOD_METRICS
 from trainables.core.trial_report import SharedEpochs
 
@@ -150,6 +151,10 @@ class CellLedger:
         """Return the trials that started and have not ended, including those interrupted during sampling."""
         return [self._assign(self._whole(trial)) for trial in self.trials(TrialState.RUNNING)]
 
+    def ended(self) -> list[Assignment]:
+        """Return the trials that have ended."""
+        return [Assignment(self.cell, t.number, params_of(t, self.cell.space)) for t in self.trials(*ENDED)]
+
     def _searcher(self, number: int) -> BaseSampler:
         search = self._spec.search
         return build_searcher(
@@ -236,17 +241,27 @@ class CellLedger:
         values = self._trial(assignment.number).intermediate_values
         return best_epoch(metric, values, selectable_after(assignment.config))
 
-    def note_end(self, number: int, result: Mapping[str, Any], own: Mapping[str, float] | None = None) -> None:
+    def note_end(
+        self,
+        number: int,
+        result: Mapping[str, Any],
+        own: Mapping[str, float] | None = None,
+        trained_in: Mapping[str, str] | None = None,
+    ) -> None:
         """Store the constraint violations of a trial's selected epoch once, where Optuna's samplers read them.
 
-        Under ``select: best`` the epoch is stored too.
+        The epoch's metrics are stored too, so that lists of trials need no file, and under ``select: best`` the epoch.
 
         Args:
             number: of the trial.
             result: metrics of its selected epoch.
             own: the method's own metrics of its last epoch, stored likewise.
+            trained_in: ``precision`` and ``device`` of its training, stored likewise.
         """
         trial = self._trial(number)
+        if trial.state == TrialState.RUNNING and ENDED_WITH not in trial.user_attrs:
+            metrics = {name: value for name, value in result.items() if name in METRICS}
+            self._storage.set_trial_user_attr(trial_id(trial), ENDED_WITH, {"metrics": metrics, **(trained_in or {})})
         if self._spec.search.select_by is not None and trial.state == TrialState.RUNNING:
             self._storage.set_trial_user_attr(trial_id(trial), SELECTED_EPOCH, int(result["epoch"]))
         if own and trial.state == TrialState.RUNNING and METHOD_METRICS not in trial.user_attrs:

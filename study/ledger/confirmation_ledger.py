@@ -46,6 +46,10 @@ class CellConfirmation(CellLedger):
         """Return the trials that started and have not ended."""
         return [self._confirming(trial) for trial in self.trials(TrialState.RUNNING)]
 
+    def ended(self) -> list[Assignment]:
+        """Return the trials that have ended."""
+        return [self._confirming(trial) for trial in self.trials(*ENDED)]
+
     def report(self, number: int, epoch: int, value: float) -> bool:
         """Store the metric after an epoch; confirmation trials are never pruned."""
         super().report(number, epoch, value)

@@ -10,6 +10,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from trainables.core.errors import BadInput, shown
 from trainables.core.kernel_lock import KernelLock
+from trainables.core.storage_path import StoragePath
 from trainables.core.url_secrets import masked, revealed
 
 _PASSWORD_PLACES = (
@@ -35,7 +36,7 @@ def _cut_torn_line(journal: Path) -> None:
         os.truncate(journal, whole)
 
 
-def open_storage(folder: Path, url: str | None, *, writable: bool = True) -> BaseStorage:
+def open_storage(folder: StoragePath, url: str | None, *, writable: bool = True) -> BaseStorage:
     """Open the ledger's storage.
 
     Args:
@@ -54,6 +55,8 @@ def open_storage(folder: Path, url: str | None, *, writable: bool = True) -> Bas
         except Exception as error:  # SQLAlchemy and its drivers raise many types
             hint = f"; {_PASSWORD_PLACES}" if "password" in str(error).lower() else ""
             raise BadInput(f"records.ledger: cannot open {masked(url)}: {shown(error, 500)}{hint}") from None
+    if not isinstance(folder, Path):
+        raise BadInput(f"records.ledger: {folder} is on object storage and its study file names no database")
     journal = folder / "ledger.journal"
     lock = KernelLock(folder / "ledger.lock")  # Optuna's own outlives its holder by half a minute
     try:

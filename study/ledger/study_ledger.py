@@ -56,6 +56,10 @@ class Ledger:
         """Return the search trials that an earlier driver started and did not end."""
         return [assignment for cell in self.cells.values() for assignment in cell.running()]
 
+    def ended(self) -> list[Assignment]:
+        """Return all trials that have ended, of search and confirmation."""
+        return [assignment for cell in self.places.values() for assignment in cell.ended()]
+
     def next(self) -> Assignment | None:
         """Start the next search trial, or after the search the next confirmation trial; None if none may start now."""
         cell = next_cell(self.study, [(ledger.cell, ledger.trial_counts()) for ledger in self.cells.values()])

@@ -12,6 +12,7 @@ from study.report.export import all_trials, trial_key
 from study.report.parquet_file import check_target, write_rows
 from study.store.study_folder import StudyFolder
 from study.store.study_view import TrialView, open_view
+from study.store.trial_view import read_ahead
 from trainables.core.trial_folder import StoredJson
 
 _TYPES: dict[str, pa.DataType] = {
@@ -44,7 +45,9 @@ def export_classes(folder: StudyFolder, to: Path, *, force: bool = False) -> int
         BadInput: no such study, the file exists without ``force``, or it cannot be written.
     """
     check_target(to, "--per-class", force=force)
-    rows = [row for trial in all_trials(open_view(folder)) for row in _rows(folder.name, trial)]
+    trials = all_trials(open_view(folder))
+    read_ahead(trials)
+    rows = [row for trial in trials for row in _rows(folder.name, trial)]
     write_rows(rows, list(_TYPES), _TYPES, to, "--per-class")
     return len(rows)
 

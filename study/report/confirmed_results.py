@@ -12,6 +12,7 @@ from typing import Any
 from study.report.precisions import Precisions, precisions_of
 from study.report.significance import Paired, holm, paired
 from study.store.study_view import CellView, StudyView
+from study.store.trial_view import read_ahead
 from trainables.core.errors import BadInput, unknown_name
 from trainables.core.metric_names import METRICS
 
@@ -113,6 +114,7 @@ def confirmed_tables(view: StudyView, *, metric: str | None = None, baseline: st
     tested = metric or default_metric(view)
     if tested not in METRICS or tested == "train_loss":
         raise unknown_name("metric of test images:", tested, [name for name in METRICS if name != "train_loss"])
+    read_ahead(trial for cell in view.cells for trial in cell.confirming)
     labels = {cell.cell.method for cell in view.cells}
     if baseline is not None and baseline not in labels:
         raise unknown_name("method of the study:", baseline, labels)

@@ -11,6 +11,7 @@ import pyarrow as pa
 from study.report.parquet_file import check_target, write_rows
 from study.store.study_folder import StudyFolder
 from study.store.study_view import StudyView, TrialView, open_view
+from study.store.trial_view import read_ahead
 from trainables.core.trial_folder import CLASS_RECALL, METHOD_METRICS, EpochResult, method_metrics
 
 _PARAM = "param."
@@ -53,6 +54,7 @@ def export_study(folder: StudyFolder, to: Path, *, force: bool = False) -> int:
     """
     check_target(to, "--to", force=force)
     view = open_view(folder)
+    read_ahead(all_trials(view))
     rows = [row for trial in all_trials(view) for row in _rows(folder.name, trial)]
     write_rows(rows, _columns(rows), _TYPES, to, "--to")
     return len(rows)

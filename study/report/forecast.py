@@ -7,13 +7,13 @@ import os
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from study.report.recorded_rates import Rate, RecordedRates
 from study.spec.cell import Cell, expand
 from study.spec.confirmed_settings import settings_at_most
 from study.spec.study_spec import StudySpec
+from trainables.core.storage_path import StoragePath
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ Measured = Mapping[tuple[str, str], Rate]
 
 def forecast(
     spec: StudySpec,
-    storage: Path,
+    storage: StoragePath,
     *,
     measure: Callable[[Sequence[Cell]], tuple[Measured, float]] | None = None,
 ) -> Forecast:
@@ -164,7 +164,7 @@ def _search(spec: StudySpec, cell: Cell) -> tuple[int, int]:
     return trials, (trials + references) * each
 
 
-def forecast_lines(found: Forecast, spec: StudySpec, storage: Path) -> list[str]:
+def forecast_lines(found: Forecast, spec: StudySpec, storage: StoragePath) -> list[str]:
     """Return the forecast as text, one statement a line."""
     search = spec.search
     places = {cell.cell.rpartition("/")[0] for cell in found.cells}

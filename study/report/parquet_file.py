@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trainables.core.errors import BadInput
-from trainables.core.trial_folder import write_atomically
+from trainables.core.storage_path import write_atomically
 
 
 def check_target(to: Path, option: str, *, force: bool) -> None:

@@ -16,8 +16,8 @@ def precisions_of(cells: Iterable[CellView]) -> Precisions:
 
     Trials whose process has not begun are left out.
     """
-    found = (trial.environment() for cell in cells for trial in cell.all_trials)
-    return Counter((str(env["precision"]), str(env.get("device", "?"))) for env in found if env.get("precision"))
+    found = (trial.trained_in() for cell in cells for trial in cell.all_trials)
+    return Counter(one for one in found if one is not None)
 
 
 def mixed(found: Precisions) -> bool:

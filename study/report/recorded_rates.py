@@ -6,12 +6,12 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from study.spec.cell import Cell
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder, stored_names
+from trainables.core.storage_path import StoragePath
 
 if TYPE_CHECKING:
     from study.store.study_view import CellView, TrialView
@@ -34,7 +34,7 @@ class Rate:
 class RecordedRates:
     """Rates of the stored studies that train like a given one: same model, weights excepted, batch size and device."""
 
-    def __init__(self, storage: Path, spec: StudySpec) -> None:
+    def __init__(self, storage: StoragePath, spec: StudySpec) -> None:
         """Read the matching studies in a storage folder; those that cannot be read are left out."""
         self._rates: dict[tuple[object, ...], list[float]] = defaultdict(list)
         self._bytes: list[int] = []
@@ -65,7 +65,7 @@ def _likenesses(cell: Cell) -> list[tuple[object, ...]]:
     return [(*profile, cell.base.method.name), profile, dataset]
 
 
-def _matching(storage: Path, spec: StudySpec) -> Iterator[CellView]:
+def _matching(storage: StoragePath, spec: StudySpec) -> Iterator[CellView]:
     names = stored_names(storage)
     if not names:
         return
@@ -92,5 +92,5 @@ def _seconds_per_epoch(trial: TrialView) -> float | None:
     return (trial.ended - trial.started).total_seconds() / trial.epochs_trained
 
 
-def _size(folder: Path) -> int:
+def _size(folder: StoragePath) -> int:
     return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -13,6 +12,7 @@ from study.store.study_view import STATES, CellView, StudyView, TrialView, open_
 from study.terminal import plain_table
 from trainables.core.errors import BadInput, shown
 from trainables.core.step_progress import StepProgress, read_step_progress
+from trainables.core.storage_path import StoragePath
 
 Status = dict[str, Any]
 _LONGEST_REASON = 400
@@ -21,7 +21,7 @@ ENDED = ("COMPLETE", "PRUNED", "FAIL")
 HEADINGS = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
 
 
-def status_of(storage: Path, name: str) -> Status:
+def status_of(storage: StoragePath, name: str) -> Status:
     """Return the state of a study, as ``study status --json`` prints it.
 
     Args:
@@ -118,12 +118,12 @@ def _confirmed(cell: Status) -> str:
     return f"{ended}/{ended + cell['confirmation']['left']}"
 
 
-def overview(storage: Path) -> list[Status]:
+def overview(storage: StoragePath) -> list[Status]:
     """Return all stored studies: name, state, trials done and in total, question; an unreadable one says why."""
     return [_overview_of(storage, name) for name in stored_names(storage)]
 
 
-def _overview_of(storage: Path, name: str) -> Status:
+def _overview_of(storage: StoragePath, name: str) -> Status:
     try:
         return _counted(name, open_view(StudyFolder(storage, name)))
     except BadInput as error:
@@ -145,7 +145,7 @@ def _unreadable(name: str, why: str) -> Status:
     return {"study": name, "state": "unreadable", "done": None, "trials": None, "question": shown(why, _LONGEST_REASON)}
 
 
-def print_overview(studies: list[Status], console: Console, storage: Path) -> None:
+def print_overview(studies: list[Status], console: Console, storage: StoragePath) -> None:
     """Print one row per stored study."""
     if not studies:
         console.print(f"no study in {storage}", highlight=False)

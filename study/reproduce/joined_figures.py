@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from study.reproduce.own_results import Own, own_result
@@ -12,6 +11,7 @@ from study.reproduce.published import Figure, Place
 from study.reproduce.reproduction_plan import Plan, PlannedStudy
 from study.reproduce.stored_reproduction import stored_view
 from study.store.study_view import StudyView
+from trainables.core.storage_path import StoragePath
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Joined:
         return round(abs(self.difference), 6) <= round(sum(one for one in deviations if one is not None), 6)
 
 
-def joined_figures(plan: Plan, storage: Path) -> list[Joined]:
+def joined_figures(plan: Plan, storage: StoragePath) -> list[Joined]:
     """Return every kept figure of a table with our value where a study in the storage has it.
 
     Raises:

@@ -6,7 +6,6 @@ import csv
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from study.report.forecast import Forecast, Measured, forecast
 from study.reproduce.published import STUDIES
@@ -14,6 +13,7 @@ from study.reproduce.reproduction_plan import Plan
 from study.spec.cell import Cell, expand
 from study.spec.study_spec import StudySpec
 from trainables.core.config import DataConfig
+from trainables.core.storage_path import StoragePath
 from trainables.data.catalog import DATASETS
 from trainables.data.imbalance_profiles import profile_counts
 
@@ -53,7 +53,7 @@ class Cost:
     source: str
 
 
-def cost_of(plan: Plan, storage: Path, measure: MeasureStudy | None = None) -> Cost:
+def cost_of(plan: Plan, storage: StoragePath, measure: MeasureStudy | None = None) -> Cost:
     """Return the cost of a plan, without what is stored already.
 
     Args:

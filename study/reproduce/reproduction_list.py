@@ -13,6 +13,7 @@ from study.reproduce.published import PublishedTable
 from study.reproduce.reproduction_cost import Cost, MeasureStudy, cost_of
 from study.reproduce.reproduction_plan import Plan, plan
 from study.terminal import plain_table
+from trainables.core.storage_path import StoragePath
 
 _FACES = "faces"
 
@@ -50,7 +51,7 @@ class Listed:
 
 def listed(
     table: PublishedTable,
-    storage: Path,
+    storage: StoragePath,
     data_dir: Path | None,
     *,
     planned: Plan | None = None,

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from study.spec.flat_mapping import flat
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
 from study.store.study_view import StudyView, open_view
 from trainables.core.errors import BadInput
+from trainables.core.storage_path import StoragePath
 
 _FREE = ("name", "question", "resources", "records", "artifacts", "search.concurrency", "search.cell_concurrency",
          "search.order", "search.wall_hours")  # fmt: skip
 """Settings that change no figure, so that a stored study may have others."""
 
 
-def is_stored(spec: StudySpec, storage: Path) -> bool:
+def is_stored(spec: StudySpec, storage: StoragePath) -> bool:
     """Return True if a study of this name is stored."""
     return StudyFolder(storage, spec.name).spec_path.exists()
 
 
-def stored_view(spec: StudySpec, storage: Path) -> StudyView | None:
+def stored_view(spec: StudySpec, storage: StoragePath) -> StudyView | None:
     """Return the stored study of a planned one, or None if it was not started.
 
     Raises:

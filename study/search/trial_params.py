@@ -18,6 +18,10 @@ PARAM_SOURCE = "param_source"
 SELECTED_EPOCH = "selected_epoch"
 """User attribute of an ended trial: the epoch that is its result; absent under ``select: last``."""
 
+ENDED_WITH = "ended_with"
+"""User attribute of a complete or pruned trial: ``metrics`` of the epoch that is its result, and ``precision`` and
+``device`` of its training. Lists of trials then read the ledger alone."""
+
 QUEUED_PARAMS = "fixed_params"
 """System attribute in which `Study.enqueue_trial` keeps a queued trial's params. It is private to Optuna."""
 

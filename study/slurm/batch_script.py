@@ -104,6 +104,7 @@ exit "$end"
 
 def slurm_folder(folder: StudyFolder) -> Path:
     """Return the folder of a study's script, its study file and its logs of Slurm."""
+    assert isinstance(folder.path, Path)  # the command refuses object storage
     return folder.path / "slurm"
 
 

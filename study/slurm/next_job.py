@@ -10,7 +10,7 @@ from study.slurm.batch_script import slurm_folder
 from study.store.study_folder import SHARED, StudyFolder
 from study.store.study_view import StudyView, open_view
 from trainables.core.errors import BadInput
-from trainables.core.trial_folder import write_atomically
+from trainables.core.storage_path import write_atomically
 
 IDLE_JOBS = 2
 """Successive jobs without progress after which a study is given up."""
@@ -51,7 +51,7 @@ def decide(folder: StudyFolder, exit_code: int) -> Decision:
             f"study '{folder.name}' failed with exit code {exit_code}, as said above; no job follows",
             failed=True,
         )
-    done, before = progress(view, folder.storage), _stored(folder)
+    done, before = progress(view, slurm_folder(folder).parents[1]), _stored(folder)
     idle = before.get("idle", 0) + 1 if done == before.get("done", 0) else 0
     write_atomically(_path(folder), json.dumps({"done": done, "idle": idle}).encode())
     if idle >= IDLE_JOBS:

@@ -14,7 +14,7 @@ from study.spec.study_spec import StudySpec
 from study.spec.yaml_io import write_yaml
 from study.store.study_folder import StudyFolder
 from trainables.core.errors import BadInput
-from trainables.core.trial_folder import write_atomically
+from trainables.core.storage_path import write_atomically
 from trainables.core.url_secrets import from_environment, holds_secret
 
 _PATIENCE = 60.0

@@ -176,6 +176,8 @@ class ArtifactsSpec(StrictModel):
         model: the network itself, exported and logged as an MLflow model: of the first seed of every cell's best
             setting (``winner``), of every trial of the confirmation, or of none.
         logits: logits of all validation images, and of all test images in a confirmation.
+        checkpoints: trials that keep their last checkpoint after their end, for uses of your own: nothing here reads it
+            any more. Values as for ``model``, or ``all``.
     """
 
     offsets: Phases = "confirm"
@@ -183,15 +185,16 @@ class ArtifactsSpec(StrictModel):
     mistakes: Phases = "confirm"
     logits: Phases = "confirm"
     model: Literal["none", "winner", "confirm"] = "winner"
+    checkpoints: Literal["none", "winner", "confirm", "all"] = "winner"
 
     def kinds(self, *, confirms: bool, winner: bool = False) -> tuple[str, ...]:
-        """Return the kinds of artifacts of a trial.
+        """Return the kinds of artifacts that a trial's process makes at its end.
 
         Args:
             confirms: True for a trial of the confirmation, False for one of the search.
             winner: True for the first seed of a cell's best setting.
         """
-        chosen: dict[str, str] = self.model_dump()
+        chosen: dict[str, str] = self.model_dump(exclude={"checkpoints"})
         wanted = {"all": True, "confirm": confirms, "winner": winner, "none": False}
         return tuple(kind for kind, phases in chosen.items() if wanted[phases])
 

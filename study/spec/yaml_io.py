@@ -12,11 +12,12 @@ import yaml
 
 from study.spec.limited_yaml import DEEPEST, WRITTEN, Limits, NotYaml, parse_yaml, text_fault
 from trainables.core.errors import BadInput, shown
+from trainables.core.storage_path import StoragePath
 
 _LAST_INDEX_DIGITS = 6
 
 
-def read_yaml(path: Path, limits: Limits = WRITTEN) -> dict[str, Any]:
+def read_yaml(path: StoragePath, limits: Limits = WRITTEN) -> dict[str, Any]:
     """Read a YAML file that holds a mapping.
 
     No more than the limit is read, so that a device without end is refused like a file that is too large.
@@ -30,7 +31,7 @@ def read_yaml(path: Path, limits: Limits = WRITTEN) -> dict[str, Any]:
     return loaded
 
 
-def _read(path: Path, limits: Limits) -> Any:
+def _read(path: StoragePath, limits: Limits) -> Any:
     try:
         content = _beginning(path, limits.bytes + 1)
         if len(content) > limits.bytes:
@@ -47,7 +48,9 @@ def _read(path: Path, limits: Limits) -> Any:
         raise BadInput(f"{path}: not valid YAML: {error}") from None
 
 
-def _beginning(path: Path, size: int) -> bytes:
+def _beginning(path: StoragePath, size: int) -> bytes:
+    if not isinstance(path, Path):
+        return path.read_bytes()
     try:
         # a named pipe without a writer is empty instead of waiting for one
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))

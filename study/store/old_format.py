@@ -8,7 +8,6 @@ one study may hold several versions. Content of the current version stays unchan
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial
@@ -16,6 +15,7 @@ from optuna.trial import FrozenTrial
 from search_spaces import SPACES, Choices, Space
 from study.search.trial_params import PARAM_SOURCE, PARAMS
 from trainables.core.config import FIRST_DEFAULTS
+from trainables.core.storage_path import StoragePath
 from trainables.core.trial_folder import TrialFolder
 from trainables.methods.registry import METHODS
 
@@ -57,7 +57,7 @@ def _method(given: dict[str, Any], version: int) -> dict[str, Any]:
     return {**read, "params": {**{n: _CHANGED_DEFAULTS[name][n] for n in unsaid}, **(read.get("params") or {})}}
 
 
-def with_automatic_precision(given: dict[str, Any], study_path: Path) -> dict[str, Any]:
+def with_automatic_precision(given: dict[str, Any], study_path: StoragePath) -> dict[str, Any]:
     """Convert a study file of version 1 or 2: its ``precision: auto`` is now called ``native``.
 
     A study whose first trial found was trained on a processor in float32 stays ``auto``: it then keeps its precision

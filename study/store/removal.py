@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from study.ledger.optuna_internals import study_ids
@@ -13,6 +14,8 @@ from study.spec.limited_yaml import STORED
 from study.spec.yaml_io import read_yaml
 from study.store.study_folder import StudyFolder
 from trainables.core.errors import BadInput
+from trainables.core.storage_path import files_below, remove_below
+from trainables.core.trial_folder import PACK
 from trainables.core.url_secrets import hidden
 
 
@@ -40,15 +43,16 @@ def holdings(folder: StudyFolder) -> Holdings:
         BadInput: no such study (the nearest name is given), or its file is not YAML.
     """
     url = _ledger_url(folder)
-    files = [path for path in folder.path.rglob("*") if path.is_file()]
-    trials = sum(path.name == "trial.json" for path in files)
-    return Holdings(len(files), sum(path.stat().st_size for path in files), trials, url)
+    files = list(files_below(folder.path))
+    trials = len({file.folder for file in files if file.name in ("trial.json", PACK)})
+    return Holdings(len(files), sum(file.size for file in files), trials, url)
 
 
 def remove_study(folder: StudyFolder) -> None:
     """Delete a study's folder, and its Optuna studies where the ledger is a database.
 
-    The folder is renamed before it is deleted: a removal that is killed leaves no half of a study.
+    The folder is renamed before it is deleted: a removal that is killed leaves no half of a study. On object storage
+    the study file is deleted first; what a kill leaves then, the next study of this name removes.
 
     Raises:
         BadInput: no such study, a process drives it, or something cannot be deleted.
@@ -60,10 +64,14 @@ def remove_study(folder: StudyFolder) -> None:
             for name, number in study_ids(storage).items():
                 if name.startswith(f"{folder.name}/"):
                     storage.delete_study(number)
-        doomed = folder.storage / f".removed-{folder.name}-{uuid.uuid4().hex}"
         try:
-            folder.path.rename(doomed)
-            shutil.rmtree(doomed)
+            if isinstance(folder.path, Path):
+                doomed = folder.path.with_name(f".removed-{folder.name}-{uuid.uuid4().hex}")
+                folder.path.rename(doomed)
+                shutil.rmtree(doomed)
+            else:
+                folder.spec_path.unlink(missing_ok=True)
+                remove_below(folder.path)
         except OSError as error:
             raise BadInput(f"cannot delete {error.filename or folder.path}: {error.strerror}") from None
 

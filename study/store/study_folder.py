@@ -15,9 +15,11 @@ from study.spec.limited_yaml import STORED
 from study.spec.study_spec import STUDY_NAME, StudySpec
 from study.spec.validation import checked_spec
 from study.spec.yaml_io import read_yaml, write_yaml
+from trainables.core.database_lock import is_postgresql
 from trainables.core.errors import BadInput
-from trainables.core.kernel_lock import KernelLock, is_locked
-from trainables.core.trial_folder import write_atomically
+from trainables.core.locks import Lock, is_locked_at, lock_at
+from trainables.core.object_path import ObjectPath
+from trainables.core.storage_path import StoragePath, remove_below, storage_path, write_atomically
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -26,28 +28,69 @@ DEFAULT_STORAGE = "runs"
 _DRIVER_PATIENCE = 0.5
 """Seconds that a starting driver waits for its lock: a call of `is_driven` holds it for a moment."""
 
-FORMAT = 3
-"""Current version of the stored format; version 1 had no ``format.json``, version 2 other defaults."""
+FORMAT = 4
+"""Current version of the stored format; version 1 had no ``format.json``, version 2 other defaults, and up to version 3
+the small files of a trial were not bundled at its end."""
+PACKED = 4
+"""Oldest format in which the small files of ended trials are bundled."""
 SHARED = "shared"
 """Folder of a storage that holds the trainings shared by trials of all its studies."""
 
 
-def storage_root(given: Path | None) -> Path:
-    """Return the folder of all studies: ``given``, else $STUDY_STORAGE, else ``runs`` in the current folder."""
-    return (given or Path(os.environ.get("STUDY_STORAGE", DEFAULT_STORAGE))).resolve()
+def storage_root(given: str | Path | None) -> StoragePath:
+    """Return the place of all studies: ``given``, else $STUDY_STORAGE, else ``runs`` in the current folder.
+
+    Raises:
+        BadInput: a URL names no object storage, or one that cannot be read now.
+    """
+    root = storage_path(given or os.environ.get("STUDY_STORAGE", DEFAULT_STORAGE)).resolve()
+    if isinstance(root, ObjectPath):
+        root.check(writing=False)
+    return root
 
 
-def stored_names(storage: Path) -> list[str]:
+def local_storage_root(given: str | Path | None, wanted_by: str) -> Path:
+    """Return the folder of all studies, for what needs a folder of this machine.
+
+    Raises:
+        BadInput: the storage is object storage.
+    """
+    root = storage_root(given)
+    if not isinstance(root, Path):
+        raise BadInput(f"--storage {root}: {wanted_by} needs a folder that all machines see, not object storage")
+    return root
+
+
+def check_ledger(storage: StoragePath, ledger: str | None) -> None:
+    """Refuse a study on object storage without a PostgreSQL ledger, which also holds its locks.
+
+    Raises:
+        BadInput: there is none; the message says what to set.
+    """
+    if isinstance(storage, ObjectPath) and not is_postgresql(ledger):
+        raise BadInput(
+            f"records.ledger: a study on object storage ({storage}) needs a PostgreSQL database for ledger and locks; "
+            "add --set records.ledger=postgresql+psycopg://USER@HOST/DATABASE (docs/cluster.md)"
+        )
+
+
+def stored_names(storage: StoragePath) -> list[str]:
     """Return the names of all stored studies."""
-    found = (path.parent.name for path in storage.glob("*/study.yaml"))
+    found: Iterator[str] = (path.parent.name for path in storage.glob("*/study.yaml"))
     return sorted(name for name in found if not name.startswith("."))  # a killed removal leaves such a folder
 
 
 class StudyFolder:
     """``<storage>/<name>``: all files of one study except its MLflow records."""
 
-    def __init__(self, storage: Path, name: str) -> None:
+    def __init__(self, storage: StoragePath, name: str, *, ledger: str | None = None) -> None:
         """Take the folder's place and name; nothing is read or written.
+
+        Args:
+            storage: the place of all studies.
+            name: the study's name.
+            ledger: database of a new study's ledger, which holds its locks on object storage; a stored study's file
+                names it.
 
         Raises:
             BadInput: the name cannot be a study's, such as a path.
@@ -55,10 +98,11 @@ class StudyFolder:
         if not re.fullmatch(STUDY_NAME, name):
             raise BadInput(f"a study's name must be letters, digits, '.', '_' or '-', at most 64, got '{name}'")
         self.storage, self.name = storage, name
-        self.path = storage / name
+        self.path: StoragePath = storage / name
+        self._ledger = ledger
 
     @property
-    def spec_path(self) -> Path:
+    def spec_path(self) -> StoragePath:
         """Path of the checked study file with all its defaults."""
         return self.path / "study.yaml"
 
@@ -88,6 +132,20 @@ class StudyFolder:
         except OSError as error:
             raise self._not_writable(error) from None
 
+    def remove_leftovers(self) -> None:
+        """Delete trials below the name of a study that does not exist: a killed removal on object storage leaves some.
+
+        The caller holds the driver's lock.
+
+        Raises:
+            BadInput: the storage cannot be written.
+        """
+        if isinstance(self.path, ObjectPath) and not self.spec_path.exists():
+            try:
+                remove_below(self.path / "cells")
+            except OSError as error:
+                raise self._not_writable(error) from None
+
     def write_spec(self, spec: StudySpec) -> None:
         """Store the changed study file of a resumed study, in the current format.
 
@@ -101,7 +159,7 @@ class StudyFolder:
         write_atomically(self.spec_path, write_yaml(spec.model_dump(mode="json")).encode())
 
     @property
-    def format_path(self) -> Path:
+    def format_path(self) -> StoragePath:
         """Path of the file that names the formats in which the study is stored."""
         return self.path / "format.json"
 
@@ -159,6 +217,17 @@ class StudyFolder:
         stored = old_format.study_file(read_yaml(self.spec_path, STORED), oldest)
         return old_format.with_automatic_precision(stored, self.path) if oldest <= 2 else stored
 
+    def locks_database(self) -> str | None:
+        """Return the URL of the database that holds the study's locks; None for a local folder.
+
+        Raises:
+            BadInput: the stored study file on object storage cannot be read.
+        """
+        if isinstance(self.path, ObjectPath) and self._ledger is None:
+            records: Any = read_yaml(self.spec_path, STORED).get("records") if self.spec_path.exists() else None
+            self._ledger = records.get("ledger") if isinstance(records, dict) else None
+        return self._ledger if isinstance(self.path, ObjectPath) else None
+
     def read_spec(self, overrides: tuple[str, ...] = ()) -> StudySpec:
         """Read the stored study file and apply ``path=value`` overrides.
 
@@ -188,17 +257,28 @@ class StudyFolder:
         return BadInput(f"cannot write to the storage folder {self.storage}: {error.strerror}")
 
     @property
-    def _lock_path(self) -> Path:
+    def _lock_path(self) -> StoragePath:
         return self.path / "driver.lock"
 
+    def lock(self, name: str) -> Lock:
+        """Return one of the study's locks, not taken.
+
+        Raises:
+            BadInput: the study lies on object storage and has no database for locks.
+        """
+        database = self.locks_database()
+        if isinstance(self.path, ObjectPath):
+            check_ledger(self.storage, database)
+        return lock_at(self.path / name, database)
+
     @contextmanager
-    def driver_lock(self) -> Iterator[None]:
-        """Lock the study for this process; the kernel releases the lock when the process dies.
+    def driver_lock(self) -> Iterator[Lock]:
+        """Lock the study for this process; the lock is free again when the process dies.
 
         Raises:
             BadInput: another process drives the study, or the storage cannot be written.
         """
-        lock = KernelLock(self._lock_path)
+        lock = self.lock(self._lock_path.name)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             free = lock.try_acquire(_DRIVER_PATIENCE)
@@ -207,8 +287,15 @@ class StudyFolder:
         if not free:
             raise BadInput(f"study '{self.name}' is being run by another process now")
         with lock:
-            yield
+            yield lock
 
     def is_driven(self) -> bool:
-        """Return True if a process drives the study now."""
-        return is_locked(self._lock_path)
+        """Return True if a process drives the study now.
+
+        Raises:
+            BadInput: the database of its locks cannot be used.
+        """
+        try:
+            return is_locked_at(self._lock_path, self.locks_database())
+        except OSError as error:
+            raise BadInput(f"study '{self.name}': {error.strerror}") from None

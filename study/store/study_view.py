@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search_spaces import SPACES
@@ -17,6 +16,7 @@ from study.store.study_folder import StudyFolder
 from study.store.trial_view import STATES, TrialView, trial_view
 from trainables.core.errors import BadInput, unknown_name
 from trainables.core.metric_names import METRICS
+from trainables.core.storage_path import StoragePath
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -174,7 +174,7 @@ def cell_view(
     cell: Cell,
     trials: Iterable[FrozenTrial],
     metric: Metrics,
-    study_path: Path,
+    study_path: StoragePath,
     confirming: Iterable[FrozenTrial] = (),
 ) -> CellView:
     """Build the view of a cell; queued trials are left out."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from study.spec.confirmed_settings import CONFIRM
+from trainables.core.object_path import ObjectPath
 from trainables.core.trial_folder import METHOD_METRICS, TrialFolder
 
 if TYPE_CHECKING:
@@ -16,7 +19,11 @@ if TYPE_CHECKING:
 
     from study.spec.cell import Cell
     from trainables.core.config import TrialConfig
+    from trainables.core.storage_path import StoragePath
     from trainables.core.trial_folder import EpochResult, StoredJson
+
+_READERS = 16
+"""Requests at a time to an object storage, each of which takes tens of milliseconds."""
 
 STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING")
 """States of started trials, in the order in which tables show them."""
@@ -48,6 +55,8 @@ class TrialView:
         selected_epoch: the epoch that is its result, selected as the best one; None under ``select: last``.
         method_metrics: the method's own metrics of its last epoch, by the names in `Method.epoch_metrics`; empty before
             the trial ends and for a method that reports none.
+        ended_with: what the ledger keeps of an ended trial so that lists need no file (`trial_params.ENDED_WITH`);
+            empty before its end, after a failure, and in studies of format 3 and earlier.
     """
 
     cell: Cell
@@ -57,7 +66,7 @@ class TrialView:
     value: float | None
     param_source: str
     reason: str | None
-    folder: Path
+    folder: StoragePath
     reported: int
     shared: dict[str, int]
     started: datetime | None
@@ -67,6 +76,12 @@ class TrialView:
     confirms: int | None
     selected_epoch: int | None = None
     method_metrics: dict[str, float] = field(default_factory=dict)
+    ended_with: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def files(self) -> TrialFolder:
+        """The trial's files; the bundle of an ended trial is read once."""
+        return TrialFolder(self.folder)
 
     @property
     def phase(self) -> str:
@@ -103,7 +118,7 @@ class TrialView:
 
     def test(self) -> StoredJson | None:
         """Return the test results at the trial's end, or None; only confirmation trials see the test images."""
-        return TrialFolder(self.folder).test() if self.confirms is not None else None
+        return self.files.test() if self.confirms is not None else None
 
     @property
     def epochs(self) -> int:
@@ -127,7 +142,12 @@ class TrialView:
         return max(self.history(), key=lambda result: int(result["epoch"]), default={})
 
     def result(self) -> EpochResult:
-        """Return the epoch result that is the trial's result: of its selected epoch, else of its last one."""
+        """Return the metrics of the epoch that is the trial's result: of its selected epoch, else of its last one.
+
+        Those of an ended trial are in the ledger; otherwise the whole epoch result is read from the files.
+        """
+        if "metrics" in self.ended_with:
+            return dict(self.ended_with["metrics"])
         if self.selected_epoch is None:
             return self.last_epoch_result()
         found = (result for result in self.history() if result["epoch"] == self.selected_epoch)
@@ -140,23 +160,36 @@ class TrialView:
 
     def history(self) -> list[StoredJson]:
         """Return the epoch results in its folder, in order."""
-        return TrialFolder(self.folder).history()
+        return self.files.history()
 
     def evaluation(self) -> StoredJson | None:
         """Return the validation results of its newest epoch, or None."""
-        return TrialFolder(self.folder).evaluation()
+        return self.files.evaluation()
 
     def environment(self) -> StoredJson:
         """Return the code, machine, device and precision that it was trained with; empty before its process began."""
         found = (self.stored_config() or {}).get("environment")
         return found if isinstance(found, dict) else {}
 
+    def trained_in(self) -> tuple[str, str] | None:
+        """Return precision and device of its training; None before its process began."""
+        found = self.ended_with if "precision" in self.ended_with else self.environment()
+        return (str(found["precision"]), str(found.get("device", "?"))) if found.get("precision") else None
+
     def stored_config(self) -> StoredJson | None:
         """Return ``trial.json``: configuration, data and environment; None until its process has written it."""
-        return TrialFolder(self.folder).config()
+        return self.files.config()
 
 
-def trial_view(cell: Cell, trial: FrozenTrial, study_path: Path) -> TrialView:
+def read_ahead(trials: Iterable[TrialView]) -> None:
+    """Read the bundles of trials on object storage, many at a time; local files are read when they are needed."""
+    waiting = [trial.files for trial in trials if isinstance(trial.folder, ObjectPath)]
+    if waiting:
+        with ThreadPoolExecutor(_READERS) as pool:
+            list(pool.map(TrialFolder.read_ahead, waiting))
+
+
+def trial_view(cell: Cell, trial: FrozenTrial, study_path: StoragePath) -> TrialView:
     """Build the view of a trial from its entry in the ledger.
 
     Args:
@@ -164,7 +197,7 @@ def trial_view(cell: Cell, trial: FrozenTrial, study_path: Path) -> TrialView:
         trial: Optuna's trial.
         study_path: the study's folder.
     """
-    from study.search.trial_params import PARAM_SOURCE, SELECTED_EPOCH, params_of
+    from study.search.trial_params import ENDED_WITH, PARAM_SOURCE, SELECTED_EPOCH, params_of
 
     seen, said = trial.intermediate_values, trial.user_attrs
     selected = said.get(SELECTED_EPOCH)
@@ -190,4 +223,5 @@ def trial_view(cell: Cell, trial: FrozenTrial, study_path: Path) -> TrialView:
         confirms=confirms,
         selected_epoch=selected,
         method_metrics=dict(said.get(METHOD_METRICS, {})),
+        ended_with=dict(said.get(ENDED_WITH, {})),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 from study.search.transfer import nearness, suggestion_of
 from study.search.transferred_params import TransferredParams
@@ -13,7 +12,7 @@ from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
 from study.store.study_view import StudyView, open_view
 from trainables.core.errors import BadInput
-from trainables.core.trial_folder import write_atomically
+from trainables.core.storage_path import StoragePath, write_atomically
 
 MOST_WARM_STARTS = 3
 """Maximum number of a cell's trials with params from earlier studies, at most one from each earlier cell."""
@@ -22,7 +21,7 @@ WarmStarts = dict[str, list[TransferredParams]]
 """Name of a cell -> its suggestions, from the nearest cell first."""
 
 
-def find_warm_starts(spec: StudySpec, cells: Sequence[Cell], storage: Path, *, source: str) -> WarmStarts:
+def find_warm_starts(spec: StudySpec, cells: Sequence[Cell], storage: StoragePath, *, source: str) -> WarmStarts:
     """Find the best params of the earlier studies that a new study starts from.
 
     Args:
@@ -38,7 +37,7 @@ def find_warm_starts(spec: StudySpec, cells: Sequence[Cell], storage: Path, *, s
     return {cell.name: _nearest(cell, views) for cell in cells} if views else {}
 
 
-def _view(storage: Path, name: str, where: str) -> StudyView:
+def _view(storage: StoragePath, name: str, where: str) -> StudyView:
     try:
         return open_view(StudyFolder(storage, name))
     except BadInput as error:
@@ -61,7 +60,7 @@ def _nearest(cell: Cell, views: Sequence[StudyView]) -> list[TransferredParams]:
     return ordered[:MOST_WARM_STARTS]
 
 
-def _place(folder: StudyFolder) -> Path:
+def _place(folder: StudyFolder) -> StoragePath:
     return folder.path / "warm-starts.json"
 
 

@@ -10,6 +10,8 @@ from urllib.parse import unquote, urlsplit
 
 from study.tracking.sqlite import check_database, create_database, follow_artifacts
 from trainables.core.errors import BadInput, shown
+from trainables.core.object_path import ObjectPath
+from trainables.core.storage_path import StoragePath
 from trainables.core.url_secrets import hidden, revealed
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ _SCHEMES = ("http://", "https://", "sqlite://", "postgresql", "mysql", "mssql", 
 _NOISY = ("alembic", "mlflow.store.db.utils", "mlflow.pyfunc", "mlflow.models")
 
 
-def tracking_uri(given: str | None, storage: Path) -> str:
+def tracking_uri(given: str | None, storage: StoragePath) -> str:
     """Return the tracking URI of a study.
 
     Args:
@@ -56,6 +58,13 @@ def tracking_uri(given: str | None, storage: Path) -> str:
             return hidden(uri)
         except ValueError as error:
             raise BadInput(f"records.tracking_uri: the URL {error}") from None
+    if isinstance(storage, ObjectPath):
+        if not Path(uri).is_absolute():
+            raise BadInput(
+                f"records.tracking_uri: studies on object storage ({storage}) need an MLflow server, a database, or "
+                "the absolute path of a SQLite file; add --set records.tracking_uri=... or set MLFLOW_TRACKING_URI"
+            )
+        return f"sqlite:///{uri}"
     path = (storage.resolve() / uri.removeprefix("file:")).absolute()
     if uri.startswith("file:") or path.is_dir():
         raise BadInput(f"records.tracking_uri: {uri} is a folder; must be a server (http://...) or a SQLite file")
@@ -71,13 +80,17 @@ def is_server(uri: str) -> bool:
     return uri.startswith(("http://", "https://"))
 
 
-def artifact_folder(uri: str, storage: Path) -> Path:
+def artifact_folder(uri: str, storage: StoragePath) -> StoragePath:
     """Return the artifact folder of a database: beside a SQLite file, else in the storage."""
-    path = Path(uri.removeprefix("sqlite:///"))
-    return (path.parent if uri.startswith("sqlite:///") else storage.resolve()) / "mlartifacts"
+    return sqlite_artifacts(uri) if uri.startswith("sqlite:///") else storage.resolve() / "mlartifacts"
 
 
-def open_client(uri: str, storage: Path) -> MlflowClient:
+def sqlite_artifacts(uri: str) -> Path:
+    """Return the artifact folder of a SQLite file."""
+    return Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts"
+
+
+def open_client(uri: str, storage: StoragePath) -> MlflowClient:
     """Return a client. MLflow's global state stays untouched, and telemetry is off.
 
     Raises:
@@ -88,7 +101,7 @@ def open_client(uri: str, storage: Path) -> MlflowClient:
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
     if uri.startswith("sqlite:///"):
-        database, artifacts = Path(uri.removeprefix("sqlite:///")), artifact_folder(uri, storage)
+        database, artifacts = Path(uri.removeprefix("sqlite:///")), sqlite_artifacts(uri)
         create_database(database, artifacts)
         check_database(database)
         follow_artifacts(database, artifacts)

@@ -45,7 +45,8 @@ def log_model(runs: Runs, run: KnownRun, view: TrialView) -> None:
     )
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch) / "model"
-        write_model(place, folder.program_path, example["images"], example["logits"])
+        with folder.program() as program:
+            write_model(place, program, example["images"], example["logits"])
         client.log_model_artifacts(model.model_id, str(place))
     client.finalize_logged_model(model.model_id, "READY")
     client.log_outputs(run.id, [LoggedModelOutput(model.model_id, step=0)])

@@ -6,7 +6,6 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from study.spec.confirmed_settings import CONFIRM
@@ -16,6 +15,7 @@ from study.store.study_view import CellView, cell_view, trial_view
 from study.tracking.client import is_away, tracking_uri
 from study.tracking.study_sync import StudySync
 from trainables.core.errors import BadInput
+from trainables.core.storage_path import StoragePath
 from trainables.core.url_secrets import masked
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Recorder:
 
     def __init__(
         self,
-        storage: Path,
+        storage: StoragePath,
         spec: StudySpec,
         ledger: Ledger,
         *,

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study.spec.cell import expand
@@ -23,8 +22,7 @@ from study.tracking.run_names import RunNames
 from study.tracking.run_shown import milliseconds
 from study.tracking.saved_views import GROUP_TAG, saved_views
 from trainables.core.errors import BadInput
-from trainables.core.kernel_lock import KernelLock
-from trainables.core.trial_folder import write_atomically
+from trainables.core.storage_path import StoragePath, write_atomically
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -87,7 +85,7 @@ class Runs:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Exclude other processes that sync the same study, so that no run is created twice."""
-        lock = KernelLock(self._folder.path / "records.lock")
+        lock = self._folder.lock("records.lock")
         try:
             lock.acquire()
         except OSError as error:
@@ -259,7 +257,7 @@ def _user() -> str:
         return "unknown"
 
 
-def _study_id(path: Path) -> str:
+def _study_id(path: StoragePath) -> str:
     """Return the study's id, which separates its runs from those of a namesake on the same server."""
     place = path / "records.json"
     if not place.exists():

@@ -19,10 +19,11 @@ from urllib.request import urlopen
 
 import psutil
 
-from study.tracking.client import artifact_folder, is_server, tracking_uri, with_password
+from study.tracking.client import artifact_folder, is_server, sqlite_artifacts, tracking_uri, with_password
 from study.tracking.saved_views import CELLS_VIEW, CONFIRMED_VIEW, TRIALS_VIEW, view_path
 from study.tracking.sqlite import check_database, find_experiment, follow_artifacts
 from trainables.core.errors import BadInput
+from trainables.core.storage_path import StoragePath
 
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -37,7 +38,7 @@ _SECONDS_TO_START = 300
 _LAST_LINES = 15
 
 
-def server_command(storage: Path, *, host: str, port: int, workers: int = 1) -> list[str]:
+def server_command(storage: StoragePath, *, host: str, port: int, workers: int = 1) -> list[str]:
     """Return the command line of a server for the records of a storage folder.
 
     Runs recorded without a server store their artifacts as files, which the server reads in place. Artifacts that
@@ -80,7 +81,7 @@ def _is_ip(entry: Any) -> bool:
 
 
 def serve(
-    storage: Path,
+    storage: StoragePath,
     *,
     host: str,
     port: int,
@@ -109,7 +110,7 @@ def serve(
         return
     pages = {"all studies": ""}
     if uri.startswith("sqlite:///"):
-        pages = _landing(Path(uri.removeprefix("sqlite:///")), artifact_folder(uri, storage), study)
+        pages = _landing(Path(uri.removeprefix("sqlite:///")), sqlite_artifacts(uri), study)
     _check_free(host, port)
     say("MLflow is starting, which may take a minute; Ctrl-C stops it")
     width = max(map(len, pages))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -33,14 +32,18 @@ def write_pictures(files: TrialFolder, evaluation: StoredJson, title: str, folde
     """
     if (offsets := files.record("offsets")) is not None:
         (folder / "offsets.png").write_bytes(offset_picture(offsets, f"{title}, epoch {offsets['epoch']}"))
-        shutil.copy(files.path / "offsets.json", folder)
+        _copy(files, "offsets.json", folder)
     for name, draw in _PICTURES.items():
         if (arrays := files.arrays(name)) is not None:
             caption = f"{title}, epoch {evaluation['epoch']}"
             picture = draw(arrays, evaluation["class_names"], evaluation["class_counts"], caption)
             (folder / f"{name}.png").write_bytes(picture)
-            shutil.copy(files.path / f"{name}.npz", folder)
+            _copy(files, f"{name}.npz", folder)
     if has_logits(files.path):
-        shutil.copy(files.path / LOGIT_FILE, folder)
-    if files.record("artifact-errors") is not None:
-        shutil.copy(files.path / "artifact-errors.json", folder)
+        (folder / LOGIT_FILE).write_bytes((files.path / LOGIT_FILE).read_bytes())
+    _copy(files, "artifact-errors.json", folder)
+
+
+def _copy(files: TrialFolder, name: str, folder: Path) -> None:
+    if (content := files.content(name)) is not None:
+        (folder / name).write_bytes(content)

@@ -23,7 +23,9 @@ from study.spec.validation import load_spec
 from study.spec.yaml_io import write_yaml
 from study.store.study_folder import StudyFolder
 from study.store.study_view import StudyView, cell_view, open_view
-from trainables.core.trial_folder import EpochResult, TrialFolder
+from trainables.core.object_path import ObjectPath
+from trainables.core.storage_path import StoragePath, files_below
+from trainables.core.trial_folder import PACK, EpochResult, TrialFolder
 from trainables.data import load
 from trainables.training.finite_watch import NonFiniteLoss
 from trainables.training.trainer import Trainer
@@ -101,8 +103,9 @@ def _title(process: psutil.Process) -> str:
 class Lab:
     """One study in a storage folder of its own."""
 
-    def __init__(self, folder: Path, ray_folder: Path) -> None:
-        self.storage, self._folder, self._ray = folder / "runs", folder, ray_folder
+    def __init__(self, folder: Path, ray_folder: Path, storage: StoragePath | None = None) -> None:
+        self.storage: StoragePath = storage or folder / "runs"
+        self._folder, self._ray = folder, ray_folder
         self._started: list[Running] = []
         self.name = ""
 
@@ -147,7 +150,7 @@ class Lab:
             running.kill_everything()
 
     @property
-    def path(self) -> Path:
+    def path(self) -> StoragePath:
         """The study's folder."""
         return self.storage / self.name
 
@@ -158,29 +161,32 @@ class Lab:
     def trials(self) -> dict[str, TrialFolder]:
         """Return the folders of all trials: trial key -> folder."""
         root = self.path / "cells"
-        return {path.parent.relative_to(root).as_posix(): TrialFolder(path.parent) for path in _configs(root)}
+        return {key: TrialFolder(root / key) for key in _trial_keys(root)}
 
     def epochs_written(self) -> int:
         """Return the number of finished epochs of all trials, counting repeated ones."""
-        return sum(file.read_bytes().count(b"\n") for file in self.path.glob("cells/*/*/*/*/epochs-*.jsonl"))
+        return sum(len(attempt) for folder in self.trials().values() for attempt in folder.attempts())
 
     def ended(self) -> int:
         """Return the number of trials that have ended according to the ledger."""
-        if not (self.path / "ledger.journal").exists():
+        ready = "study.yaml" if isinstance(self.path, ObjectPath) else "ledger.journal"
+        if not (self.path / ready).exists():
             return 0
         return sum(len(cell.in_state("COMPLETE", "PRUNED", "FAIL")) for cell in self.view().cells)
 
-    def finished_files(self) -> dict[str, dict[str, tuple[int, int]]]:
-        """Return path, modification time and size of every file of every ended trial."""
+    def finished_files(self) -> dict[str, str]:
+        """Return what the files of every ended trial hold, every attempt at it included, bundled or not."""
         return {
-            trial.key: {f.name: (f.stat().st_mtime_ns, f.stat().st_size) for f in trial.folder.iterdir()}
+            trial.key: repr([trial.files.attempts(), trial.evaluation(), trial.stored_config(), trial.test()])
             for cell in self.view().cells
             for trial in cell.in_state("COMPLETE", "PRUNED", "FAIL")
         }
 
 
-def _configs(root: Path) -> list[Path]:
-    return sorted(root.glob("*/*/*/*/trial.json"))
+def _trial_keys(root: StoragePath) -> list[str]:
+    """Return the keys of all trials of the search that have files."""
+    found = {file.folder for file in files_below(root) if file.name in ("trial.json", PACK)}
+    return sorted(key for key in found if key.count("/") == 3)
 
 
 class Said(NamedTuple):

@@ -14,10 +14,12 @@ import pytest
 
 from study.ledger.storage import open_storage
 from study.ledger.study_ledger import Ledger
+from study.search.trial_params import ENDED_WITH
 from study.spec.cell import expand
 from study.store.study_folder import SHARED
 from tests.faults.fault_lab import Lab, Undisturbed, timeless, wait_until
-from trainables.core.trial_folder import TrialFolder
+from trainables.core.storage_path import files_below
+from trainables.core.trial_folder import PACK, TrialFolder
 from trainables.shared_trainings.stored_trainings import shared_entries
 
 pytestmark = pytest.mark.timeout(900)  # starting Ray takes long on a busy machine
@@ -54,7 +56,7 @@ def _content(ledger: Ledger) -> dict[str, Any]:
             trial.params,
             trial.intermediate_values,
             trial.values,
-            {name: said for name, said in trial.user_attrs.items() if name != "shared_epochs"},
+            {name: said for name, said in trial.user_attrs.items() if name not in ("shared_epochs", ENDED_WITH)},
         )
         for place, cell in ledger.places.items()
         for trial in cell.trials()
@@ -78,7 +80,7 @@ def _check(lab: Lab, undisturbed: Undisturbed, kills: int) -> None:
 
 def _check_files(lab: Lab, undisturbed: Undisturbed, confirmed: set[str]) -> None:
     """All numbers equal the undisturbed study's, and only confirmation trials have test results."""
-    folders = {path.parent.relative_to(lab.path / "cells").as_posix() for path in lab.path.glob("cells/**/trial.json")}
+    folders = {file.folder for file in files_below(lab.path / "cells") if file.name in ("trial.json", PACK)}
     assert folders == undisturbed.records.keys()
     for key, folder in ((key, TrialFolder(lab.path / "cells" / key)) for key in folders):
         assert [timeless(record) for record in folder.history()] == undisturbed.records[key], key
@@ -114,7 +116,8 @@ def _shared_is_being_trained(lab: Lab) -> bool:
 
 
 def _confirming(lab: Lab) -> int:
-    return len(list(lab.path.glob("cells/**/confirm/*/test.json")))
+    found = (lab.path / "cells" / file.folder for file in files_below(lab.path / "cells"))
+    return sum(TrialFolder(folder).test() is not None for folder in {*found} if folder.parent.name == "confirm")
 
 
 def _kill_when(lab: Lab, running: Any, happened: Callable[[], bool], what: str) -> None:

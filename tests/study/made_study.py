@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
 from trainables.core.metric_names import METRICS
 from trainables.core.metrics import from_confusion, recall_per_class
+from trainables.core.storage_path import StoragePath
 from trainables.core.trial_folder import CLASS_RECALL, TrialFolder, method_metrics
 
 EPOCHS = 5
@@ -41,9 +41,9 @@ def spec_of(name: str = "made", **changes: Any) -> StudySpec:
 class MadeStudy:
     """A study whose trials end as a test chooses."""
 
-    def __init__(self, storage: Path, spec: StudySpec | None = None, *, classes: int = 10) -> None:
+    def __init__(self, storage: StoragePath, spec: StudySpec | None = None, *, classes: int = 10) -> None:
         self.spec = spec or spec_of()
-        self.folder = StudyFolder(storage, self.spec.name)
+        self.folder = StudyFolder(storage, self.spec.name, ledger=self.spec.records.ledger)
         with self.folder.driver_lock():
             self.folder.create(self.spec, {})
         self.cells = {cell.name: cell for cell in expand(self.spec)}
@@ -52,7 +52,7 @@ class MadeStudy:
 
     def reopen(self) -> None:
         """Open the ledger again, as a second driver would."""
-        storage = open_storage(self.folder.path, None)
+        storage = open_storage(self.folder.path, self.spec.records.ledger)
         self.ledger = Ledger(self.spec, list(self.cells.values()), storage)
 
     def cell_name(self, method: str) -> str:

@@ -34,6 +34,10 @@ class KernelLock:
         """True if this object holds the lock."""
         return self._file is not None
 
+    def still_held(self) -> bool:
+        """Return True if this object holds the lock, which nothing but a release frees while its process lives."""
+        return self.held
+
     def acquire(self) -> bool:
         """Wait until the lock is held; return True.
 

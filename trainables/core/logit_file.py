@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from trainables.core.errors import BadInput
-from trainables.core.trial_folder import write_atomically
+from trainables.core.object_path import ObjectPath
+from trainables.core.storage_path import StoragePath, write_atomically
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -84,7 +85,7 @@ class KeptLogits:
         return replace(self, splits=splits)
 
 
-def write_logits(folder: Path, kept: KeptLogits) -> None:
+def write_logits(folder: StoragePath, kept: KeptLogits) -> None:
     """Write the file into a trial's folder; it is there as a whole, and on the disk, when this returns.
 
     Columns: ``split`` (text), ``image`` (int32, position of the image in its split), ``label`` and ``prediction``
@@ -131,19 +132,22 @@ def write_logits(folder: Path, kept: KeptLogits) -> None:
     write_atomically(folder / LOGIT_FILE, content.getvalue())
 
 
-def has_logits(folder: Path) -> bool:
+def has_logits(folder: StoragePath) -> bool:
     """Return True if a trial's folder holds a whole logit file; its end is read, not its logits."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    path = folder / LOGIT_FILE
+    if isinstance(path, ObjectPath):
+        return path.is_file()  # put as a whole; another file would be found when it is read
     try:
-        metadata = pq.read_schema(folder / LOGIT_FILE).metadata
+        metadata = pq.read_schema(path).metadata
     except (OSError, pa.ArrowException):
         return False
     return _ABOUT in (metadata or {})
 
 
-def read_logits(folder: Path) -> KeptLogits | None:
+def read_logits(folder: StoragePath) -> KeptLogits | None:
     """Return the logits that a trial's folder holds, or None if it holds none.
 
     Raises:
@@ -154,7 +158,7 @@ def read_logits(folder: Path) -> KeptLogits | None:
 
     path = folder / LOGIT_FILE
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path if isinstance(path, Path) else io.BytesIO(path.read_bytes()))
         about = json.loads(table.schema.metadata[_ABOUT])
         names = dict.fromkeys(table["split"].to_pylist())
         splits = {name: _split(table.filter(pa.compute.equal(table["split"], name))) for name in names}

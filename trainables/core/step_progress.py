@@ -7,10 +7,10 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
-from trainables.core.trial_folder import write_atomically
+from trainables.core.object_path import ObjectPath
+from trainables.core.storage_path import StoragePath, write_atomically
 
 OnStep = Callable[[int, int, int, int], None]
 """Called after every training step with plain numbers of the host: the epoch in training (1-based), the steps done of
@@ -51,10 +51,11 @@ class StepProgress(NamedTuple):
 class StepProgressFile:
     """Writes the progress of one epoch into a trial's folder; an `OnStep`.
 
-    It only looks at the clock in most steps, never at the device. A file that cannot be written is no error.
+    It only looks at the clock in most steps, never at the device. A file that cannot be written is no error. On object
+    storage there is none: a request would take longer than a step, and much longer if the storage is away.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: StoragePath) -> None:
         """Begin without a file: one that a killed process left is removed."""
         self._folder = folder
         self._due = self._began = math.inf
@@ -66,7 +67,7 @@ class StepProgressFile:
         now = time.monotonic()
         if self._began == math.inf:
             self._began, self._images_before, self._due = now, images, now + WRITTEN_EVERY
-        if now < self._due:
+        if now < self._due or isinstance(self._folder, ObjectPath):
             return
         self._due = now + WRITTEN_EVERY
         done = images - self._images_before
@@ -80,8 +81,10 @@ class StepProgressFile:
         remove_step_progress(self._folder)
 
 
-def read_step_progress(folder: Path) -> StepProgress | None:
+def read_step_progress(folder: StoragePath) -> StepProgress | None:
     """Return what a trial's process wrote last, or None. Only the caller can know whether that process still lives."""
+    if isinstance(folder, ObjectPath):
+        return None
     try:
         stored = json.loads((folder / _FILE).read_bytes())
         speed = stored["images_per_second"]
@@ -91,8 +94,10 @@ def read_step_progress(folder: Path) -> StepProgress | None:
         return None
 
 
-def remove_step_progress(folder: Path) -> None:
+def remove_step_progress(folder: StoragePath) -> None:
     """Remove the file of a process that ended."""
+    if isinstance(folder, ObjectPath):
+        return
     with suppress(OSError):
         (folder / _FILE).unlink(missing_ok=True)
 

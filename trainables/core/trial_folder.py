@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import math
 import os
 import uuid
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
+
+from trainables.core.object_path import ObjectPath
+from trainables.core.storage_path import StoragePath, local_copy, write_atomically
+
+PACK = "trial.zip"
+"""File of an ended trial that holds all its small files under the names that they had."""
+
+_PACKED = (".json", ".jsonl", ".npz")
+"""Files of a trial's folder that `TrialFolder.pack` bundles; networks and logits are read on their own."""
+
+_log = logging.getLogger(__name__)
 
 EpochResult = dict[str, Any]
 """Result of one epoch: ``epoch`` (1-based), ``stage``, ``learning_rate``, ``images_per_second``, every metric of
@@ -49,55 +62,56 @@ def method_metrics(result: Mapping[str, Any]) -> dict[str, float]:
     return {str(name): float(value) for name, value in stored.items()}
 
 
-def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Write a file so that readers see the old content or the new, never a part.
-
-    Args:
-        path: the file to create or replace.
-        content: all of it.
-        durable: wait until the bytes are on the disk, so that a power cut cannot empty the file either.
-    """
-    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with scratch.open("wb") as file:
-            file.write(content)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        os.replace(scratch, path)
-    except BaseException:
-        scratch.unlink(missing_ok=True)
-        raise
-
-
 class TrialFolder:
     """One trial's files.
 
     Every attempt at the trial appends epochs to a file of its own, so that a process that outlives its
-    driver for a moment cannot garble what its successor writes. Readers merge the attempts by epoch.
+    driver for a moment cannot garble what its successor writes. Readers merge the attempts by epoch. On object storage,
+    where nothing can be appended, an attempt puts its whole file again.
+
+    When the trial has ended, its driver bundles the small files into one (`pack`). Readers find the same content
+    before, during and after that.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: StoragePath) -> None:
         """Name the folder; nothing is created before something is written."""
         self.path = path
         self._epochs_file = path / f"epochs-{uuid.uuid4().hex[:12]}.jsonl"
+        self._lines = ""
+        self._pack: dict[str, bytes] | None = None
 
     def write_config(self, config: StoredJson) -> None:
         """Store what determines the trial."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.path / "trial.json", json.dumps(config, indent=1, sort_keys=True).encode())
+        self._write("trial.json", json.dumps(config, indent=1, sort_keys=True).encode())
 
     def append_epoch(self, result: EpochResult) -> None:
         """Add one finished epoch; it is on the disk when this returns."""
+        line = json.dumps(result) + "\n"
+        if isinstance(self._epochs_file, ObjectPath):
+            self._epochs_file.write_bytes((self._lines + line).encode())
+            self._lines += line
+            return
         with self._epochs_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(result) + "\n")
+            file.write(line)
             file.flush()
             os.fsync(file.fileno())
 
     def attempts(self) -> list[list[EpochResult]]:
         """Return the epochs of every attempt, as written; a line cut off by a kill is left out."""
-        files = sorted(self.path.glob("epochs-*.jsonl"), key=lambda file: file.stat().st_mtime_ns)
-        return [whole_lines(file) for file in files]
+        return [whole_lines(content) for content in self._epoch_files()]
+
+    def _epoch_files(self) -> list[bytes]:
+        """Return the content of all epochs files, the one that was written last at the end."""
+        if self._packed() is None:
+            try:
+                files: list[StoragePath] = list(self.path.glob("epochs-*.jsonl"))
+                found = [file.read_bytes() for file in sorted(files, key=lambda file: file.stat().st_mtime_ns)]
+            except FileNotFoundError:
+                found = []
+            if self._packed() is None:  # else they were packed meanwhile, and some may have been missed
+                return found
+        assert self._pack is not None
+        return [content for name, content in self._pack.items() if name.endswith(".jsonl")]
 
     def history(self) -> list[EpochResult]:
         """Return one record per epoch, in order, over all attempts."""
@@ -109,37 +123,40 @@ class TrialFolder:
 
         Not waited for: the numbers can be had again from a checkpoint.
         """
-        write_atomically(self.path / "evaluation.json", json.dumps(evaluation).encode(), durable=False)
+        self._write("evaluation.json", json.dumps(evaluation).encode(), durable=False)
 
     def evaluation(self) -> StoredJson | None:
         """Return what `write_evaluation` stored last, or None when no epoch was finished."""
-        return _read_json(self.path / "evaluation.json")
+        return self.record("evaluation")
 
     def write_shared_epochs(self, epochs: dict[str, int]) -> None:
         """Store how many epochs the trial took over from shared trainings, needed of them and trained itself."""
-        write_atomically(self.path / "shared.json", json.dumps(epochs).encode(), durable=False)
+        self._write("shared.json", json.dumps(epochs).encode(), durable=False)
 
     def shared_epochs(self) -> dict[str, int] | None:
         """Return what `write_shared_epochs` stored, or None where nothing was shared."""
-        stored = _read_json(self.path / "shared.json")
+        stored = self.record("shared")
         return None if stored is None else {name: int(count) for name, count in stored.items()}
 
     def write_test(self, found: StoredJson) -> None:
         """Store what the test images say of the finished trial; it is on the disk when this returns."""
-        write_atomically(self.path / "test.json", json.dumps(found).encode())
+        self._write("test.json", json.dumps(found).encode())
 
     def test(self) -> StoredJson | None:
         """Return what `write_test` stored, or None: of a trial that does not confirm, always."""
-        return _read_json(self.path / "test.json")
+        return self.record("test")
 
     def write_record(self, name: str, record: StoredJson) -> None:
         """Store a small JSON record of the finished network as ``<name>.json``."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.path / f"{name}.json", json.dumps(record).encode(), durable=False)
+        self._write(f"{name}.json", json.dumps(record).encode(), durable=False)
 
     def record(self, name: str) -> StoredJson | None:
-        """Return the record that `write_record` stored, or None."""
-        return _read_json(self.path / f"{name}.json")
+        """Return the record that `write_record` stored, or None if there is none or it is damaged."""
+        try:
+            loaded = json.loads(self.content(f"{name}.json") or b"")
+        except ValueError:
+            return None
+        return loaded if isinstance(loaded, dict) else None
 
     def write_arrays(self, name: str, arrays: ArrayFile) -> None:
         """Store numbers of the finished network, for a picture, as ``<name>.npz``, without pickled objects."""
@@ -148,33 +165,98 @@ class TrialFolder:
         assert all(array.dtype != object for array in arrays.values()), f"{name} holds objects"
         content = io.BytesIO()
         np.savez_compressed(content, **arrays)
-        self.path.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.path / f"{name}.npz", content.getvalue(), durable=False)
+        self._write(f"{name}.npz", content.getvalue(), durable=False)
 
     def arrays(self, name: str) -> ArrayFile | None:
         """Return the arrays that `write_arrays` stored, or None if there are none or the file is damaged."""
         import numpy as np
 
         try:
-            with np.load(self.path / f"{name}.npz", allow_pickle=False) as stored:
+            if (content := self.content(f"{name}.npz")) is None:
+                return None
+            with np.load(io.BytesIO(content), allow_pickle=False) as stored:
                 return {key: stored[key] for key in stored.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
             return None
 
     @property
-    def program_path(self) -> Path:
-        """Path of the exported network, as ``torch.export.load`` reads it."""
+    def program_path(self) -> StoragePath:
+        """StoragePath of the exported network, as ``torch.export.load`` reads it."""
         return self.path / "model.pt2"
 
     def write_program(self, content: bytes) -> None:
         """Store the exported network."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.program_path, content, durable=False)
+        self._write(self.program_path.name, content, durable=False)
+
+    def program(self) -> AbstractContextManager[Path]:
+        """Give the exported network as a file of this machine, while the context is open."""
+        return local_copy(self.program_path)
 
     def config(self) -> StoredJson | None:
         """Return what `write_config` stored, or None. Files of version 1 are read in the words of today."""
-        stored = _read_json(self.path / "trial.json")
+        stored = self.record("trial")
         return None if stored is None else _with_params(stored)
+
+    def read_ahead(self) -> None:
+        """Read the bundle, if there is one; later reads of its files then ask no storage."""
+        self._packed()
+
+    def pack(self) -> None:
+        """Bundle the small files into one and delete them. Only the driver may call it, once the trial has ended.
+
+        The bundle is written as a whole before anything is deleted, so that a kill loses nothing; a second call
+        finishes.
+
+        Raises:
+            OSError: a file cannot be read, written or deleted.
+        """
+        loose = [path for path in self.path.iterdir() if _is_packed(path.name)]
+        if loose and self._packed() is None:
+            content = io.BytesIO()
+            with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+                for path in sorted(loose, key=lambda path: path.stat().st_mtime_ns):  # readers need the attempts' order
+                    archive.writestr(zipfile.ZipInfo(path.name), path.read_bytes(), zipfile.ZIP_DEFLATED)
+            write_atomically(self.path / PACK, content.getvalue())
+        for path in loose:
+            path.unlink(missing_ok=True)
+
+    def _packed(self) -> dict[str, bytes] | None:
+        """Return the content of the bundle, or None if there is none; what was read once does not change any more."""
+        if self._pack is None:
+            try:
+                with zipfile.ZipFile(io.BytesIO((self.path / PACK).read_bytes())) as archive:
+                    self._pack = {info.filename: archive.read(info) for info in archive.infolist()}
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+            except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+                _log.warning("%s cannot be read (%s) and is skipped", self.path / PACK, error)
+        return self._pack
+
+    def content(self, name: str) -> bytes | None:
+        """Return the content of a small file, bundled or not, or None if there is none."""
+        if (packed := self._packed()) is None:
+            try:
+                return (self.path / name).read_bytes()
+            except FileNotFoundError:
+                packed = self._packed()  # it may have been packed meanwhile
+        return None if packed is None else packed.get(name)
+
+    def _write(self, name: str, content: bytes, *, durable: bool = True) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.path / name, content, durable=durable)
+
+
+def _is_packed(name: str) -> bool:
+    return name.endswith(_PACKED) and not name.startswith(".")
+
+
+def is_unpacked(names: Collection[str]) -> bool:
+    """Return True if a folder with these files holds a trial with small files that are not bundled.
+
+    >>> is_unpacked(["trial.json", "checkpoint-000003.pt"]), is_unpacked(["trial.zip", "logits.parquet"])
+    (True, False)
+    """
+    return any(map(_is_packed, names))
 
 
 def _with_params(stored: StoredJson) -> StoredJson:
@@ -187,18 +269,10 @@ def _with_params(stored: StoredJson) -> StoredJson:
     return {**stored, "trial": {**trial, "method": renamed}}
 
 
-def _read_json(path: Path) -> StoredJson | None:
-    try:
-        loaded = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
-        return None
-    return loaded if isinstance(loaded, dict) else None
-
-
-def whole_lines(path: Path) -> list[EpochResult]:
-    """Return the epochs in a file; a line that was cut off or damaged is left out, and costs no other."""
+def whole_lines(content: bytes) -> list[EpochResult]:
+    """Return the epochs in a file's content; a line that was cut off or damaged is left out, and costs no other."""
     results = []
-    for line in path.read_bytes().splitlines():
+    for line in content.splitlines():
         try:
             result = json.loads(line)
         except ValueError:

@@ -38,6 +38,9 @@ class SharedEpochs(NamedTuple):
 
 NOTHING_SHARED = SharedEpochs()
 
+TRAINED_IN = ("precision", "device")
+"""What reports and the ledger keep of a trial's ``environment``."""
+
 
 @dataclass(frozen=True)
 class EpochDone:
@@ -49,22 +52,31 @@ class EpochDone:
         finished: True if nothing is left to train or to evaluate.
         method_metrics: the method's own metrics of the epoch, finite, by the names in `Method.epoch_metrics`; the
             trial folder stores them in the result.
+        trained_in: ``precision`` and ``device`` of the training; empty if nothing was trained.
     """
 
     result: EpochResult
     shared: SharedEpochs = NOTHING_SHARED
     finished: bool = False
     method_metrics: Mapping[str, float] = field(default_factory=dict)
+    trained_in: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of_stored(cls, result: EpochResult, shared: SharedEpochs = NOTHING_SHARED, finished: bool = False) -> EpochDone:
+    def of_stored(
+        cls,
+        result: EpochResult,
+        shared: SharedEpochs = NOTHING_SHARED,
+        finished: bool = False,
+        trained_in: Mapping[str, str] | None = None,
+    ) -> EpochDone:
         """Build the report of an epoch from its result as the trial folder stores it.
 
         Raises:
             ValueError: the result's method metrics are not finite numbers.
         """
         own = method_metrics(result)
-        return cls({name: value for name, value in result.items() if name != METHOD_METRICS}, shared, finished, own)
+        metrics = {name: value for name, value in result.items() if name != METHOD_METRICS}
+        return cls(metrics, shared, finished, own, dict(trained_in or {}))
 
 
 @dataclass(frozen=True)
@@ -98,8 +110,10 @@ def to_result(report: TrialReport) -> dict[str, Any]:
     {'report': '{"failed": {"reason": "loss is nan"}}', 'done': True}
     """
     match report:
-        case EpochDone(result, shared, finished, own):
+        case EpochDone(result, shared, finished, own, trained_in):
             fields = {"result": result, "shared": shared.to_json(), "finished": finished}
+            if trained_in:
+                fields["trained_in"] = dict(trained_in)
             if own:
                 fields["result"] = {**result, METHOD_METRICS: dict(own)}
             kind, done = "epoch", finished
@@ -130,7 +144,8 @@ def from_result(result: dict[str, Any]) -> TrialReport | None:
                 found = dict(fields["result"])
                 if not isinstance(found.get("epoch"), int):
                     raise ValueError("its epoch result lacks `epoch`")
-                return EpochDone.of_stored(found, SharedEpochs.from_json(fields["shared"]), bool(fields["finished"]))
+                shared, finished = SharedEpochs.from_json(fields["shared"]), bool(fields["finished"])
+                return EpochDone.of_stored(found, shared, finished, dict(fields.get("trained_in", {})))
             case "shared_epoch":
                 return SharedEpochDone(int(fields["epochs"]))
             case "failed":

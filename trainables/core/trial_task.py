@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from trainables.core.config import TrialConfig
+from trainables.core.storage_path import StoragePath, storage_path
 
 MODEL = "model"
 """The kind that exports the network itself."""
@@ -28,16 +28,18 @@ class TrialTask:
         threads: CPU threads of the training.
         select_by: metric whose best epoch on validation is the trial's result; None takes the last epoch.
         artifacts: kinds of `ARTIFACTS` to store after the last epoch.
+        locks: URL of the database that holds the locks of folders on object storage; None for local folders.
     """
 
     trial: TrialConfig
-    folder: Path
-    shared: Path
+    folder: StoragePath
+    shared: StoragePath
     share_prefix: bool
     evaluate_test: bool = False
     threads: int = 1
     select_by: str | None = None
     artifacts: tuple[str, ...] = ()
+    locks: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the task as plain values, the configuration of Ray's Trainable."""
@@ -50,6 +52,7 @@ class TrialTask:
             "threads": self.threads,
             "select_by": self.select_by,
             "artifacts": list(self.artifacts),
+            "locks": self.locks,
         }
 
     @classmethod
@@ -62,11 +65,12 @@ class TrialTask:
         """
         return cls(
             TrialConfig.model_validate(given["trial"]),
-            Path(given["folder"]),
-            Path(given["shared"]),
+            storage_path(given["folder"]),
+            storage_path(given["shared"]),
             bool(given["share_prefix"]),
             bool(given["evaluate_test"]),
             int(given["threads"]),
             given["select_by"],
             tuple(given["artifacts"]),
+            given.get("locks"),
         )

@@ -16,10 +16,12 @@ from trainables.core.environment import describe_environment
 from trainables.core.epoch_selection import is_better
 from trainables.core.files import content_of
 from trainables.core.metrics import recall_per_class
+from trainables.core.object_path import StorageFault
 from trainables.core.step_progress import StepProgressFile
 from trainables.core.trial_folder import EpochResult, StoredJson, TrialFolder
 from trainables.core.trial_report import (
     NOTHING_SHARED,
+    TRAINED_IN,
     EpochDone,
     Failed,
     MachineFault,
@@ -61,12 +63,14 @@ class ImbalanceTrial(tune.Trainable):
     _needs: SharedNeeds | None
     _folder: TrialFolder
     _failure: str
+    _fault: str
     _result: EpochResult | None
     _saved_at: float
     _evaluates_test: bool
     _select_by: str | None
     _selected: State | None
     _artifacts: tuple[str, ...]
+    _trained_in: dict[str, str]
     _first_epoch: StepProgressFile | None
     """Progress of the first epoch that this process trains; None once it has ended."""
 
@@ -92,7 +96,7 @@ class ImbalanceTrial(tune.Trainable):
     def _advance(self) -> TrialReport:
         trainer = self._trainer
         if trainer is None:
-            return Failed(self._failure)
+            return MachineFault(self._fault) if self._fault else Failed(self._failure)
         try:
             if not trainer.finished:
                 if self._needs is not None and not self._needs.met():
@@ -113,7 +117,7 @@ class ImbalanceTrial(tune.Trainable):
             return MachineFault(str(error))
         assert self._result is not None  # a trainer that is past its first epoch has one, also after a resume
         shared = self._needs.spent() if self._needs is not None else NOTHING_SHARED
-        return EpochDone.of_stored(self._result, shared, trainer.finished)
+        return EpochDone.of_stored(self._result, shared, trainer.finished, self._trained_in)
 
     def _give_up(self, error: Exception) -> None:
         self._end_first_epoch()
@@ -122,16 +126,24 @@ class ImbalanceTrial(tune.Trainable):
         self._failure, self._trainer, self._needs = f"{type(error).__name__}: {error}", None, None
 
     def _begin(self, config: dict[str, Any]) -> None:
-        task = TrialTask.from_json(config)
+        self._trainer, self._needs, self._result, self._failure, self._fault = None, None, None, "", ""
+        try:
+            self._build(TrialTask.from_json(config))
+        except StorageFault as error:  # raised, it would cost the trial its retries
+            self._free()
+            self._fault = str(error.strerror)
+
+    def _build(self, task: TrialTask) -> None:
         torch.set_num_threads(task.threads)
-        self._trainer, self._needs, self._result, self._failure = None, None, None, ""
         self._select_by, self._selected = task.select_by, None
         self._saved_at, self._evaluates_test = time.monotonic(), task.evaluate_test
         self._artifacts = task.artifacts
         self._folder = TrialFolder(task.folder)
         self._first_epoch = StepProgressFile(self._folder.path)
         data, device = load(task.trial.data), pick_device()
-        needs = SharedNeeds(task.trial, data, device, task.shared, self._folder, share_prefix=task.share_prefix)
+        needs = SharedNeeds(
+            task.trial, data, device, task.shared, self._folder, share_prefix=task.share_prefix, locks=task.locks
+        )
         try:
             trainer = Trainer(task.trial, data, device, needs.reference)
         except _LOST_CAUSES as error:
@@ -160,6 +172,7 @@ class ImbalanceTrial(tune.Trainable):
         if trainer.config.model.weights is not None:
             environment["weights_sha256"] = content_of(Path(trainer.config.model.weights))
         environment["precision"] = self._precisions(trainer)
+        self._trained_in = {name: str(environment[name]) for name in TRAINED_IN}
         self._folder.write_config(
             {
                 "trial": trainer.config.model_dump(mode="json"),

@@ -11,6 +11,7 @@ from trainables.components.network import Network
 from trainables.core.config import TrialConfig
 from trainables.core.device import pick_device
 from trainables.core.errors import BadInput
+from trainables.core.object_path import SCHEMES
 from trainables.core.trial_folder import EpochResult, StoredJson, TrialFolder
 from trainables.data import StudyData, load, prepare
 from trainables.shared_trainings.shared_training import SharedTraining, shared_reference
@@ -45,6 +46,8 @@ def train_once(
     Raises:
         BadInput: the data cannot be had, or the folder holds another training.
     """
+    if output is not None and str(output).startswith(tuple(f"{scheme}:/" for scheme in SCHEMES)):
+        raise BadInput(f"--output {output}: must be a local folder; object storage holds studies alone")
     prepare(config.data)
     data, device = load(config.data), pick_device()
     trainer = Trainer(config, data, device, None if output is None else _kept_in(output, data, device))

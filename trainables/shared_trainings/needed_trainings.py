@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from pathlib import Path
 
 import torch
 
 from trainables.components.network import Network
 from trainables.core.config import TrialConfig
 from trainables.core.step_progress import OnStep
+from trainables.core.storage_path import StoragePath
 from trainables.core.trial_folder import TrialFolder
 from trainables.core.trial_report import NOTHING_SHARED, SharedEpochs
 from trainables.data import StudyData
@@ -32,6 +32,7 @@ class SharedNeeds:
         store: the folder of all shared trainings.
         folder: the trial's own folder, which stores its shared epochs.
         share_prefix: share the prefix. A prefix that no other trial has is better trained by the trial itself.
+        locks: as for `SharedTraining`.
     """
 
     def __init__(
@@ -39,16 +40,18 @@ class SharedNeeds:
         config: TrialConfig,
         data: StudyData,
         device: torch.device,
-        store: Path,
+        store: StoragePath,
         folder: TrialFolder,
         *,
         share_prefix: bool = True,
+        locks: str | None = None,
     ) -> None:
         shared_prefix, reference = shared_prefix_of(config) if share_prefix else None, reference_of(config)
-        self._shared_prefix = None if shared_prefix is None else SharedTraining(store, *shared_prefix, data, device)
         epochs = config.training.epochs
-        self._reference = None if reference is None else SharedTraining(store, reference, epochs, data, device)
-        self._find = partial(SharedTraining, store, until=epochs, data=data, device=device)
+        find = partial(SharedTraining, store, data=data, device=device, locks=locks)
+        self._shared_prefix = None if shared_prefix is None else find(config=shared_prefix[0], until=shared_prefix[1])
+        self._reference = None if reference is None else find(config=reference, until=epochs)
+        self._find = partial(find, until=epochs)
         self._missing = [shared for shared in (self._shared_prefix, self._reference) if shared is not None]
         self._needed = sum(shared.until for shared in self._missing)
         self._folder = folder

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,8 +18,9 @@ from trainables.components.network import Network
 from trainables.core.config import TrialConfig
 from trainables.core.device import autocast_dtype, device_name
 from trainables.core.environment import code_fingerprint
-from trainables.core.kernel_lock import KernelLock
+from trainables.core.locks import lock_at
 from trainables.core.step_progress import OnStep
+from trainables.core.storage_path import StoragePath, mark_used
 from trainables.core.trial_folder import EpochResult, TrialFolder
 from trainables.data import StudyData
 from trainables.training.checkpoints import (
@@ -48,14 +46,23 @@ class SharedTraining:
         until: the epoch whose state is wanted.
         data: the data set of the configuration.
         device: the device to train on.
+        locks: URL of the database that holds the locks of a store on object storage; None for a local folder.
     """
 
-    def __init__(self, store: Path, config: TrialConfig, until: int, data: StudyData, device: torch.device) -> None:
+    def __init__(
+        self,
+        store: StoragePath,
+        config: TrialConfig,
+        until: int,
+        data: StudyData,
+        device: torch.device,
+        locks: str | None = None,
+    ) -> None:
         self.config, self.until, self.data, self.device = config, until, data, device
         self._identity = _identity(config, data, device)
         self.path = store / hashlib.sha256(json.dumps(self._identity, sort_keys=True).encode()).hexdigest()[:32]
         self._folder = TrialFolder(self.path)
-        self._lock = KernelLock(self.path / "lock")
+        self._lock = lock_at(self.path / "lock", locks)
         self._trainer: Trainer | None = None
         self._saved_at = 0.0
 
@@ -66,12 +73,11 @@ class SharedTraining:
         """
         state = load_state(self._pin)
         if state is not None:
-            with suppress(FileNotFoundError):  # removed meanwhile: what was read is whole
-                os.utime(self._pin)  # it was used: what nobody uses can be found and removed
+            mark_used(self._pin)  # what nobody uses can be found and removed
         return state
 
     @property
-    def _pin(self) -> Path:
+    def _pin(self) -> StoragePath:
         return self.path / f"state-{self.until:06d}.pt"
 
     def acquire(self) -> bool:
@@ -111,7 +117,8 @@ class SharedTraining:
     def _begin(self) -> Trainer:
         trainer = Trainer(self.config, self.data, self.device)
         self._folder.write_config({"trial": self.config.model_dump(mode="json"), "identity": self._identity})
-        found = [newest_checkpoint(self.path), *map(load_state, sorted(self.path.glob("state-*.pt")))]
+        pinned: list[StoragePath] = list(self.path.glob("state-*.pt"))
+        found = [newest_checkpoint(self.path), *map(load_state, pinned)]
         before = [state for state in found if state is not None and state["epoch"] < self.until]
         if before:
             trainer.load(max(before, key=lambda state: int(state["epoch"])))

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +11,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from trainables.core.config import TrialConfig
-from trainables.core.kernel_lock import KernelLock
+from trainables.core.locks import lock_at
+from trainables.core.storage_path import StoragePath, StoredFile, files_below, remove_below
 from trainables.core.trial_folder import TrialFolder
 
 _KEY = re.compile(r"[0-9a-f]{32}")
@@ -40,34 +38,29 @@ class SharedEntry:
     used: datetime
 
 
-def shared_entries(store: Path) -> list[SharedEntry]:
+def shared_entries(store: StoragePath) -> list[SharedEntry]:
     """Return every shared training of a storage, the one that was used last first."""
-    found = [_entry(folder) for folder in store.glob("*/") if _KEY.fullmatch(folder.name)]
+    files: dict[str, list[StoredFile]] = {}
+    for file in files_below(store):
+        if _KEY.fullmatch(file.folder):
+            files.setdefault(file.folder, []).append(file)
+    found = [_entry(store / key, files[key]) for key in files]
     return sorted(found, key=lambda entry: entry.used, reverse=True)
 
 
-def _entry(folder: Path) -> SharedEntry:
-    stats = dict(_stats(folder))
-    pins = sorted(int(match[1]) for name in stats if (match := _PIN.fullmatch(name)))
-    latest = max((found.st_mtime for name, found in stats.items() if name != "lock"), default=0.0)
+def _entry(folder: StoragePath, files: list[StoredFile]) -> SharedEntry:
+    pins = sorted(int(match[1]) for file in files if (match := _PIN.fullmatch(file.name)))
+    latest = max((file.modified for file in files if file.name != "lock"), default=0.0)
     return SharedEntry(
         folder.name,
         _config(folder),
         tuple(pins),
-        sum(found.st_size for found in stats.values()),
+        sum(file.size for file in files),
         datetime.fromtimestamp(latest),
     )
 
 
-def _stats(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield the files that are there; whoever trains replaces some at any moment, and may remove the folder."""
-    with suppress(FileNotFoundError):
-        for path in folder.iterdir():
-            with suppress(FileNotFoundError):
-                yield path.name, path.stat()
-
-
-def _config(folder: Path) -> TrialConfig | None:
+def _config(folder: StoragePath) -> TrialConfig | None:
     stored = TrialFolder(folder).config()
     try:
         return TrialConfig.model_validate(stored["trial"]) if stored else None
@@ -75,10 +68,19 @@ def _config(folder: Path) -> TrialConfig | None:
         return None
 
 
-def remove_entry(store: Path, key: str) -> bool:
-    """Remove one shared training; return False, and leave it, while some process trains it."""
+def remove_entry(store: StoragePath, key: str, locks: str | None = None) -> bool:
+    """Remove one shared training; return False, and leave it, while some process trains it.
+
+    Args:
+        store: the folder of all shared trainings.
+        key: the training's.
+        locks: URL of the database that holds the locks of a store on object storage.
+
+    Raises:
+        OSError: the database cannot be used, or a file cannot be deleted.
+    """
     folder = store / key
-    lock = KernelLock(folder / "lock")
+    lock = lock_at(folder / "lock", locks)
     try:
         free = lock.try_acquire()
     except FileNotFoundError:  # somebody else removed it
@@ -86,9 +88,16 @@ def remove_entry(store: Path, key: str) -> bool:
     if not free:
         return not folder.exists()
     with lock:
-        # out of sight in one step: whoever looks meanwhile finds all of it or nothing
-        hidden = folder.with_name(f".removed-{key}")
-        shutil.rmtree(hidden, ignore_errors=True)
-        folder.rename(hidden)
-        shutil.rmtree(hidden)
+        if isinstance(folder, Path):
+            # out of sight in one step: whoever looks meanwhile finds all of it or nothing
+            hidden = folder.with_name(f".removed-{key}")
+            shutil.rmtree(hidden, ignore_errors=True)
+            folder.rename(hidden)
+            shutil.rmtree(hidden)
+        else:
+            # states first: a state that a killed removal left would be continued without its epochs
+            for file in files_below(folder):
+                if file.name.endswith(".pt"):
+                    (folder / file.name).unlink(missing_ok=True)
+            remove_below(folder)
     return True

@@ -6,38 +6,37 @@ import io
 import logging
 import re
 import zipfile
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from trainables.core.trial_folder import write_atomically
+from trainables.core.storage_path import StoragePath, write_atomically
 
 KEPT = 2
 _NAME = re.compile(r"checkpoint-(\d+)\.pt")
 _log = logging.getLogger(__name__)
 
 
-def _by_epoch(folder: Path) -> list[tuple[int, Path]]:
+def _by_epoch(folder: StoragePath) -> list[tuple[int, StoragePath]]:
     found = ((_NAME.fullmatch(path.name), path) for path in folder.glob("checkpoint-*.pt"))
     return sorted((int(match[1]), path) for match, path in found if match)
 
 
-def save_state(path: Path, state: dict[str, Any]) -> None:
+def save_state(path: StoragePath, state: dict[str, Any]) -> None:
     """Write a state atomically: readers see the old file or the new one, never a part."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     write_atomically(path, buffer.getvalue())
 
 
-def save_checkpoint(folder: Path, epoch: int, state: dict[str, Any]) -> None:
+def save_checkpoint(folder: StoragePath, epoch: int, state: dict[str, Any]) -> None:
     """Write the state after ``epoch`` finished epochs and delete all but the newest `KEPT` checkpoints."""
     save_state(folder / f"checkpoint-{epoch:06d}.pt", state)
     for _, old in _by_epoch(folder)[:-KEPT]:
         old.unlink(missing_ok=True)
 
 
-def _whole(path: Path) -> io.BytesIO:
+def _whole(path: StoragePath) -> io.BytesIO:
     """Read an archive and verify its checksums, which torch writes but does not verify on loading."""
     content = io.BytesIO(path.read_bytes())
     with zipfile.ZipFile(content) as archive:
@@ -48,7 +47,7 @@ def _whole(path: Path) -> io.BytesIO:
     return content
 
 
-def load_state(path: Path) -> dict[str, Any] | None:
+def load_state(path: StoragePath) -> dict[str, Any] | None:
     """Return a stored state on the CPU, or None if the file is missing or damaged; damage is logged.
 
     Only tensors and plain containers are loaded (``weights_only``), so a file cannot execute code.
@@ -63,7 +62,7 @@ def load_state(path: Path) -> dict[str, Any] | None:
     return state
 
 
-def newest_checkpoint(folder: Path, before: int | None = None) -> dict[str, Any] | None:
+def newest_checkpoint(folder: StoragePath, before: int | None = None) -> dict[str, Any] | None:
     """Return the newest intact state, or None; damaged checkpoints are skipped.
 
     Args:
@@ -79,7 +78,8 @@ def newest_checkpoint(folder: Path, before: int | None = None) -> dict[str, Any]
     return None
 
 
-def remove_checkpoints(folder: Path) -> None:
-    """Delete the checkpoints of a trial that will not be resumed."""
-    for _, path in _by_epoch(folder):
+def remove_checkpoints(folder: StoragePath, *, kept: int = 0) -> None:
+    """Delete the checkpoints of a training that will not be resumed, all but the newest ``kept``."""
+    found = _by_epoch(folder)
+    for _, path in found[: len(found) - kept]:
         path.unlink(missing_ok=True)

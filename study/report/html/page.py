@@ -24,9 +24,10 @@ from study.report.html.search_figures import progress_figure
 from study.report.html.spending import failures_of, spending_by_method
 from study.report.ranks import Ranks, ranks_of
 from study.store.study_view import CellView, StudyView
+from study.store.trial_view import read_ahead
 from trainables.core.errors import BadInput
 from trainables.core.paths import folder_named
-from trainables.core.trial_folder import write_atomically
+from trainables.core.storage_path import write_atomically
 
 FEWEST_CELLS = 5
 """Fewest data sets and profiles for mean ranks: with fewer, hardly any difference reaches the critical one."""
@@ -375,6 +376,7 @@ def write_page(
     if html is not None and html.suffix not in (".html", ".htm"):
         raise BadInput(f"--html {html}: must end in .html")
     written_to = []
+    read_ahead(trial for cell in view.cells for trial in cell.all_trials)
     page = Page(results_of(view, metric=metric, baseline=baseline))
     if html is not None:
         content = page.html().encode()

@@ -12,7 +12,7 @@ import numpy as np
 from study.report.logits.calibration import Reliability
 from study.report.logits.calibration_report import Calibration
 from trainables.core.errors import BadInput
-from trainables.core.trial_folder import write_atomically
+from trainables.core.storage_path import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,6 +14,7 @@ from study.report.confirmed_tables import metrics_as_json
 from study.store.study_view import CellView, StudyView
 from trainables.core.errors import BadInput
 from trainables.core.logit_file import LOGIT_FILE, KeptLogits, has_logits, read_logits
+from trainables.core.storage_path import StoragePath
 from trainables.methods.registry import softmax_scale
 
 Ints = npt.NDArray[np.int64]
@@ -35,7 +35,7 @@ class KeptTrial:
 
     key: str
     seed: int
-    folder: Path
+    folder: StoragePath
     confusion: Ints
     scale: float = 1.0
 

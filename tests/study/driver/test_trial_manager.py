@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,15 @@ from optuna.trial import FrozenTrial
 from study.driver.trial_manager import TrialManager
 from study.ledger.cell_ledger import Assignment
 from study.ledger.study_ledger import Ledger
+from study.search.trial_params import ENDED_WITH
 from study.spec.objectives import Bounds
 from study.spec.search_spec import PrunerSpec
 from study.spec.study_spec import StudySpec
 from trainables.core.step_progress import StepProgress, StepProgressFile
+from trainables.core.storage_path import storage_path
 from trainables.core.trial_folder import TrialFolder
 from trainables.core.trial_report import EpochDone, Failed, MachineFault, SharedEpochDone, TrialReport
+from trainables.core.trial_task import TrialTask
 
 EPOCHS = 3
 PRUNER = {"name": "median", "startup_trials": 1}
@@ -421,3 +425,50 @@ def test_a_trial_is_told_which_artifacts_to_make(
     confirming = manager.start("b")
     assert confirming is not None and confirming.evaluate_test
     assert confirming.artifacts == ("offsets", "embedding", "mistakes", "logits", "model")  # the winner's first seed
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_no_trial_is_handed_out_once_the_lock_is_lost(away: bool, desk: Callable[..., Desk], tmp_path: Path) -> None:
+    held = [True]
+
+    def owns() -> bool:
+        if away and not held[0]:
+            raise OSError(5, "the database of locks cannot be used")
+        return held[0]
+
+    manager = TrialManager(desk().ledger, tmp_path, listener=lambda *_: None, owns=owns)
+    assert manager.start("first") is not None
+    held[0] = False
+    assert manager.start("second") is None
+    assert manager.fault == (
+        "the database of locks cannot be used"
+        if away
+        else "another process took the study's lock while its database was away"
+    )
+
+
+def test_a_task_names_the_database_of_its_locks(desk: Callable[..., Desk], tmp_path: Path) -> None:
+    manager = TrialManager(desk().ledger, tmp_path, listener=lambda *_: None, locks="postgresql://host/study")
+    task = manager.start("first")
+    assert task is not None and task.locks == "postgresql://host/study"
+    assert TrialTask.from_json(task.to_json()) == task
+    on_s3 = replace(task, folder=storage_path("s3://bucket/runs/a"), shared=storage_path("s3://bucket/runs/shared"))
+    assert TrialTask.from_json(on_s3.to_json()) == on_s3
+
+
+def test_the_metrics_of_an_ended_trial_are_in_the_ledger(desk: Callable[..., Desk]) -> None:
+    made = desk()
+    place = {"precision": "float32", "device": "cpu"}
+    for runner_id, value in (("complete", 0.5), ("pruned", 0.1)):
+        assert made.manager.start(runner_id) is not None
+        for epoch in range(1, EPOCHS + 1):
+            result = {"epoch": epoch, "balanced_accuracy": value, "stage": "all"}
+            done = EpochDone(result, finished=epoch == EPOCHS, trained_in=place)
+            if epoch < EPOCHS:
+                made.manager.report(runner_id, done)
+        made.manager.end(runner_id, done, failed=False)
+    for cell in (0, 1):
+        assert made.trial(cell).user_attrs[ENDED_WITH] == {
+            "metrics": {"balanced_accuracy": (0.5, 0.1)[cell]},
+            **place,
+        }

@@ -337,7 +337,8 @@ def test_a_wrong_artifact_is_refused_with_what_is_allowed(study_mapping: Make) -
     assert said == "my.yaml: artifacts.embedding: must be 'none', 'confirm' or 'all', got 'test'"
     said = _refused(study_mapping(artifacts={"embeding": "all"}))
     assert (
-        "artifacts" in said and "did you mean 'embedding'? Allowed: embedding, logits, mistakes, model, offsets" in said
+        "artifacts" in said
+        and "did you mean 'embedding'? Allowed: checkpoints, embedding, logits, mistakes, model, offsets" in said
     )
 
 

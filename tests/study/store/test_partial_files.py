@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from study.store.partial_files import remove_partial_files
-from trainables.core.trial_folder import write_atomically
+from trainables.core.storage_path import write_atomically
 
 
 def _killed_while_writing(path: Path, monkeypatch: pytest.MonkeyPatch, *, hours_ago: float) -> Path:

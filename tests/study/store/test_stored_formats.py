@@ -79,7 +79,7 @@ def test_an_interrupted_study_goes_on_in_todays_words(storage: Path) -> None:
     while (new := ledger.next()) is not None:
         ledger.of(new).complete(new.number, 0.5)
     assert ledger.remaining() == 0
-    assert json.loads(folder.format_path.read_bytes()) == {"version": 3, "oldest": 1}
+    assert json.loads(folder.format_path.read_bytes()) == {"version": 4, "oldest": 1}
     assert "values:" not in folder.spec_path.read_text()
     view = open_view(folder)
     assert view.state == "finished"
@@ -108,7 +108,7 @@ def test_automatic_precision_keeps_the_meaning_it_had(device: str, precision: st
     assert folder.read_spec().training.precision == read_as
     assert open_view(folder).spec.training.precision == read_as
     folder.write_spec(folder.read_spec())  # as a resume does
-    assert json.loads(folder.format_path.read_bytes()) == {"version": 3, "oldest": 2}
+    assert json.loads(folder.format_path.read_bytes()) == {"version": 4, "oldest": 2}
     assert folder.read_spec().training.precision == read_as
     with pytest.raises(BadInput, match=r"training\.precision=float32: a resume may change only"):
         resume(folder.name, storage, ("training.precision=float32",), address=None, console=Console())
@@ -133,9 +133,10 @@ def test_a_resume_in_another_precision_is_said(storage: Path, monkeypatch: pytes
     spec = folder.read_spec()
     monkeypatch.setattr("trainables.core.device.multiplies_bfloat16", lambda device: True)
     monkeypatch.setattr("study.driver.preflight.pick_device", lambda: torch.device("cpu"))
-    assert precision_change_note(spec, folder.path) is None
+    trials = [trial for cell in open_view(folder).cells for trial in cell.all_trials]
+    assert precision_change_note(spec, trials) is None
     monkeypatch.setattr("trainables.core.device.multiplies_bfloat16", lambda device: False)
-    said = precision_change_note(spec, folder.path)
+    said = precision_change_note(spec, trials)
     assert said is not None
     assert "trains in float32, trials so far were trained in bfloat16" in said
 
@@ -143,8 +144,8 @@ def test_a_resume_in_another_precision_is_said(storage: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("stored", "said"),
     [
-        ('{"version": 4, "oldest": 4}', "format 4.*knows formats 1 to 3"),
-        ('{"version": 4}', "format 4.*knows formats 1 to 3"),
+        ('{"version": 5, "oldest": 5}', "format 5.*knows formats 1 to 4"),
+        ('{"version": 5}', "format 5.*knows formats 1 to 4"),
         ("{", "cannot be read"),
         ("[" * 100_000, "cannot be read"),
         ("[]", "cannot be read"),

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainables.core.trial_folder import TrialFolder, write_atomically
+from trainables.core.storage_path import write_atomically
+from trainables.core.trial_folder import TrialFolder
 
 
 def _epochs(folder: Path, *epochs: int, **more: float) -> TrialFolder:
@@ -153,3 +154,65 @@ def test_arrays_come_back_and_damaged_ones_are_as_good_as_none(tmp_path: Path) -
     for damage in (b"", path.read_bytes()[:40]):
         path.write_bytes(damage)
         assert folder.arrays("translations") is None
+
+
+def _ended(path: Path) -> TrialFolder:
+    """A trial that two processes trained, with files of every kind."""
+    for epochs in ((1, 2), (2, 3)):
+        folder = TrialFolder(path)
+        folder.write_config({"trial": {"seed": 1}})
+        for epoch in epochs:
+            folder.append_epoch({"epoch": epoch, "by": epochs[0]})
+        time.sleep(0.01)
+    folder.write_evaluation({"epoch": 3})
+    folder.write_arrays("mistakes", {"images": np.arange(3)})
+    (path / "checkpoint-000003.pt").write_bytes(b"state")
+    (path / "logits.parquet").write_bytes(b"logits")
+    return folder
+
+
+def _content(path: Path) -> tuple[object, ...]:
+    folder = TrialFolder(path)
+    arrays = folder.arrays("mistakes") or {}
+    return (
+        folder.attempts(),
+        folder.history(),
+        folder.config(),
+        folder.evaluation(),
+        arrays["images"].tolist(),
+        folder.test(),
+    )
+
+
+def test_a_packed_trial_reads_as_before(tmp_path: Path) -> None:
+    before = (_ended(tmp_path), _content(tmp_path))[1]
+    reader = TrialFolder(tmp_path)
+    reader.config()
+    TrialFolder(tmp_path).pack()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-000003.pt", "logits.parquet", "trial.zip"]
+    assert _content(tmp_path) == before
+    assert reader.history() == before[1]  # it had looked before the files were bundled
+    packed = (tmp_path / "trial.zip").read_bytes()
+    TrialFolder(tmp_path).pack()
+    assert (tmp_path / "trial.zip").read_bytes() == packed
+
+
+@pytest.mark.parametrize("deleted", range(5))
+def test_a_kill_while_packing_loses_nothing(deleted: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (_ended(tmp_path), _content(tmp_path))[1]
+    unlink, left = Path.unlink, [deleted]
+
+    def dying(path: Path, missing_ok: bool = False) -> None:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "unlink", dying)
+        TrialFolder(tmp_path).pack()
+    assert _content(tmp_path) == before
+    TrialFolder(tmp_path).append_epoch({"epoch": 4})  # by a process that outlived everything
+    TrialFolder(tmp_path).pack()
+    assert _content(tmp_path) == before
+    assert len(list(tmp_path.iterdir())) == 3

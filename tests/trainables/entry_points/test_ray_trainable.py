@@ -14,8 +14,10 @@ import torch
 
 from trainables.core.config import TrialConfig
 from trainables.core.device import pick_device, precision_used
+from trainables.core.object_path import StorageFault
 from trainables.core.step_progress import StepProgress, read_step_progress
-from trainables.core.trial_folder import EpochResult, TrialFolder, write_atomically
+from trainables.core.storage_path import StoragePath, write_atomically
+from trainables.core.trial_folder import EpochResult, TrialFolder
 from trainables.core.trial_report import (
     EpochDone,
     Failed,
@@ -410,3 +412,20 @@ def test_a_confirmation_shows_test_images_and_a_search_those_that_validate(
         assert found is not None and bool(found["of_test"]) == confirms
         split = data.test() if confirms else data.validation
         assert (split.images[torch.from_numpy(found["rows"])].numpy() == found["images"]).all()
+
+
+def test_object_storage_that_went_away_before_a_trial_is_a_fault_of_the_machine(
+    make_trial: MakeTrial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(folder: StoragePath, before: int | None = None) -> None:
+        raise StorageFault(errno.EIO, "object storage does not answer: connection refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("trainables.entry_points.ray_trainable.newest_checkpoint", away)
+        trainable = ImbalanceTrial(_given(make_trial(epochs=1), tmp_path / "00000"))
+        (said,) = _steps(trainable)
+    assert said == MachineFault("object storage does not answer: connection refused")
+    assert trainable.reset_config(_given(make_trial(epochs=1), tmp_path / "00000"))
+    (done,) = _steps(trainable)
+    assert isinstance(done, EpochDone) and done.finished
+    assert done.trained_in == {"precision": "float32", "device": "cpu"}

@@ -1,0 +1,222 @@
+"""Servers that tests start on loopback: S3, Google Cloud Storage, PostgreSQL, and a relay that cuts one off."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+REGION = "us-east-1"
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 120.0) -> None:
+    """Wait until something listens."""
+    end = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        assert process.poll() is None and time.monotonic() < end, f"no server on port {port}"
+        time.sleep(0.05)
+
+
+class Relay:
+    """Passes connections on to a port; while it is closed, that server cannot be reached under the relay's port."""
+
+    def __init__(self, target: int) -> None:
+        self._target, self.port = target, free_port()
+        self._listener: socket.socket | None = None
+        self._open: set[socket.socket] = set()
+
+    def open(self) -> None:
+        """Accept connections."""
+        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=64)
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def close(self) -> None:
+        """Refuse connections, and cut those that are there."""
+        if self._listener is not None:
+            with contextlib.suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+        for connection in list(self._open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                near, _ = listener.accept()
+                far = socket.create_connection(("127.0.0.1", self._target))
+            except OSError:
+                return
+            self._open |= {near, far}
+            threading.Thread(target=self._pass_on, args=(near, far), daemon=True).start()
+
+    def _pass_on(self, near: socket.socket, far: socket.socket) -> None:
+        back = threading.Thread(target=self._copy, args=(far, near), daemon=True)
+        back.start()
+        self._copy(near, far)
+        back.join()
+        for one in (near, far):
+            self._open.discard(one)
+            one.close()
+
+    def _copy(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while part := source.recv(65536):
+                sink.sendall(part)
+        for one in (source, sink):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+
+def has_s3() -> bool:
+    """Return True if moto's server is installed."""
+    return importlib.util.find_spec("moto") is not None and importlib.util.find_spec("flask_cors") is not None
+
+
+class S3Server:
+    """An S3 server with one bucket, ``runs``, behind a relay. It keeps objects while its process lives."""
+
+    def __init__(self) -> None:
+        self._port = free_port()
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self._port)]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for_port(self._port, self._process)
+        self.relay = Relay(self._port)
+        self.relay.open()
+        self._request("PUT", "/runs")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that lead a process to the server."""
+        return {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.relay.port}",
+            "AWS_ACCESS_KEY_ID": "tester",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    @contextlib.contextmanager
+    def checking_credentials(self) -> Iterator[None]:
+        """Refuse keys of which the server knows no user; otherwise it accepts any."""
+        self._request("POST", "/moto-api/reset-auth", b"0")
+        try:
+            yield
+        finally:
+            self._request("POST", "/moto-api/reset-auth", b"inf")
+
+    def _request(self, method: str, path: str, body: bytes = b"") -> None:
+        from urllib.request import Request, urlopen
+
+        headers = {"Content-Type": "text/plain"}
+        with urlopen(
+            Request(f"http://127.0.0.1:{self._port}{path}", data=body, method=method, headers=headers)
+        ) as answer:
+            assert answer.status == 200
+
+    def stop(self) -> None:
+        """End the server."""
+        self.relay.close()
+        self._process.kill()
+        self._process.wait()
+
+
+def has_gcs() -> bool:
+    """Return True if the emulator of Google Cloud Storage is installed."""
+    return importlib.util.find_spec("gcp_storage_emulator") is not None
+
+
+class GcsServer:
+    """A server of Google Cloud Storage with one bucket, ``runs``."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        code = (
+            "import sys; from gcp_storage_emulator.server import create_server; "
+            "create_server('127.0.0.1', int(sys.argv[1]), in_memory=True, default_bucket='runs').run()"
+        )
+        command = [sys.executable, "-c", code, str(self.port)]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for_port(self.port, self._process)
+
+    def stop(self) -> None:
+        """End the server."""
+        self._process.kill()
+        self._process.wait()
+
+
+def _postgres_programs() -> Path | None:
+    found = [Path(path).resolve().parent for path in (shutil.which("initdb"),) if path]
+    found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return next((folder for folder in found if (folder / "initdb").exists()), None)
+
+
+def has_postgres() -> bool:
+    """Return True if PostgreSQL is installed, and runs for this user: root needs another one to run it as."""
+    if _postgres_programs() is None or importlib.util.find_spec("psycopg") is None:
+        return False
+    return os.geteuid() != 0 or _server_user() is not None
+
+
+def _server_user() -> str | None:
+    """Return the user who runs the server if root may not; None for the present one."""
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if os.geteuid() == 0 and "postgres" in names else None
+
+
+class PostgresServer:
+    """A PostgreSQL server with one database, ``study``."""
+
+    def __init__(self, folder: Path) -> None:
+        programs, user = _postgres_programs(), _server_user()
+        assert programs is not None
+        self._folder, self._programs, self._user, self._port = folder, programs, user, free_port()
+        folder.mkdir(parents=True)
+        if user is not None:
+            shutil.chown(folder, user)
+        self._data = folder / "data"
+        self._run("initdb", "-D", str(self._data), "-E", "UTF8", "--auth=trust", "-N", "-U", "study")
+        self.start()
+        self._run("createdb", "-h", "127.0.0.1", "-p", str(self._port), "-U", "study", "study")
+
+    @property
+    def url(self) -> str:
+        """URL of the database."""
+        return f"postgresql+psycopg://study@127.0.0.1:{self._port}/study"
+
+    def start(self) -> None:
+        """Start the server and wait for it."""
+        options = f"-c listen_addresses=127.0.0.1 -p {self._port} -c unix_socket_directories= -c fsync=off"
+        self._run(
+            "pg_ctl", "-D", str(self._data), "-w", "-t", "120", "-l", str(self._folder / "log"), "-o", options, "start"
+        )
+
+    def stop(self) -> None:
+        """Stop the server and cut its connections."""
+        self._run("pg_ctl", "-D", str(self._data), "-w", "-m", "immediate", "stop")
+
+    def _run(self, program: str, *words: str) -> None:
+        prefix = [] if self._user is None else ["runuser", "-u", self._user, "--"]
+        command = [*prefix, str(self._programs / program), *words]
+        # no pipes: the server inherits them and would keep them open
+        subprocess.run(command, check=True, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

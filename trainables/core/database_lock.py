@@ -1,0 +1,163 @@
+"""An exclusive lock in a PostgreSQL database that the server frees when its holder's connection ends."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import time
+from contextlib import suppress
+from functools import cache
+from types import TracebackType
+from typing import Any
+
+from trainables.core.url_secrets import masked, revealed
+
+_POLL = 0.2
+"""Seconds between two attempts at a lock that another holds."""
+
+_KEEPALIVE = (
+    "SET tcp_keepalives_idle = 20",
+    "SET tcp_keepalives_interval = 5",
+    "SET tcp_keepalives_count = 4",
+)
+"""A holder whose machine is gone closes no connection: the server then asks, and frees the lock after 40 seconds."""
+
+
+def is_postgresql(url: str | None) -> bool:
+    """Return True if a database URL is one of PostgreSQL, which alone has these locks.
+
+    >>> is_postgresql("postgresql+psycopg://me@host/study"), is_postgresql("sqlite:///ledger.db"), is_postgresql(None)
+    (True, False, False)
+    """
+    return url is not None and url.partition(":")[0].partition("+")[0] == "postgresql"
+
+
+def _number(name: str) -> int:
+    """Return the signed 64-bit number that the database knows a lock by."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+
+
+@cache
+def _engine(url: str) -> Any:
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import NullPool
+
+    return create_engine(revealed(url, "STUDY_LEDGER"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+
+
+class DatabaseLock:
+    """One holder's claim to a named lock: an advisory lock of a session of its own.
+
+    It needs no table. Not reentrant between objects: each is a holder of its own. All holders must name the same
+    database.
+    """
+
+    def __init__(self, url: str, name: str) -> None:
+        """Name database and lock; nothing is opened."""
+        self._url, self._name = url, name
+        self._connection: Any = None
+
+    @property
+    def held(self) -> bool:
+        """True if this object took the lock and did not release it."""
+        return self._connection is not None
+
+    def still_held(self) -> bool:
+        """Ask the database whether the lock is held; a restart of the database frees it. Without it, try to take it.
+
+        Raises:
+            OSError: the database does not answer.
+        """
+        if self._connection is not None:
+            try:
+                self._connection.exec_driver_sql("SELECT 1")
+                return True
+            except Exception:  # drivers raise many kinds; a broken connection holds no lock
+                self.release()
+        return self.try_acquire()
+
+    def acquire(self) -> bool:
+        """Wait until the lock is held; return True.
+
+        Raises:
+            OSError: the database cannot be used.
+        """
+        while not self.try_acquire():
+            time.sleep(_POLL)
+        return True
+
+    def try_acquire(self, patience: float = 0.0) -> bool:
+        """Take the lock if it is free, and tell whether it is held now.
+
+        Args:
+            patience: seconds for which a lock held by another is tried again, >= 0.
+
+        Raises:
+            OSError: the database cannot be used.
+        """
+        deadline = time.monotonic() + patience
+        while self._connection is None and not self._attempt():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_POLL)
+        return True
+
+    def release(self) -> None:
+        """Free the lock; without effect if it is not held."""
+        if self._connection is not None:
+            with suppress(Exception):  # a connection that is broken has freed it
+                self._connection.close()
+            self._connection = None
+
+    def _attempt(self) -> bool:
+        try:
+            connection = _engine(self._url).connect()
+            try:
+                held = bool(connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_number(self._name)})").scalar())
+                for setting in _KEEPALIVE if held else ():
+                    connection.exec_driver_sql(setting)
+            except BaseException:
+                connection.close()
+                raise
+        except Exception as error:
+            raise _unusable(self._url, error) from None
+        if held:
+            self._connection = connection
+        else:
+            connection.close()
+        return held
+
+    def __enter__(self) -> DatabaseLock:
+        """Wait for the lock."""
+        self.acquire()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Free the lock."""
+        self.release()
+
+
+def is_locked(url: str, name: str) -> bool:
+    """Tell whether some process holds a lock, without taking it.
+
+    Raises:
+        OSError: the database cannot be used.
+    """
+    number = _number(name) % 2**64
+    query = (
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
+        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+        f"AND classid = {number >> 32} AND objid = {number % 2**32}"
+    )
+    try:
+        with _engine(url).connect() as connection:
+            return bool(connection.exec_driver_sql(query).scalar())
+    except Exception as error:  # drivers raise many kinds
+        raise _unusable(url, error) from None
+
+
+def _unusable(url: str, error: Exception) -> OSError:
+    reason = masked(str(error).strip().partition("\n")[0])
+    return OSError(errno.EIO, f"locks in {masked(url)} cannot be used: {reason}")
