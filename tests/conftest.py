@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests import servers
-from trainables.core import object_path
+from trainables.core import object_path, url_secrets
 from trainables.core.config import TrialConfig
 
 torch.set_num_threads(1)
@@ -22,6 +22,9 @@ def _own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test writes outside its folder, apart from the cache of decoded images."""
     monkeypatch.setenv("STUDY_STORAGE", str(tmp_path / "runs"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    # a password that one test has used would be masked in the messages of the next
+    monkeypatch.setattr(url_secrets, "_secrets", set())
+    monkeypatch.setattr(url_secrets, "_full", {})
 
 
 @pytest.fixture(scope="session")

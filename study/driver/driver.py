@@ -332,11 +332,13 @@ def _ray_died(
 ) -> None:
     """End this process, whose calls into Ray no longer return; start it anew where that may help."""
     progress.say(f"{reason}; finished epochs are stored")
-    recorder.close(_FAREWELL)
+    left = ledger.remaining()
+    ended = ledger.total() - left
+    restarts = again is not None and left > 0 and again.allowed(ended)
+    recorder.close(_FAREWELL, quiet=restarts)
     if isinstance(folder.path, Path):
         shutil.rmtree(folder.path / "tune", ignore_errors=True)
-    left = ledger.remaining()
-    if again is not None and left and again.allowed(ended := ledger.total() - left):
+    if again is not None and restarts:
         progress.say(f"starting again: study resume {folder.name}")
         keep_passwords(ledger.study)
         again.replace_process(ended)

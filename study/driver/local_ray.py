@@ -15,6 +15,7 @@ from types import TracebackType
 from study.driver.ray_keeper import end_session
 from trainables.core.errors import BadInput
 
+_TRIES = 2
 _STOP_WITHIN = 15.0
 _TOKEN = secrets.token_hex(32)
 """One for all of a process's starts: Ray reads its token once."""
@@ -31,6 +32,10 @@ class LocalRay:
         self._before = {name: os.environ.get(name) for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
         if self._before["RAY_AUTH_MODE"] is None:
             os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _TOKEN}
+        self._start()
+        self._closing = False
+
+    def _start(self) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the keeper
         self._process = subprocess.Popen(
             [sys.executable, "-m", "study.driver.ray_keeper"],
@@ -39,20 +44,26 @@ class LocalRay:
             stderr=self._errors,
             start_new_session=True,
         )
-        self._closing = False
 
     def address(self) -> str:
-        """Wait for Ray's start and return its address.
+        """Wait for Ray's start and return its address; a start that is cut off, as by a killed service, is repeated.
 
         Raises:
             BadInput: Ray did not start.
         """
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
+        for left in reversed(range(_TRIES)):
+            assert self._process.stdout is not None
+            if line := self._process.stdout.readline():
+                return str(json.loads(line)["address"])
             self._process.wait()
-            raise BadInput(f"Ray did not start: {self._last_error()}; `study doctor` checks this machine")
-        return str(json.loads(line)["address"])
+            if not left or "Traceback (most recent call last)" in self._stderr():
+                break  # the keeper itself has tried again what raised
+            end_session(self._process.pid)
+            self._start()
+        raise BadInput(
+            f"Ray did not start: {self._last_error()}; `study doctor` checks this machine. Nothing that is stored "
+            f"is lost: `study resume`"
+        )
 
     def watch(self, died: Callable[[str], None]) -> None:
         """Call ``died`` from another thread with the reason, should Ray end before it is closed."""
@@ -82,9 +93,13 @@ class LocalRay:
             end_session(self._process.pid)
             self._process.wait()
 
-    def _last_error(self) -> str:
+    def _stderr(self) -> str:
         self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        return self._errors.read().decode(errors="replace")
+
+    def _last_error(self) -> str:
+        lines = [line.strip() for line in self._stderr().splitlines()]
+        lines = [line for line in lines if line and line != "<no Python frame>"]
         return lines[-1][:500] if lines else f"exit status {self._process.returncode}"
 
     def __enter__(self) -> LocalRay:

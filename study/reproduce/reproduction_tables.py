@@ -109,7 +109,8 @@ def notes(plan: Plan, joined: list[Joined]) -> list[str]:
         if "folds" in images:
             found.append("Ours are of the held-out folds: mean and deviation over the folds.")
     elif plan.studies:
-        found.append(f"Nothing is trained yet: study reproduce {table.name} trains it.")
+        same = " with the same options" if plan.changes.suffix else ""
+        found.append(f"Nothing is trained yet: study reproduce {table.name}{same} and without --show trains it.")
     return [*found, *(f"{note}" for note in table.notes)]
 
 

@@ -91,11 +91,12 @@ class Recorder:
             if first:  # else the thread wakes early enough
                 self._changed.notify()
 
-    def close(self, timeout: float = 60.0) -> list[str]:
+    def close(self, timeout: float = 60.0, *, quiet: bool = False) -> list[str]:
         """Sync what is left and the cells' summaries, and stop. Calling it again does nothing.
 
         Args:
             timeout: seconds after which the rest is left to ``study record``.
+            quiet: say nothing of what is left, since a resume follows at once.
 
         Returns:
             The trials, as ``cell/number``, that are not up to date in MLflow.
@@ -109,7 +110,7 @@ class Recorder:
             keys = {*self._due, *self._left} | ({self._at} if self._at is not None else set())
             keys = {key for key in keys if key[1] != _SUMMARY}
         left = sorted(f"{cell}/{number:05d}" for cell, number in keys)
-        if first and (left or self._thread.is_alive()):
+        if first and not quiet and (left or self._thread.is_alive()):
             what = f"{len(left)} trials are" if left else "the summaries of the cells are"
             self._warn(f"{what} not in MLflow yet; run: study record {self._ledger.study.name}")
         return left

@@ -176,7 +176,8 @@ class ScheduleConfig(StrictModel):
         if any(whole) and not all(whole):
             raise ValueError(f"`milestones` must be all fractions in (0, 1) or all whole epochs, got {given}")
         if any(whole) and not (rise and given[0] >= 2):
-            raise ValueError(f"`milestones` as whole epochs must rise from 2, got {given}: 1 is ambiguous")
+            why = ": 1 is ambiguous" if 1 in given else ""
+            raise ValueError(f"`milestones` as whole epochs must rise from 2, got {given}{why}")
         if not any(whole) and not (rise and all(0 < m < 1 for m in given)):
             raise ValueError(
                 f"`milestones` must rise within (0, 1), got {given}; whole epochs are integers from 2, such as 50"

@@ -15,6 +15,7 @@ from trainables.components.network import Outputs
 from trainables.core.config import DataConfig, ModelConfig, TrainingConfig, TrialConfig
 from trainables.core.metric_names import METRICS
 from trainables.core.metrics import from_confusion
+from trainables.core.trial_folder import CLASS_RECALL
 from trainables.data import StudyData, load
 from trainables.training.finite_watch import NonFiniteLoss
 from trainables.training.trainer import Trainer
@@ -50,7 +51,7 @@ def test_a_record_holds_every_metric_and_how_it_came(make_trial: MakeTrial) -> N
     config = make_trial("ldam-drw", epochs=5)
     trainer = _trainer(config)
     record = trainer.run_epoch()
-    assert record.keys() == {"epoch", "stage", "learning_rate", "images_per_second", *METRICS}
+    assert record.keys() == {"epoch", "stage", "learning_rate", "images_per_second", CLASS_RECALL, *METRICS}
     assert (record["epoch"], record["stage"]) == (1, "plain")
     assert record["images_per_second"] > 0
     assert all(isinstance(record[name], float) for name in METRICS)
