@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
@@ -23,6 +24,10 @@ from trainables.core.trial_report import (
 )
 from trainables.core.trial_task import TrialTask
 from trainables.methods.registry import changes_stage, shared_prefix_of
+
+_MACHINE_GONE = re.compile(r"its node has died|node was preempted|forcibly preempted")
+"""What Ray says of an actor whose machine is gone."""
+_MOST_MACHINES = 20
 
 Listener = Callable[[Assignment, bool], None]
 """Called after every change of a trial, with the trial and True if it has ended."""
@@ -61,6 +66,10 @@ class TrialManager:
         self._past_first_epoch: set[str] = set()
         self._errors: dict[str, str] = {}
         self._died: Counter[str] = Counter()
+        self._machines_gone: Counter[str] = Counter()
+        self._reached: dict[str, int] = {}
+        self._shared_epochs: Counter[str] = Counter()
+        self._advanced: set[str] = set()
         self._spent = False
         self.fault: str | None = None
         self.epochs_seen = 0
@@ -156,6 +165,8 @@ class TrialManager:
         """Report the epochs that an interrupted trial wrote and its dead driver did not; return True if they end it."""
         folder = TrialFolder(self.trial_folder(assignment))
         history = folder.history()
+        before = self._reached.get(assignment.key, 0)
+        self._reached[assignment.key] = max([before, *(int(result["epoch"]) for result in history)])
         cell, number, epochs = self._ledger.of(assignment), assignment.number, assignment.cell.base.training.epochs
         began = any(not result.get("shared") for result in history)  # adopted epochs are complete by then
         if began and (shared := folder.shared_epochs()) is not None:
@@ -191,6 +202,7 @@ class TrialManager:
                 self.epochs_seen += epochs
                 if epochs:
                     self._past_first_epoch.add(runner_id)
+                    self._note_shared_advance(assignment, epochs)
                 return False
             case EpochDone():
                 self._past_first_epoch.add(runner_id)
@@ -204,6 +216,7 @@ class TrialManager:
 
     def _report(self, assignment: Assignment, done: EpochDone) -> bool:
         self.epochs_seen += 1
+        self._note_advance(assignment.key, int(done.result["epoch"]))
         cell = self._ledger.of(assignment)
         if cell.note_shared(assignment.number, done.shared):
             self._report_adopted(assignment)
@@ -258,7 +271,7 @@ class TrialManager:
         cell, number = self._ledger.of(assignment), assignment.number
         if failed:
             reason = self._errors.pop(runner_id, "the trial's process died")
-            if self._tries_again(assignment):
+            if self._tries_again(assignment, reason):
                 return
             cell.fail(number, reason)
             self._listener(assignment, True)
@@ -281,13 +294,38 @@ class TrialManager:
                 return
         self._listener(assignment, True)
 
-    def _tries_again(self, assignment: Assignment) -> bool:
-        self._died[assignment.key] += 1
-        again = self._died[assignment.key] <= self._ledger.study.resources.retries
+    def _tries_again(self, assignment: Assignment, reason: str) -> bool:
+        """Count a death and hand the trial out again, unless it has died too often.
+
+        A death after a new epoch does not count, nor does one that took the whole machine: a spot machine may be taken
+        away many times before a healthy trial ends. Twenty lost machines without a new epoch between them are too many.
+        """
+        key = assignment.key
+        if key in self._advanced:
+            self._advanced.discard(key)
+            self._died[key] = self._machines_gone[key] = 0
+        elif _MACHINE_GONE.search(reason) and self._machines_gone[key] < _MOST_MACHINES:
+            self._machines_gone[key] += 1
+        else:
+            self._died[key] += 1
+        again = self._died[key] <= self._ledger.study.resources.retries
         if again:
             remove_step_progress(self.trial_folder(assignment))
             self._interrupted.append(assignment)
         return again
+
+    def _note_shared_advance(self, assignment: Assignment, epochs: int) -> None:
+        """Note epochs of shared trainings, of which a trial needs two at most: more are repeated ones."""
+        key = assignment.key
+        self._shared_epochs[key] += epochs
+        if self._shared_epochs[key] <= 2 * assignment.cell.base.training.epochs:
+            self._advanced.add(key)
+
+    def _note_advance(self, key: str, epoch: int) -> None:
+        """Note that a trial has trained an epoch for the first time."""
+        if epoch > self._reached.get(key, 0):
+            self._reached[key] = epoch
+            self._advanced.add(key)
 
 
 def _trained_in(folder: TrialFolder) -> dict[str, str]:

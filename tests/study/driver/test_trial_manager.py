@@ -285,6 +285,41 @@ def test_a_trial_whose_process_died_is_handed_out_again_and_then_fails_with_its_
     assert opened.told[-1] == ("digits/long_tail-10/erm/00000", True)
 
 
+def test_a_death_after_a_new_epoch_does_not_count_and_one_after_a_repeated_epoch_does(
+    desk: Callable[..., Desk],
+) -> None:
+    opened = desk()
+    for attempt, epoch in enumerate([1, 2]):
+        opened.manager.start(f"new {attempt}")
+        opened.manager.report(f"new {attempt}", _done(epoch))
+        opened.manager.end(f"new {attempt}", None, failed=True)
+        assert opened.trial(0, 0).state.name == "RUNNING"
+    for attempt, state in enumerate(["RUNNING", "FAIL"]):  # one retry
+        opened.manager.start(f"again {attempt}")
+        opened.manager.report(f"again {attempt}", _done(2))
+        opened.manager.end(f"again {attempt}", None, failed=True)
+        assert opened.trial(0, 0).state.name == state
+
+
+def test_a_machine_that_is_taken_away_costs_no_retry_but_not_for_ever(desk: Callable[..., Desk]) -> None:
+    opened, lost = desk(), "ActorDiedError: The actor died because its node has died. Node Id: 8f"
+    for attempt in range(20 + 2):  # and one retry
+        assert opened.trial(0, 0).state.name == "RUNNING" if attempt else True
+        opened.manager.start(str(attempt))
+        opened.manager.note_error(str(attempt), lost)
+        opened.manager.end(str(attempt), None, failed=True)
+    assert opened.trial(0, 0).state.name == "FAIL"
+
+
+def test_repeated_epochs_of_shared_trainings_are_no_progress_for_ever(desk: Callable[..., Desk]) -> None:
+    opened = desk()
+    for attempt in range(2 * EPOCHS + 2):
+        opened.manager.start(str(attempt))
+        opened.manager.report(str(attempt), SharedEpochDone(1))
+        opened.manager.end(str(attempt), None, failed=True)
+    assert opened.trial(0, 0).state.name == "FAIL"
+
+
 def test_a_trial_that_died_after_its_last_epoch_is_complete(desk: Callable[..., Desk]) -> None:
     opened = desk()
     task = opened.manager.start("1")
