@@ -22,12 +22,13 @@ from trainables.core.trial_report import (
     SharedEpochs,
     TrialReport,
 )
-from trainables.core.trial_task import TrialTask
+from trainables.core.trial_task import HANG_NOTE, TrialTask
 from trainables.methods.registry import changes_stage, shared_prefix_of
 
 _MACHINE_GONE = re.compile(r"its node has died|node was preempted|forcibly preempted")
 """What Ray says of an actor whose machine is gone."""
 _MOST_MACHINES = 20
+_REASON_LENGTH = 2000
 
 Listener = Callable[[Assignment, bool], None]
 """Called after every change of a trial, with the trial and True if it has ended."""
@@ -123,6 +124,7 @@ class TrialManager:
                 confirms=assignment.confirms, winner=self._ledger.confirmation.is_winner(assignment)
             ),
             locks=self._locks,
+            hang_seconds=None if (limit := self._ledger.study.resources.hang_minutes) is None else 60 * limit,
         )
 
     def assignment(self, runner_id: str) -> Assignment:
@@ -271,6 +273,8 @@ class TrialManager:
         cell, number = self._ledger.of(assignment), assignment.number
         if failed:
             reason = self._errors.pop(runner_id, "the trial's process died")
+            if (note := _take_hang_note(self.trial_folder(assignment))) is not None:
+                reason = note
             if self._tries_again(assignment, reason):
                 return
             cell.fail(number, reason)
@@ -326,6 +330,17 @@ class TrialManager:
         if epoch > self._reached.get(key, 0):
             self._reached[key] = epoch
             self._advanced.add(key)
+
+
+def _take_hang_note(folder: StoragePath) -> str | None:
+    """Return and remove what a process that stood still has written."""
+    path = folder / HANG_NOTE
+    try:
+        said = path.read_text(encoding="utf-8")
+        path.unlink(missing_ok=True)
+    except OSError:
+        return None
+    return said[:_REASON_LENGTH]
 
 
 def _trained_in(folder: TrialFolder) -> dict[str, str]:

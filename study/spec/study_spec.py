@@ -136,11 +136,17 @@ class MethodSpec(StrictModel):
 
 
 class ResourcesSpec(StrictModel):
-    """CPU cores and GPUs of one trial, and how often it is restarted after its process or machine died."""
+    """CPU cores and GPUs of one trial, and when it is restarted.
+
+    Attributes:
+        retries: restarts in a row after its process died without a new epoch.
+        hang_minutes: minutes without a training step after which its process is ended; None waits for ever.
+    """
 
     cpus: int = Field(1, ge=1)
     gpus: float = Field(0.0, ge=0)
     retries: int = Field(2, ge=0)
+    hang_minutes: float | None = Field(60.0, gt=0, allow_inf_nan=False)
 
 
 class RecordsSpec(StrictModel):

@@ -8,6 +8,9 @@ from typing import Any
 from trainables.core.config import TrialConfig
 from trainables.core.storage_path import StoragePath, storage_path
 
+HANG_NOTE = "hang.txt"
+"""File of a trial's folder in which a process that stood still says where."""
+
 MODEL = "model"
 """The kind that exports the network itself."""
 
@@ -29,6 +32,7 @@ class TrialTask:
         select_by: metric whose best epoch on validation is the trial's result; None takes the last epoch.
         artifacts: kinds of `ARTIFACTS` to store after the last epoch.
         locks: URL of the database that holds the locks of folders on object storage; None for local folders.
+        hang_seconds: seconds without a training step after which the process ends itself; None waits for ever.
     """
 
     trial: TrialConfig
@@ -40,6 +44,7 @@ class TrialTask:
     select_by: str | None = None
     artifacts: tuple[str, ...] = ()
     locks: str | None = None
+    hang_seconds: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the task as plain values, the configuration of Ray's Trainable."""
@@ -53,6 +58,7 @@ class TrialTask:
             "select_by": self.select_by,
             "artifacts": list(self.artifacts),
             "locks": self.locks,
+            "hang_seconds": self.hang_seconds,
         }
 
     @classmethod
@@ -73,4 +79,5 @@ class TrialTask:
             given["select_by"],
             tuple(given["artifacts"]),
             given.get("locks"),
+            given.get("hang_seconds"),
         )

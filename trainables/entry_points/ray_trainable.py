@@ -29,8 +29,9 @@ from trainables.core.trial_report import (
     TrialReport,
     to_result,
 )
-from trainables.core.trial_task import TrialTask
+from trainables.core.trial_task import HANG_NOTE, TrialTask
 from trainables.data import load
+from trainables.entry_points.hang_watch import HangWatch
 from trainables.methods.registry import selectable_after
 from trainables.shared_trainings.needed_trainings import SharedNeeds
 from trainables.training.checkpoints import newest_checkpoint, save_checkpoint
@@ -74,8 +75,12 @@ class ImbalanceTrial(tune.Trainable):
     _first_epoch: StepProgressFile | None
     """Progress of the first epoch that this process trains; None once it has ended."""
 
+    _watch: HangWatch
+    _hang_seconds: float | None
+
     def setup(self, config: dict[str, Any]) -> None:
         """Build the trial and continue from its newest checkpoint, if it has one."""
+        self._watch = HangWatch(self._note_hang)
         gc.freeze()  # what was imported stays: collecting between trials would look through it every time
         self._begin(config)
 
@@ -91,7 +96,19 @@ class ImbalanceTrial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Run one epoch and report it; a lost cause is reported, not raised."""
-        return to_result(self._advance())
+        self._watch.begin(self._hang_seconds)
+        try:
+            return to_result(self._advance())
+        finally:
+            self._watch.end()
+
+    def _note_hang(self, where: str) -> None:
+        (self._folder.path / HANG_NOTE).write_text(where, encoding="utf-8")
+
+    def _on_step(self, epoch: int, step: int, steps: int, images: int) -> None:
+        self._watch.step()
+        if self._first_epoch is not None:
+            self._first_epoch(epoch, step, steps, images)
 
     def _advance(self) -> TrialReport:
         trainer = self._trainer
@@ -100,7 +117,7 @@ class ImbalanceTrial(tune.Trainable):
         try:
             if not trainer.finished:
                 if self._needs is not None and not self._needs.met():
-                    trained = self._needs.advance(self._first_epoch)
+                    trained = self._needs.advance(self._on_step)
                     if trained:
                         self._end_first_epoch()
                     return SharedEpochDone(trained)
@@ -137,7 +154,7 @@ class ImbalanceTrial(tune.Trainable):
         torch.set_num_threads(task.threads)
         self._select_by, self._selected = task.select_by, None
         self._saved_at, self._evaluates_test = time.monotonic(), task.evaluate_test
-        self._artifacts = task.artifacts
+        self._artifacts, self._hang_seconds = task.artifacts, task.hang_seconds
         self._folder = TrialFolder(task.folder)
         self._first_epoch = StepProgressFile(self._folder.path)
         data, device = load(task.trial.data), pick_device()
@@ -190,7 +207,7 @@ class ImbalanceTrial(tune.Trainable):
         return ", ".join(dict.fromkeys([*earlier, now]))
 
     def _run_epoch(self, trainer: Trainer) -> None:
-        self._result = trainer.run_epoch(self._first_epoch)
+        self._result = trainer.run_epoch(self._on_step)
         self._select(trainer, self._result)
         if trainer.finished:
             write_end_arrays(trainer, self._folder)
