@@ -340,7 +340,7 @@ def _take_hang_note(folder: StoragePath) -> str | None:
         path.unlink(missing_ok=True)
     except OSError:
         return None
-    return said[:_REASON_LENGTH]
+    return said[-_REASON_LENGTH:]
 
 
 def _trained_in(folder: TrialFolder) -> dict[str, str]:

@@ -70,7 +70,8 @@ class HangWatch:
         with tempfile.TemporaryFile("w+") as stacks:
             faulthandler.dump_traceback(stacks, all_threads=True)
             stacks.seek(0)
-            said = f"no training step ended within {self._limit:g} s; the stacks of the process:\n{stacks.read()}"
+            # the sentence stands last, where a traceback has its error
+            said = f"{stacks.read()}\nno training step ended within {self._limit:g} s; above, where the threads stood"
         teller = threading.Thread(target=self._say, args=(said,), daemon=True)  # the storage may be what hangs
         teller.start()
         teller.join(_SECONDS_TO_SAY)
