@@ -121,7 +121,7 @@ def ours(trials: int, concurrency: int, epochs: int, folder: Path) -> SweepTimes
     began = time.perf_counter()
     outcome = driver.run(spec, folder, address=None, console=Console(file=io.StringIO()))
     wall = time.perf_counter() - began
-    folders = [TrialFolder(path.parent) for path in folder.glob("overhead/cells/**/trial.json")]
+    folders = [TrialFolder(path) for path in folder.glob("overhead/cells/*/*/*/[0-9]*")]
     trained = [record for trial in folders for record in trial.history()]
     _check(len(trained) == trials * epochs, outcome.message)
     _check(_ended_runs(uri, "overhead", "study.trial") == trials, "MLflow lacks runs")

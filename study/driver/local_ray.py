@@ -19,6 +19,7 @@ _TRIES = 2
 _STOP_WITHIN = 15.0
 _TOKEN = secrets.token_hex(32)
 """One for all of a process's starts: Ray reads its token once."""
+_in_token_mode = False
 
 
 class LocalRay:
@@ -28,10 +29,19 @@ class LocalRay:
     """
 
     def __init__(self) -> None:
-        """Start the keeper. Ray asks for a token that only this user can read, unless `RAY_AUTH_MODE` is set."""
+        """Start the keeper.
+
+        Ray asks for a token that only this user can read, unless `RAY_AUTH_MODE` is set. A program that has imported
+        Ray before goes without: Ray reads its mode when it is imported.
+        """
+        global _in_token_mode
         self._before = {name: os.environ.get(name) for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
-        if self._before["RAY_AUTH_MODE"] is None:
+        self._own: dict[str, str] = {}
+        if self._before["RAY_AUTH_MODE"] is None and (_in_token_mode or "ray" not in sys.modules):
             os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _TOKEN}
+            _in_token_mode = True
+        elif self._before["RAY_AUTH_MODE"] is None:
+            self._own = {"RAY_AUTH_MODE": "disabled"}
         self._start()
         self._closing = False
 
@@ -42,6 +52,7 @@ class LocalRay:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
+            env={**os.environ, **self._own},
             start_new_session=True,
         )
 
