@@ -66,17 +66,16 @@ def _check_names(spec: StudySpec, data_dir: Path | None, source: str) -> None:
     """
     from trainables.core.errors import BadInput, unknown_name
     from trainables.data.catalog import DATASETS
-    from trainables.data.sources.source_lookup import folder_datasets
+    from trainables.data.sources.source_lookup import dataset_names
 
     given = data_dir or os.environ.get("STUDY_DATA_DIR")
     for data in spec.data:
-        place = data.data_dir or given
         if data.dataset in DATASETS:
             continue
-        own = folder_datasets(Path(place) if place and Path(place).is_dir() else None)
-        if data.dataset in own:
-            continue
-        raise BadInput(f"{source}: data: {unknown_name('data set', data.dataset, {*DATASETS, *own})}")
+        place = data.data_dir or given
+        names = dataset_names(Path(place) if place and Path(place).is_dir() else None)
+        if data.dataset not in names:
+            raise BadInput(f"{source}: data: {unknown_name('data set', data.dataset, names)}")
 
 
 def _check_images(spec: StudySpec, source: str) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import time
 from typing import Any
 
 import ray
 
+from study.driver.ray_connection import init_ray
 from trainables.core.errors import BadInput
 
 _HEAD_PATIENCE = 180.0
@@ -35,7 +35,7 @@ def wait_for_nodes(
         if time.monotonic() > end:
             raise BadInput(f"Ray's head does not answer at {address} within {head_patience:.0f} s; its log says why")
         time.sleep(0.5)
-    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+    init_ray(address)
     try:
         end = time.monotonic() + node_patience
         while (joined := _alive()) < nodes and time.monotonic() < end:

@@ -15,7 +15,7 @@ from types import TracebackType
 from study.driver.ray_keeper import end_session
 from trainables.core.errors import BadInput
 
-_TRIES = 2
+_TRIES = 3
 _STOP_WITHIN = 15.0
 _TOKEN = secrets.token_hex(32)
 """One for all of a process's starts: Ray reads its token once."""
@@ -57,7 +57,10 @@ class LocalRay:
         )
 
     def address(self) -> str:
-        """Wait for Ray's start and return its address; a start that is cut off, as by a killed service, is repeated.
+        """Wait for Ray's start and return its address.
+
+        A start that fails is repeated: Ray gives its services 30 s, which a busy machine may exceed, and one of them
+        may be killed meanwhile.
 
         Raises:
             BadInput: Ray did not start.
@@ -67,10 +70,9 @@ class LocalRay:
             if line := self._process.stdout.readline():
                 return str(json.loads(line)["address"])
             self._process.wait()
-            if not left or "Traceback (most recent call last)" in self._stderr():
-                break  # the keeper itself has tried again what raised
-            end_session(self._process.pid)
-            self._start()
+            if left:
+                end_session(self._process.pid)
+                self._start()
         raise BadInput(
             f"Ray did not start: {self._last_error()}; `study doctor` checks this machine. Nothing that is stored "
             f"is lost: `study resume`"
@@ -104,12 +106,9 @@ class LocalRay:
             end_session(self._process.pid)
             self._process.wait()
 
-    def _stderr(self) -> str:
-        self._errors.seek(0)
-        return self._errors.read().decode(errors="replace")
-
     def _last_error(self) -> str:
-        lines = [line.strip() for line in self._stderr().splitlines()]
+        self._errors.seek(0)
+        lines = [line.strip() for line in self._errors.read().decode(errors="replace").splitlines()]
         lines = [line for line in lines if line and line != "<no Python frame>"]
         return lines[-1][:500] if lines else f"exit status {self._process.returncode}"
 

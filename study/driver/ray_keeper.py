@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import signal
 import sys
@@ -18,10 +17,11 @@ from typing import TextIO
 
 import psutil
 
+from study.driver.ray_connection import init_ray
+
 WATCHED = ("gcs_server", "raylet")
 """Services without which nothing is trained."""
 
-_TRIES = 3
 _EVERY = 1.0
 _FAREWELL = 30.0
 """Seconds that the driver has to leave after a service has died."""
@@ -55,22 +55,8 @@ def main() -> None:
 def _start() -> str:
     import ray
 
-    for left in reversed(range(_TRIES)):
-        try:
-            ray.init(
-                # without "local" Ray first looks for a running cluster on this machine, and waits long for a dead one
-                address="local",
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                configure_logging=False,
-            )
-            break
-        except Exception:  # Ray gives its services 30 s to start, which a busy machine may exceed
-            if not left:
-                raise
-            ray.shutdown()
-            end_session(os.getpid(), spare=os.getpid())
+    # without "local" Ray first looks for a running cluster on this machine, and waits long for a dead one
+    init_ray("local", include_dashboard=False)
     return str(ray.get_runtime_context().gcs_address)
 
 

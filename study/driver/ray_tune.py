@@ -15,6 +15,7 @@ from ray import tune
 
 from study.driver.interrupts import Interrupts
 from study.driver.progress import Progress
+from study.driver.ray_connection import init_ray
 from study.driver.trial_manager import TrialManager
 from study.driver.tune_adapters import LedgerScheduler, LedgerSearcher, ProgressCallback
 from study.ledger.study_ledger import Ledger
@@ -100,7 +101,7 @@ class RayTuneRunner:
 
 def _join(address: str, name: str) -> None:
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+        init_ray(address)
     except Exception as error:  # Ray raises many types, some of its own and some bare
         ray.shutdown()
         said = " ".join(str(error).split()) or type(error).__name__

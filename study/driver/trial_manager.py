@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping
 
+from study.driver.retries import Retries
 from study.ledger.cell_ledger import Assignment
 from study.ledger.study_ledger import Ledger
 from study.store.study_folder import SHARED
@@ -25,10 +25,8 @@ from trainables.core.trial_report import (
 from trainables.core.trial_task import HANG_NOTE, TrialTask
 from trainables.methods.registry import changes_stage, shared_prefix_of
 
-_MACHINE_GONE = re.compile(r"its node has died|node was preempted|forcibly preempted")
-"""What Ray says of an actor whose machine is gone."""
-_MOST_MACHINES = 20
 _REASON_LENGTH = 2000
+"""Characters of an error that are kept, from its end."""
 
 Listener = Callable[[Assignment, bool], None]
 """Called after every change of a trial, with the trial and True if it has ended."""
@@ -66,11 +64,7 @@ class TrialManager:
         self._stopped: set[str] = set()
         self._past_first_epoch: set[str] = set()
         self._errors: dict[str, str] = {}
-        self._died: Counter[str] = Counter()
-        self._machines_gone: Counter[str] = Counter()
-        self._reached: dict[str, int] = {}
-        self._shared_epochs: Counter[str] = Counter()
-        self._advanced: set[str] = set()
+        self._retries: dict[str, Retries] = {}
         self._spent = False
         self.fault: str | None = None
         self.epochs_seen = 0
@@ -167,8 +161,7 @@ class TrialManager:
         """Report the epochs that an interrupted trial wrote and its dead driver did not; return True if they end it."""
         folder = TrialFolder(self.trial_folder(assignment))
         history = folder.history()
-        before = self._reached.get(assignment.key, 0)
-        self._reached[assignment.key] = max([before, *(int(result["epoch"]) for result in history)])
+        self._retries_of(assignment).start_from(max((int(result["epoch"]) for result in history), default=0))
         cell, number, epochs = self._ledger.of(assignment), assignment.number, assignment.cell.base.training.epochs
         began = any(not result.get("shared") for result in history)  # adopted epochs are complete by then
         if began and (shared := folder.shared_epochs()) is not None:
@@ -204,7 +197,7 @@ class TrialManager:
                 self.epochs_seen += epochs
                 if epochs:
                     self._past_first_epoch.add(runner_id)
-                    self._note_shared_advance(assignment, epochs)
+                    self._retries_of(assignment).note_shared_epochs(epochs)
                 return False
             case EpochDone():
                 self._past_first_epoch.add(runner_id)
@@ -218,7 +211,7 @@ class TrialManager:
 
     def _report(self, assignment: Assignment, done: EpochDone) -> bool:
         self.epochs_seen += 1
-        self._note_advance(assignment.key, int(done.result["epoch"]))
+        self._retries_of(assignment).note_epoch(int(done.result["epoch"]))
         cell = self._ledger.of(assignment)
         if cell.note_shared(assignment.number, done.shared):
             self._report_adopted(assignment)
@@ -251,7 +244,7 @@ class TrialManager:
 
     def note_error(self, runner_id: str, reason: str) -> None:
         """Store a trial's error until the runner reports its end."""
-        self._errors[runner_id] = reason
+        self._errors[runner_id] = reason[-_REASON_LENGTH:]
 
     def end(self, runner_id: str, last: TrialReport | None, *, failed: bool) -> None:
         """End a trial in the ledger by its last report.
@@ -298,38 +291,16 @@ class TrialManager:
                 return
         self._listener(assignment, True)
 
-    def _tries_again(self, assignment: Assignment, reason: str) -> bool:
-        """Count a death and hand the trial out again, unless it has died too often.
+    def _retries_of(self, assignment: Assignment) -> Retries:
+        most, epochs = self._ledger.study.resources.retries, assignment.cell.base.training.epochs
+        return self._retries.setdefault(assignment.key, Retries(most, epochs))
 
-        A death after a new epoch does not count, nor does one that took the whole machine: a spot machine may be taken
-        away many times before a healthy trial ends. Twenty lost machines without a new epoch between them are too many.
-        """
-        key = assignment.key
-        if key in self._advanced:
-            self._advanced.discard(key)
-            self._died[key] = self._machines_gone[key] = 0
-        elif _MACHINE_GONE.search(reason) and self._machines_gone[key] < _MOST_MACHINES:
-            self._machines_gone[key] += 1
-        else:
-            self._died[key] += 1
-        again = self._died[key] <= self._ledger.study.resources.retries
+    def _tries_again(self, assignment: Assignment, reason: str) -> bool:
+        again = self._retries_of(assignment).allows_another(reason)
         if again:
             remove_step_progress(self.trial_folder(assignment))
             self._interrupted.append(assignment)
         return again
-
-    def _note_shared_advance(self, assignment: Assignment, epochs: int) -> None:
-        """Note epochs of shared trainings, of which a trial needs two at most: more are repeated ones."""
-        key = assignment.key
-        self._shared_epochs[key] += epochs
-        if self._shared_epochs[key] <= 2 * assignment.cell.base.training.epochs:
-            self._advanced.add(key)
-
-    def _note_advance(self, key: str, epoch: int) -> None:
-        """Note that a trial has trained an epoch for the first time."""
-        if epoch > self._reached.get(key, 0):
-            self._reached[key] = epoch
-            self._advanced.add(key)
 
 
 def _take_hang_note(folder: StoragePath) -> str | None:

@@ -16,7 +16,6 @@ from study.driver.progress import Progress
 from study.driver.trial_manager import TrialManager
 from trainables.core.trial_report import from_result
 
-_REASON_LENGTH = 2000
 _WORKER_START = 60.0
 """Seconds that a trial waits for its own new worker before it takes a free one."""
 
@@ -87,7 +86,7 @@ class LedgerScheduler(FIFOScheduler):
         """Store a trial's error. Tune then ends the trial in the searcher without it."""
         if trial.error_file is not None:
             lines = Path(trial.error_file).read_text(encoding="utf-8", errors="replace").strip()
-            self._manager.note_error(trial.trial_id, lines[-_REASON_LENGTH:])
+            self._manager.note_error(trial.trial_id, lines)
 
     def __getstate__(self) -> dict[str, Any]:
         return {}

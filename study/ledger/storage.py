@@ -20,7 +20,7 @@ _PASSWORD_PLACES = (
 
 
 _DAMAGE = (ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError)
-"""What Optuna raises for a line in the middle that is not text, not JSON, or no operation on what is there."""
+"""Optuna's errors for a damaged line: one that is not text, is not JSON, or is no operation that fits the ledger."""
 
 
 def _cut_torn_line(journal: Path) -> None:

@@ -41,7 +41,7 @@ _SHORT = {
 
 @dataclass(frozen=True)
 class JobOptions:
-    """What a study's job asks Slurm for.
+    """The resources and limits of a study's Slurm job.
 
     Attributes:
         nodes: number of nodes.

@@ -20,7 +20,7 @@ _SIGNALLED = 128
 
 
 class Decision(NamedTuple):
-    """Whether another job follows, and why; ``failed`` if none follows although the study is not finished."""
+    """Whether another job follows, and why. ``failed``: none follows, and the study is not finished."""
 
     again: bool
     why: str

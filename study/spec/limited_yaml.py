@@ -20,7 +20,7 @@ LARGEST_WHOLE = 2**63
 
 
 class Limits(NamedTuple):
-    """What a text may hold: its size in bytes, and its values, aliases followed."""
+    """Limits of one text: its size in bytes, and its number of values, where an alias counts as what it names."""
 
     bytes: int
     values: int

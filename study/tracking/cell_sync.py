@@ -19,15 +19,12 @@ from study.tracking.metric_keys import best_key
 from study.tracking.plots.importance_plot import importance_picture
 from study.tracking.plots.response_plots import response_picture
 from study.tracking.run_fields import CELL, RECORDED, VERSION, cell_parameters, metrics
-from study.tracking.run_index import Runs
+from study.tracking.run_index import Runs, in_requests
 from study.tracking.run_shown import milliseconds, plain, shown
 from study.tracking.seed_means import ConfirmedSetting, confirmed_settings, confirmed_table
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
-
-_BATCH = 800
-"""Metrics per request, so that params and tags fit into MLflow's limit of 1,000 entries."""
 
 _ENOUGH = 8
 """Fewest complete trials for an importance estimate; with fewer it is noise."""
@@ -117,8 +114,8 @@ def sync_cell(
         points = [*best_so_far(cell), *(point for found in confirmed.values() for point in found.running_means())]
         logged = {} if run.logged == 0 else {key: runs.last_step(run, key) for key in {m.key for m in points}}
         points = [point for point in points if point.step > logged.get(point.key, 0)]
-        for start in range(0, max(1, len(points)), _BATCH):
-            runs.write(run, points[start : start + _BATCH], tags, cell_parameters(cell.cell))
+        for batch in in_requests(points) or [[]]:  # without points, tags and params only
+            runs.write(run, batch, tags, cell_parameters(cell.cell))
         run.logged = None
         time = max((milliseconds(trial.ended) for trial in (*ended, *cell.confirming)), default=0)
         if over and whole:  # a run that has ended has its files

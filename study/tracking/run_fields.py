@@ -191,8 +191,8 @@ def recall_metrics(class_names: Sequence[str]) -> list[str]:
 def selected_metrics(view: TrialView, study_metric: Metrics, times: Mapping[int, int]) -> list[Metric]:
     """Return, epoch by epoch, the study's metrics at the best epoch so far; none under ``select: last``.
 
-    MLflow's tables show the last value of a curve. That of ``validation/...`` is not the trial's result under
-    ``select: best``, that of ``validation/selected/...`` is.
+    MLflow's tables show the last value of a curve. Under ``select: best`` the trial's result is the last value of
+    ``validation/selected/...``, not that of ``validation/...``.
     """
     if view.selected_epoch is None:
         return []

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
     from study.spec.cell import Cell
 
+METRICS_PER_REQUEST = 800
+"""So many that a run's params and tags fit into MLflow's limit of 1,000 entries, too."""
+
 _PAGE = 1000
 _TERMINAL = ("FINISHED", "FAILED", "KILLED")
 PAUSED = "SCHEDULED"
@@ -272,3 +275,8 @@ def _study_id(path: StoragePath) -> str:
             f"{place}: cannot be read ({type(error).__name__}: {error}); put back a copy of it, or remove it: "
             f"`study record {path.name}` then writes the study into new runs, beside those it has"
         ) from None
+
+
+def in_requests(points: list[Metric]) -> list[list[Metric]]:
+    """Split metrics into as many as a request takes."""
+    return [points[start : start + METRICS_PER_REQUEST] for start in range(0, len(points), METRICS_PER_REQUEST)]

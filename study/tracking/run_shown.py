@@ -1,4 +1,4 @@
-"""How values and names are written in MLflow."""
+"""Formats values and names for MLflow's pages."""
 
 from __future__ import annotations
 

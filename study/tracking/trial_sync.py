@@ -23,7 +23,7 @@ from study.tracking.run_fields import (
     trial_parameters,
     trial_tags,
 )
-from study.tracking.run_index import KnownRun, Runs
+from study.tracking.run_index import METRICS_PER_REQUEST, KnownRun, Runs, in_requests
 from study.tracking.run_shown import milliseconds
 from study.tracking.trial_artifacts import table_tag, write_artifacts
 from study.tracking.trial_pictures import write_pictures
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}
 """State of an ended trial -> status of its MLflow run. A pruned trial has done what it should: its state is a tag."""
-
-_BATCH = 800
-"""Metrics per request, so that params and tags fit into MLflow's limit of 1,000 entries."""
 
 
 def sync_trial(runs: Runs, view: TrialView, metric: Metrics) -> bool:
@@ -70,7 +67,7 @@ def sync_trial(runs: Runs, view: TrialView, metric: Metrics) -> bool:
             _upload(runs, run, found.final, view)
             selected = selected_metrics(view, metric, found.times)
             time = found.times.get(found.final["epoch"], 0)
-            epochs += [*_split(selected), test_metrics(view.test(), metric, time)]
+            epochs += [*in_requests(selected), test_metrics(view.test(), metric, time)]
             log_model(runs, run, view)
         # a trial without epochs has tags and params only
         *batches, end = [*_whole_epochs(epochs)] or [[]]
@@ -80,10 +77,6 @@ def sync_trial(runs: Runs, view: TrialView, metric: Metrics) -> bool:
         if view.state in STATUS:
             runs.end(run, STATUS[view.state], milliseconds(view.ended))
     return any(wrote) or run.ended
-
-
-def _split(many: list[Metric]) -> list[list[Metric]]:
-    return [many[start : start + _BATCH] for start in range(0, len(many), _BATCH)]
 
 
 class _Found(NamedTuple):
@@ -120,7 +113,7 @@ def _whole_epochs(epochs: list[list[Metric]]) -> Iterator[list[Metric]]:
     """Yield batches of whole epochs. A request is stored atomically, so an epoch is too."""
     batch: list[Metric] = []
     for epoch in epochs:
-        if batch and len(batch) + len(epoch) > _BATCH:
+        if batch and len(batch) + len(epoch) > METRICS_PER_REQUEST:
             yield batch
             batch = []
         batch = batch + epoch

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import time
 from contextlib import suppress
 from functools import cache
-from types import TracebackType
 from typing import Any
 
+from trainables.core.polled_lock import PolledLock
 from trainables.core.url_secrets import masked, revealed
-
-_POLL = 0.2
-"""Seconds between two attempts at a lock that another holds."""
 
 _KEEPALIVE = (
     "SET tcp_keepalives_idle = 20",
@@ -45,12 +41,13 @@ def _engine(url: str) -> Any:
     return create_engine(revealed(url, "STUDY_LEDGER"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
 
 
-class DatabaseLock:
+class DatabaseLock(PolledLock):
     """One holder's claim to a named lock: an advisory lock of a session of its own.
 
-    It needs no table. Not reentrant between objects: each is a holder of its own. All holders must name the same
-    database.
+    It needs no table. All holders must name the same database.
     """
+
+    poll = 0.2
 
     def __init__(self, url: str, name: str) -> None:
         """Name database and lock; nothing is opened."""
@@ -76,32 +73,6 @@ class DatabaseLock:
                 self.release()
         return self.try_acquire()
 
-    def acquire(self) -> bool:
-        """Wait until the lock is held; return True.
-
-        Raises:
-            OSError: the database cannot be used.
-        """
-        while not self.try_acquire():
-            time.sleep(_POLL)
-        return True
-
-    def try_acquire(self, patience: float = 0.0) -> bool:
-        """Take the lock if it is free, and tell whether it is held now.
-
-        Args:
-            patience: seconds for which a lock held by another is tried again, >= 0.
-
-        Raises:
-            OSError: the database cannot be used.
-        """
-        deadline = time.monotonic() + patience
-        while self._connection is None and not self._attempt():
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(_POLL)
-        return True
-
     def release(self) -> None:
         """Free the lock; without effect if it is not held."""
         if self._connection is not None:
@@ -126,17 +97,6 @@ class DatabaseLock:
         else:
             connection.close()
         return held
-
-    def __enter__(self) -> DatabaseLock:
-        """Wait for the lock."""
-        self.acquire()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Free the lock."""
-        self.release()
 
 
 def is_locked(url: str, name: str) -> bool:

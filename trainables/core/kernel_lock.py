@@ -6,8 +6,9 @@ import os
 import time
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import IO
+
+from trainables.core.polled_lock import PolledLock
 
 _POLL = 0.01
 """Seconds between two attempts at a lock that another holds."""
@@ -16,13 +17,15 @@ _PROBE_PATIENCE = 0.03
 """Seconds after which a lock is called held. Two probes hold it for microseconds, a driver for hours."""
 
 
-class KernelLock:
+class KernelLock(PolledLock):
     """One holder's claim to a lock file.
 
     The lock is `filelock`'s native one, taken on a file descriptor of our own: `FileLock` on the same path contends
     with it. It never falls back to a lock that outlives its holder, and it never creates a folder. The lock file
-    stays where it is; a stale one locks nobody out. Not reentrant between objects: each is a holder of its own.
+    stays where it is; a stale one locks nobody out.
     """
+
+    poll = _POLL
 
     def __init__(self, path: Path) -> None:
         """Name the lock file; nothing is opened."""
@@ -37,32 +40,6 @@ class KernelLock:
     def still_held(self) -> bool:
         """Return True if this object holds the lock, which nothing but a release frees while its process lives."""
         return self.held
-
-    def acquire(self) -> bool:
-        """Wait until the lock is held; return True.
-
-        Raises:
-            OSError: the lock file cannot be opened for writing.
-        """
-        while not self.try_acquire():
-            time.sleep(_POLL)
-        return True
-
-    def try_acquire(self, patience: float = 0.0) -> bool:
-        """Take the lock if it is free, and tell whether it is held now.
-
-        Args:
-            patience: seconds for which a lock held by another is tried again, >= 0.
-
-        Raises:
-            OSError: the lock file cannot be opened for writing.
-        """
-        deadline = time.monotonic() + patience
-        while self._file is None and not self._attempt():
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(_POLL)
-        return True
 
     def release(self) -> None:
         """Free the lock; without effect if it is not held."""
@@ -90,17 +67,6 @@ class KernelLock:
         with suppress(FileNotFoundError):
             return os.path.samestat(os.fstat(file.fileno()), self.path.stat())
         return False
-
-    def __enter__(self) -> KernelLock:
-        """Wait for the lock."""
-        self.acquire()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Free the lock."""
-        self.release()
 
 
 def is_locked(path: Path) -> bool:

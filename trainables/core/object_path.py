@@ -40,7 +40,7 @@ _LASTING = (
     "HTTP status 401",
     "HTTP status 403",
 )
-"""What a storage's errors say that trying again does not change."""
+"""Words of errors that last: the storage gives the same answer to every further try."""
 
 Result = TypeVar("Result")
 

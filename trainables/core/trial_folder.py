@@ -181,7 +181,7 @@ class TrialFolder:
 
     @property
     def program_path(self) -> StoragePath:
-        """StoragePath of the exported network, as ``torch.export.load`` reads it."""
+        """Path of the exported network, as ``torch.export.load`` reads it."""
         return self.path / "model.pt2"
 
     def write_program(self, content: bytes) -> None:

@@ -55,7 +55,7 @@ def find_source(config: DataConfig) -> Source:
             f"{folder} holds no data set: expected train.parquet with test.parquet, train.txt or NAME_train.txt, "
             f"{ATTRIBUTES}, or a folder train of class folders (docs/data.md)"
         )
-    unknown = unknown_name("data set", config.dataset, {*DATASETS, *folder_datasets(root)})
+    unknown = unknown_name("data set", config.dataset, dataset_names(root))
     raise BadInput(f"{unknown}. {_searched(root)}")
 
 
@@ -83,6 +83,11 @@ def data_dir(config: DataConfig) -> Path | None:
         return None
     origin = "`data_dir`" if config.data_dir else "STUDY_DATA_DIR"
     return data_folder_named(written, origin)
+
+
+def dataset_names(root: Path | None) -> set[str]:
+    """Return the names that a data set may have with a data folder: those of `DATASETS` and of the folders below it."""
+    return {*DATASETS, *folder_datasets(root)}
 
 
 def folder_datasets(root: Path | None) -> dict[str, FolderKind]:

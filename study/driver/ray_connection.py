@@ -1,0 +1,18 @@
+"""Joins or starts Ray without its own logging."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+
+def init_ray(address: str, **options: Any) -> None:
+    """Call ``ray.init`` such that Ray prints only errors, and leaves the logging of this program alone.
+
+    Args:
+        address: of a running cluster, or ``local`` to start Ray on this machine.
+        options: further arguments of ``ray.init``.
+    """
+    import ray
+
+    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False, **options)
