@@ -36,8 +36,9 @@ def serve_dashboard(
     ledger = read_only(open_storage(folder.path, spec.records.ledger, writable=False))
     from optuna_dashboard import run_server
 
-    shown = {"0.0.0.0": "127.0.0.1"}.get(host, host)
-    say(f"optuna-dashboard shows the ledger of '{folder.name}' at http://{shown}:{port}/dashboard/   (Ctrl-C stops it)")
+    from study.tracking.server import address
+
+    say(f"optuna-dashboard shows the ledger of '{folder.name}' at {address(host, port)}/dashboard/   (Ctrl-C stops it)")
     try:
         run_server(ledger, host=host, port=port)
     except OSError as error:

@@ -53,9 +53,9 @@ def export_study(folder: StudyFolder, to: Path, *, force: bool = False) -> int:
         BadInput: no such study, the file exists without ``force``, or it cannot be written.
     """
     check_target(to, "--to", force=force)
-    view = open_view(folder)
-    read_ahead(all_trials(view))
-    rows = [row for trial in all_trials(view) for row in _rows(folder.name, trial)]
+    trials = all_trials(open_view(folder))
+    read_ahead(trials)
+    rows = [row for trial in trials for row in _rows(folder.name, trial)]
     write_rows(rows, _columns(rows), _TYPES, to, "--to")
     return len(rows)
 

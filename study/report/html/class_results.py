@@ -143,9 +143,8 @@ def most_gained(found: ClassResults, method: str, against: str, *, tested: bool 
     test = paired(
         *(dict(zip(found.seeds[name], found.recall[name][:, best].tolist(), strict=True)) for name in (method, against))
     )
-    p = (
-        None if test.t_test is None or not tested else min(1.0, test.t_test * len(found.counts))
-    )  # picked among all classes
+    # the class was picked among all
+    p = min(1.0, test.t_test * len(found.counts)) if tested and test.t_test is not None else None
     return ClassGain(found.names[best], found.counts[best], before, after, deviation, p, len(gains))
 
 

@@ -77,16 +77,18 @@ def overall_of(results: Results) -> str:
     kind = "data sets and ratios" if len(results.groups) > 1 else "ratios"
     if winners:
         first = f"{winners[0]} beats tuned {base} significantly at {len(better[winners[0]])} of {len(tested)} {kind}"
-        named = [first + _which(results, better[winners[0]])]
-        named += [f"{m} at {len(better[m])}{_which(results, better[m])}" for m in winners[1:6]]
+        named = [first + _which(results, better[winners[0]]), *(_count(results, m, better[m]) for m in winners[1:6])]
         more = f" ({len(winners) - 6} more methods beat it somewhere)" if len(winners) > 6 else ""
         said = f"{listed(named, 6)}{more}"
     else:
         said = f"At none of {len(tested)} {kind} does a method beat tuned {base} significantly"
     if losers:
-        named = [f"{m} at {len(worse[m])}{_which(results, worse[m])}" for m in losers]
-        said += f"; significantly worse than {base}: {listed(named, 6)}"
+        said += f"; significantly worse than {base}: {listed([_count(results, m, worse[m]) for m in losers], 6)}"
     return said + "."
+
+
+def _count(results: Results, method: str, places: list[Place]) -> str:
+    return f"{method} at {len(places)}{_which(results, places)}"
 
 
 def _which(results: Results, places: list[Place]) -> str:
