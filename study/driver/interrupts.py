@@ -44,11 +44,15 @@ class Interrupts:
 
     All of them act like Ctrl-C. Tune ends its loop at the first SIGINT, but only after the step it is in, and says
     nothing. A signal before or after Tune's loop, and the second one in it, raise KeyboardInterrupt.
+
+    Attributes:
+        asked: True once a signal has asked Tune's loop to end.
     """
 
     def __init__(self, name: str, say: Callable[[str], None]) -> None:
         """Name the study in messages and print them with ``say``."""
         self._name, self._tell = name, say
+        self.asked = False
         self._before: dict[int, Any] = {}
         self._tune: Any = None
         self._terminals: list[int] = []
@@ -86,6 +90,7 @@ class Interrupts:
                 signal.signal(number, self._stop)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
         self._say(_STOPPING, number)
         self._tune(number, frame)  # ends the loop
         self.install()
