@@ -95,8 +95,10 @@ class DatabaseLock(PolledLock):
 
     def _attempt(self) -> bool:
         try:
-            # a try that is repeated takes a new session; the lock of a broken one is freed with it
-            connection, held = Patience("the database", self._patience).call(lambda again: self._asked(), outage)
+            if self._patience:  # a further try takes a new session; the lock of a broken one is freed with it
+                connection, held = Patience("the database", self._patience).call(lambda again: self._asked(), outage)
+            else:
+                connection, held = self._asked()
         except Exception as error:
             raise _unusable(self._url, error) from None
         if held:

@@ -27,7 +27,7 @@ class Unreliable:
         self.study = optuna.create_study(study_name="study", storage=self.storage)
         self._commit: Callable[[Any], None] = self.storage.engine.dialect.do_commit
         self.failures: list[str] = []
-        self.storage.engine.dialect.do_commit = self._commit_or_not  # type: ignore[method-assign]
+        self.storage.engine.dialect.do_commit = self._commit_or_not  # type: ignore[method-assign,assignment]
 
     def _commit_or_not(self, connection: Any) -> None:
         when = self.failures.pop(0) if self.failures else None
