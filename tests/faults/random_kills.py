@@ -16,8 +16,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -61,8 +63,10 @@ STUDY: dict[str, Any] = {
     "resources": {"retries": 20},  # the same trial may be struck often before it ends an epoch
 }
 
-LONGEST = 25.0
-"""Seconds: a kill comes at most so long after the start of the command or after the kill before."""
+SOON = 0.25
+"""Part of the kills that come before the study has gone on after the kill before, at most `LONGEST_SOON` s after it."""
+LONGEST_SOON, LONGEST = 20.0, 12.0
+"""Seconds; the other kills come at most `LONGEST` s after the first new epoch."""
 _LOOK_EVERY = 0.1
 _GONE_WITHIN = 40.0
 _STANDS_STILL = 200.0
@@ -215,18 +219,21 @@ class Disturbed:
 
     def _wait_for_moment(self, running: Running, in_peace: bool) -> int | None:
         """Wait until the next kill is due and return None, or until the command ends and return its exit code."""
-        began = alive = time.monotonic()
+        alive = time.monotonic()
+        soon = self._random.random() < SOON
+        due = alive + self._random.uniform(0, LONGEST_SOON) if soon else math.inf
         delay = self._random.uniform(0, LONGEST)
         while True:
             code, now = running.process.poll(), time.monotonic()
             if self._watch.look():
                 alive = now
+                due = min(due, now + delay)
             last = self._kills[-1] if self._kills else None
             if last is not None and last.on_after is None and (alive == now or code == 0):
                 last.on_after = now - last.at
             if code is not None:
                 return code
-            if not in_peace and now - began >= delay:
+            if not in_peace and now >= due:
                 return None
             if now - alive > _STANDS_STILL:
                 self._faults.append(f"stood still for {now - alive:.0f} s: {running.output()[-2000:]}")
@@ -336,16 +343,18 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20, help="kills of this call")
     parser.add_argument("--minutes", type=float, default=20, help="after these no kill comes and no round begins")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, default=Path("random-kills.json"), help="is added to")
+    parser.add_argument("--json", type=Path, default=Path("runs/random-kills.json"), help="is added to")
     parser.add_argument(
         "--work", type=Path, default=None, help="scratch folder that keeps the undisturbed run's result"
     )
     parser.add_argument("--table", action="store_true", help="print the tables of the file and stop")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which ends all that it has started
     tally = Tally.read(given.json)
     if given.table:
         print(tally.tables())
         return
+    given.json.parent.mkdir(parents=True, exist_ok=True)
     work = given.work or Path(tempfile.mkdtemp(prefix="random-kills-"))
     work.mkdir(parents=True, exist_ok=True)
     said = header("tests.faults.random_kills", "ray", "torch", "optuna")
