@@ -69,8 +69,24 @@ class Running:
             for process in family:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
-            psutil.wait_procs(family, timeout=5)
+            self.left_of(family, within=5)
         self.process.wait(DEADLINE)
+
+    def left_of(self, processes: list[psutil.Process], within: float) -> list[psutil.Process]:
+        """Wait until processes have ended and return those that have not; one that nobody has waited for has ended."""
+        end = time.monotonic() + within
+        while left := [process for process in processes if self._lives(process)]:
+            if time.monotonic() > end:
+                break
+            time.sleep(0.02)
+        return left
+
+    def _lives(self, process: psutil.Process) -> bool:
+        if process.pid == self.process.pid:
+            return self.process.poll() is None  # psutil would take the exit code away from here
+        with contextlib.suppress(psutil.Error):
+            return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+        return False
 
     def workers(self, family: list[psutil.Process] | None = None) -> list[psutil.Process]:
         """Return the worker processes that train; ``family`` is what `family` has just found."""

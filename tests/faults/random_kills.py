@@ -28,11 +28,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import psutil
-
 from benchmarks.machine import header
 from study.store.study_folder import SHARED
-from tests.faults.fault_lab import Lab, Running
+from tests.faults.fault_lab import Lab, Running, title
 from tests.faults.kill_table import Kill, Round, Tally
 from tests.faults.stored_content import (
     ENDED,
@@ -63,7 +61,7 @@ STUDY: dict[str, Any] = {
     "resources": {"retries": 20},  # the same trial may be struck often before it ends an epoch
 }
 
-SOON = 0.25
+SOON = 0.3
 """Part of the kills that come before the study has gone on after the kill before, at most `LONGEST_SOON` s after it."""
 LONGEST_SOON, LONGEST = 20.0, 12.0
 """Seconds; the other kills come at most `LONGEST` s after the first new epoch."""
@@ -209,7 +207,7 @@ class Disturbed:
                 self._watch.restart()
                 continue
             running = self._strike(running)
-        self._take_stock()
+        self._take_stock(trials_in_ledger(Path(self._lab.path)))
         return self._compare(time.monotonic() - began)
 
     def _go(self) -> Running:
@@ -251,16 +249,17 @@ class Disturbed:
         (kind,) = self._random.choices([*possible], weights)
         at = time.monotonic()
         gone = possible[kind]()
-        _, left = psutil.wait_procs(gone, timeout=_GONE_WITHIN)
+        left = running.left_of(gone, _GONE_WITHIN)
         kill = Kill(kind, self._watch.phase, at, gone_after=time.monotonic() - at)
         if left:
-            names = ", ".join(sorted({process.name() for process in left if process.is_running()}))
+            names = ", ".join(sorted({title(process)[:60] for process in left}))
             self._faults.append(f"{kind}: {names} outlived the kill by {_GONE_WITHIN:.0f} s")
             running.kill_everything()
+        told = trials_in_ledger(Path(self._lab.path))
         for name, folder in _trained_folders(self._lab).items():
-            if not self._has_ended(name):
+            if name not in told or told[name][0] not in ENDED:
                 kill.allowed += _since_checkpoint(folder)
-        self._take_stock()
+        self._take_stock(told)
         self._kills.append(kill)
         if len(self._checked) == len(self._reference.ledger):
             kill.phase = RECORDING
@@ -268,21 +267,17 @@ class Disturbed:
         if kind not in ENDS_DRIVER:
             return running
         code = running.process.wait()
-        if kind == GROUP and code not in (130, -15, 0):
+        if kind == GROUP and code not in (130, -15, 0):  # -15: before the command had begun; 0: it had just ended
             self._faults.append(f"{kind}: exit code {code}: {running.output()[-2000:]}")
         return self._go()
 
-    def _has_ended(self, name: str) -> bool:
-        return name in self._checked
-
-    def _take_stock(self) -> None:
+    def _take_stock(self, told: dict[str, tuple[str, str]]) -> None:
         """Compare what has ended since the last kill with the reference, and count the epochs repeated since then."""
         last = self._kills[-1] if self._kills else Kill("none", STARTUP, 0)
         for name, folder in _trained_folders(self._lab).items():
             before, now = self._repeated.get(name, 0), _repeated(folder)
             last.repeated += now - before
             self._repeated[name] = now
-        told = trials_in_ledger(Path(self._lab.path))
         last.lost += len(self._checked.keys() - {key for key, (state, _) in told.items() if state in ENDED})
         for key, said in told.items():
             if said[0] not in ENDED or key in self._checked:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -75,7 +76,9 @@ def trial_content(folder: Path) -> Content:
     if (network := folder / "model.pt2").exists():
         found["network"] = _digest(_plain(torch.export.load(network).state_dict))
     for path in folder.glob("checkpoint-*.pt"):
-        found[path.stem] = _digest(_plain(load_state(path)))
+        state = load_state(path) or {}
+        result = timeless(json.loads(state.pop("result", "{}")))
+        found[path.stem] = _digest(_plain(state), result)
     return found
 
 
