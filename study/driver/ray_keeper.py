@@ -22,7 +22,7 @@ from study.driver.ray_connection import init_ray
 WATCHED = ("gcs_server", "raylet")
 """Services without which nothing is trained."""
 
-_EVERY = 1.0
+_EVERY, _EVERY_IN_START = 1.0, 0.2
 _FAREWELL = 30.0
 """Seconds that the driver has to leave after a service has died."""
 _GRACE = 3.0
@@ -67,7 +67,7 @@ def _start() -> str:
 def _guard_start(started: threading.Event, gone: threading.Event) -> None:
     """End this program at once if the driver goes or a service dies while Ray starts, which Ray may notice late."""
     seen: dict[str, psutil.Process] = {}
-    while not started.wait(_EVERY / 2):
+    while not started.wait(_EVERY_IN_START):
         died = [name for name, process in seen.items() if not _lives(process)]
         if died or gone.is_set():
             end_session(os.getpid(), spare=os.getpid())
