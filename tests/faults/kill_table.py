@@ -133,20 +133,20 @@ class Tally:
 
     def _by_victim(self) -> list[str]:
         lines = [
-            "| victim | kills | trials lost | doubled | differing | epochs repeated | most after one kill "
-            "| at most allowed | beyond that | s until it went on: median | most |",
-            "|---|---|---|---|---|---|---|---|---|---|---|",
+            "| victim | kills | trials lost | doubled | differing | epochs repeated | of at most | kills beyond that "
+            "| most after one kill | s until its processes were gone, most | s until it went on, median | most |",
+            "|---|---|---|---|---|---|---|---|---|---|---|---|",
         ]
         groups = {kind: [kill for kill in self.kills if kill.kind == kind] for kind in KINDS}
         for kind, kills in {**groups, "all": self.kills}.items():
             if not kills:
                 continue
             on = [kill.on_after for kill in kills if kill.on_after is not None]
-            beyond = sum(kill.repeated > kill.allowed for kill in kills)
             cells = (
                 *(kind, len(kills), sum(k.lost for k in kills), sum(k.doubled for k in kills)),
-                *(sum(len(k.differing) for k in kills), sum(k.repeated for k in kills), max(k.repeated for k in kills)),
-                *(sum(k.allowed for k in kills), beyond),
+                *(sum(len(k.differing) for k in kills), sum(k.repeated for k in kills), sum(k.allowed for k in kills)),
+                *(sum(k.repeated > k.allowed for k in kills), max(k.repeated for k in kills)),
+                f"{max(k.gone_after for k in kills):.1f}",
                 *(f"{statistics.median(on):.0f}" if on else "-", f"{max(on):.0f}" if on else "-"),
             )
             lines.append("| " + " | ".join(map(str, cells)) + " |")

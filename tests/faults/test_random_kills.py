@@ -40,8 +40,8 @@ def test_rounds_of_several_calls_add_up_in_a_file(tmp_path: Path) -> None:
     assert not both.broken()
     lines = both.tables().splitlines()
     assert lines[:2] == ["command: one", "command: two"]
-    assert "| driver, -9 | 2 | 0 | 0 | 0 | 2 | 2 | 2 | 0 | 9 | 9 |" in lines
-    assert "| all | 3 | 0 | 0 | 0 | 3 | 2 | 3 | 0 | 6 | 9 |" in lines
+    assert "| driver, -9 | 2 | 0 | 0 | 0 | 2 | 2 | 0 | 2 | 0.5 | 9 | 9 |" in lines
+    assert "| all | 3 | 0 | 0 | 0 | 3 | 3 | 0 | 2 | 0.5 | 6 | 9 |" in lines
     assert "| search | 2 |" in lines
 
 
