@@ -87,6 +87,8 @@ class LocalRay:
             assert self._process.stdout is not None
             line = self._process.stdout.readline()
             if not self._closing:
+                if not line:
+                    end_session(self._process.pid)  # agents of the raylet would live on
                 service = json.loads(line)["died"] if line else "its keeper"
                 died(f"Ray has died on this machine: {service} was killed or crashed")
 

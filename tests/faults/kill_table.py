@@ -129,7 +129,8 @@ class Tally:
 
     def tables(self) -> str:
         """Return the tables as Markdown."""
-        return "\n".join([*self.headers, "", *self._by_victim(), "", *self._by_phase(), "", *self._summary()])
+        headers = "\n\n".join(self.headers)
+        return "\n".join(["```", headers, "```", "", *self._by_victim(), "", *self._by_phase(), "", *self._summary()])
 
     def _by_victim(self) -> list[str]:
         lines = [

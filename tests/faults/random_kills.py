@@ -4,7 +4,7 @@
 it runs the same study again and again, and strikes a random victim at random moments: the driver, all processes, the
 process of a trial, Ray's services, their keeper, or the process group by SIGTERM. A driver that was ended is resumed;
 after any other kill the study must go on by itself. Further calls with other seeds add to the same file; ``--table``
-prints it. The seed determines the victims and the seconds between kills; what the study does at these moments depends
+prints it, ``--write docs/faults.md`` puts it there. The seed determines the victims and the seconds between kills; what the study does at these moments depends
 on the machine.
 
 The study trains one trial at a time, so that its file alone determines the order in which trials end, and with it
@@ -48,7 +48,7 @@ STUDY: dict[str, Any] = {
     "data": [{"dataset": "digits", "validation_fraction": 0.2, "profiles": [{"ratio": [10, 20]}]}],
     "methods": ["drw", "elm", "m2m"],
     "model": "mlp",
-    "training": {"epochs": 16, "batch_size": 32, "lr": 0.05, "checkpoint_seconds": 0.25, "precision": "float32"},
+    "training": {"epochs": 16, "batch_size": 32, "lr": 0.05, "checkpoint_seconds": 1, "precision": "float32"},
     "search": {
         "trials": 6,
         "concurrency": 1,
@@ -65,6 +65,9 @@ SOON = 0.3
 """Part of the kills that come before the study has gone on after the kill before, at most `LONGEST_SOON` s after it."""
 LONGEST_SOON, LONGEST = 20.0, 12.0
 """Seconds; the other kills come at most `LONGEST` s after the first new epoch."""
+BEGIN, END = "<!-- random kills -->", "<!-- /random kills -->"
+"""Lines of docs/faults.md between which the tables stand."""
+
 _LOOK_EVERY = 0.1
 _GONE_WITHIN = 40.0
 _STANDS_STILL = 200.0
@@ -332,6 +335,15 @@ class Disturbed:
         return found
 
 
+def with_tables(document: str, tables: str) -> str:
+    """Return a document with the tables between its two marks."""
+    before, mark, rest = document.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not mark or not end:
+        raise SystemExit(f"the document has no place for the tables: it needs lines {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n{tables}\n{END}{after}"
+
+
 def main() -> None:
     """Run rounds until there are kills enough or the time is over, and add them to the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -343,10 +355,13 @@ def main() -> None:
         "--work", type=Path, default=None, help="scratch folder that keeps the undisturbed run's result"
     )
     parser.add_argument("--table", action="store_true", help="print the tables of the file and stop")
+    parser.add_argument("--write", type=Path, metavar="MD", help="put the tables of the file into a document and stop")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which ends all that it has started
     tally = Tally.read(given.json)
-    if given.table:
+    if given.write is not None:
+        given.write.write_text(with_tables(given.write.read_text(), tally.tables()))
+    if given.table or given.write is not None:
         print(tally.tables())
         return
     given.json.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from tests.faults.kill_table import Kill, Round, Tally
-from tests.faults.random_kills import STUDY, Disturbed, Reference, lab_in
+from tests.faults.random_kills import BEGIN, END, STUDY, Disturbed, Reference, lab_in, with_tables
 from tests.faults.victims import DRIVER, GROUP, WORKER
 
 
@@ -39,10 +39,17 @@ def test_rounds_of_several_calls_add_up_in_a_file(tmp_path: Path) -> None:
     )
     assert not both.broken()
     lines = both.tables().splitlines()
-    assert lines[:2] == ["command: one", "command: two"]
+    assert lines[:5] == ["```", "command: one", "", "command: two", "```"]
     assert "| driver, -9 | 2 | 0 | 0 | 0 | 2 | 2 | 0 | 2 | 0.5 | 9 | 9 |" in lines
     assert "| all | 3 | 0 | 0 | 0 | 3 | 3 | 0 | 2 | 0.5 | 6 | 9 |" in lines
     assert "| search | 2 |" in lines
+
+
+def test_tables_stand_between_the_marks_of_a_document() -> None:
+    given = f"above\n{BEGIN}\nold\n{END}\nbelow\n"
+    assert with_tables(given, "| new |") == f"above\n{BEGIN}\n| new |\n{END}\nbelow\n"
+    with pytest.raises(SystemExit, match="no place for the tables"):
+        with_tables("none", "| new |")
 
 
 @pytest.mark.parametrize(
