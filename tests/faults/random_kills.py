@@ -270,7 +270,8 @@ class Disturbed:
         if kind not in ENDS_DRIVER:
             return running
         code = running.process.wait()
-        if kind == GROUP and code not in (130, -15, 0):  # -15: before the command had begun; 0: it had just ended
+        early = code == -signal.SIGTERM and "starting Ray" not in running.output()  # Python had hardly begun
+        if kind == GROUP and code not in (130, 0) and not early:  # 0: it was just ending
             self._faults.append(f"{kind}: exit code {code}: {running.output()[-2000:]}")
         return self._go()
 
