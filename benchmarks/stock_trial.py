@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,3 +37,16 @@ class StockTrial(tune.Trainable):
     def load_checkpoint(self, checkpoint: dict[str, Any] | str | None) -> None:
         """Restore a training from its checkpoint."""
         self._trainer.load(torch.load(Path(str(checkpoint)) / "state.pt", weights_only=True))
+
+
+def ended_trials(act: Callable[[], None]) -> tune.Callback:
+    """Return a callback of Tune that calls ``act`` when a trial has ended."""
+
+    class _Ended(tune.Callback):
+        def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+            act()
+
+        def __getstate__(self) -> dict[str, Any]:
+            return {}
+
+    return _Ended()

@@ -14,6 +14,7 @@ from ray.tune.search import Searcher
 from study.driver.interrupts import Interrupts
 from study.driver.progress import Progress
 from study.driver.trial_manager import TrialManager
+from study.driver.tune_internals import forget_ended
 from trainables.core.trial_report import from_result
 
 _WORKER_START = 60.0
@@ -64,7 +65,11 @@ class LedgerScheduler(FIFOScheduler):
 
         Tune's own order gives a free worker to the oldest pending trial and kills the worker that is starting for it.
         With trials shorter than a worker's start, one worker would then do all the work.
+
+        Tune asks between two events. Trials that have ended are dropped then.
         """
+        for trial in forget_ended(tune_controller):
+            self._asked.pop(trial.trial_id, None)
         now = time.monotonic()
         trials: list[Trial] = tune_controller.get_trials()
         for trial in trials:
