@@ -8,6 +8,7 @@ from typing import Any
 
 from ray.tune import Callback
 from ray.tune.experiment import Trial
+from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
@@ -112,6 +113,22 @@ class ProgressCallback(Callback):
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Show the state."""
         self._progress.show()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class NoTrialProgress(TrialProgressCallback):
+    """Replaces Tune's printer of results, which Tune adds otherwise and which keeps every trial that has ended."""
+
+    def on_trial_result(self, *given: Any, **info: Any) -> None:
+        """Print nothing."""
+
+    def on_trial_error(self, *given: Any, **info: Any) -> None:
+        """Print nothing."""
+
+    def on_trial_complete(self, *given: Any, **info: Any) -> None:
+        """Print nothing."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
