@@ -24,6 +24,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from benchmarks.driver_growth import Growth, growth_of, read_samples
 from benchmarks.machine import Neighbours, header
@@ -41,7 +42,8 @@ def cluster(nodes: int) -> Iterator[str]:
     from ray.cluster_utils import Cluster
 
     share = {"num_cpus": WORKERS // nodes}
-    made = Cluster(initialize_head=True, head_node_args={**share, "include_dashboard": False})  # type: ignore[no-untyped-call]
+    kind: Any = Cluster
+    made = kind(initialize_head=True, head_node_args={**share, "include_dashboard": False})
     try:
         for _ in range(nodes - 1):
             made.add_node(**share)
@@ -88,11 +90,15 @@ def _sweep(text: str) -> tuple[str, int]:
 def main() -> None:
     """Run every sweep on every cluster and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sweeps", type=_sweep, nargs="+", default=[("ours", 1000), ("stock", 200)], metavar="SIDE:TRIALS")
+    parser.add_argument(
+        "--sweeps", type=_sweep, nargs="+", default=[("ours", 1000), ("stock", 200)], metavar="SIDE:TRIALS"
+    )
     parser.add_argument("--nodes", type=int, nargs="+", default=[1, 4], choices=(1, 2, 4))
     given = parser.parse_args()
     print(header("benchmarks.many_trials", "ray", "optuna", "mlflow", "torch"), flush=True)
-    print(f"Ray's published bookkeeping: {PUBLISHED_MS:.0f} ms a trial, {1000 / PUBLISHED_MS:.0f} trials a second at most")
+    print(
+        f"Ray's published bookkeeping: {PUBLISHED_MS:.0f} ms a trial, {1000 / PUBLISHED_MS:.0f} trials a second at most"
+    )
     print("| | nodes | trials | trials/s | last fifth | driver MB | KB a trial | open files | threads | others |")
     print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
     for nodes in given.nodes:

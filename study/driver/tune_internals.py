@@ -2,8 +2,8 @@
 
 Tune keeps every trial until its loop ends: configuration, results, an object in Ray's store. It also looks through all of
 them in every step, and writes them into its experiment's state. The ledger holds what is needed of an ended trial, so
-the driver's memory and the time of a step need not grow with the trials. A test covers these parts and names the versions
-it ran with.
+the driver's memory and the time of a step need not grow with the trials. A test covers these parts and names the
+versions it ran with.
 """
 
 from __future__ import annotations

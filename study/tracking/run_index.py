@@ -199,7 +199,8 @@ class Runs:
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
         if run.artifacts:
-            get_artifact_repository(run.artifacts, self.client.tracking_uri).log_artifacts(folder)
+            files: Any = get_artifact_repository(run.artifacts, self.client.tracking_uri)
+            files.log_artifacts(folder)
         else:
             self.client.log_artifacts(run.id, folder)
 

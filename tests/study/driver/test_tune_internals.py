@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import ray
@@ -24,8 +25,9 @@ def test_the_version_was_checked() -> None:
 @pytest.fixture
 def controller(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> TuneController:
     monkeypatch.setenv("TUNE_MAX_PENDING_TRIALS_PG", "1")  # else it asks a cluster
-    storage = SimpleNamespace(experiment_driver_staging_path=str(tmp_path), storage_path=str(tmp_path))
-    return TuneController(storage=storage, resource_manager_factory=lambda: SimpleNamespace())  # type: ignore[arg-type]
+    storage: Any = SimpleNamespace(experiment_driver_staging_path=str(tmp_path), storage_path=str(tmp_path))
+    resources: Any = SimpleNamespace
+    return TuneController(storage=storage, resource_manager_factory=resources)
 
 
 def test_tune_forgets_the_trials_that_have_ended(controller: TuneController) -> None:
