@@ -1,14 +1,15 @@
 """Measure sweeps of many near-empty trials: trials a second, and the driver's memory and open files as trials end.
 
-``python -m benchmarks.many_trials --sweeps ours:1000 "stock:200" --nodes 1 4``: every sweep runs in its own process and
-folder, on a Ray cluster of one node with four workers and on one of four nodes with a worker each, all of them on this
+``python -m benchmarks.many_trials --sweeps ours:1000 stock:200 --nodes 1 4``: every sweep runs in its own process and
+folder, on a Ray cluster of one node with four workers or of four nodes with a worker each, all of them on this
 machine. A trial trains a perceptron for one epoch on a few hundred digits, some ten milliseconds, so that what is
 measured is the work around trials. Ours is the complete ``study run``; the stock sweep is Tuner, OptunaSearch and
-MLflowLoggerCallback, with a new actor for every trial as is its default, or with reused ones (``stock, actors reused``).
+MLflowLoggerCallback, with a new actor for every trial as is its default, or with reused ones
+(``stock, actors reused``).
 
-A driver's memory is the anonymous memory of its process. It is a line through the samples of every second after the first
-tenth of the trials, so that its slope is what a trial costs. Ray publishes 715 s for 10,000 trials of one second and one
-result, 16 at a time, where 625 s are the least: 9 ms a trial of bookkeeping, with actors reused and nothing recorded
+A driver's memory is the anonymous memory of its process. KB a trial is the slope of a line through the samples of every
+second after the first tenth of the trials. Ray publishes 715 s for 10,000 trials of one second and one result, 16 at a
+time, where 625 s are the least: 9 ms a trial of bookkeeping, on one node of 16 cores
 (https://docs.ray.io/en/latest/tune/tutorials/tune-scalability.html).
 """
 
@@ -77,7 +78,8 @@ def row(side: str, nodes: int, trials: int, growth: Growth, others: float) -> st
     files, threads = ("{} to {}".format(*pair) for pair in (growth.files, growth.threads))
     memory = f"{growth.begin:.0f} to {growth.end:.0f}"
     rate = f"{growth.rate:.2f} | {growth.late_rate:.2f}"
-    return f"| {side} | {nodes} | {trials:,} | {rate} | {memory} | {growth.kilobytes:.1f} | {files} | {threads} | {others:.0%} |"
+    grown = f"{memory} | {growth.kilobytes:.1f} | {files} | {threads}"
+    return f"| {side} | {nodes} | {trials:,} | {rate} | {grown} | {others:.0%} |"
 
 
 def _sweep(text: str) -> tuple[str, int]:
@@ -99,7 +101,7 @@ def main() -> None:
     print(
         f"Ray's published bookkeeping: {PUBLISHED_MS:.0f} ms a trial, {1000 / PUBLISHED_MS:.0f} trials a second at most"
     )
-    print("| | nodes | trials | trials/s | last fifth | driver MB | KB a trial | open files | threads | others |")
+    print("| | nodes | trials | trials/s | last fifth | driver MB | KB a trial | files | threads | others |")
     print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
     for nodes in given.nodes:
         for side, trials in given.sweeps:

@@ -1,9 +1,9 @@
 """Private parts of Ray Tune that the driver relies on, so that Tune forgets trials that have ended.
 
-Tune keeps every trial until its loop ends: configuration, results, an object in Ray's store. It also looks through all of
-them in every step, and writes them into its experiment's state. The ledger holds what is needed of an ended trial, so
-the driver's memory and the time of a step need not grow with the trials. A test covers these parts and names the
-versions it ran with.
+Tune keeps every trial until its loop ends: configuration, results, an object in Ray's store. It also looks through
+all of them in every step, and writes them into its experiment's state. The ledger holds what is needed of an ended
+trial, so the driver's memory and the time of a step need not grow with the trials. A test covers these parts and
+names the versions it ran with.
 """
 
 from __future__ import annotations
