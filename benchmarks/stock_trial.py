@@ -39,14 +39,16 @@ class StockTrial(tune.Trainable):
         self._trainer.load(torch.load(Path(str(checkpoint)) / "state.pt", weights_only=True))
 
 
-def ended_trials(act: Callable[[], None]) -> tune.Callback:
-    """Return a callback of Tune that calls ``act`` when a trial has ended."""
+class EndedTrials(tune.Callback):
+    """Calls a function when a trial has ended; Tune's stored copy of it calls none."""
 
-    class _Ended(tune.Callback):
-        def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-            act()
+    def __init__(self, act: Callable[[], None]) -> None:
+        """Call ``act``."""
+        self._act = act
 
-        def __getstate__(self) -> dict[str, Any]:
-            return {}
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Call it."""
+        self._act()
 
-    return _Ended()
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
