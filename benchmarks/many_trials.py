@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.driver_growth import Growth, growth_of, read_samples
-from benchmarks.machine import Neighbours, header
+from benchmarks.machine import header
 from benchmarks.sweeps import SAMPLES, SIDES, SweepTimes
 
 WORKERS = 4
@@ -73,13 +73,13 @@ def measure(side: str, trials: int, address: str) -> tuple[SweepTimes, Growth, f
         return SweepTimes(**json.loads(done.stdout.splitlines()[-1])), growth_of(read_samples(place / SAMPLES)), seconds
 
 
-def row(side: str, nodes: int, trials: int, growth: Growth, others: float) -> str:
+def row(side: str, nodes: int, trials: int, growth: Growth) -> str:
     """Return a row of the table."""
     files, threads = ("{} to {}".format(*pair) for pair in (growth.files, growth.threads))
     memory = f"{growth.begin:.0f} to {growth.end:.0f}"
     rate = f"{growth.rate:.2f} | {growth.late_rate:.2f}"
     grown = f"{memory} | {growth.kilobytes:.1f} | {files} | {threads}"
-    return f"| {side} | {nodes} | {trials:,} | {rate} | {grown} | {others:.0%} |"
+    return f"| {side} | {nodes} | {trials:,} | {rate} | {grown} |"
 
 
 def _sweep(text: str) -> tuple[str, int]:
@@ -101,14 +101,13 @@ def main() -> None:
     print(
         f"Ray's published bookkeeping: {PUBLISHED_MS:.0f} ms a trial, {1000 / PUBLISHED_MS:.0f} trials a second at most"
     )
-    print("| | nodes | trials | trials/s | last fifth | driver MB | KB a trial | files | threads | others |")
-    print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
+    print("| | nodes | trials | trials/s | last fifth | driver MB | KB a trial | files | threads |")
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
     for nodes in given.nodes:
         for side, trials in given.sweeps:
             with cluster(nodes) as address:
-                neighbours = Neighbours()
                 times, growth, _ = measure(side, trials, address)
-                print(row(side, nodes, times.trials, growth, neighbours.share()), flush=True)
+                print(row(side, nodes, times.trials, growth), flush=True)
 
 
 if __name__ == "__main__":
