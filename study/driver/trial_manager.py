@@ -273,7 +273,7 @@ class TrialManager:
             if self._tries_again(assignment, reason):
                 return
             cell.fail(number, reason)
-            self._listener(assignment, True)
+            self._forget(runner_id, assignment)
             return
         match last:
             case MachineFault(reason):  # no further trial is handed out; a resume finishes this one
@@ -291,6 +291,12 @@ class TrialManager:
                 self._complete(assignment, result, own, place)
             case _:
                 return
+        self._forget(runner_id, assignment)
+
+    def _forget(self, runner_id: str, assignment: Assignment) -> None:
+        """Drop what is kept of a trial that has ended: a study may have many thousands."""
+        self._stopped.discard(runner_id)
+        self._retries.pop(assignment.key, None)
         self._listener(assignment, True)
 
     def _retries_of(self, assignment: Assignment) -> Retries:
