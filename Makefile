@@ -24,7 +24,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export RAY_USAGE_STATS_ENABLED ?= 0
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
-.PHONY: help venv quickstart test test-slow test-slurm fuzz faults test-lowest coverage lint bench readme rooms holdout lock clean
+.PHONY: help venv quickstart test test-slow test-slurm fuzz faults test-lowest coverage lint bench readme rooms holdout docs lock clean
 
 help:
 	@echo 'make quickstart  install, run studies/quickstart.yaml, print its leaderboard'
@@ -41,6 +41,7 @@ help:
 	@echo 'make readme      renew the table of methods in the README'
 	@echo 'make rooms       draw the rooms in docs/architecture.md and list the files in the README'
 	@echo 'make holdout     renew the tables of class sizes in docs/protocol.md'
+	@echo 'make docs        build the site of the documentation into build/site; warnings are errors'
 	@echo 'make lock        resolve requirements.lock again (LOCK_ARGS=--upgrade for newer versions)'
 	@echo 'make clean       remove caches; runs/ and the environments stay'
 
@@ -125,6 +126,9 @@ holdout: $(STAMP)
 	$(BIN)/python docs/holdout_table.py
 
 # No index address and no path of this machine may end up in the file.
+docs: $(STAMP)
+	$(BIN)/python docs/build_site.py
+
 lock: $(STAMP)
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 $(LOCK_ARGS) \
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \

@@ -28,10 +28,6 @@ class Study:
     """A study, stored or yet to start.
 
     Results are read from the storage at every call, so that a running study shows what it has so far.
-
-    >>> tuned = Study.from_file("studies/quickstart.yaml", storage="runs")  # doctest: +SKIP
-    >>> tuned.run()  # doctest: +SKIP
-    >>> tuned.trials().groupby("method").balanced_accuracy.max()  # doctest: +SKIP
     """
 
     def __init__(self, name: str, storage: str | Path | None = None) -> None:
