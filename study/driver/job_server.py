@@ -89,7 +89,10 @@ def connected(address: str) -> JobSubmissionClient:
         logging.WARNING
     )  # of packages that are uploaded; importing Ray sets its own level
     with explained(address), _environment("RAY_API_SERVER_ADDRESS", address):
-        return JobSubmissionClient(address, headers=headers())
+        client = JobSubmissionClient(address, headers=headers())
+    for noisy in ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)  # of uploads; the client has set its own level
+    return client
 
 
 def _not_installed() -> BadInput:
@@ -116,7 +119,7 @@ def _environment(name: str, value: str) -> Iterator[None]:
     try:
         yield
     finally:
-        os.environ.pop(name)
+        os.environ.pop(name, None)
         if before is not None:
             os.environ[name] = before
 
@@ -146,6 +149,6 @@ def _refused(said: str) -> str:
             "the file of RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token"
         )
     return (
-        "the cluster refuses this machine's token; it must be the one that the head was started with, in RAY_AUTH_TOKEN, "
-        "the file of RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token"
+        "the cluster refuses this machine's token; it must be the one that the head was started with, in "
+        "RAY_AUTH_TOKEN, the file of RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token"
     )

@@ -1,7 +1,7 @@
 """Asks every node of a Ray cluster what it has: versions, clock, disks, folders, GPUs.
 
 ``python -m study.driver.node_report ADDRESS FOLDER...`` prints it as JSON, in a process of its own: Ray reads its token
-once per process, and ends a process that it refuses. The function that runs on the nodes needs nothing but Python there.
+once per process. The function that runs on the nodes needs nothing but Python there.
 """
 
 from __future__ import annotations

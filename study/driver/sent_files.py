@@ -33,12 +33,18 @@ def sent_files(spec_path: Path, overrides: Sequence[str], *, code: bool) -> Iter
         shutil.copy(spec_path, folder)
         if are_secret(overrides):
             write_overrides(folder / OVERRIDES_FILE, overrides)
-        for package in PACKAGES if code else ():
-            found = importlib.util.find_spec(package)
-            assert found is not None and found.submodule_search_locations
-            place = Path(found.submodule_search_locations[0])
-            shutil.copytree(place, folder / package, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+        if code:
+            copy_code(folder)
         yield folder
+
+
+def copy_code(folder: Path) -> None:
+    """Copy the packages of this installation."""
+    for package in PACKAGES:
+        found = importlib.util.find_spec(package)
+        assert found is not None and found.submodule_search_locations
+        place = Path(found.submodule_search_locations[0])
+        shutil.copytree(place, folder / package, ignore=shutil.ignore_patterns("__pycache__", ".*"))
 
 
 def are_secret(overrides: Sequence[str]) -> bool:

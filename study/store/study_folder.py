@@ -43,10 +43,19 @@ def storage_root(given: str | Path | None) -> StoragePath:
     Raises:
         BadInput: a URL names no object storage, or one that cannot be read now.
     """
-    root = storage_path(given or os.environ.get("STUDY_STORAGE", DEFAULT_STORAGE)).resolve()
+    root = storage_place(given)
     if isinstance(root, ObjectPath):
         root.check(writing=False)
     return root
+
+
+def storage_place(given: str | Path | None) -> StoragePath:
+    """Return the place of all studies as in `storage_root`, without asking object storage whether it is there.
+
+    Raises:
+        BadInput: a URL that names no object storage.
+    """
+    return storage_path(given or os.environ.get("STUDY_STORAGE", DEFAULT_STORAGE)).resolve()
 
 
 def local_storage_root(given: str | Path | None, wanted_by: str) -> Path:
