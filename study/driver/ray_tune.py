@@ -105,7 +105,8 @@ def _join(address: str, name: str) -> None:
         ray.shutdown()
         said = " ".join(str(error).split()) or type(error).__name__
         raise BadInput(
-            f"cannot join Ray at {address}: {shown(said, 500)}; once that is fixed: study resume {name}"
+            f"cannot join Ray at {address}: {shown(said, 500)}; `study doctor --address {address}` says why, for "
+            f"example that the cluster asks for another token. Once that is fixed: study resume {name}"
         ) from None
 
 

@@ -92,7 +92,9 @@ def stored_names(storage: StoragePath) -> list[str]:
 class StudyFolder:
     """``<storage>/<name>``: all files of one study except its MLflow records."""
 
-    def __init__(self, storage: StoragePath, name: str, *, ledger: str | None = None) -> None:
+    def __init__(
+        self, storage: StoragePath, name: str, *, ledger: str | None = None, read_ledger: str | None = None
+    ) -> None:
         """Take the folder's place and name; nothing is read or written.
 
         Args:
@@ -100,6 +102,7 @@ class StudyFolder:
             name: the study's name.
             ledger: database of a new study's ledger, which holds its locks on object storage; a stored study's file
                 names it.
+            read_ledger: where this machine reaches the ledger's database, if not under the address of the study file.
 
         Raises:
             BadInput: the name cannot be a study's, such as a path.
@@ -108,7 +111,8 @@ class StudyFolder:
             raise BadInput(f"a study's name must be letters, digits, '.', '_' or '-', at most 64, got '{name}'")
         self.storage, self.name = storage, name
         self.path: StoragePath = storage / name
-        self._ledger = ledger
+        self.read_ledger = read_ledger
+        self._ledger = ledger or read_ledger
 
     @property
     def spec_path(self) -> StoragePath:
