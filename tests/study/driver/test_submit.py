@@ -44,8 +44,8 @@ echo "ledger: $STUDY_LEDGER"
 echo "stored in /shared/runs"
 case "$*" in *trials=66*) echo "error: no storage, this is"; exit 2;; esac
 echo "joining the Ray cluster at auto"
-case "$*" in *count*) for n in $(seq 1 40); do echo "line $n"; sleep 0.2; done;; esac
-case "$*" in *wait*) sleep 8;; esac
+case "$*" in *count*) for n in $(seq 1 20); do echo "line $n"; sleep 0.2; done;; esac
+case "$*" in *wait*) sleep 5;; esac
 case "$*" in *trials=7*) exit 7;; esac
 """
 
@@ -304,7 +304,7 @@ def test_a_lost_connection_is_made_again_and_no_line_is_lost(
 
     assert follow(here, sent.job, write, said.append) == 0
     lines = [line for line in "".join(log).splitlines() if line.startswith("line ")]
-    assert lines == [f"line {n}" for n in range(1, 41)]
+    assert lines == [f"line {n}" for n in range(1, 21)]
     assert [sentence.split(",")[0] for sentence in said] == [
         f"the connection to {here} is lost",
         f"connected to {here} again",
