@@ -210,7 +210,8 @@ def _why(log: str, message: str | None) -> str:
     if "No such command" in log:
         return "its installation is older than this one; send the code, too (without --no-code), or update the cluster"
     _, marker, said = log.rpartition("error: ")
-    return said.strip() if marker else shown(log.strip() or message or "it says nothing", 1000)
+    last = " ".join(log.strip().splitlines()[-2:])
+    return said.strip() if marker else shown(last or message or "it says nothing", 1000)
 
 
 def entrypoint(
