@@ -26,6 +26,8 @@ PACKAGES = ("ray", "torch", "torchvision", "optuna", "mlflow", "pyarrow", "numpy
 _PATIENCE = 120.0
 _NODE_PATIENCE = 60.0
 _AT_ONCE = 32
+_JOB_FILES = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""Variable by which Ray gives the drivers in a job its files and environment."""
 MOST_SECONDS_APART = 30.0
 """Difference of two nodes' clocks from which on times in records and signatures of requests go wrong."""
 
@@ -66,8 +68,10 @@ def ask_nodes(address: str, paths: Iterable[str | Path] = (), *, patience: float
         BadInput: the cluster does not answer, or refuses the token.
     """
     words = [sys.executable, "-m", "study.driver.node_report", address, *map(str, paths)]
+    # In a job it joins as a driver of its own: one that leaves with the job's files has Ray delete them under the job.
+    environment = {name: value for name, value in os.environ.items() if name != _JOB_FILES}
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=patience, check=False)
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=patience, check=False)
     except subprocess.TimeoutExpired:
         raise BadInput(f"the Ray cluster at {address} does not answer within {patience:.0f} s") from None
     if done.returncode == 0:

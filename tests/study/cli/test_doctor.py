@@ -168,6 +168,20 @@ def test_a_storage_that_a_node_does_not_see_is_refused(tmp_path: Path, monkeypat
         check_nodes("auto", ObjectPath.parsed("s3://runs/x"), tmp_path)
 
 
+def test_nodes_are_asked_without_the_files_of_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Ray deletes a job's files when a driver that has them leaves, also while the job goes on
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    asked: list[dict[str, str]] = []
+
+    def run(words: list[str], env: dict[str, str], **options: Any) -> subprocess.CompletedProcess[str]:
+        asked.append(env)
+        return subprocess.CompletedProcess(words, 0, "[]", "")
+
+    monkeypatch.setattr("study.driver.node_report.subprocess.run", run)
+    assert ask_nodes("auto") == []
+    assert "RAY_JOB_CONFIG_JSON_ENV_VAR" not in asked[0] and "PATH" in asked[0]
+
+
 def test_no_cluster_is_named(tmp_path: Path) -> None:
     found = _found("Ray cluster", tmp_path, f"127.0.0.1:{free_port()}")
     assert not found.good and "no Ray cluster answers there" in found.text and "ray start" in found.mend
