@@ -7,9 +7,7 @@ from typing import Annotated
 
 import typer
 
-from study.cli.options import DataDir, Overrides, OverridesFile, Storage, overrides_of, with_data_folder
-
-SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="Study file (YAML).")]
+from study.cli.options import DataDir, Overrides, OverridesFile, SpecPath, Storage, overrides_of, with_data_folder
 
 
 def submit(

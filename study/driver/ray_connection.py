@@ -14,7 +14,7 @@ JOINING = "joining the Ray cluster at "
 
 
 def init_ray(address: str, **options: Any) -> None:
-    """Call ``ray.init`` such that Ray prints only errors, reports no usage, and leaves this program's logging alone.
+    """Call ``ray.init``: Ray prints no notices and reports no usage, and the logging of this program stays as it is.
 
     Args:
         address: of a running cluster, or ``local`` to start Ray on this machine.
@@ -23,5 +23,9 @@ def init_ray(address: str, **options: Any) -> None:
     for name, value in USAGE_REPORTS_OFF.items():
         os.environ.setdefault(name, value)
     import ray
+    from ray._private import worker
 
+    # even without workers' logs Ray prints notices of its own, of a worker that died for example; the switch is the one
+    # by which Ray's debugger silences them
+    worker._worker_logs_enabled = False
     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False, **options)
