@@ -19,6 +19,7 @@ from rich.console import Console
 
 from study.driver.places import keep_passwords, password_notes, with_places
 from study.driver.progress import Progress
+from study.driver.ray_connection import JOINING
 from study.ledger.cell_ledger import Assignment
 from study.ledger.storage import open_storage
 from study.ledger.study_ledger import Ledger
@@ -287,7 +288,7 @@ def _drive(
         console.print(f"  {missing}", highlight=False)
     hours = spec.search.wall_hours
     deadline = None if hours is None else time.monotonic() + hours * 3600
-    console.print("starting Ray" if address is None else f"joining the Ray cluster at {address}", highlight=False)
+    console.print("starting Ray" if address is None else f"{JOINING}{address}", highlight=False)
     with Interrupts(spec.name, progress.say) as interrupts:
         recorder = Recorder(folder.storage, spec, ledger, warn=progress.say)
         leftovers = folder.oldest_format() >= PACKED
