@@ -23,8 +23,12 @@ def slurm(
         typer.Option("--sbatch-arg", metavar="OPTION", help="Further option of sbatch, --mem=0; may be repeated."),
     ] = None,
     stop_before: Annotated[
-        int, typer.Option(metavar="SECONDS", help="The study stops so long before the wall time ends.")
-    ] = 120,
+        int | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="The study stops so long before the wall time ends [default: 120, at most a third of the wall time].",
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option(help="Continue the stored study of this name.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the script; write and send nothing.")] = False,
     overrides: Overrides = None,

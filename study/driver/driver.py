@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _FAREWELL = 5.0
-"""Seconds in which MLflow may catch up after Ray has died."""
+"""Seconds in which MLflow may catch up after Ray has died, or when the study is told to stop: a resume does the rest."""
+_CATCH_UP = 60.0
 
 RAISABLE = (
     "search.trials",
@@ -322,8 +323,10 @@ def _drive(
                 except StorageFault as error:
                     manager.fault = error.strerror
         finally:
-            recorder.close()
+            recorder.close(_FAREWELL if interrupts.asked else _CATCH_UP)
             packer.close()
+    if manager.restarts:
+        console.print(f"{manager.restarts}", highlight=False)
     return _outcome(spec, ledger, folder, fault=manager.fault, out_of_time=manager.out_of_time)
 
 

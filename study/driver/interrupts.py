@@ -47,11 +47,12 @@ class Interrupts:
     """
 
     def __init__(self, name: str, say: Callable[[str], None]) -> None:
-        """Name the study in messages and print them with ``say``."""
+        """Name the study in messages and print them with ``say``; `asked` is True after the first signal."""
         self._name, self._tell = name, say
         self._before: dict[int, Any] = {}
         self._tune: Any = None
         self._terminals: list[int] = []
+        self.asked = False
 
     def __enter__(self) -> Interrupts:
         """Take over the signals; without effect outside the main thread, which gets no signals."""
@@ -95,6 +96,7 @@ class Interrupts:
         raise KeyboardInterrupt
 
     def _say(self, message: str, number: int) -> None:
+        self.asked = True
         cause, again = _CAUSES[signal.Signals(number)]
         if number == signal.SIGHUP:
             self._leave_terminal()

@@ -9,10 +9,14 @@ from typing import Any
 def init_ray(address: str, **options: Any) -> None:
     """Call ``ray.init`` such that Ray prints only errors, and leaves the logging of this program alone.
 
+    A process that has joined stays joined: a second call does nothing.
+
     Args:
         address: of a running cluster, or ``local`` to start Ray on this machine.
         options: further arguments of ``ray.init``.
     """
     import ray
 
+    if ray.is_initialized():  # type: ignore[no-untyped-call]
+        return
     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False, **options)

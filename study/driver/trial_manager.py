@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from study.driver.retries import Retries
+from study.driver.retries import Restarts, Retries
 from study.ledger.cell_ledger import Assignment
 from study.ledger.study_ledger import Ledger
 from study.store.study_folder import SHARED
@@ -68,6 +68,7 @@ class TrialManager:
         self._spent = False
         self.fault: str | None = None
         self.epochs_seen = 0
+        self.restarts = Restarts()
 
     @property
     def out_of_time(self) -> bool:
@@ -296,8 +297,10 @@ class TrialManager:
         return self._retries.setdefault(assignment.key, Retries(most, epochs))
 
     def _tries_again(self, assignment: Assignment, reason: str) -> bool:
-        again = self._retries_of(assignment).allows_another(reason)
+        retries = self._retries_of(assignment)
+        again = retries.allows_another(reason)
         if again:
+            self.restarts.note(counted=retries.counted)
             remove_step_progress(self.trial_folder(assignment))
             self._interrupted.append(assignment)
         return again
