@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -90,7 +92,13 @@ def slurm_job(
 
         console = terminal.console()
         root = local_storage_root(storage, "study slurm")
-        end(drive(spec, root, tuple(overrides or ()), address=address, nodes=nodes, console=console), storage)
+        try:
+            end(drive(spec, root, tuple(overrides or ()), address=address, nodes=nodes, console=console), storage)
+        except typer.Exit as ended:
+            # all is stored and said; what Ray, MLflow and Python do at their end takes seconds that a job may not have
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(ended.exit_code)
 
 
 def slurm_next(

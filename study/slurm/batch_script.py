@@ -84,6 +84,8 @@ print(*(one.getsockname()[1] for one in sockets))')
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$place/token-$SLURM_JOB_ID RAY_USAGE_STATS_ENABLED=0
 (umask 077; head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n' > "$RAY_AUTH_TOKEN_PATH")
 unset RAY_ADDRESS
+# Ray's idle workers read what every trial needs while the driver checks the study.
+export RAY_preload_python_modules=torch,ray.tune,trainables.entry_points.ray_trainable
 scratch=/tmp/ray-$SLURM_JOB_ID
 
 # One task per node starts Ray with what Slurm gave the job there, and ends it when the step is told to end.
