@@ -46,8 +46,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _FAREWELL = 5.0
-"""Seconds in which MLflow may catch up after Ray has died, or when the study is told to stop: a resume does the rest."""
+"""Seconds in which MLflow may catch up after Ray has died, or when a study is told to stop; a resume does the rest."""
 _CATCH_UP = 60.0
+"""The same when a study ends by itself."""
 
 RAISABLE = (
     "search.trials",

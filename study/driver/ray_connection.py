@@ -17,6 +17,6 @@ def init_ray(address: str, **options: Any) -> None:
     """
     import ray
 
-    if ray.is_initialized():  # type: ignore[no-untyped-call]
+    if ray.is_initialized():
         return
     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False, **options)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from trainables.core.errors import BadInput
 
 LEAST_SECONDS = 20
-"""Shortest time before the end of a wall time at which a study is told to stop: half for the driver, half for the rest."""
+"""Least time from the order to stop until the wall time ends, in seconds: half for the driver, half for the rest."""
 
 _USUAL_SECONDS = 120
 _REST_SECONDS = 10

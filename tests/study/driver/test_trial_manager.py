@@ -307,7 +307,7 @@ def test_a_death_after_a_new_epoch_does_not_count_and_one_after_a_repeated_epoch
         "ActorDiedError: The actor died because its node has died. Node Id: 8f",
         # what Ray says in the first seconds, before it has declared the machine dead
         "ActorUnavailableError: The actor ab41 is unavailable: The actor is temporarily unavailable: RpcError: RPC "
-        "error: recvmsg:Connection reset by peer rpc_code: 14. The task may or may not have been executed on the actor.",
+        "error: recvmsg:Connection reset by peer rpc_code: 14. The task may or may not have been executed.",
     ],
 )
 def test_a_machine_that_is_taken_away_costs_no_retry_but_not_for_ever(desk: Callable[..., Desk], lost: str) -> None:
