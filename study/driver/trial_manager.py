@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -28,7 +29,7 @@ from trainables.core.trial_task import HANG_NOTE, TrialTask
 from trainables.methods.registry import changes_stage, shared_prefix_of
 
 _OWNER_EVERY = 1.0
-"""Seconds between two looks at whether this process still holds the study's lock."""
+"""Seconds for which a report takes it for granted that this process still holds the study's lock."""
 _REASON_LENGTH = 2000
 """Characters of an error that are kept, from its end."""
 
@@ -57,7 +58,8 @@ class TrialManager:
             listener: called after every epoch and end.
             deadline: time.monotonic() after which no trial is handed out.
             locks: URL of the database that holds the locks of a folder on object storage.
-            owns: tells whether this process still holds the study's lock; asked before a change, once a second at most.
+            owns: tells whether this process still holds the study's lock; asked before a trial is handed out, and
+                with reports.
         """
         self._locks, self._owns = locks, owns
         self._ledger, self._folder, self._listener, self._deadline = ledger, folder, listener, deadline
@@ -71,7 +73,7 @@ class TrialManager:
         self._retries: dict[str, Retries] = {}
         self._spent = False
         self.fault: str | None = None
-        self._halted, self._asked_owner = False, -_OWNER_EVERY
+        self._halted, self._asked_owner = False, -math.inf
         self.epochs_seen = 0
         self.restarts = Restarts()
 
@@ -152,8 +154,9 @@ class TrialManager:
         self.fault = (why.strerror if isinstance(why, OSError) else None) or str(why)
         self._halted = True
 
-    def _still_owned(self) -> bool:
-        if self._asked_owner + _OWNER_EVERY > time.monotonic():
+    def _still_owned(self, every: float = 0.0) -> bool:
+        """Ask for the study's lock, unless it was held less than ``every`` seconds ago."""
+        if self._asked_owner + every > time.monotonic():
             return not self._halted
         try:
             if not self._halted and not self._owns():
@@ -213,7 +216,7 @@ class TrialManager:
         Returns:
             True if the trial must stop; also if the ledger, the storage or the study's lock is lost.
         """
-        if not self._still_owned():
+        if not self._still_owned(_OWNER_EVERY):
             return True
         try:
             return self._note(runner_id, report)
@@ -291,7 +294,7 @@ class TrialManager:
         """
         assignment = self._live.pop(runner_id, None)
         self._past_first_epoch.discard(runner_id)
-        if assignment is None or not self._still_owned():
+        if assignment is None or not self._still_owned(_OWNER_EVERY):
             return
         try:
             self._end(runner_id, assignment, last, failed=failed)

@@ -38,7 +38,8 @@ def test_one_failure_is_repeated_without_a_word(said: list[str]) -> None:
 
 def test_an_outage_is_said_at_once_and_when_it_is_over(said: list[str]) -> None:
     assert Patience("it", 120.0, say=said.append).call(Failing(3), away) == 4
-    assert said == ["it does not answer (refused); trying for 2 min", "it answers again after 0 s"]
+    assert said[0] == "it does not answer (refused); trying for 2 min"
+    assert said[1].startswith("it answers again after ") and len(said) == 2
 
 
 def test_too_long_an_outage_is_an_error_and_final(said: list[str]) -> None:
