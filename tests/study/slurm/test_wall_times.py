@@ -25,7 +25,8 @@ from trainables.core.trial_folder import TrialFolder
 EPOCHS = 100
 TRIALS = int(os.environ.get("STUDY_SLURM_TRIALS", "12"))
 MINUTES = os.environ.get("STUDY_SLURM_MINUTES", "1")
-"""Trials per method, and wall time of a job. A busy machine needs fewer trials and longer jobs."""
+NODES = os.environ.get("STUDY_SLURM_NODES", "2")
+"""Trials per method, wall time of a job, and its nodes. A busy machine needs longer jobs, or one node."""
 JOBS = 3
 DEADLINE = 2400.0
 
@@ -55,7 +56,7 @@ def _sent(slurm: SlurmLab, folder: Path, *words: str) -> str:
 
 
 def test_three_wall_times_make_one_finished_study(slurm: SlurmLab, tmp_path: Path) -> None:
-    job = _sent(slurm, tmp_path, "--nodes", "2", "--time", MINUTES, "--cpus-per-task", "1")
+    job = _sent(slurm, tmp_path, "--nodes", NODES, "--time", MINUTES, "--cpus-per-task", "1")
     log = tmp_path / "runs" / "digits-slurm" / "slurm" / f"job-{job}.log"
     end = time.monotonic() + DEADLINE
     while slurm.said("squeue", "-h", "-j", job).strip():
