@@ -337,6 +337,7 @@ def _drive(
                 deadline=deadline,
                 locks=folder.locks_database(),
                 owns=partial(_still_held, lock, patience),
+                tell=progress.say,
             )
             progress.attach(manager)
             # Tune handles interrupts while it runs; an interrupt during Ray's start or stop is caught here
