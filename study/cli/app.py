@@ -21,6 +21,7 @@ from study.cli import (
     run_commands,
     shared_commands,
     slurm_command,
+    submit_command,
     train_command,
 )
 from trainables.core.errors import BadInput
@@ -38,7 +39,8 @@ app = typer.Typer(
 app.command(name="run")(run_commands.run)
 app.command(name="check")(check_command.check)
 app.command(name="resume")(run_commands.resume)
-app.command(name="submit")(run_commands.submit)
+app.command(name="submit")(submit_command.submit)
+app.command(name="submitted", hidden=True)(submit_command.submitted)
 app.command(name="slurm")(slurm_command.slurm)
 app.command(name="slurm-job", hidden=True)(slurm_command.slurm_job)
 app.command(name="slurm-next", hidden=True)(slurm_command.slurm_next)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from study.spec.ready_studies import study_file
+from trainables.core.errors import BadInput
 
 if TYPE_CHECKING:
     from study.spec.study_spec import StudySpec
@@ -25,6 +26,14 @@ Storage = Annotated[
         "--storage",
         metavar="DIR",
         help="Folder of studies, or s3://bucket/folder or gs://bucket/folder [default: $STUDY_STORAGE or ./runs].",
+    ),
+]
+ReadLedger = Annotated[
+    str | None,
+    typer.Option(
+        "--ledger",
+        metavar="URL",
+        help="Where this machine reaches the ledger's database, if not under the address in the study file.",
     ),
 ]
 Overrides = Annotated[
@@ -61,6 +70,21 @@ def overrides_of(file: Path | None, given: list[str] | None) -> tuple[str, ...]:
     from study.spec.yaml_io import read_overrides
 
     return (*(() if file is None else read_overrides(file)), *(given or ()))
+
+
+def read_ledger(given: str | None) -> str | None:
+    """Return the URL of ``--ledger`` without its password; a database that does not answer is given ten seconds.
+
+    Raises:
+        BadInput: the URL has no form from which its password can be told.
+    """
+    from trainables.core.url_secrets import hidden
+
+    os.environ.setdefault("PGCONNECT_TIMEOUT", "10")
+    try:
+        return None if given is None else hidden(given)
+    except ValueError as error:
+        raise BadInput(f"--ledger: the URL {error}") from None
 
 
 def with_data_folder(spec: StudySpec, data_dir: Path | None) -> StudySpec:

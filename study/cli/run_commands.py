@@ -1,9 +1,9 @@
-"""Commands that train: run, resume, submit."""
+"""Commands that train: run, resume."""
 
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -84,20 +84,3 @@ def end(outcome: Outcome, storage: str | None) -> None:
     console.print(outcome.message, highlight=False)
     console.print(f"Compare the runs in MLflow with: study ui{where}", highlight=False)
     raise typer.Exit(int(outcome.code))
-
-
-def submit(
-    spec: SpecPath,
-    address: Annotated[str, typer.Option(help="Dashboard of the cluster, for example http://127.0.0.1:8265.")],
-    overrides: Overrides = None,
-    set_from: OverridesFile = None,
-    resume: Annotated[bool, typer.Option(help="Continue the stored study of this name.")] = False,
-    follow: Annotated[bool, typer.Option(help="Follow the job's output until it ends.")] = False,
-) -> None:
-    """Submit a study to a Ray cluster as a job."""
-    from study.driver import submit as jobs
-
-    job = jobs.submit(spec, address=address, overrides=overrides_of(set_from, overrides), resume=resume)
-    typer.echo(f"submitted as {job}")
-    if follow:
-        raise typer.Exit(jobs.follow(address, job))

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from study.driver.places import keep_passwords, password_notes, with_places
 from study.driver.progress import Progress
+from study.driver.ray_connection import JOINING
 from study.ledger.cell_ledger import Assignment
 from study.ledger.storage import ledger_at, open_storage
 from study.ledger.study_ledger import Ledger
@@ -46,7 +47,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _FAREWELL = 5.0
-"""Seconds in which MLflow may catch up after Ray has died."""
+"""Seconds in which MLflow may catch up after Ray has died, or when a study is told to stop; a resume does the rest."""
+_CATCH_UP = 60.0
+"""The same when a study ends by itself."""
 
 RAISABLE = (
     "search.trials",
@@ -315,7 +318,7 @@ def _drive(
         console.print(f"  {missing}", highlight=False)
     hours = spec.search.wall_hours
     deadline = None if hours is None else time.monotonic() + hours * 3600
-    console.print("starting Ray" if address is None else f"joining the Ray cluster at {address}", highlight=False)
+    console.print("starting Ray" if address is None else f"{JOINING}{address}", highlight=False)
     fault, out_of_time = None, False
     with Interrupts(spec.name, progress.say) as interrupts:
         patience.stopped = lambda: interrupts.asked
@@ -350,10 +353,12 @@ def _drive(
                 runner: TrialRunner = RayTuneRunner(spec, ledger, folder, address, progress, interrupts)
                 runner.run(manager)
             fault, out_of_time = manager.fault, manager.out_of_time
+            if manager.restarts:
+                progress.say(str(manager.restarts))
         except (StorageFault, ServiceAway) as error:
             fault = getattr(error, "strerror", None) or str(error)
         finally:
-            recorder.close()
+            recorder.close(_FAREWELL if interrupts.asked else _CATCH_UP)
             packer.close()
     if patience.gave_up is not None:
         return _without_ledger(folder, patience.gave_up, interrupted=interrupts.asked)

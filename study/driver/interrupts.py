@@ -46,7 +46,7 @@ class Interrupts:
     nothing. A signal before or after Tune's loop, and the second one in it, raise KeyboardInterrupt.
 
     Attributes:
-        asked: True once a signal has asked Tune's loop to end.
+        asked: True once a signal has come.
     """
 
     def __init__(self, name: str, say: Callable[[str], None]) -> None:
@@ -90,7 +90,6 @@ class Interrupts:
                 signal.signal(number, self._stop)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
         self._say(_STOPPING, number)
         self._tune(number, frame)  # ends the loop
         self.install()
@@ -100,6 +99,7 @@ class Interrupts:
         raise KeyboardInterrupt
 
     def _say(self, message: str, number: int) -> None:
+        self.asked = True
         cause, again = _CAUSES[signal.Signals(number)]
         if number == signal.SIGHUP:
             self._leave_terminal()

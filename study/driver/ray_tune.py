@@ -34,7 +34,6 @@ def _quiet() -> None:
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the ledger stores why a trial failed
 
@@ -107,7 +106,8 @@ def _join(address: str, name: str) -> None:
         ray.shutdown()
         said = " ".join(str(error).split()) or type(error).__name__
         raise BadInput(
-            f"cannot join Ray at {address}: {shown(said, 500)}; once that is fixed: study resume {name}"
+            f"cannot join Ray at {address}: {shown(said, 500)}; `study doctor --address {address}` says why, for "
+            f"example that the cluster asks for another token. Once that is fixed: study resume {name}"
         ) from None
 
 

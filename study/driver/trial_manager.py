@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from study.driver.retries import Retries, cause_of
+from study.driver.retries import Restarts, Retries, cause_of
 from study.ledger.cell_ledger import Assignment
 from study.ledger.study_ledger import Ledger
 from study.store.study_folder import SHARED
@@ -77,6 +77,7 @@ class TrialManager:
         self.fault: str | None = None
         self._halted, self._asked_owner = False, -math.inf
         self.epochs_seen = 0
+        self.restarts = Restarts()
 
     @property
     def out_of_time(self) -> bool:
@@ -343,8 +344,10 @@ class TrialManager:
         return self._retries.setdefault(assignment.key, Retries(most, epochs))
 
     def _tries_again(self, assignment: Assignment, reason: str) -> bool:
-        again = self._retries_of(assignment).allows_another(reason)
+        retries = self._retries_of(assignment)
+        again = retries.allows_another(reason)
         if again:
+            self.restarts.note(counted=retries.counted)
             remove_step_progress(self.trial_folder(assignment))
             self._interrupted.append(assignment)
             self._tell(f"{assignment.key}: {cause_of(reason)}; it starts again from its last checkpoint")

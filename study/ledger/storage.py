@@ -19,6 +19,9 @@ _PASSWORD_PLACES = (
     "or with PostgreSQL from PGPASSWORD or ~/.pgpass"
 )
 
+_ELSEWHERE = (
+    "; a machine that reaches it under another address (a forwarded port) reads it by `study status NAME --ledger URL`"
+)
 
 _DAMAGE = (ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError)
 """Optuna's errors for a damaged line: one that is not text, is not JSON, or is no operation that fits the ledger."""
@@ -64,7 +67,7 @@ def open_storage(
             patience = patience or Patience(ledger_at(url), 0.0)
             return PatientStorage(revealed(url, "STUDY_LEDGER"), patience)
         except Exception as error:  # SQLAlchemy and its drivers raise many types
-            hint = f"; {_PASSWORD_PLACES}" if "password" in str(error).lower() else ""
+            hint = f"; {_PASSWORD_PLACES}" if "password" in str(error).lower() else "" if writable else _ELSEWHERE
             raise BadInput(f"records.ledger: cannot open {masked(url)}: {shown(error, 500)}{hint}") from None
     if not isinstance(folder, Path):
         raise BadInput(f"records.ledger: {folder} is on object storage and its study file names no database")

@@ -22,12 +22,13 @@ ENDED = ("COMPLETE", "PRUNED", "FAIL")
 HEADINGS = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
 
 
-def status_of(storage: StoragePath, name: str) -> Status:
+def status_of(storage: StoragePath, name: str, ledger: str | None = None) -> Status:
     """Return the state of a study, as ``study status --json`` prints it.
 
     Args:
         storage: the folder of all studies.
         name: of the study.
+        ledger: where this machine reaches the ledger's database; None takes the address of the study file.
 
     Returns:
         ``study``, ``state`` (``running``, ``interrupted``, ``finished``) and ``cells``: per cell its name, data
@@ -40,7 +41,7 @@ def status_of(storage: StoragePath, name: str) -> Status:
     Raises:
         BadInput: no such study.
     """
-    view = open_view(StudyFolder(storage, name))
+    view = open_view(StudyFolder(storage, name, read_ledger=ledger))
     state = view.state
     cells = [{**_cell_status(cell, view.spec), **_first_epochs(cell, state)} for cell in view.cells]
     return {"study": name, "state": state, "cells": cells}
@@ -119,17 +120,21 @@ def _confirmed(cell: Status) -> str:
     return f"{ended}/{ended + cell['confirmation']['left']}"
 
 
-def overview(storage: StoragePath) -> list[Status]:
+def overview(storage: StoragePath, ledger: str | None = None) -> list[Status]:
     """Return all stored studies: name, state, trials done and in total, question; an unreadable one says why.
 
     ``trials_exact`` is false while the total is an upper bound: the number of settings to confirm is not known yet.
+
+    Args:
+        storage: the folder of all studies.
+        ledger: as in `status_of`.
     """
-    return [_overview_of(storage, name) for name in stored_names(storage)]
+    return [_overview_of(storage, name, ledger) for name in stored_names(storage)]
 
 
-def _overview_of(storage: StoragePath, name: str) -> Status:
+def _overview_of(storage: StoragePath, name: str, ledger: str | None) -> Status:
     try:
-        return _counted(name, open_view(StudyFolder(storage, name)))
+        return _counted(name, open_view(StudyFolder(storage, name, read_ledger=ledger)))
     except BadInput as error:
         return _unreadable(name, str(error))
     except Exception as error:  # whatever is wrong with one study must not hide the others

@@ -43,10 +43,19 @@ def storage_root(given: str | Path | None) -> StoragePath:
     Raises:
         BadInput: a URL names no object storage, or one that cannot be read now.
     """
-    root = storage_path(given or os.environ.get("STUDY_STORAGE", DEFAULT_STORAGE)).resolve()
+    root = storage_place(given)
     if isinstance(root, ObjectPath):
         root.check(writing=False)
     return root
+
+
+def storage_place(given: str | Path | None) -> StoragePath:
+    """Return the place of all studies as in `storage_root`, without asking object storage whether it is there.
+
+    Raises:
+        BadInput: a URL that names no object storage.
+    """
+    return storage_path(given or os.environ.get("STUDY_STORAGE", DEFAULT_STORAGE)).resolve()
 
 
 def local_storage_root(given: str | Path | None, wanted_by: str) -> Path:
@@ -83,7 +92,9 @@ def stored_names(storage: StoragePath) -> list[str]:
 class StudyFolder:
     """``<storage>/<name>``: all files of one study except its MLflow records."""
 
-    def __init__(self, storage: StoragePath, name: str, *, ledger: str | None = None) -> None:
+    def __init__(
+        self, storage: StoragePath, name: str, *, ledger: str | None = None, read_ledger: str | None = None
+    ) -> None:
         """Take the folder's place and name; nothing is read or written.
 
         Args:
@@ -91,6 +102,7 @@ class StudyFolder:
             name: the study's name.
             ledger: database of a new study's ledger, which holds its locks on object storage; a stored study's file
                 names it.
+            read_ledger: where this machine reaches the ledger's database, if not under the address of the study file.
 
         Raises:
             BadInput: the name cannot be a study's, such as a path.
@@ -99,7 +111,8 @@ class StudyFolder:
             raise BadInput(f"a study's name must be letters, digits, '.', '_' or '-', at most 64, got '{name}'")
         self.storage, self.name = storage, name
         self.path: StoragePath = storage / name
-        self._ledger = ledger
+        self.read_ledger = read_ledger
+        self._ledger = ledger or read_ledger
 
     @property
     def spec_path(self) -> StoragePath:

@@ -208,8 +208,9 @@ def open_view(folder: StudyFolder) -> StudyView:
             raise BadInput(f"{folder.spec_path}: methods[{number}]: {unknown}")
     cells, read_trial = expand(spec), folder.trial_reader()
     trials: dict[str, list[FrozenTrial]] = {}
-    if spec.records.ledger is not None or (folder.path / "ledger.journal").exists():
-        storage = open_storage(folder.path, spec.records.ledger, writable=False)
+    ledger = folder.read_ledger or spec.records.ledger
+    if ledger is not None or (folder.path / "ledger.journal").exists():
+        storage = open_storage(folder.path, ledger, writable=False)
         ids = study_ids(storage)
         for place in (place for cell in cells for place in (cell.name, f"{cell.name}/{CONFIRM}")):
             if f"{spec.name}/{place}" in ids:
