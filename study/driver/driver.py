@@ -28,7 +28,9 @@ from study.spec.flat_mapping import flat
 from study.spec.study_spec import StudySpec
 from study.spec.validation import milestone_note
 from study.store.completion import why_finished
+from study.store.ledger_check import check_known, check_results
 from study.store.partial_files import remove_partial_files
+from study.store.same_data import check_same_data
 from study.store.study_folder import PACKED, StudyFolder
 from study.store.trial_view import STATES, TrialView, trial_view
 from study.store.warm_start import find_warm_starts, keep_warm_starts, read_warm_starts
@@ -178,8 +180,8 @@ def resume(
         check_resources(spec.resources, address)
         check_cluster(address)
         check_places(spec.records, storage)
-        if check_data(spec, cells, console, source=str(folder.spec_path)) != folder.read_data():
-            raise BadInput(f"study '{name}': the data changed since it was started; start a new study")
+        data = check_data(spec, cells, console, source=str(folder.spec_path))
+        check_same_data(folder, data, _started(ledger, folder), say=partial(console.print, highlight=False, markup=False))
         if address is None and (note := precision_change_note(spec, _started(ledger, folder))) is not None:
             console.print(f"  {note}", style="yellow", highlight=False, markup=False)
         folder.write_spec(spec)
@@ -209,7 +211,13 @@ def _say_of_passwords(spec: StudySpec, console: Console) -> None:
 
 def _open_ledger(spec: StudySpec, cells: list[Cell], folder: StudyFolder) -> Ledger:
     storage = open_storage(folder.path, spec.records.ledger)
-    return Ledger(spec, cells, storage, read_warm_starts(folder, spec), folder.trial_reader())
+    ledger = Ledger(spec, cells, storage, read_warm_starts(folder, spec), folder.trial_reader())
+    trials = {place: cell.trials() for place, cell in ledger.places.items()}
+    # a confirmation that the study file no longer asks for keeps its folders
+    check_known(spec, {place: len(found) for place, found in trials.items()}, folder.path)
+    for place, found in trials.items():
+        check_results(spec, place, found, folder.path)
+    return ledger
 
 
 def _started(ledger: Ledger, folder: StudyFolder) -> list[TrialView]:
@@ -321,6 +329,10 @@ def _drive(
                     runner.run(manager)
                 except StorageFault as error:
                     manager.fault = error.strerror
+                except OSError as error:
+                    if error.errno not in _UNWRITABLE:
+                        raise
+                    manager.fault = f"cannot write to the storage folder {folder.storage}: {error.strerror}"
         finally:
             recorder.close()
             packer.close()

@@ -53,7 +53,7 @@ def export_classes(folder: StudyFolder, to: Path, *, force: bool = False) -> int
 
 
 def _rows(study: str, trial: TrialView) -> Iterator[dict[str, Any]]:
-    for on, found in (("validation", trial.evaluation()), ("test", trial.test())):
+    for on, found in (("validation", trial.evaluation()), ("test", trial.tested())):
         if found is not None:
             key = {**trial_key(study, trial), "epoch": found["epoch"], "param_source": trial.param_source, "on": on}
             yield from ({**key, **of_class} for of_class in _classes(found))

@@ -12,6 +12,7 @@ from study.ledger.optuna_internals import study_ids
 from study.spec.confirmed_settings import CONFIRM, Setting, seeds_of, settings_of
 from study.spec.objectives import Metrics, Ranking, names_of
 from study.spec.study_spec import StudySpec
+from study.store.ledger_check import check_known, check_results, places_of
 from study.store.study_folder import StudyFolder
 from study.store.trial_view import STATES, TrialView, trial_view
 from trainables.core.errors import BadInput, unknown_name
@@ -187,7 +188,8 @@ def open_view(folder: StudyFolder) -> StudyView:
     """Read a stored study from its file and its ledger.
 
     Raises:
-        BadInput: the study does not exist (the nearest name is given), or its ledger cannot be opened.
+        BadInput: the study does not exist (the nearest name is given), or its ledger cannot be opened, was changed or
+            is lost.
     """
     from pydantic import ValidationError
 
@@ -211,10 +213,13 @@ def open_view(folder: StudyFolder) -> StudyView:
     if spec.records.ledger is not None or (folder.path / "ledger.journal").exists():
         storage = open_storage(folder.path, spec.records.ledger, writable=False)
         ids = study_ids(storage)
-        for place in (place for cell in cells for place in (cell.name, f"{cell.name}/{CONFIRM}")):
+        for place in places_of(cells):
             if f"{spec.name}/{place}" in ids:
                 stored = storage.get_all_trials(ids[f"{spec.name}/{place}"], deepcopy=False)
                 trials[place] = [read_trial(trial) for trial in stored]
+                check_results(spec, place, trials[place], folder.path)
+    if not any(trials.values()):
+        check_known(spec, dict.fromkeys(places_of(cells), 0), folder.path)
     views = (
         cell_view(
             cell,

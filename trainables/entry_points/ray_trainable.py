@@ -174,10 +174,10 @@ class ImbalanceTrial(tune.Trainable):
     def _continue(self, trainer: Trainer) -> None:
         state = newest_checkpoint(self._folder.path)
         results = {result["epoch"]: result for result in self._folder.history()}
-        epochs = trainer.config.training.epochs
-        if state is not None and state["epoch"] >= epochs and epochs not in results:
-            # the end is there but not what it found: that is had again by repeating the last epochs
-            state = newest_checkpoint(self._folder.path, before=epochs)
+        lacking = next((epoch for epoch in range(1, (state or {"epoch": 0})["epoch"] + 1) if epoch not in results), None)
+        if lacking is not None:
+            # a result was not written, or was damaged: it is had again by repeating its epoch
+            state = newest_checkpoint(self._folder.path, before=lacking)
         if state is not None:
             trainer.load(state)
             self._selected = state.get("selected")
