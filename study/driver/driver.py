@@ -181,8 +181,9 @@ def resume(
         check_cluster(address)
         check_places(spec.records, storage)
         data = check_data(spec, cells, console, source=str(folder.spec_path))
-        check_same_data(folder, data, _started(ledger, folder), say=partial(console.print, highlight=False, markup=False))
-        if address is None and (note := precision_change_note(spec, _started(ledger, folder))) is not None:
+        started = _started(ledger, folder)
+        check_same_data(folder, data, started, say=partial(console.print, highlight=False, markup=False))
+        if address is None and (note := precision_change_note(spec, started)) is not None:
             console.print(f"  {note}", style="yellow", highlight=False, markup=False)
         folder.write_spec(spec)
         # the open ledger is reused: a database takes seconds to read thousands of trials

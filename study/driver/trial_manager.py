@@ -305,7 +305,7 @@ class TrialManager:
 
 
 def _unbroken(history: Iterable[EpochResult]) -> list[EpochResult]:
-    """Return the epochs up to the first one whose result was damaged; its process repeats that one and the later ones."""
+    """Return the epochs before the first whose result was damaged; a process repeats that one and the later ones."""
     return [result for number, result in enumerate(history, 1) if result["epoch"] == number]
 
 

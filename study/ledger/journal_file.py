@@ -112,7 +112,7 @@ _NOT_SHOWN = {"op_code", "worker_id", "trial_id", "crc32", "datetime_start", "da
 
 
 def _line(log: dict[str, Any]) -> bytes:
-    """Return an operation as a line with its checksum.
+    r"""Return an operation as a line with its checksum.
 
     >>> _line({"op_code": 7, "step": 1})
     b'{"op_code":7,"step":1,"crc32":"ddfaf3ff"}\\n'
@@ -122,7 +122,7 @@ def _line(log: dict[str, Any]) -> bytes:
 
 
 def _is_whole(line: bytes) -> bool:
-    """Return False if a line differs from its checksum; a line without one is taken as it is.
+    r"""Return False if a line differs from its checksum; a line without one is taken as it is.
 
     >>> _is_whole(_line({"step": 1})), _is_whole(_line({"step": 1}).replace(b"1", b"2", 1)), _is_whole(b'{"step":1}\\n')
     (True, False, True)

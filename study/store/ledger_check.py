@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from study.spec.confirmed_settings import CONFIRM
@@ -17,6 +16,8 @@ from trainables.core.trial_folder import EpochResult, TrialFolder
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
+
+    from study.store.trial_view import TrialView
 
 _SHARES = METRICS.keys() - {"loss", "train_loss", "false_positive_distance"}
 """Metrics that are shares of images or classes, between 0 and 1."""
@@ -60,7 +61,7 @@ def _doubt(spec: StudySpec, trial: FrozenTrial) -> list[_Claim] | None:
     claims = list(_claims(spec, trial))
     steps = trial.intermediate_values
     first = spec.search.metrics[0]
-    if steps and first in _SHARES and not (_possible(first, min(steps.values())) and _possible(first, max(steps.values()))):
+    if steps and not (_possible(first, min(steps.values())) and _possible(first, max(steps.values()))):
         return [*_steps(spec, trial), *claims]
     if any(not _possible(claim.metric, claim.value) for claim in claims):
         return [*claims, *_steps(spec, trial)]
@@ -108,8 +109,9 @@ def _settle(spec: StudySpec, path: StoragePath, key: str, trial: FrozenTrial, do
     for claim in doubt:
         if not _possible(claim.metric, claim.value):
             raise BadInput(
-                f"{ledger_name(spec, path)}: trial {key} has {claim.metric} {claim.value!r} ({claim.where}), which lies "
-                f"between 0 and 1, and its epochs are not in {folder.path}; {_mend(spec, path)}"
+                f"{ledger_name(spec, path)}: trial {key} has {claim.metric} {claim.value!r} ({claim.where}), "
+                "which must lie between 0 and 1: the ledger was changed. "
+                f"The trial's epochs are not in {folder.path}. {_mend(spec)}"
             )
 
 
@@ -125,11 +127,11 @@ def _in_files(attempts: Iterable[Iterable[EpochResult]], claim: _Claim) -> list[
 def _contradiction(spec: StudySpec, path: StoragePath, key: str, claim: _Claim, right: float) -> str:
     return (
         f"{ledger_name(spec, path)}: trial {key} has {claim.metric} {claim.value!r} ({claim.where}), but its epochs in "
-        f"{path / 'cells' / key} have {right!r} at epoch {claim.epoch}: the ledger was changed. {_mend(spec, path, right)}"
+        f"{path / 'cells' / key} have {right!r} at epoch {claim.epoch}: the ledger was changed. {_mend(spec, right)}"
     )
 
 
-def _mend(spec: StudySpec, path: StoragePath, right: float | None = None) -> str:
+def _mend(spec: StudySpec, right: float | None = None) -> str:
     if spec.records.ledger is not None:
         return "Restore the database from a backup"
     return "Put back a copy of the journal" + ("" if right is None else f", or write {right!r} in that place")
@@ -137,7 +139,50 @@ def _mend(spec: StudySpec, path: StoragePath, right: float | None = None) -> str
 
 def ledger_name(spec: StudySpec, path: StoragePath) -> str:
     """Name a study's ledger for a message."""
-    return str(path / "ledger.journal") if spec.records.ledger is None else f"the ledger of {path} ({spec.records.ledger})"
+    url = spec.records.ledger
+    return str(path / "ledger.journal") if url is None else f"the ledger of {path} ({url})"
+
+
+def trial_faults(spec: StudySpec, place: str, trial: FrozenTrial, path: StoragePath) -> list[str]:
+    """Compare everything that the ledger says of a trial's epochs with its files; return a sentence on each fault.
+
+    Args:
+        spec: the study.
+        place: the name of the trial's cell, or of its confirmation.
+        trial: the trial, in the current format.
+        path: the study's folder.
+    """
+    key = f"{place}/{trial.number:05d}"
+    folder = TrialFolder(path / "cells" / key)
+    names = ("trial.json", "evaluation.json", "test.json")
+    damaged = {str(found) for name in names if (found := folder.damaged_file(name)) is not None}
+    faults = [f"{found}: is damaged; put back a copy of it" for found in sorted(damaged)]
+    if faults or trial.state.name not in ("COMPLETE", "PRUNED"):
+        return faults  # the epochs of the others are compared when they go on
+    attempts, lacking = folder.attempts(), set()
+    for claim in (*_claims(spec, trial), *_steps(spec, trial)):
+        values = _in_files(attempts, claim)
+        if not values:
+            lacking.add(claim.epoch)
+        elif claim.value not in values:
+            faults.append(_contradiction(spec, path, key, claim, values[-1]))
+    if lacking:
+        epochs = ", ".join(map(str, sorted(lacking)))
+        faults.append(f"{folder.path}: lacks the results of epochs {epochs}, which the ledger has")
+    return faults
+
+
+def params_fault(trial: TrialView) -> str | None:
+    """Compare the params of a trial in the ledger with those that its process has recorded."""
+    stored: Any = (trial.stored_config() or {}).get("trial")
+    if not isinstance(stored, dict) or not isinstance(stored.get("method"), dict):
+        return None
+    now = trial.config.model_dump(mode="json")
+    for part, name in (("method", "params"), ("training", "lr"), ("training", "weight_decay")):
+        was, says = (config.get(part, {}).get(name) for config in (stored, now))
+        if was is not None and was != says:
+            return f"trial {trial.key}: {part}.{name} is {says} by study file and ledger, but it was trained with {was}"
+    return None
 
 
 def check_known(spec: StudySpec, known: Mapping[str, int], path: StoragePath) -> None:
@@ -159,11 +204,13 @@ def check_known(spec: StudySpec, known: Mapping[str, int], path: StoragePath) ->
     if not any(known.values()):
         what = "is missing or empty" if spec.records.ledger is None else "knows no trial of the study"
         raise BadInput(
-            f"{ledger}: {what}, but {cells} holds {len(unknown)} trials ({named}). Only the ledger knows how trials ended: "
+            f"{ledger}: {what}, but {cells} holds {len(unknown)} trials ({named}). "
+            "Only the ledger knows how trials ended: "
             f"put back a copy of it. Without one, move {cells} away, and `study resume {spec.name}` starts anew"
         )
     raise BadInput(
-        f"{ledger}: does not know {len(unknown)} trials that {cells} holds ({named}): it was cut short or is an older copy. "
+        f"{ledger}: does not know {len(unknown)} trials that {cells} holds ({named}): "
+        "it was cut short or is an older copy. "
         f"Put back a newer one. Without it, move their folders away, and `study resume {spec.name}` trains them again"
     )
 

@@ -36,7 +36,8 @@ def check_same_data(
         raise BadInput(
             f"study '{folder.name}': the images or labels of {', '.join(changed)} changed since it was started: "
             f"{folder.data_path} has the digest {before.get(changed[0], 'none')}, now it is "
-            f"{now.get(changed[0], 'none')}. Bring the data back (--data-dir names another folder), or start a new study"
+            f"{now.get(changed[0], 'none')}. "
+            "Bring the data back (--data-dir names another folder), or start a new study"
         )
 
 

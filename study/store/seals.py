@@ -61,7 +61,10 @@ def check_text(path: StoragePath) -> None:
         return
     found = _SEAL.match(content)
     # the comment itself may be cut or changed
-    whole = not content.startswith(b"# crc32") if found is None else int(found[1], 16) == zlib.crc32(content[found.end() :])
+    if found is None:
+        whole = not content.startswith(b"# crc32")
+    else:
+        whole = int(found[1], 16) == zlib.crc32(content[found.end() :])
     if not whole:
         raise BadInput(
             f"{path}: was changed after it was stored, its checksum differs; put back a copy of it. "

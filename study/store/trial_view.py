@@ -205,7 +205,7 @@ def read_ahead(trials: Iterable[TrialView]) -> None:
 
 
 def _not_before(started: datetime | None, ended: datetime | None) -> datetime | None:
-    """Return the end of a trial; its start if the clock was set back in between, so that no trial takes negative time."""
+    """Return the end of a trial, or its start if the clock was set back in between: no trial takes negative time."""
     return ended if started is None or ended is None else max(started, ended)
 
 

@@ -1,4 +1,4 @@
-"""Runs and resumes real studies in this process: the driver's own code with its trials one after another, without Ray."""
+"""Runs and resumes real studies in this process: the driver's own code, its trials one after another, without Ray."""
 
 from __future__ import annotations
 

@@ -174,7 +174,8 @@ class ImbalanceTrial(tune.Trainable):
     def _continue(self, trainer: Trainer) -> None:
         state = newest_checkpoint(self._folder.path)
         results = {result["epoch"]: result for result in self._folder.history()}
-        lacking = next((epoch for epoch in range(1, (state or {"epoch": 0})["epoch"] + 1) if epoch not in results), None)
+        reached = 0 if state is None else int(state["epoch"])
+        lacking = next((epoch for epoch in range(1, reached + 1) if epoch not in results), None)
         if lacking is not None:
             # a result was not written, or was damaged: it is had again by repeating its epoch
             state = newest_checkpoint(self._folder.path, before=lacking)
