@@ -49,6 +49,14 @@ def sealed_text(text: str) -> bytes:
     return _COMMENT + b"%08x\n" % zlib.crc32(content) + content
 
 
+def is_sealed(path: StoragePath) -> bool:
+    """Return True if a file is one of `sealed_text`, whole or not."""
+    try:
+        return path.read_bytes().startswith(_COMMENT)
+    except OSError:
+        return False
+
+
 def check_text(path: StoragePath) -> None:
     """Check a file of `sealed_text`; one without a checksum, or that cannot be read, is left to its reader.
 

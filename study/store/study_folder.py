@@ -14,7 +14,7 @@ from study.spec.limited_yaml import STORED
 from study.spec.study_spec import STUDY_NAME, StudySpec
 from study.spec.validation import checked_spec
 from study.spec.yaml_io import read_yaml, write_yaml
-from study.store.seals import check_text, sealed_json, sealed_text, unsealed_json
+from study.store.seals import check_text, is_sealed, sealed_json, sealed_text, unsealed_json
 from trainables.core.database_lock import is_postgresql
 from trainables.core.errors import BadInput
 from trainables.core.locks import Lock, is_locked_at, lock_at
@@ -107,9 +107,10 @@ class StudyFolder:
         return self.path / "study.yaml"
 
     def refuse_taken(self) -> None:
-        """Raise `BadInput` if a study of this name is stored or the storage cannot be read."""
+        """Raise `BadInput` if a study of this name is stored, or what is left of one, or the storage cannot be read."""
         try:
             taken = self.spec_path.exists()
+            self._refuse_remains()
         except OSError as error:
             raise BadInput(f"cannot read the storage folder {self.storage}: {error.strerror}") from None
         if taken:
@@ -170,6 +171,8 @@ class StudyFolder:
             BadInput: the file is damaged or names a version that this program does not know.
         """
         if not self.format_path.exists():
+            if is_sealed(self.spec_path):  # only studies of later formats are
+                raise BadInput(f"{self.format_path}: is missing; put back a copy of it, or one of another new study")
             return 1
         try:
             stored = unsealed_json(self.format_path)
@@ -237,8 +240,19 @@ class StudyFolder:
             BadInput: the study does not exist (the nearest name is given), or an override is invalid.
         """
         if not self.spec_path.exists():
+            self._refuse_remains()
             raise self._unknown()
         return checked_spec(self.read_mapping(), overrides, source=str(self.spec_path))
+
+    def _refuse_remains(self) -> None:
+        """Refuse a folder that has lost its study file; on object storage a killed removal leaves trials behind."""
+        if isinstance(self.path, Path) and not self.spec_path.exists():
+            left = [name for name in ("ledger.journal", "cells") if (self.path / name).exists()]
+            if left:
+                raise BadInput(
+                    f"{self.spec_path}: is missing, but {' and '.join(left)} of the study are there; put back a copy "
+                    f"of it, or move {self.path} away"
+                )
 
     def _unknown(self) -> BadInput:
         names = stored_names(self.storage)

@@ -34,7 +34,7 @@ class InlineDriver:
         """Epochs that trials have trained themselves so far, shared ones left out."""
         self.stop_after: int | None = None
         """Epochs after which the driver vanishes, as a killed one does; None trains to the end."""
-        self._said = io.StringIO()
+        self._said, self._warnings = io.StringIO(), list[str]()
         monkeypatch.setattr(driver, "_drive", self._drive)
         monkeypatch.setattr(driver, "_catch_up", lambda *_: None)  # MLflow has tests of its own
 
@@ -61,7 +61,7 @@ class InlineDriver:
         def listen(assignment: Any, ended: bool) -> None:
             packer.touch(assignment, ended)
 
-        packer = TrialPacker(folder.path / "cells", ledger, warn=self._console().print, leftovers=True)
+        packer = TrialPacker(folder.path / "cells", ledger, warn=self._warnings.append, leftovers=True)
         manager = TrialManager(ledger, folder.path, listener=listen)
         trial: ImbalanceTrial | None = None
         try:

@@ -87,8 +87,6 @@ REFUSED = {
 EXCEPTIONS = {
     ("the ledger", "without its last byte"): "continued",  # its last line is cut off, as after a kill
     ("the digests of the data", "deleted"): "continued",  # the trials have recorded them
-    ("the study file", "deleted"): "no study 'stored'",
-    ("the version of the format", "deleted"): "continued",  # a study of the first format, which had none
 }
 
 
@@ -205,7 +203,7 @@ def _value(storage: Path, state: str = '"state":1') -> str:
 @pytest.mark.parametrize("digit", ["9.", "0.1"])
 def test_a_changed_value_is_compared_with_the_trials_epochs(digit: str, storage: Path, driver: InlineDriver) -> None:
     right = _value(storage)
-    wrong = digit + right[2:] if digit == "9." else digit + right[3:]
+    wrong = repr(float(digit + right[2:] if digit == "9." else digit + right[3:]))
     journal = storage / NAME / "ledger.journal"
     _replaced(journal, f'"values":[{right}]', f'"values":[{wrong}]')
     for attempt in (lambda: driver.resume(storage, NAME), lambda: status_of(storage, NAME)):
@@ -236,7 +234,7 @@ def test_a_changed_line_names_line_trial_and_what_it_says(storage: Path) -> None
         status_of(storage, NAME)
     said = str(caught.value)
     assert said.startswith(f"{journal}: line {number} was changed after it was written, its checksum differs")
-    assert f'"values": [9{right[1:]}]}} of trial digits/long_tail-10/erm/00001' in said
+    assert f'"values": [{float(f"9{right[1:]}")!r}]}} of trial digits/long_tail-10/erm/00001' in said
 
 
 def test_a_deleted_ledger_says_what_is_there_and_how_to_go_on(storage: Path, base: Base, driver: InlineDriver) -> None:
