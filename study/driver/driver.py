@@ -333,7 +333,8 @@ def _drive(
                 except OSError as error:
                     if error.errno not in _UNWRITABLE:
                         raise
-                    manager.fault = f"cannot write to the storage folder {folder.storage}: {error.strerror}"
+                    why = f"cannot write to the storage folder {folder.storage}: {error.strerror}"
+                    manager.fault = manager.fault or why
         finally:
             recorder.close()
             packer.close()

@@ -115,7 +115,7 @@ def _line(log: dict[str, Any]) -> bytes:
     r"""Return an operation as a line with its checksum.
 
     >>> _line({"op_code": 7, "step": 1})
-    b'{"op_code":7,"step":1,"crc32":"597dd9e1"}\\n'
+    b'{"op_code":7,"step":1,"crc32":"597dd9e1"}\n'
     """
     said = json.dumps(log, separators=(",", ":")).encode()[:-1]
     return said + b',"crc32":"%08x"}\n' % zlib.crc32(said)

@@ -77,9 +77,10 @@ def _claims(spec: StudySpec, trial: FrozenTrial) -> Iterator[_Claim]:
     from study.search.trial_params import ENDED_WITH, SELECTED_EPOCH
 
     steps, said = trial.intermediate_values, trial.user_attrs
-    epoch = int(said.get(SELECTED_EPOCH) or max(steps, default=0))
+    complete = trial.state.name == "COMPLETE"
+    epoch = int(said.get(SELECTED_EPOCH) or (spec.training.epochs if complete else max(steps, default=0)))
     first = spec.search.metrics[0]
-    if trial.state.name == "COMPLETE":
+    if complete:
         for metric, value in zip(spec.search.metrics, trial.values, strict=False):
             yield _Claim("value", metric, epoch, value)
         if epoch in steps:

@@ -25,10 +25,34 @@ STUDY: dict[str, Any] = {
     "training": {"epochs": 60, "batch_size": 32, "lr": 0.05, "checkpoint_seconds": 0, "precision": "float32"},
     "search": {"trials": 4, "searcher": "random", "pruner": "none"},
 }
-_FAKETIME = [
-    Path(folder, "faketime/libfaketimeMT.so.1")
-    for folder in ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu")
-]
+_CLOCK = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+static long offset(void) {  /* seconds in the file $CLOCK_OFFSET; only Python's clock is changed */
+    char said[32] = {0}, program[512] = {0};
+    const char *file = getenv("CLOCK_OFFSET");
+    if (!file || readlink("/proc/self/exe", program, sizeof program - 1) < 0 || !strstr(program, "python")) return 0;
+    int handle = open(file, O_RDONLY);
+    if (handle < 0) return 0;
+    if (read(handle, said, sizeof said - 1) < 0) said[0] = 0;
+    close(handle);
+    return atol(said);
+}
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
+    int code = real(clock, now);
+    if (clock == CLOCK_REALTIME) now->tv_sec += offset();
+    return code;
+}
+"""
+"""A clock that can be set while processes run: that of the machine belongs to others, too."""
 
 
 @pytest.fixture
@@ -82,7 +106,10 @@ def test_a_disk_that_fills_in_mid_study(on_disk: Lab, disk: Path, tmp_path: Path
     print(said)
     assert code == 1, said
     assert "Traceback" not in said
-    assert "No space left on device" in said and "once that is fixed: study resume disks" in said
+    assert (
+        any(why in said for why in ("No space left on device", "scratch files"))
+        and "once that is fixed: study resume disks" in said
+    )
     wait_until(lambda: not running.family(), "every process to be gone")
     assert "interrupted" in _ran(on_disk, "status", "disks")  # a full disk can be read
     filler.unlink()
@@ -111,7 +138,7 @@ def test_a_storage_that_can_only_be_read(on_disk: Lab, disk: Path, tmp_path: Pat
         on_disk, "run", str(tmp_path / "study.yaml"), "--set", "name=another", code=2
     )
     for words in (["status"], ["status", "disks"], ["show", "disks", "--trials"]):
-        assert "disks" in _ran(on_disk, *words)
+        assert "interrupted" in _ran(on_disk, *words)
     _ran(on_disk, "export", "disks", "--to", str(tmp_path / "all.parquet"))
     assert before == {path: path.read_bytes() for path in disk.rglob("*") if path.is_file()}
     assert _mount("-o", "remount,rw", disk) is None
@@ -120,22 +147,17 @@ def test_a_storage_that_can_only_be_read(on_disk: Lab, disk: Path, tmp_path: Pat
 
 
 def test_a_clock_that_is_set_back_in_mid_study(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    library = next((path for path in _FAKETIME if path.exists()), None)
-    if library is None:
-        pytest.skip("needs libfaketime: apt-get install libfaketime")
-    clock = tmp_path / "clock"
-    clock.write_text("+0")
-    for name, value in {
-        "LD_PRELOAD": str(library),
-        "FAKETIME_TIMESTAMP_FILE": str(clock),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "FAKETIME_DONT_RESET": "1",
-    }.items():
-        monkeypatch.setenv(name, value)
+    if (compiler := shutil.which("cc")) is None:
+        pytest.skip("needs a C compiler")
+    source, library, clock = tmp_path / "clock.c", tmp_path / "clock.so", tmp_path / "offset"
+    source.write_text(_CLOCK)
+    clock.write_text("0")
+    subprocess.run([compiler, "-shared", "-fPIC", "-O2", "-o", library, source, "-ldl"], check=True)
+    monkeypatch.setenv("LD_PRELOAD", str(library))
+    monkeypatch.setenv("CLOCK_OFFSET", str(clock))
     running = lab.run(STUDY)
     wait_until(lambda: lab.epochs_written() >= 20, "the first epochs")
-    clock.write_text("-3h")
+    clock.write_text("-10800")
     code = running.wait()
     print(running.output())
     assert code == 0, running.output()
@@ -144,8 +166,7 @@ def test_a_clock_that_is_set_back_in_mid_study(lab: Lab, tmp_path: Path, monkeyp
     shown = [(trial.started, trial.ended) for cell in lab.view().cells for trial in cell.trials]
     assert all(began <= ended for began, ended in shown if began is not None and ended is not None)
     _assert_undisturbed(lab, Undisturbed(STUDY, tmp_path / "undisturbed"))
-    for name in ("LD_PRELOAD", "FAKETIME_TIMESTAMP_FILE"):
-        monkeypatch.delenv(name)
+    monkeypatch.delenv("LD_PRELOAD")
     assert "trials" in _ran(lab, "show", "disks", "--trials")
 
 

@@ -149,6 +149,11 @@ class ImbalanceTrial(tune.Trainable):
         except StorageFault as error:  # raised, it would cost the trial its retries
             self._free()
             self._fault = str(error.strerror)
+        except OSError as error:
+            if error.errno not in _MACHINE_FAULTS:
+                raise
+            self._free()
+            self._fault = str(error)
 
     def _build(self, task: TrialTask) -> None:
         torch.set_num_threads(task.threads)
