@@ -155,8 +155,9 @@ def test_a_clock_that_is_set_back_in_mid_study(lab: Lab, tmp_path: Path, monkeyp
     subprocess.run([compiler, "-shared", "-fPIC", "-O2", "-o", library, source, "-ldl"], check=True)
     monkeypatch.setenv("LD_PRELOAD", str(library))
     monkeypatch.setenv("CLOCK_OFFSET", str(clock))
-    running = lab.run(STUDY)
-    wait_until(lambda: lab.epochs_written() >= 20, "the first epochs")
+    study = {**STUDY, "training": {**STUDY["training"], "epochs": 20}, "search": {**STUDY["search"], "trials": 3}}
+    running = lab.run(study)
+    wait_until(lambda: lab.epochs_written() >= 5, "the first epochs")
     clock.write_text("-10800")
     code = running.wait()
     print(running.output())
@@ -165,7 +166,7 @@ def test_a_clock_that_is_set_back_in_mid_study(lab: Lab, tmp_path: Path, monkeyp
     assert any(began > ended for began, ended in times if began is not None and ended is not None)
     shown = [(trial.started, trial.ended) for cell in lab.view().cells for trial in cell.trials]
     assert all(began <= ended for began, ended in shown if began is not None and ended is not None)
-    _assert_undisturbed(lab, Undisturbed(STUDY, tmp_path / "undisturbed"))
+    _assert_undisturbed(lab, Undisturbed(study, tmp_path / "undisturbed"))
     monkeypatch.delenv("LD_PRELOAD")
     assert "trials" in _ran(lab, "show", "disks", "--trials")
 
