@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from study.api.driver_process import drive
 from study.api.trained_trial import Trial
+from study.spec.ready_studies import study_file
 from study.spec.validation import checked_spec, load_spec
 from study.spec.yaml_io import write_yaml
 from study.store.study_folder import StudyFolder, storage_root
@@ -61,7 +62,7 @@ class Study:
         """Read and check a study file.
 
         Args:
-            path: the YAML file.
+            path: the YAML file, or the name of a ready study, such as ``quickstart``.
             overrides: values that replace the file's, by path: ``{"search.trials": 8}``.
             storage: as for `Study`.
             data_dir: folder of data sets; None is the environment variable STUDY_DATA_DIR.
@@ -70,8 +71,9 @@ class Study:
             BadInput: all faults of the file, one per line.
         """
         changes = tuple(_override(name, value) for name, value in (overrides or {}).items())
-        made = cls(load_spec(Path(path), changes).name, storage)
-        made._file, made._overrides = Path(path), changes
+        file = study_file(path)
+        made = cls(load_spec(file, changes).name, storage)
+        made._file, made._overrides = file, changes
         made._data_dir = None if data_dir is None else Path(data_dir)
         return made
 

@@ -314,6 +314,7 @@ def _drive(
                 deadline=deadline,
                 locks=folder.locks_database(),
                 owns=lock.still_held,
+                tell=progress.say,
             )
             progress.attach(manager)
             # Tune handles interrupts while it runs; an interrupt during Ray's start or stop is caught here

@@ -18,7 +18,7 @@ from study.driver.interrupts import Interrupts
 from study.driver.progress import Progress
 from study.driver.ray_connection import init_ray
 from study.driver.trial_manager import TrialManager
-from study.driver.tune_adapters import LedgerScheduler, LedgerSearcher, ProgressCallback
+from study.driver.tune_adapters import LedgerScheduler, LedgerSearcher, NoTrialProgress, ProgressCallback
 from study.ledger.study_ledger import Ledger
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
@@ -72,6 +72,7 @@ class RayTuneRunner:
             raise OSError(errno.ENOSPC, f"Tune's scratch files in {scratch} are cut short") from None
         finally:
             ray.shutdown()
+            self.interrupts.install()  # Ray's core has put back what the system does with SIGTERM: end without a word
             shutil.rmtree(scratch, ignore_errors=True)
 
     def _scratch(self) -> Path:
@@ -94,7 +95,7 @@ class RayTuneRunner:
             run_config=tune.RunConfig(
                 name=f"run-{int(time.time())}",
                 storage_path=str(scratch),
-                callbacks=[ProgressCallback(self.progress, self.interrupts)],
+                callbacks=[ProgressCallback(self.progress, self.interrupts), NoTrialProgress()],
                 # trials write their own checkpoints; Tune would save class Trainables at their end otherwise
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
-from study.driver.retries import Retries
+from study.driver.retries import Retries, cause_of
 from study.ledger.cell_ledger import Assignment
 from study.ledger.study_ledger import Ledger
 from study.store.study_folder import SHARED
@@ -44,6 +44,7 @@ class TrialManager:
         deadline: float | None = None,
         locks: str | None = None,
         owns: Callable[[], bool] = lambda: True,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Prepare to hand out interrupted trials first, then new ones until budget or deadline.
 
@@ -54,8 +55,9 @@ class TrialManager:
             deadline: time.monotonic() after which no trial is handed out.
             locks: URL of the database that holds the locks of a folder on object storage.
             owns: tells whether this process still holds the study's lock; asked before a trial is handed out.
+            tell: receives a sentence about a trial that starts again.
         """
-        self._locks, self._owns = locks, owns
+        self._locks, self._owns, self._tell = locks, owns, tell
         self._ledger, self._folder, self._listener, self._deadline = ledger, folder, listener, deadline
         self._interrupted = deque(ledger.interrupted())
         for assignment in self._interrupted:
@@ -272,7 +274,7 @@ class TrialManager:
             if self._tries_again(assignment, reason):
                 return
             cell.fail(number, reason)
-            self._listener(assignment, True)
+            self._forget(runner_id, assignment)
             return
         match last:
             case MachineFault(reason):  # no further trial is handed out; a resume finishes this one
@@ -290,6 +292,12 @@ class TrialManager:
                 self._complete(assignment, result, own, place)
             case _:
                 return
+        self._forget(runner_id, assignment)
+
+    def _forget(self, runner_id: str, assignment: Assignment) -> None:
+        """Drop what is kept of a trial that has ended: a study may have many thousands."""
+        self._stopped.discard(runner_id)
+        self._retries.pop(assignment.key, None)
         self._listener(assignment, True)
 
     def _retries_of(self, assignment: Assignment) -> Retries:
@@ -301,6 +309,7 @@ class TrialManager:
         if again:
             remove_step_progress(self.trial_folder(assignment))
             self._interrupted.append(assignment)
+            self._tell(f"{assignment.key}: {cause_of(reason)}; it starts again from its last checkpoint")
         return again
 
 

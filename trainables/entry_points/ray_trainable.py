@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -179,10 +180,15 @@ class ImbalanceTrial(tune.Trainable):
     def _continue(self, trainer: Trainer) -> None:
         state = newest_checkpoint(self._folder.path)
         results = {result["epoch"]: result for result in self._folder.history()}
+        epochs = trainer.config.training.epochs
+        if state is not None and state["epoch"] >= epochs and epochs not in results and "result" in state:
+            # it died between the last checkpoint and the last epoch's line
+            results[epochs] = json.loads(state["result"])
+            self._folder.append_epoch(results[epochs])
         reached = 0 if state is None else int(state["epoch"])
         lacking = next((epoch for epoch in range(1, reached + 1) if epoch not in results), None)
         if lacking is not None:
-            # a result was not written, or was damaged: it is had again by repeating its epoch
+            # a result was lost or damaged: it is had again by repeating its epoch
             state = newest_checkpoint(self._folder.path, before=lacking)
         if state is not None:
             trainer.load(state)
@@ -215,18 +221,27 @@ class ImbalanceTrial(tune.Trainable):
     def _run_epoch(self, trainer: Trainer) -> None:
         self._result = trainer.run_epoch(self._on_step)
         self._select(trainer, self._result)
-        if trainer.finished:
-            write_end_arrays(trainer, self._folder)
-            # before the epoch is stored: a resume takes a trial with a last epoch for finished
-            self._write_artifacts(trainer)
-        self._folder.append_epoch(self._result)
+        # what belongs to an epoch comes before its line: a resume takes a trial with a last epoch for finished
         if self._selected is None or self._selected["epoch"] == trainer.epoch:
             self._write_evaluation(trainer)
+        if trainer.finished:
+            write_end_arrays(trainer, self._folder)
+            self._write_artifacts(trainer)
+            self._write_checkpoint(trainer)
+        self._folder.append_epoch(self._result)
         due = time.monotonic() - self._saved_at >= trainer.config.training.checkpoint_seconds
-        if due or trainer.finished:
-            selected = {} if self._selected is None else {"selected": self._selected}
-            save_checkpoint(self._folder.path, trainer.epoch, {**trainer.state(), **selected})
+        if due and not trainer.finished:
+            self._write_checkpoint(trainer)
             self._saved_at = time.monotonic()
+
+    def _write_checkpoint(self, trainer: Trainer) -> None:
+        """Write a checkpoint; the last one comes before its epoch is stored, and so holds that epoch's result, too."""
+        state = trainer.state()
+        if self._selected is not None:
+            state["selected"] = self._selected
+        if trainer.finished:
+            state["result"] = json.dumps(self._result)
+        save_checkpoint(self._folder.path, trainer.epoch, state)
 
     def _select(self, trainer: Trainer, result: EpochResult) -> None:
         """Keep the weights of the best epoch so far, if the trial's result is its best epoch."""
