@@ -82,11 +82,11 @@ class Patience:
                         began = now
                         with self._lock:
                             self._waiting += 1
-                    elif now + pause > began + patience or self.stopped():
+                    elif now >= began + patience or self.stopped():
                         raise self._give_up(why, now - began) from None
                     elif now - began >= self._silent:
                         self._begin(why)
-                    self._sleep(pause)
+                    self._sleep(min(pause, max(0.0, began + patience - now)))
                     pause = min(2 * pause or _FIRST_PAUSE, self._longest_pause)
                     continue
                 self.gave_up = None

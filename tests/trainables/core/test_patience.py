@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -50,6 +51,13 @@ def test_too_long_an_outage_is_an_error_and_final(said: list[str]) -> None:
     with pytest.raises(ServiceAway, match=r"^it does not answer"):
         patience.call(act, away)
     assert len(act.again) == tries and len(said) == 1
+
+
+def test_the_whole_time_is_used() -> None:
+    begun = time.monotonic()
+    with pytest.raises(ServiceAway):
+        Patience("it", 0.5).call(Failing(float("inf")), away)
+    assert time.monotonic() - begun >= 0.5
 
 
 def test_after_too_long_an_outage_calls_are_tried_once_until_one_succeeds() -> None:
