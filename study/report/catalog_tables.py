@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from search_spaces import SPACES, Choices, Dimension
+from search_spaces import SPACES, Choices, Dimension, Space
 from trainables.core.config import DataConfig, MethodConfig
 from trainables.core.errors import BadInput
 from trainables.core.paths import data_folder_named
-from trainables.methods import registry
+from trainables.methods.axes import axes_of
 from trainables.methods.method import Method
-from trainables.methods.registry import METHODS, build_params
+from trainables.methods.registry import METHODS, build_params, file_of
 
 if TYPE_CHECKING:
     from trainables.data.sources.source_lookup import FolderKind
@@ -37,27 +36,17 @@ def method_entry(name: str, method: Method) -> dict[str, Any]:
     switch = 0.0 if method.defer_field is None else defaults[method.defer_field]  # 0 where a second stage is an option
     return {
         "name": name,
-        "file": _file_of(method),
+        "file": file_of(name),
         "title": method.title,
         "paper": method.paper,
         "equation": method.equation,
         "given_in_part": method.given_in_part,
         "stages": [{"from": start} for start in sorted({0.0, switch})],
-        "differs_in": list(method.axes),
+        "differs_in": list(axes_of(method)),
         "params": defaults,
         "presets": {preset: dict(values) for preset, values in method.presets.items()},
         "searched": list(SPACES[name]),
     }
-
-
-def _file_of(method: Method) -> str:
-    """Return the file of a method's family; for a method that the registry defers, the file of the plain one."""
-    for module in vars(registry).values():
-        if isinstance(module, ModuleType) and any(entry is method for entry in vars(module).values()):
-            return module.__name__.replace(".", "/") + ".py"
-    if method.shared_prefix is None or method.shared_prefix.method is None:
-        raise ValueError(f"{method.title}: no file of trainables/methods holds it")
-    return _file_of(method.shared_prefix.method)
 
 
 def searched(dimension: Dimension) -> str:
@@ -78,14 +67,18 @@ def space_entries() -> list[dict[str, Any]]:
             "dimension": dimension.model_dump(mode="json"),
             "first trial": getattr(build_params(MethodConfig(name=name)), param),
         }
-        for name, space in SPACES.items()
+        for name, space in _spaces()
         for param, dimension in space.items()
     ]
 
 
 def unsearched_methods() -> list[str]:
     """Return the methods with an empty search space."""
-    return [name for name, space in SPACES.items() if not space]
+    return [name for name, space in _spaces() if not space]
+
+
+def _spaces() -> list[tuple[str, Space]]:
+    return [(name, SPACES[name]) for name in METHODS]
 
 
 def model_entries() -> list[dict[str, Any]]:
