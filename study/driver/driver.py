@@ -29,6 +29,7 @@ from study.spec.study_spec import StudySpec
 from study.spec.validation import milestone_note
 from study.store.completion import why_finished
 from study.store.partial_files import remove_partial_files
+from study.store.plugin_records import check_copies, plugin_records
 from study.store.study_folder import PACKED, StudyFolder
 from study.store.trial_view import STATES, TrialView, trial_view
 from study.store.warm_start import find_warm_starts, keep_warm_starts, read_warm_starts
@@ -131,7 +132,7 @@ def run(
         folder.refuse_taken()
         folder.remove_leftovers()
         keep_warm_starts(folder, warm_starts)
-        folder.create(spec, data)
+        spec = folder.create(spec, data)
         ledger = _open_ledger(spec, cells, folder)
         return _drive(spec, ledger, folder, address, console, lock, again)
 
@@ -166,8 +167,10 @@ def resume(
         return _idle(folder, why, console)
     from study.driver.preflight import check_cluster, check_data, check_places, check_resources, precision_change_note
 
-    before, spec = folder.read_spec(), folder.read_spec(overrides)
+    before, spec = folder.read_spec(), folder.read_spec(overrides, to_train=True)
     _refuse_changes(before, spec)
+    for changed in check_copies(folder.path):
+        console.print(f"  {changed}", style="yellow", highlight=False, markup=False)
     spec = spec.with_data_dir(data_dir, everywhere=True)
     _say_of_passwords(spec, console)
     cells = expand(spec)
@@ -305,6 +308,7 @@ def _drive(
                 deadline=deadline,
                 locks=folder.locks_database(),
                 owns=lock.still_held,
+                plugins={record.stored: record.digest for record in plugin_records(folder.path)},
             )
             progress.attach(manager)
             # Tune handles interrupts while it runs; an interrupt during Ray's start or stop is caught here

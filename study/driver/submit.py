@@ -1,7 +1,7 @@
 """Send a study to a running cluster as a Ray job, and follow it.
 
-Only the study file is sent: this package is installed on the cluster, with the versions of requirements.lock.
-The job runs `study run` on the head node, so the submitting laptop may be closed.
+Only the study file and its plug-ins are sent: this package is installed on the cluster, with the versions of
+requirements.lock. The job runs `study run` on the head node, so the submitting laptop may be closed.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
+from study.spec.study_plugins import store_plugins
 from study.spec.study_spec import StudySpec
 from study.spec.validation import load_spec
 from study.spec.yaml_io import write_overrides
@@ -60,6 +61,9 @@ def submit(spec_path: Path, *, address: str, overrides: Sequence[str] = (), resu
     client = _connected(place)
     with tempfile.TemporaryDirectory(prefix="study-submit-") as folder:
         shutil.copy(spec_path, folder)
+        if spec.plugins and not resume:
+            stored = store_plugins(spec, Path(folder)).plugins
+            overrides = [*overrides, f"plugins=[{', '.join(stored)}]"]
         if _are_secret(overrides):
             write_overrides(Path(folder) / OVERRIDES_FILE, overrides)
         command = entrypoint(spec, spec_path.name, overrides, resume=resume)

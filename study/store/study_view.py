@@ -12,6 +12,7 @@ from study.ledger.optuna_internals import study_ids
 from study.spec.confirmed_settings import CONFIRM, Setting, seeds_of, settings_of
 from study.spec.objectives import Metrics, Ranking, names_of
 from study.spec.study_spec import StudySpec
+from study.store.plugin_records import describe_plugins
 from study.store.study_folder import StudyFolder
 from study.store.trial_view import STATES, TrialView, trial_view
 from trainables.core.errors import BadInput, unknown_name
@@ -197,6 +198,7 @@ def open_view(folder: StudyFolder) -> StudyView:
 
     if not folder.spec_path.exists():
         folder.read_spec()  # raises, with the nearest name
+    describe_plugins(folder.path)
     # checked when it was stored; checking the methods' params again would import torch
     try:
         spec = StudySpec.model_validate(folder.read_mapping())

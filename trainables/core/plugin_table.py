@@ -9,7 +9,8 @@ from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from trainables.core.errors import BadInput
-from trainables.core.plugin_source import Entry, PluginSource, installed_source
+from trainables.core.plugin_source import Entry, PluginSource, find_source, installed_source
+from trainables.core.storage_path import storage_path
 
 T = TypeVar("T")
 
@@ -155,10 +156,12 @@ _active: list[_Loaded] = []
 """The plug-ins of the study that this process runs, or of a command's ``--plugin``."""
 
 
-def activate(sources: Sequence[PluginSource]) -> None:
+def activate(sources: Sequence[PluginSource], *, every_table: bool = True) -> None:
     """Make plug-ins, and no others, active in this process. Those that are active already stay as they are.
 
-    Import the files of all tables first: a plug-in must have something for one of them.
+    Args:
+        sources: the plug-ins.
+        every_table: the files of all tables are imported, so that a plug-in must have something for one of them.
 
     Raises:
         BadInput: a plug-in cannot be imported, has nothing for any table, or shares a name with something else; names
@@ -179,8 +182,29 @@ def activate(sources: Sequence[PluginSource]) -> None:
             raise BadInput(f"plug-ins {other.given} and {source.given}: both are called '{source.name}'; rename one")
     added = [before.get(source.digest) or _Loaded(source) for source in sources]
     for loaded in added:
-        _check(loaded, added)
+        _check(loaded, added, every_table=every_table)
     _active[:] = added
+
+
+def activate_copies(digests: Mapping[str, str]) -> None:
+    """Make the stored copies of plug-ins active in a process that trains.
+
+    Args:
+        digests: path of every copy in the storage -> digest of its source.
+
+    Raises:
+        BadInput: a copy is missing, cannot be imported, or has another digest.
+    """
+    if sorted(digests.values()) == sorted(loaded.source.digest for loaded in _active):
+        return
+    sources = []
+    for path, digest in digests.items():
+        place = storage_path(path)
+        source = find_source(f"./{place.name}", place.parent)
+        if source.digest != digest:
+            raise BadInput(f"{path}: this copy of a plug-in is not the one that the study began with")
+        sources.append(source)
+    activate(sources, every_table=False)
 
 
 def code_of(group: str, name: str) -> str | None:
@@ -193,10 +217,11 @@ def active_sources() -> list[PluginSource]:
     return [loaded.source for loaded in _active]
 
 
-def _check(loaded: _Loaded, every: Sequence[_Loaded]) -> None:
+def _check(loaded: _Loaded, every: Sequence[_Loaded], *, every_table: bool) -> None:
     source = loaded.source
+    source.load()  # first, since it may import the file of another table
     found = {table.group: loaded.things(table) for table in TABLES.values()}
-    if not any(found.values()):
+    if every_table and not any(found.values()):
         kinds = ", ".join(table.kind.__name__ for table in TABLES.values() if table.kind is not dict)
         raise BadInput(
             f"plug-in {source.given}: {source.path}: it has nothing at its top level that a study can use; "
