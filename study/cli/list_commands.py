@@ -96,7 +96,7 @@ def models(as_json: AsJson = False, plugins: Plugins = None) -> None:
         print_json(entries)
         return
     columns = ("name", "parameters", "features", "input", "paper")
-    shown = [{**entry, "parameters": f"{entry['parameters']:,}"} for entry in entries]
+    shown = [{**entry, "parameters": f"{entry['parameters']:,}" if entry["parameters"] else ""} for entry in entries]
     _print_table(columns, [tuple(str(entry[column]) for column in columns) for entry in shown])
     typer.echo("parameters: without the head, for colour images of 32 x 32 pixels")
 

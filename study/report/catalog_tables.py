@@ -83,17 +83,17 @@ def _spaces() -> list[tuple[str, Space]]:
 
 def model_entries() -> list[dict[str, Any]]:
     """Return all networks: name, parameters without the head, features, input, paper."""
-    from trainables.backbones.backbone_catalog import CATALOG, input_of
+    from trainables.backbones import BACKBONES
 
     return [
         {
             "name": name,
             "parameters": entry.parameters,
             "features": entry.features,
-            "input": input_of(name),
+            "input": entry.input,
             "paper": entry.paper,
         }
-        for name, entry in CATALOG.items()
+        for name, entry in BACKBONES.items()
     ]
 
 
@@ -107,13 +107,16 @@ def dataset_entries(data_dir: Path | None = None) -> list[dict[str, Any]]:
         BadInput: the folder does not exist.
     """
     from trainables.data import DATASETS
+    from trainables.data.sources.own_dataset import plugged_datasets
     from trainables.data.sources.source_lookup import data_dir as data_folder
     from trainables.data.sources.source_lookup import folder_datasets
 
     root = data_folder(DataConfig(dataset="digits")) if data_dir is None else data_folder_named(data_dir, "--data-dir")
     folders = folder_datasets(root)
-    names = list(dict.fromkeys([*DATASETS, *folders]))
-    return [
+    plugged = {own.name: own for own in plugged_datasets()}
+    names = list(dict.fromkeys(name for name in [*DATASETS, *folders] if name not in plugged))
+    own = [{"name": n, "title": each.title, "classes": None, "source": "plug-in"} for n, each in plugged.items()]
+    known = [
         {
             "name": name,
             "title": DATASETS[name].title if name in DATASETS else "",
@@ -124,6 +127,7 @@ def dataset_entries(data_dir: Path | None = None) -> list[dict[str, Any]]:
         }
         for name in names
     ]
+    return known + own
 
 
 def _folder_source(folder: Path, kind: FolderKind) -> str:

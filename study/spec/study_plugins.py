@@ -75,5 +75,11 @@ def _named(spec: StudySpec) -> Iterator[tuple[str, str]]:
 
 def _import_tables() -> None:
     """Import the file of every table; a plug-in must have something for one of them."""
-    for module in ("trainables.methods.registry", "search_spaces"):
+    for module in (
+        "trainables.methods.registry",
+        "search_spaces",
+        "trainables.backbones",
+        "trainables.data.sources.own_dataset",
+        "study.spec.search_tables",
+    ):
         importlib.import_module(module)

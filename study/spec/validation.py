@@ -16,7 +16,7 @@ from study.spec.misplaced_keys import answer
 from study.spec.study_plugins import activate_given
 from study.spec.study_spec import MOST_CELLS, MethodSpec, StudySpec
 from study.spec.yaml_io import read_yaml, with_overrides
-from trainables.backbones import MODELS
+from trainables.backbones import BACKBONES
 from trainables.components.lr_schedule import ineffective_milestones
 from trainables.core.config import MethodConfig, TrainingConfig
 from trainables.core.errors import BadInput, shown, unknown_name
@@ -77,8 +77,8 @@ def _faults_of_names(spec: StudySpec, examined: Examined) -> list[str]:
     for number, method in enumerate(spec.methods):
         if len(faults) <= _MOST_FAULTS and examined.is_sound("methods", number):
             faults += [f"methods[{number}]: {fault}" for fault in method_faults(method)]
-    if examined.is_sound("model") and spec.model.name not in MODELS:
-        faults.append(f"model: {unknown_name('model', spec.model.name, MODELS)}")
+    if examined.is_sound("model") and spec.model.name not in BACKBONES:
+        faults.append(f"model: {unknown_name('model', spec.model.name, BACKBONES)}")
     if examined.is_sound("training"):
         for name, dimension in spec.search.training.items():
             faults += _training_faults(spec, name, dimension)

@@ -7,7 +7,7 @@ is created. A resume runs the stored copies.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -15,13 +15,14 @@ from pydantic import create_model
 
 from search_spaces import SPACES
 from search_spaces.dimension import Choices, Range, Space
+from study.spec.search_tables import PRUNERS, SEARCHERS, Pruner, Searcher
 from study.spec.study_plugins import FOLDER, used_sources
 from study.spec.study_spec import StudySpec
 from trainables.core.errors import BadInput
 from trainables.core.plugin_source import find_source
 from trainables.core.storage_path import StoragePath, write_atomically
 from trainables.methods.method import EpochMetric, Method, SharedPrefix
-from trainables.methods.plan import Hyperparameters, MethodContext, Plan
+from trainables.methods.plan import Hyperparameters
 from trainables.methods.registry import METHODS
 
 FILE = "plugins.json"
@@ -63,6 +64,8 @@ def write_plugin_records(folder: StoragePath, spec: StudySpec) -> None:
             for source in sources
         ],
         "methods": [_described(METHODS[name]) for name in reversed(dict.fromkeys(needed))],
+        "searchers": [] if SEARCHERS.is_inside(spec.search.searcher) else [spec.search.searcher],
+        "pruners": [] if PRUNERS.is_inside(spec.search.pruner.name) else [spec.search.pruner.name],
         "spaces": {name: {f: d.model_dump(mode="json") for f, d in SPACES[name].items()} for name in own},
     }
     write_atomically(folder / FILE, json.dumps(content, indent=1).encode())
@@ -110,6 +113,8 @@ def describe_plugins(folder: StoragePath) -> None:
     content = _read(folder)
     for each in content.get("methods", []):
         METHODS.describe({each["name"]: _stand_in(each)})
+    SEARCHERS.describe({name: Searcher(name=name, build=_missing(name)) for name in content.get("searchers", [])})
+    PRUNERS.describe({name: Pruner(name=name, build=_missing(name)) for name in content.get("pruners", [])})
     SPACES.describe({name: _space(fields) for name, fields in content.get("spaces", {}).items()})
 
 
@@ -159,12 +164,15 @@ def _described(method: Method) -> dict[str, Any]:
     }
 
 
+def _missing(name: str) -> Callable[..., Any]:
+    def build(*given: Any) -> Any:
+        raise BadInput(f"'{name}' comes from a plug-in that is not loaded; `study resume` loads the study's own copy")
+
+    return build
+
+
 def _stand_in(said: Mapping[str, Any]) -> Method:
     """Return a method that knows its defaults and presets, and cannot be trained."""
-
-    def build(params: Any, context: MethodContext) -> Plan:
-        raise BadInput(f"the method '{said['name']}' comes from a plug-in that is not loaded; add it under `plugins`")
-
     fields: dict[str, Any] = {name: (Any, value) for name, value in said["defaults"].items()}
     prefix = said["shared_prefix"]
     return Method(
@@ -174,7 +182,7 @@ def _stand_in(said: Mapping[str, Any]) -> Method:
         equation=said["equation"],
         given_in_part=said["given_in_part"],
         params=create_model("StoredParams", __base__=Hyperparameters, **fields),
-        build=build,
+        build=_missing(said["name"]),
         presets=said["presets"],
         defer_field=said["defer_field"],
         reference=said["reference"],

@@ -19,6 +19,7 @@ from trainables.data import load
 from trainables.methods.axes import axes_of, derived_axes
 from trainables.methods.plan import MethodContext, Plan
 from trainables.methods.registry import METHODS, build_params, build_plan, last_stage_start, shared_prefix_of
+from trainables.testing import check_method
 from trainables.training.trainer import Trainer
 
 pytestmark = pytest.mark.parametrize("name", METHODS)
@@ -54,6 +55,10 @@ def _plan(name: str, counts: Tensor = COUNTS) -> Plan:
 
 def _losses(plan: Plan, stage: int, features: Tensor, labels: Tensor) -> Tensor:
     return plan.stages[stage].loss(Outputs(features, plan.head(features)), labels)
+
+
+def test_keeps_the_contract_that_authors_of_methods_check(name: str) -> None:
+    check_method(METHODS[name], SPACES[name])
 
 
 def test_trains_and_moves_every_parameter(name: str, make_trial: Any) -> None:

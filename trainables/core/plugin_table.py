@@ -181,8 +181,13 @@ def activate(sources: Sequence[PluginSource], *, every_table: bool = True) -> No
         if other is not source:
             raise BadInput(f"plug-ins {other.given} and {source.given}: both are called '{source.name}'; rename one")
     added = [before.get(source.digest) or _Loaded(source) for source in sources]
-    for loaded in added:
-        _check(loaded, added, every_table=every_table)
+    try:
+        for loaded in added:
+            _check(loaded, added, every_table=every_table)
+    except BadInput:
+        for loaded in added:
+            loaded.source.unload()  # the next try reads the files anew
+        raise
     _active[:] = added
 
 
@@ -228,7 +233,7 @@ def _check(loaded: _Loaded, every: Sequence[_Loaded], *, every_table: bool) -> N
             f"expected an object of one of {kinds}, or a table SPACES"
         )
     for table in TABLES.values():
-        for name in found[table.group]:
+        for name in found[table.group] if table.kind is not dict else ():  # a space has its method's name
             where = f"plug-in {source.given}: {source.line_of(name)}: {table.group}: '{name}'"
             if table.is_inside(name):
                 raise BadInput(f"{where} is a name of this project; take another")
