@@ -13,17 +13,18 @@ LOWEST := .venv-lowest
 # Two test processes; all tests of a file go to the same one, so that a file's cluster or server starts once.
 PYTEST_ARGS ?= -n 2 --dist loadfile
 BENCH_ARGS ?=
+FAULTS_ARGS ?= --kills 100 --minutes 120
 LOCK_ARGS ?=
 
 # Two processes that each start a thread per core would only wait for each other.
-test test-slow test-slurm fuzz test-lowest coverage: export OMP_NUM_THREADS ?= 1
+test test-slow test-slurm fuzz faults test-lowest coverage: export OMP_NUM_THREADS ?= 1
 # Where this is set, as in some containers, every process of a study would compile torch and Ray anew: 20 s each.
 unexport PYTHONDONTWRITEBYTECODE
 # Nothing here reports to anybody.
 export RAY_USAGE_STATS_ENABLED ?= 0
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
-.PHONY: help venv quickstart test test-slow test-slurm fuzz test-lowest coverage lint bench readme rooms holdout lock clean
+.PHONY: help venv quickstart test test-slow test-slurm fuzz faults test-lowest coverage lint bench readme rooms holdout lock clean
 
 help:
 	@echo 'make quickstart  install, run studies/quickstart.yaml, print its leaderboard'
@@ -31,6 +32,7 @@ help:
 	@echo 'make test        lint, types and tests'
 	@echo 'make test-slow   the long tests: processes killed at many moments, a real cluster'
 	@echo 'make fuzz        6,000 mutated study files and overrides (part of make test-slow)'
+	@echo 'make faults      100 random kills of a study, compared with an undisturbed run (FAULTS_ARGS are passed on)'
 	@echo 'make test-slurm jobs in a Slurm cluster on this machine (Debian: slurmctld slurmd slurm-client munge)'
 	@echo 'make test-lowest the tests with the lowest version that pyproject.toml allows of every dependency'
 	@echo 'make coverage    the tests, and how many lines and branches they reach'
@@ -81,6 +83,10 @@ test-slow: $(STAMP)
 
 fuzz: $(STAMP)
 	$(BIN)/python -m pytest -m slow tests/study/spec/test_fuzzed_study_files.py
+
+# The results add up in runs/random-kills.json over calls with other seeds: FAULTS_ARGS='--kills 40 --seed 2'.
+faults: $(STAMP)
+	$(BIN)/python -m tests.faults.random_kills $(FAULTS_ARGS)
 
 # One process: the tests share the cluster and its processors.
 test-slurm: $(STAMP)

@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from study.spec.ready_studies import study_file
+
 if TYPE_CHECKING:
     from study.spec.study_spec import StudySpec
 
+SpecPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SPEC", parser=study_file, help="Study file (YAML), or the name of a ready study, such as quickstart."
+    ),
+]
 Storage = Annotated[
     str | None,
     typer.Option(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +14,7 @@ from study.cli.options import (
     Name,
     Overrides,
     OverridesFile,
+    SpecPath,
     Storage,
     overrides_of,
     with_data_folder,
@@ -22,8 +22,6 @@ from study.cli.options import (
 
 if TYPE_CHECKING:
     from study.driver.driver import Outcome
-
-SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="Study file (YAML).")]
 
 
 def run(

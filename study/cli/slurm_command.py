@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from study.cli.options import DataDir, Name, Overrides, Storage, with_data_folder
+from study.cli.options import DataDir, Name, Overrides, SpecPath, Storage, with_data_folder
 
 
 def slurm(
-    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="Study file (YAML).")],
+    spec: SpecPath,
     nodes: Annotated[int, typer.Option(help="Number of nodes.")],
     time: Annotated[str, typer.Option(help="Wall time of one job, as sbatch writes it: 4:00:00, 1-12.")],
     partition: Annotated[str | None, typer.Option(help="Partition of the cluster.")] = None,

@@ -309,6 +309,7 @@ def _drive(
                 locks=folder.locks_database(),
                 owns=lock.still_held,
                 plugins={record.stored: record.digest for record in plugin_records(folder.path)},
+                tell=progress.say,
             )
             progress.attach(manager)
             # Tune handles interrupts while it runs; an interrupt during Ray's start or stop is caught here

@@ -69,6 +69,7 @@ class RayTuneRunner:
             self._tuner(manager, scratch).fit()
         finally:
             ray.shutdown()
+            self.interrupts.install()  # Ray's core has put back what the system does with SIGTERM: end without a word
             shutil.rmtree(scratch, ignore_errors=True)
 
     def _scratch(self) -> Path:

@@ -5,9 +5,28 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from trainables.core.errors import shown
+
 _MACHINE_GONE = re.compile(r"its node has died|node was preempted|forcibly preempted")
 """Words of Ray's errors for an actor that died with its machine."""
 _MOST_MACHINES = 20
+_STOOD_STILL = re.compile(r"no training step ended within \S+ s")
+_PROCESS_GONE = re.compile(r"ActorDiedError|WorkerCrashedError|process died|worker process")
+
+
+def cause_of(reason: str) -> str:
+    """Say in a few words what ended a trial's process; ``reason`` is what the runner says of it.
+
+    >>> cause_of("ray.exceptions.ActorDiedError: The actor died unexpectedly before finishing this task. ...")
+    'its process died'
+    """
+    if stood := _STOOD_STILL.search(reason):
+        return stood[0]
+    if _MACHINE_GONE.search(reason):
+        return "its machine is gone"
+    if _PROCESS_GONE.search(reason):
+        return "its process died"
+    return shown(reason.strip().rpartition("\n")[2], 200)
 
 
 @dataclass

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from study.driver.retries import Retries
+from study.driver.retries import Retries, cause_of
 from study.ledger.cell_ledger import Assignment
 from study.ledger.study_ledger import Ledger
 from study.store.study_folder import SHARED
@@ -45,6 +45,7 @@ class TrialManager:
         locks: str | None = None,
         owns: Callable[[], bool] = lambda: True,
         plugins: Mapping[str, str] | None = None,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Prepare to hand out interrupted trials first, then new ones until budget or deadline.
 
@@ -56,8 +57,9 @@ class TrialManager:
             locks: URL of the database that holds the locks of a folder on object storage.
             owns: tells whether this process still holds the study's lock; asked before a trial is handed out.
             plugins: path of every plug-in's copy in the study's folder -> digest of its source.
+            tell: receives a sentence about a trial that starts again.
         """
-        self._locks, self._owns, self._plugins = locks, owns, dict(plugins or {})
+        self._locks, self._owns, self._tell, self._plugins = locks, owns, tell, dict(plugins or {})
         self._ledger, self._folder, self._listener, self._deadline = ledger, folder, listener, deadline
         self._interrupted = deque(ledger.interrupted())
         for assignment in self._interrupted:
@@ -303,6 +305,7 @@ class TrialManager:
         if again:
             remove_step_progress(self.trial_folder(assignment))
             self._interrupted.append(assignment)
+            self._tell(f"{assignment.key}: {cause_of(reason)}; it starts again from its last checkpoint")
         return again
 
 

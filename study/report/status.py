@@ -6,10 +6,11 @@ from typing import Any
 
 from rich.console import Console
 
+from study.spec.confirmed_settings import confirmations_are_known, confirmed_at_most
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder, stored_names
 from study.store.study_view import STATES, CellView, StudyView, TrialView, open_view
-from study.terminal import plain_table
+from study.terminal import plain_table, trial_count
 from trainables.core.errors import BadInput, shown
 from trainables.core.step_progress import StepProgress, read_step_progress
 from trainables.core.storage_path import StoragePath
@@ -119,7 +120,10 @@ def _confirmed(cell: Status) -> str:
 
 
 def overview(storage: StoragePath) -> list[Status]:
-    """Return all stored studies: name, state, trials done and in total, question; an unreadable one says why."""
+    """Return all stored studies: name, state, trials done and in total, question; an unreadable one says why.
+
+    ``trials_exact`` is false while the total is an upper bound: the number of settings to confirm is not known yet.
+    """
     return [_overview_of(storage, name) for name in stored_names(storage)]
 
 
@@ -134,15 +138,32 @@ def _overview_of(storage: StoragePath, name: str) -> Status:
 
 def _counted(name: str, view: StudyView) -> Status:
     done = sum(len(cell.in_state(*ENDED)) for cell in view.cells)
-    trials = done + view.remaining()
     confirmed = sum(trial.state in ENDED for cell in view.cells for trial in cell.confirming)
-    trials += confirmed + sum(cell.unconfirmed(view.spec) for cell in view.cells)
-    done += confirmed
-    return {"study": name, "state": view.state, "done": done, "trials": trials, "question": view.spec.question}
+    searching = view.remaining()
+    exact = not searching or confirmations_are_known(view.spec, (cell.cell for cell in view.cells))
+    if searching:
+        confirming = sum(confirmed_at_most(view.spec, cell.cell) for cell in view.cells)
+    else:
+        confirming = confirmed + sum(cell.unconfirmed(view.spec) for cell in view.cells)
+    return {
+        "study": name,
+        "state": view.state,
+        "done": done + confirmed,
+        "trials": done + searching + confirming,
+        "trials_exact": exact,
+        "question": view.spec.question,
+    }
 
 
 def _unreadable(name: str, why: str) -> Status:
-    return {"study": name, "state": "unreadable", "done": None, "trials": None, "question": shown(why, _LONGEST_REASON)}
+    return {
+        "study": name,
+        "state": "unreadable",
+        "done": None,
+        "trials": None,
+        "trials_exact": True,
+        "question": shown(why, _LONGEST_REASON),
+    }
 
 
 def print_overview(studies: list[Status], console: Console, storage: StoragePath) -> None:
@@ -156,6 +177,8 @@ def print_overview(studies: list[Status], console: Console, storage: StoragePath
     table.add_column("trials", justify="right", no_wrap=True)
     table.add_column("question", overflow="fold")
     for study in studies:
-        trials = "" if study["trials"] is None else f"{study['done']}/{study['trials']}"
+        trials = (
+            "" if study["trials"] is None else trial_count(study["done"], study["trials"], exact=study["trials_exact"])
+        )
         table.add_row(study["study"], study["state"], trials, study["question"])
     console.print(table, markup=False, highlight=False)

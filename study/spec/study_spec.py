@@ -182,8 +182,8 @@ class ArtifactsSpec(StrictModel):
         model: the network itself, exported and logged as an MLflow model: of the first seed of every cell's best
             setting (``winner``), of every trial of the confirmation, or of none.
         logits: logits of all validation images, and of all test images in a confirmation.
-        checkpoints: trials that keep their last checkpoint after their end, for uses of your own: nothing here reads it
-            any more. Values as for ``model``, or ``all``.
+        checkpoints: trials that keep their last checkpoint after their end, which `study.load_model` reads. Values
+            as for ``model``, or ``all``.
     """
 
     offsets: Phases = "confirm"

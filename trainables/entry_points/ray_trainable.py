@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -178,8 +179,11 @@ class ImbalanceTrial(tune.Trainable):
         results = {result["epoch"]: result for result in self._folder.history()}
         epochs = trainer.config.training.epochs
         if state is not None and state["epoch"] >= epochs and epochs not in results:
-            # the end is there but not what it found: that is had again by repeating the last epochs
-            state = newest_checkpoint(self._folder.path, before=epochs)
+            if "result" in state:  # it died between the last checkpoint and the last epoch's line
+                results[epochs] = json.loads(state["result"])
+                self._folder.append_epoch(results[epochs])
+            else:  # the line was lost: what it said is had again by repeating the last epochs
+                state = newest_checkpoint(self._folder.path, before=epochs)
         if state is not None:
             trainer.load(state)
             self._selected = state.get("selected")
@@ -211,18 +215,27 @@ class ImbalanceTrial(tune.Trainable):
     def _run_epoch(self, trainer: Trainer) -> None:
         self._result = trainer.run_epoch(self._on_step)
         self._select(trainer, self._result)
-        if trainer.finished:
-            write_end_arrays(trainer, self._folder)
-            # before the epoch is stored: a resume takes a trial with a last epoch for finished
-            self._write_artifacts(trainer)
-        self._folder.append_epoch(self._result)
+        # what belongs to an epoch comes before its line: a resume takes a trial with a last epoch for finished
         if self._selected is None or self._selected["epoch"] == trainer.epoch:
             self._write_evaluation(trainer)
+        if trainer.finished:
+            write_end_arrays(trainer, self._folder)
+            self._write_artifacts(trainer)
+            self._write_checkpoint(trainer)
+        self._folder.append_epoch(self._result)
         due = time.monotonic() - self._saved_at >= trainer.config.training.checkpoint_seconds
-        if due or trainer.finished:
-            selected = {} if self._selected is None else {"selected": self._selected}
-            save_checkpoint(self._folder.path, trainer.epoch, {**trainer.state(), **selected})
+        if due and not trainer.finished:
+            self._write_checkpoint(trainer)
             self._saved_at = time.monotonic()
+
+    def _write_checkpoint(self, trainer: Trainer) -> None:
+        """Write a checkpoint; the last one comes before its epoch is stored, and so holds that epoch's result, too."""
+        state = trainer.state()
+        if self._selected is not None:
+            state["selected"] = self._selected
+        if trainer.finished:
+            state["result"] = json.dumps(self._result)
+        save_checkpoint(self._folder.path, trainer.epoch, state)
 
     def _select(self, trainer: Trainer, result: EpochResult) -> None:
         """Keep the weights of the best epoch so far, if the trial's result is its best epoch."""
