@@ -1,7 +1,7 @@
 """Send a study to a running cluster as a Ray job, once: asked again, the job that runs it is found.
 
-The study file and this installation's code are sent; the packages that they need are installed on the cluster. The job
-runs on the head node, so the submitting laptop may be closed.
+The study file, its plug-ins and this installation's code are sent; the packages that they need are installed on the
+cluster. The job runs on the head node, so the submitting laptop may be closed.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ def submit(
     with explained(place):
         if (found := _running(client, asks)) is not None:
             return Sent(found, running=True)
-        with sent_files(spec_path, overrides, code=code) as folder:
-            command = entrypoint(spec_path.name, overrides, resume=resume, storage=storage, data_dir=data_dir)
+        with sent_files(spec, spec_path, overrides, code=code) as (folder, changes):
+            command = entrypoint(spec_path.name, changes, resume=resume, storage=storage, data_dir=data_dir)
             sent = _submitted(client, command, str(folder), asks)
         if sent.running:
             return sent
