@@ -153,6 +153,8 @@ def _submitted(
     deadline = time.monotonic() + patience
     while True:
         job = f"study-{asks['study']}-{_next_number(client, asks['study'])}"
+        if (found := _running(client, asks)) is not None:  # asked after the count: one that came in between is seen
+            return Sent(found, running=True)
         try:
             return Sent(
                 client.submit_job(
@@ -163,10 +165,7 @@ def _submitted(
                 )
             )
         except RuntimeError as error:
-            if "already exists" in str(error):
-                if (found := _running(client, asks)) is not None:
-                    return Sent(found, running=True)
-            elif "No available agent" not in str(error):
+            if "already exists" not in str(error) and "No available agent" not in str(error):
                 raise
             if time.monotonic() >= deadline:
                 raise
