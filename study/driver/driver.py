@@ -29,7 +29,10 @@ from study.spec.flat_mapping import flat
 from study.spec.study_spec import StudySpec
 from study.spec.validation import milestone_note
 from study.store.completion import why_finished
+from study.store.ledger_check import check_known, check_results
 from study.store.partial_files import remove_partial_files
+from study.store.plugin_records import check_copies, plugin_records
+from study.store.same_data import check_same_data
 from study.store.study_folder import PACKED, StudyFolder
 from study.store.trial_view import STATES, TrialView, trial_view
 from study.store.warm_start import find_warm_starts, keep_warm_starts, read_warm_starts
@@ -145,7 +148,7 @@ def run(
         folder.refuse_taken()
         folder.remove_leftovers()
         keep_warm_starts(folder, warm_starts)
-        folder.create(spec, data)
+        spec = folder.create(spec, data)
         patience = _patience(spec, console)
         ledger = _open_ledger(spec, cells, folder, patience)
         return _drive(spec, ledger, folder, address, console, lock, again, patience)
@@ -181,8 +184,10 @@ def resume(
         return _idle(folder, why, console)
     from study.driver.preflight import check_cluster, check_data, check_places, check_resources, precision_change_note
 
-    before, spec = folder.read_spec(), folder.read_spec(overrides)
+    before, spec = folder.read_spec(), folder.read_spec(overrides, to_train=True)
     _refuse_changes(before, spec)
+    for changed in check_copies(folder.path):
+        console.print(f"  {changed}", style="yellow", highlight=False, markup=False)
     spec = spec.with_data_dir(data_dir, everywhere=True)
     _say_of_passwords(spec, console)
     cells = expand(spec)
@@ -194,9 +199,10 @@ def resume(
         check_resources(spec.resources, address)
         check_cluster(address)
         check_places(spec.records, storage)
-        if check_data(spec, cells, console, source=str(folder.spec_path)) != folder.read_data():
-            raise BadInput(f"study '{name}': the data changed since it was started; start a new study")
-        if address is None and (note := precision_change_note(spec, _started(ledger, folder))) is not None:
+        data = check_data(spec, cells, console, source=str(folder.spec_path))
+        started = _started(ledger, folder)
+        check_same_data(folder, data, started, say=partial(console.print, highlight=False, markup=False))
+        if address is None and (note := precision_change_note(spec, started)) is not None:
             console.print(f"  {note}", style="yellow", highlight=False, markup=False)
         folder.write_spec(spec)
         # the open ledger is reused: a database takes seconds to read thousands of trials
@@ -239,7 +245,13 @@ def _patience(spec: StudySpec, console: Console) -> Patience:
 
 def _open_ledger(spec: StudySpec, cells: list[Cell], folder: StudyFolder, patience: Patience) -> Ledger:
     storage = open_storage(folder.path, spec.records.ledger, patience=patience)
-    return Ledger(spec, cells, storage, read_warm_starts(folder, spec), folder.trial_reader())
+    ledger = Ledger(spec, cells, storage, read_warm_starts(folder, spec), folder.trial_reader())
+    trials = {place: cell.trials() for place, cell in ledger.places.items()}
+    # a confirmation that the study file no longer asks for keeps its folders
+    check_known(spec, {place: len(found) for place, found in trials.items()}, folder.path)
+    for place, found in trials.items():
+        check_results(spec, place, found, folder.path)
+    return ledger
 
 
 def _started(ledger: Ledger, folder: StudyFolder) -> list[TrialView]:
@@ -338,6 +350,7 @@ def _drive(
                 deadline=deadline,
                 locks=folder.locks_database(),
                 owns=partial(_still_held, lock, patience),
+                plugins={record.stored: record.digest for record in plugin_records(folder.path)},
                 tell=progress.say,
             )
             progress.attach(manager)
@@ -351,7 +364,13 @@ def _drive(
                     ray.watch(partial(_ray_died, folder, ledger, progress, recorder, again))
                 assert address is not None
                 runner: TrialRunner = RayTuneRunner(spec, ledger, folder, address, progress, interrupts)
-                runner.run(manager)
+                try:
+                    runner.run(manager)
+                except OSError as error:
+                    if isinstance(error, StorageFault) or error.errno not in _UNWRITABLE:
+                        raise
+                    why = f"cannot write to the storage folder {folder.storage}: {error.strerror}"
+                    manager.fault = manager.fault or why
             fault, out_of_time = manager.fault, manager.out_of_time
             if manager.restarts:
                 progress.say(str(manager.restarts))

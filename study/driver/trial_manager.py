@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from study.driver.retries import Restarts, Retries, cause_of
 from study.ledger.cell_ledger import Assignment
@@ -49,6 +49,7 @@ class TrialManager:
         deadline: float | None = None,
         locks: str | None = None,
         owns: Callable[[], bool] = lambda: True,
+        plugins: Mapping[str, str] | None = None,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Prepare to hand out interrupted trials first, then new ones until budget or deadline.
@@ -61,9 +62,10 @@ class TrialManager:
             locks: URL of the database that holds the locks of a folder on object storage.
             owns: tells whether this process still holds the study's lock; asked before a trial is handed out, and
                 with reports.
+            plugins: path of every plug-in's copy in the study's folder -> digest of its source.
             tell: receives a sentence about a trial that starts again.
         """
-        self._locks, self._owns, self._tell = locks, owns, tell
+        self._locks, self._owns, self._tell, self._plugins = locks, owns, tell, dict(plugins or {})
         self._ledger, self._folder, self._listener, self._deadline = ledger, folder, listener, deadline
         self._interrupted = deque(ledger.interrupted())
         for assignment in self._interrupted:
@@ -137,6 +139,7 @@ class TrialManager:
             ),
             locks=self._locks,
             hang_seconds=None if (limit := self._ledger.study.resources.hang_minutes) is None else 60 * limit,
+            plugins={str(self._folder / stored): digest for stored, digest in self._plugins.items()},
         )
 
     def assignment(self, runner_id: str) -> Assignment:
@@ -174,6 +177,7 @@ class TrialManager:
         while self._interrupted and not self.out_of_time and not self.fault:
             assignment = self._interrupted.popleft()
             if not self._already_done(assignment):
+                TrialFolder(self.trial_folder(assignment)).unpack()  # bundled before the ledger lost its end
                 return assignment
         if self.out_of_time or self._spent or self.fault:
             return None
@@ -187,7 +191,7 @@ class TrialManager:
     def _already_done(self, assignment: Assignment) -> bool:
         """Report the epochs that an interrupted trial wrote and its dead driver did not; return True if they end it."""
         folder = TrialFolder(self.trial_folder(assignment))
-        history = folder.history()
+        history = _unbroken(folder.history())
         self._retries_of(assignment).start_from(max((int(result["epoch"]) for result in history), default=0))
         cell, number, epochs = self._ledger.of(assignment), assignment.number, assignment.cell.base.training.epochs
         began = any(not result.get("shared") for result in history)  # adopted epochs are complete by then
@@ -352,6 +356,11 @@ class TrialManager:
             self._interrupted.append(assignment)
             self._tell(f"{assignment.key}: {cause_of(reason)}; it starts again from its last checkpoint")
         return again
+
+
+def _unbroken(history: Iterable[EpochResult]) -> list[EpochResult]:
+    """Return the epochs before the first whose result was damaged; a process repeats that one and the later ones."""
+    return [result for number, result in enumerate(history, 1) if result["epoch"] == number]
 
 
 def _take_hang_note(folder: StoragePath) -> str | None:

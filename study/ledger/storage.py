@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
 
+from study.ledger.journal_file import ChangedLine, JournalFile
 from trainables.core.errors import BadInput, shown
 from trainables.core.kernel_lock import KernelLock
 from trainables.core.patience import Patience
@@ -77,8 +77,13 @@ def open_storage(
         if writable:
             with lock:
                 _cut_torn_line(journal)
-        backend = JournalFileBackend(str(journal), lock_obj=lock)  # type: ignore[arg-type]  # only acquire, release
-        return JournalStorage(backend)
+        return JournalStorage(JournalFile(journal, lock))
+    except ChangedLine as error:
+        raise BadInput(
+            f"{journal}: {shown(str(error), 1000)}; put back a copy of the file. Without one: write the right value in "
+            'its place, which the epochs in the trial\'s folder hold, and remove `,"crc32":"..."` from that line '
+            "(docs/concepts.md#damaged-files)"
+        ) from None
     except _DAMAGE as error:
         why = shown(f"{type(error).__name__}: {error}", 200)
         raise BadInput(f"{journal}: is damaged ({why}); put back a copy of it, or start a new study") from None

@@ -9,8 +9,9 @@ from functools import cache
 from typing import Any
 
 from trainables.core.database_connection import OpenConnections, engine_settings, outage
+from trainables.core.errors import shown
 from trainables.core.patience import Patience, ServiceAway
-from trainables.core.polled_lock import PolledLock
+from trainables.core.polled_lock import PolledLock, own_name
 from trainables.core.url_secrets import masked, revealed
 
 _KEEPALIVE = (
@@ -86,6 +87,19 @@ class DatabaseLock(PolledLock):
                 self.release()
         return self.try_acquire()
 
+    def sign(self) -> None:
+        """Make this process's name that of the connection."""
+        with suppress(Exception):  # the name is for a message alone
+            self._connection.exec_driver_sql("SELECT set_config('application_name', %s, false)", (own_name(),))
+
+    def holder(self) -> str | None:
+        """Return the name of the connection that holds the lock."""
+        with suppress(Exception), _engine(self._url)[0].connect() as connection:
+            query = f"SELECT application_name FROM pg_stat_activity WHERE pid IN (SELECT pid {_holders(self._name)})"
+            found = connection.exec_driver_sql(query).scalar()
+            return shown(found) if found else None
+        return None
+
     def release(self) -> None:
         """Free the lock; without effect if it is not held."""
         if self._connection is not None:
@@ -127,17 +141,21 @@ def is_locked(url: str, name: str) -> bool:
     Raises:
         OSError: the database cannot be used.
     """
+    try:
+        with _engine(url)[0].connect() as connection:
+            return bool(connection.exec_driver_sql(f"SELECT count(*) {_holders(name)}").scalar())
+    except Exception as error:  # drivers raise many kinds
+        raise _unusable(url, error) from None
+
+
+def _holders(name: str) -> str:
+    """Return the end of a query, from FROM on, for the holders of a lock."""
     number = _number(name) % 2**64
-    query = (
-        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
+    return (
+        "FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
         "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
         f"AND classid = {number >> 32} AND objid = {number % 2**32}"
     )
-    try:
-        with _engine(url)[0].connect() as connection:
-            return bool(connection.exec_driver_sql(query).scalar())
-    except Exception as error:  # drivers raise many kinds
-        raise _unusable(url, error) from None
 
 
 def _unusable(url: str, error: Exception) -> OSError:

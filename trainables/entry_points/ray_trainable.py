@@ -18,6 +18,7 @@ from trainables.core.epoch_selection import is_better
 from trainables.core.files import content_of
 from trainables.core.metrics import recall_per_class
 from trainables.core.object_path import StorageFault
+from trainables.core.plugin_table import activate_copies
 from trainables.core.step_progress import StepProgressFile
 from trainables.core.trial_folder import EpochResult, StoredJson, TrialFolder
 from trainables.core.trial_report import (
@@ -150,8 +151,14 @@ class ImbalanceTrial(tune.Trainable):
         except StorageFault as error:  # raised, it would cost the trial its retries
             self._free()
             self._fault = str(error.strerror)
+        except OSError as error:
+            if error.errno not in _MACHINE_FAULTS:
+                raise
+            self._free()
+            self._fault = str(error)
 
     def _build(self, task: TrialTask) -> None:
+        activate_copies(task.plugins)
         torch.set_num_threads(task.threads)
         self._select_by, self._selected = task.select_by, None
         self._saved_at, self._evaluates_test = time.monotonic(), task.evaluate_test
@@ -176,12 +183,15 @@ class ImbalanceTrial(tune.Trainable):
         state = newest_checkpoint(self._folder.path)
         results = {result["epoch"]: result for result in self._folder.history()}
         epochs = trainer.config.training.epochs
-        if state is not None and state["epoch"] >= epochs and epochs not in results:
-            if "result" in state:  # it died between the last checkpoint and the last epoch's line
-                results[epochs] = json.loads(state["result"])
-                self._folder.append_epoch(results[epochs])
-            else:  # the line was lost: what it said is had again by repeating the last epochs
-                state = newest_checkpoint(self._folder.path, before=epochs)
+        if state is not None and state["epoch"] >= epochs and epochs not in results and "result" in state:
+            # it died between the last checkpoint and the last epoch's line
+            results[epochs] = json.loads(state["result"])
+            self._folder.append_epoch(results[epochs])
+        reached = 0 if state is None else int(state["epoch"])
+        lacking = next((epoch for epoch in range(1, reached + 1) if epoch not in results), None)
+        if lacking is not None:
+            # a result was lost or damaged: it is had again by repeating its epoch
+            state = newest_checkpoint(self._folder.path, before=lacking)
         if state is not None:
             trainer.load(state)
             self._selected = state.get("selected")
