@@ -38,9 +38,8 @@ def stage() -> None:
     for name, (title, modules) in REFERENCE.items():
         target = STAGE / "reference" / f"{name}.md"
         target.parent.mkdir(exist_ok=True)
-        target.write_text(
-            "\n\n".join([f"# {title}", *(f"::: {module}" for module in modules)]) + "\n", encoding="utf-8"
-        )
+        text = "\n\n".join([f"# {title}", *(f"::: {module}" for module in modules)])
+        target.write_text(f"{text}\n", encoding="utf-8")
 
 
 def _linked(page: Path) -> list[Path]:
