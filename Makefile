@@ -17,14 +17,14 @@ FAULTS_ARGS ?= --kills 100 --minutes 120
 LOCK_ARGS ?=
 
 # Two processes that each start a thread per core would only wait for each other.
-test test-slow test-slurm fuzz faults test-lowest coverage: export OMP_NUM_THREADS ?= 1
+test test-slow test-slurm test-nodes fuzz faults test-lowest coverage: export OMP_NUM_THREADS ?= 1
 # Where this is set, as in some containers, every process of a study would compile torch and Ray anew: 20 s each.
 unexport PYTHONDONTWRITEBYTECODE
 # Nothing here reports to anybody.
 export RAY_USAGE_STATS_ENABLED ?= 0
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
-.PHONY: help venv quickstart test test-slow test-slurm fuzz faults test-lowest coverage lint bench readme rooms holdout docs lock clean
+.PHONY: help venv quickstart test test-slow test-slurm test-nodes fuzz faults test-lowest coverage lint bench readme rooms holdout docs lock clean
 
 help:
 	@echo 'make quickstart  install, run studies/quickstart.yaml, print its leaderboard'
@@ -34,6 +34,7 @@ help:
 	@echo 'make fuzz        6,000 mutated study files and overrides (part of make test-slow)'
 	@echo 'make faults      100 random kills of a study, compared with an undisturbed run (FAULTS_ARGS are passed on)'
 	@echo 'make test-slurm jobs in a Slurm cluster on this machine (Debian: slurmctld slurmd slurm-client munge)'
+	@echo 'make test-nodes  a cluster that loses a node every 20 s, twice; prints figures (part of make test-slow)'
 	@echo 'make test-lowest the tests with the lowest version that pyproject.toml allows of every dependency'
 	@echo 'make coverage    the tests, and how many lines and branches they reach'
 	@echo 'make lint        ruff, mypy and the contracts on imports between rooms'
@@ -84,6 +85,10 @@ test-slow: $(STAMP)
 
 fuzz: $(STAMP)
 	$(BIN)/python -m pytest -m slow tests/study/spec/test_fuzzed_study_files.py
+
+# STUDY_NODES_TRIALS and STUDY_NODES_EVERY (seconds) change its length.
+test-nodes: $(STAMP)
+	$(BIN)/python -m pytest -s -m slow tests/faults/test_lost_nodes.py
 
 # The results add up in runs/random-kills.json over calls with other seeds: FAULTS_ARGS='--kills 40 --seed 2'.
 faults: $(STAMP)

@@ -23,6 +23,7 @@ from study.cli import (
     slurm_command,
     submit_command,
     train_command,
+    verify_command,
 )
 from trainables.core.errors import BadInput
 from trainables.core.object_path import StorageFault
@@ -51,6 +52,7 @@ app.command(name="compare")(report_commands.compare)
 app.command(name="calibration")(logit_commands.calibration)
 app.command(name="ensemble")(logit_commands.ensemble)
 app.command(name="adjust")(logit_commands.adjust)
+app.command(name="verify")(verify_command.verify)
 app.command(name="record")(inspect_commands.record)
 app.command(name="export")(report_commands.export)
 app.command(name="rm")(remove_command.remove)

@@ -78,7 +78,7 @@ def end(outcome: Outcome, storage: str | None) -> None:
     from study.report.leaderboard import print_leaderboard
 
     console = terminal.console()
-    if not outcome.idle:
+    if not outcome.idle and outcome.readable:
         print_leaderboard(outcome.folder, console)
     where = f" --storage {shlex.quote(str(storage))}" if storage else ""
     console.print(outcome.message, highlight=False)

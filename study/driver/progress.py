@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ from study.ledger.cell_ledger import CellLedger
 from study.ledger.study_ledger import Ledger
 from study.spec.confirmed_settings import CONFIRM
 from study.terminal import plain_table, trial_count
+from trainables.core.object_path import StorageFault
+from trainables.core.patience import ServiceAway
 from trainables.core.step_progress import WRITTEN_EVERY, StepProgress
 
 if TYPE_CHECKING:
@@ -67,11 +70,12 @@ class Progress:
         if not force and time.monotonic() - self._shown < every:
             return
         self._shown = time.monotonic()
-        if self._live is not None:
-            self._live.update(self._table(), refresh=True)
-        elif (line := self._line()) != self._last_line:
-            self._last_line = line
-            self._console.print(line, highlight=False)
+        with suppress(ServiceAway, StorageFault):  # whoever runs trials says so; a display is no reason to stop
+            if self._live is not None:
+                self._live.update(self._table(), refresh=True)
+            elif (line := self._line()) != self._last_line:
+                self._last_line = line
+                self._console.print(line, highlight=False)
 
     def _line(self) -> str:
         lines = [self._overall()]

@@ -16,6 +16,8 @@ JOINING = "joining the Ray cluster at "
 def init_ray(address: str, **options: Any) -> None:
     """Call ``ray.init``: Ray prints no notices and reports no usage, and the logging of this program stays as it is.
 
+    A process that has joined stays joined: a second call does nothing.
+
     Args:
         address: of a running cluster, or ``local`` to start Ray on this machine.
         options: further arguments of ``ray.init``.
@@ -25,6 +27,8 @@ def init_ray(address: str, **options: Any) -> None:
     import ray
     from ray._private import worker
 
+    if ray.is_initialized():
+        return
     # even without workers' logs Ray prints notices of its own, of a worker that died for example; the switch is the one
     # by which Ray's debugger silences them
     worker._worker_logs_enabled = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -66,6 +67,8 @@ class RayTuneRunner:
         scratch = self._scratch()
         try:
             self._tuner(manager, scratch).fit()
+        except EOFError:  # Tune reads back the errors of trials, which a full disk has cut short
+            raise OSError(errno.ENOSPC, f"Tune's scratch files in {scratch} are cut short") from None
         finally:
             ray.shutdown()
             self.interrupts.install()  # Ray's core has put back what the system does with SIGTERM: end without a word

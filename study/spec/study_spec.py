@@ -155,12 +155,14 @@ class RecordsSpec(StrictModel):
     Attributes:
         tracking_uri: URI of an MLflow server or SQLite file.
         ledger: database URL of the Optuna storage, for example PostgreSQL.
+        wait_minutes: minutes for which a ledger in a database is waited for when it goes away while a study runs.
 
     Passwords in these URLs stay in this process's memory: they are in no field.
     """
 
     tracking_uri: str | None = None
     ledger: str | None = None
+    wait_minutes: float = Field(2.0, ge=0, allow_inf_nan=False)
 
     @field_validator("tracking_uri", "ledger")
     @classmethod

@@ -150,6 +150,11 @@ class ImbalanceTrial(tune.Trainable):
         except StorageFault as error:  # raised, it would cost the trial its retries
             self._free()
             self._fault = str(error.strerror)
+        except OSError as error:
+            if error.errno not in _MACHINE_FAULTS:
+                raise
+            self._free()
+            self._fault = str(error)
 
     def _build(self, task: TrialTask) -> None:
         torch.set_num_threads(task.threads)
@@ -176,12 +181,15 @@ class ImbalanceTrial(tune.Trainable):
         state = newest_checkpoint(self._folder.path)
         results = {result["epoch"]: result for result in self._folder.history()}
         epochs = trainer.config.training.epochs
-        if state is not None and state["epoch"] >= epochs and epochs not in results:
-            if "result" in state:  # it died between the last checkpoint and the last epoch's line
-                results[epochs] = json.loads(state["result"])
-                self._folder.append_epoch(results[epochs])
-            else:  # the line was lost: what it said is had again by repeating the last epochs
-                state = newest_checkpoint(self._folder.path, before=epochs)
+        if state is not None and state["epoch"] >= epochs and epochs not in results and "result" in state:
+            # it died between the last checkpoint and the last epoch's line
+            results[epochs] = json.loads(state["result"])
+            self._folder.append_epoch(results[epochs])
+        reached = 0 if state is None else int(state["epoch"])
+        lacking = next((epoch for epoch in range(1, reached + 1) if epoch not in results), None)
+        if lacking is not None:
+            # a result was lost or damaged: it is had again by repeating its epoch
+            state = newest_checkpoint(self._folder.path, before=lacking)
         if state is not None:
             trainer.load(state)
             self._selected = state.get("selected")

@@ -33,6 +33,8 @@ from trainables.training.checkpoints import (
 from trainables.training.trainer import Trainer
 from trainables.training.training_state import State
 
+_LOCK_PATIENCE = 120.0
+"""Seconds for which a trial waits for the database of its locks."""
 _POLL = 0.2
 """Seconds between two checks for a state that another process trains."""
 
@@ -62,7 +64,7 @@ class SharedTraining:
         self._identity = _identity(config, data, device)
         self.path = store / hashlib.sha256(json.dumps(self._identity, sort_keys=True).encode()).hexdigest()[:32]
         self._folder = TrialFolder(self.path)
-        self._lock = lock_at(self.path / "lock", locks)
+        self._lock = lock_at(self.path / "lock", locks, _LOCK_PATIENCE)
         self._trainer: Trainer | None = None
         self._saved_at = 0.0
 
@@ -81,9 +83,15 @@ class SharedTraining:
         return self.path / f"state-{self.until:06d}.pt"
 
     def acquire(self) -> bool:
-        """Take the training on, unless another process has; the kernel frees it when its holder dies."""
+        """Take the training on, unless another process has; the lock is freed when its holder dies.
+
+        A database frees it also when it restarts. Another process may then have taken it, and the training with it:
+        this one leaves what it has trained and waits.
+        """
         if self._lock.held:
-            return True
+            if not self._lock.still_held():
+                self._trainer = None
+            return self._lock.held
         self.path.mkdir(parents=True, exist_ok=True)
         try:
             return self._lock.try_acquire()
