@@ -24,8 +24,9 @@ def doctor(
     """Check this machine and what its studies use.
 
     Says how to mend what is wrong. Checks packages, devices, storage, disk space, data, the cluster token, Slurm, the
-    ledger's database (STUDY_LEDGER) and MLflow (STUDY_TRACKING_URI). With --address also the Ray cluster, node by node. Through a job server, the head
-    checks itself and its nodes, and --storage and --data-dir are folders there. Exit code 1 if a check fails.
+    ledger's database (STUDY_LEDGER) and MLflow (STUDY_TRACKING_URI). With --address also the Ray cluster, node by node.
+    Through a job server, the head checks itself and its nodes, and --storage and --data-dir are folders there. Exit
+    code 1 if a check fails.
     """
     from rich.markup import escape
 
