@@ -39,7 +39,7 @@ help:
 	@echo 'make coverage    the tests, and how many lines and branches they reach'
 	@echo 'make lint        ruff, mypy and the contracts on imports between rooms'
 	@echo 'make bench       the benchmarks (BENCH_ARGS are passed on)'
-	@echo 'make readme      renew the table of methods in the README'
+	@echo 'make readme      renew what documents say of the methods: tables, pages, the study of all methods'
 	@echo 'make rooms       draw the rooms in docs/architecture.md and list the files in the README'
 	@echo 'make holdout     renew the tables of class sizes in docs/protocol.md'
 	@echo 'make docs        build the site of the documentation into build/site; warnings are errors'
@@ -122,7 +122,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.m2m_translation $(BENCH_ARGS)
 
 readme: $(STAMP)
-	$(BIN)/python -m study.report.readme_table README.md
+	$(BIN)/python -m study.report.method_documents
 
 rooms: $(STAMP)
 	$(BIN)/python docs/draw_rooms.py --write

@@ -19,7 +19,7 @@ REFERENCE = {
     "python": ("Python interface", ["study.api.study_handle", "study.api.trained_trial", "study.api.single_training"]),
     "methods": (
         "Methods, plans and search spaces",
-        ["trainables.methods.method", "trainables.methods.plan", "search_spaces.dimension"],
+        ["trainables.methods.method", "trainables.methods.plan", "search_spaces.dimension", "trainables.testing"],
     ),
 }
 """Page -> its title and the modules whose public names it documents, from their docstrings."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study.spec.single_trial import single_trial
+from study.spec.study_plugins import activate_plugins
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +39,7 @@ def train(
     test: bool = False,
     output: str | Path | None = None,
     quiet: bool = False,
+    plugins: Sequence[str] = (),
     **settings: Any,
 ) -> Training:
     """Train once.
@@ -48,6 +50,8 @@ def train(
         test: evaluate on the test images at the end.
         output: folder of epochs and checkpoints, from which a later call goes on; None keeps nothing.
         quiet: print nothing.
+        plugins: code of your own, as under ``plugins`` of a study file; paths count from the current folder. It stays
+            active in this process.
         settings: those of `study.spec.single_trial.single_trial`: ``dataset``, ``ratio``, ``model``, ``epochs``,
             ``lr``, ``seed`` and so on, with the defaults of ``study train``.
 
@@ -56,6 +60,8 @@ def train(
     """
     import pandas as pd
 
+    if plugins:
+        activate_plugins(plugins, Path())
     from trainables.entry_points.standalone import Ending, train_once
     from trainables.training.exported_network import classifier_of
 

@@ -82,7 +82,7 @@ class Study:
         Raises:
             BadInput: all faults of the mapping, one per line.
         """
-        made = cls(checked_spec(dict(given), (), source="the study").name, storage)
+        made = cls(checked_spec(dict(given), (), source="the study", folder=Path()).name, storage)
         made._given = dict(given)
         made._data_dir = None if data_dir is None else Path(data_dir)
         return made
@@ -104,7 +104,7 @@ class Study:
         if self._file is not None:
             return load_spec(self._file, self._overrides)
         if self._given is not None:
-            return checked_spec(dict(self._given), (), source="the study")
+            return checked_spec(dict(self._given), (), source="the study", folder=Path())
         return self._folder.read_spec()  # says that there is none
 
     @property

@@ -44,6 +44,10 @@ OverridesFile = Annotated[
     Path | None,
     typer.Option("--set-from", metavar="FILE", help="File with a YAML list of PATH=VALUE, applied before --set."),
 ]
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option("--plugin", metavar="FILE|MODULE", help="Code of your own (docs/plugins.md); may be repeated."),
+]
 DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Folder of data sets [default: $STUDY_DATA_DIR]."),
@@ -59,6 +63,18 @@ Address = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a stored study.")]
 NameOrNone = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Name of a stored study.")]
+
+
+def use_plugins(given: list[str] | None) -> None:
+    """Make the plug-ins of ``--plugin`` active; paths count from the current folder.
+
+    Raises:
+        BadInput: one is missing, cannot be imported, has nothing useful, or shares a name with something else.
+    """
+    if given:
+        from study.spec.study_plugins import activate_plugins
+
+        activate_plugins([f"./{each}" if each.endswith(".py") and "/" not in each else each for each in given], Path())
 
 
 def overrides_of(file: Path | None, given: list[str] | None) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from study.cli.options import DataDir
+from study.cli.options import DataDir, Plugins, use_plugins
 
 if TYPE_CHECKING:
     from trainables.core.config import TrialConfig
@@ -60,6 +60,7 @@ def train(
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for epochs and checkpoints.")] = None,
     data_dir: DataDir = None,
+    plugins: Plugins = None,
 ) -> None:
     """Train once and print the metrics of every epoch.
 
@@ -69,6 +70,7 @@ def train(
     from trainables.core.paths import data_folder_named
     from trainables.entry_points.standalone import train_once
 
+    use_plugins(plugins)
     if data_dir is not None:
         os.environ["STUDY_DATA_DIR"] = str(data_folder_named(data_dir, "--data-dir"))
     config = single_trial(

@@ -31,6 +31,7 @@ from study.spec.validation import milestone_note
 from study.store.completion import why_finished
 from study.store.ledger_check import check_known, check_results
 from study.store.partial_files import remove_partial_files
+from study.store.plugin_records import check_copies, plugin_records
 from study.store.same_data import check_same_data
 from study.store.study_folder import PACKED, StudyFolder
 from study.store.trial_view import STATES, TrialView, trial_view
@@ -147,7 +148,7 @@ def run(
         folder.refuse_taken()
         folder.remove_leftovers()
         keep_warm_starts(folder, warm_starts)
-        folder.create(spec, data)
+        spec = folder.create(spec, data)
         patience = _patience(spec, console)
         ledger = _open_ledger(spec, cells, folder, patience)
         return _drive(spec, ledger, folder, address, console, lock, again, patience)
@@ -183,8 +184,10 @@ def resume(
         return _idle(folder, why, console)
     from study.driver.preflight import check_cluster, check_data, check_places, check_resources, precision_change_note
 
-    before, spec = folder.read_spec(), folder.read_spec(overrides)
+    before, spec = folder.read_spec(), folder.read_spec(overrides, to_train=True)
     _refuse_changes(before, spec)
+    for changed in check_copies(folder.path):
+        console.print(f"  {changed}", style="yellow", highlight=False, markup=False)
     spec = spec.with_data_dir(data_dir, everywhere=True)
     _say_of_passwords(spec, console)
     cells = expand(spec)
@@ -347,6 +350,7 @@ def _drive(
                 deadline=deadline,
                 locks=folder.locks_database(),
                 owns=partial(_still_held, lock, patience),
+                plugins={record.stored: record.digest for record in plugin_records(folder.path)},
                 tell=progress.say,
             )
             progress.attach(manager)

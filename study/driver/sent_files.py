@@ -1,4 +1,4 @@
-"""What a job is sent: the study file, overrides that hold a password, and this installation's own code."""
+"""What a job is sent: the study file, its plug-ins, overrides that hold a password, and this installation's code."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from study.spec.study_plugins import store_plugins
+from study.spec.study_spec import StudySpec
 from study.spec.yaml_io import write_overrides
 from trainables.core.url_secrets import masked
 
@@ -20,22 +22,30 @@ OVERRIDES_FILE = "overrides"
 
 
 @contextmanager
-def sent_files(spec_path: Path, overrides: Sequence[str], *, code: bool) -> Iterator[Path]:
+def sent_files(
+    spec: StudySpec, spec_path: Path, overrides: Sequence[str], *, code: bool
+) -> Iterator[tuple[Path, Sequence[str]]]:
     """Make a temporary folder with all files of a job.
 
     Args:
+        spec: the checked study, whose plug-ins are active.
         spec_path: the study file.
         overrides: ``path=value`` pairs; written to a file if one holds a password.
         code: copy the packages, too.
+
+    Returns:
+        The folder, and the overrides with which the study file there is read: plug-ins have other places in it.
     """
     with tempfile.TemporaryDirectory(prefix="study-submit-") as made:
         folder = Path(made)
         shutil.copy(spec_path, folder)
+        if spec.plugins:
+            overrides = [*overrides, f"plugins=[{', '.join(store_plugins(spec, folder).plugins)}]"]
         if are_secret(overrides):
             write_overrides(folder / OVERRIDES_FILE, overrides)
         if code:
             copy_code(folder)
-        yield folder
+        yield folder, overrides
 
 
 def copy_code(folder: Path) -> None:

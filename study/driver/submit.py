@@ -1,7 +1,7 @@
 """Send a study to a running cluster as a Ray job, once: asked again, the job that runs it is found.
 
-The study file and this installation's code are sent; the packages that they need are installed on the cluster. The job
-runs on the head node, so the submitting laptop may be closed.
+The study file, its plug-ins and this installation's code are sent; the packages that they need are installed on the
+cluster. The job runs on the head node, so the submitting laptop may be closed.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ def submit(
     with explained(place):
         if (found := _running(client, asks)) is not None:
             return Sent(found, running=True)
-        with sent_files(spec_path, overrides, code=code) as folder:
-            command = entrypoint(spec_path.name, overrides, resume=resume, storage=storage, data_dir=data_dir)
+        with sent_files(spec, spec_path, overrides, code=code) as (folder, changes):
+            command = entrypoint(spec_path.name, changes, resume=resume, storage=storage, data_dir=data_dir)
             sent = _submitted(client, command, str(folder), asks)
         if sent.running:
             return sent
@@ -153,6 +153,8 @@ def _submitted(
     deadline = time.monotonic() + patience
     while True:
         job = f"study-{asks['study']}-{_next_number(client, asks['study'])}"
+        if (found := _running(client, asks)) is not None:  # asked after the count: one that came in between is seen
+            return Sent(found, running=True)
         try:
             return Sent(
                 client.submit_job(
@@ -163,10 +165,7 @@ def _submitted(
                 )
             )
         except RuntimeError as error:
-            if "already exists" in str(error):
-                if (found := _running(client, asks)) is not None:
-                    return Sent(found, running=True)
-            elif "No available agent" not in str(error):
+            if "already exists" not in str(error) and "No available agent" not in str(error):
                 raise
             if time.monotonic() >= deadline:
                 raise

@@ -49,6 +49,7 @@ class TrialManager:
         deadline: float | None = None,
         locks: str | None = None,
         owns: Callable[[], bool] = lambda: True,
+        plugins: Mapping[str, str] | None = None,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Prepare to hand out interrupted trials first, then new ones until budget or deadline.
@@ -61,9 +62,10 @@ class TrialManager:
             locks: URL of the database that holds the locks of a folder on object storage.
             owns: tells whether this process still holds the study's lock; asked before a trial is handed out, and
                 with reports.
+            plugins: path of every plug-in's copy in the study's folder -> digest of its source.
             tell: receives a sentence about a trial that starts again.
         """
-        self._locks, self._owns, self._tell = locks, owns, tell
+        self._locks, self._owns, self._tell, self._plugins = locks, owns, tell, dict(plugins or {})
         self._ledger, self._folder, self._listener, self._deadline = ledger, folder, listener, deadline
         self._interrupted = deque(ledger.interrupted())
         for assignment in self._interrupted:
@@ -137,6 +139,7 @@ class TrialManager:
             ),
             locks=self._locks,
             hang_seconds=None if (limit := self._ledger.study.resources.hang_minutes) is None else 60 * limit,
+            plugins={str(self._folder / stored): digest for stored, digest in self._plugins.items()},
         )
 
     def assignment(self, runner_id: str) -> Assignment:

@@ -208,7 +208,11 @@ class ArtifactsSpec(StrictModel):
 
 
 class StudySpec(StrictModel):
-    """The whole study file."""
+    """The whole study file.
+
+    Attributes:
+        plugins: code of the user's own: files and packages by path, counted from the study file, or modules by name.
+    """
 
     name: Annotated[str, AfterValidator(_not_reserved)] = Field(pattern=STUDY_NAME)
     question: str = ""
@@ -222,6 +226,7 @@ class StudySpec(StrictModel):
     resources: ResourcesSpec = ResourcesSpec()
     records: RecordsSpec = RecordsSpec()
     artifacts: ArtifactsSpec = ArtifactsSpec()
+    plugins: tuple[str, ...] = Field((), max_length=_MOST_LISTED)
 
     @model_validator(mode="after")
     def _confirms_what_is_searched(self) -> StudySpec:

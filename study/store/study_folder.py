@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study.spec.limited_yaml import STORED
+from study.spec.study_plugins import store_plugins
 from study.spec.study_spec import STUDY_NAME, StudySpec
 from study.spec.validation import checked_spec
 from study.spec.yaml_io import read_yaml, write_yaml
+from study.store.plugin_records import check_copies, describe_plugins, write_plugin_records
 from study.store.seals import check_text, is_sealed, sealed_json, sealed_text, unsealed_json
 from trainables.core.database_lock import is_postgresql
 from trainables.core.errors import BadInput
@@ -132,8 +134,11 @@ class StudyFolder:
                 f"`study resume {self.name}`, or give this one another name with --set name=..."
             )
 
-    def create(self, spec: StudySpec, data: dict[str, Any]) -> None:
-        """Store a new study. The caller holds the driver's lock, so that only one process can take a name.
+    def create(self, spec: StudySpec, data: dict[str, Any]) -> StudySpec:
+        """Store a new study, with copies of its plug-ins. The caller holds the driver's lock: one process takes a name.
+
+        Returns:
+            The study as it is stored: with the paths of the copies.
 
         Raises:
             BadInput: the name is taken or the storage cannot be written.
@@ -142,9 +147,12 @@ class StudyFolder:
         try:
             self.write_data(data)
             self._write_format(FORMAT)
-            self._write_study_file(spec)
+            write_plugin_records(self.path, spec)
+            stored = store_plugins(spec, self.path)
+            self._write_study_file(stored)
         except OSError as error:
             raise self._not_writable(error) from None
+        return stored
 
     def remove_leftovers(self) -> None:
         """Delete trials below the name of a study that does not exist: a killed removal on object storage leaves some.
@@ -246,16 +254,26 @@ class StudyFolder:
             self._ledger = records.get("ledger") if isinstance(records, dict) else None
         return self._ledger if isinstance(self.path, ObjectPath) else None
 
-    def read_spec(self, overrides: tuple[str, ...] = ()) -> StudySpec:
+    def read_spec(self, overrides: tuple[str, ...] = (), *, to_train: bool = False) -> StudySpec:
         """Read the stored study file and apply ``path=value`` overrides.
 
+        Args:
+            overrides: ``path=value`` pairs.
+            to_train: make the stored copies of its plug-ins active; without it none of their code runs.
+
         Raises:
-            BadInput: the study does not exist (the nearest name is given), or an override is invalid.
+            BadInput: the study does not exist (the nearest name is given), an override is invalid, or a copy of a
+                plug-in has changed.
         """
         if not self.spec_path.exists():
             self._refuse_remains()
             raise self._unknown()
-        return checked_spec(self.read_mapping(), overrides, source=str(self.spec_path))
+        if to_train:
+            check_copies(self.path)
+        else:
+            describe_plugins(self.path)
+        folder = self.path if to_train else None
+        return checked_spec(self.read_mapping(), overrides, source=str(self.spec_path), folder=folder)
 
     def _refuse_remains(self) -> None:
         """Refuse a folder that has lost its study file; on object storage a killed removal leaves trials behind."""

@@ -13,6 +13,7 @@ from study.spec.confirmed_settings import CONFIRM, Setting, seeds_of, settings_o
 from study.spec.objectives import Metrics, Ranking, names_of
 from study.spec.study_spec import StudySpec
 from study.store.ledger_check import check_known, check_results, params_fault, places_of, trial_faults
+from study.store.plugin_records import describe_plugins
 from study.store.study_folder import StudyFolder
 from study.store.trial_view import STATES, TrialView, read_ahead, trial_view
 from trainables.core.errors import BadInput, unknown_name
@@ -198,6 +199,7 @@ def open_view(folder: StudyFolder) -> StudyView:
 
     if not folder.spec_path.exists():
         folder.read_spec()  # raises, with the nearest name
+    describe_plugins(folder.path)
     # checked when it was stored; checking the methods' params again would import torch
     try:
         spec = StudySpec.model_validate(folder.read_mapping())

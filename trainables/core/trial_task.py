@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from trainables.core.config import TrialConfig
@@ -33,6 +34,7 @@ class TrialTask:
         artifacts: kinds of `ARTIFACTS` to store after the last epoch.
         locks: URL of the database that holds the locks of folders on object storage; None for local folders.
         hang_seconds: seconds without a training step after which the process ends itself; None waits for ever.
+        plugins: path of every plug-in's copy in the storage -> digest of its source.
     """
 
     trial: TrialConfig
@@ -45,6 +47,7 @@ class TrialTask:
     artifacts: tuple[str, ...] = ()
     locks: str | None = None
     hang_seconds: float | None = None
+    plugins: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the task as plain values, the configuration of Ray's Trainable."""
@@ -59,6 +62,7 @@ class TrialTask:
             "artifacts": list(self.artifacts),
             "locks": self.locks,
             "hang_seconds": self.hang_seconds,
+            "plugins": dict(self.plugins),
         }
 
     @classmethod
@@ -80,4 +84,5 @@ class TrialTask:
             tuple(given["artifacts"]),
             given.get("locks"),
             given.get("hang_seconds"),
+            dict(given.get("plugins", {})),
         )

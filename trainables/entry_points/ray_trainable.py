@@ -18,6 +18,7 @@ from trainables.core.epoch_selection import is_better
 from trainables.core.files import content_of
 from trainables.core.metrics import recall_per_class
 from trainables.core.object_path import StorageFault
+from trainables.core.plugin_table import activate_copies
 from trainables.core.step_progress import StepProgressFile
 from trainables.core.trial_folder import EpochResult, StoredJson, TrialFolder
 from trainables.core.trial_report import (
@@ -157,6 +158,7 @@ class ImbalanceTrial(tune.Trainable):
             self._fault = str(error)
 
     def _build(self, task: TrialTask) -> None:
+        activate_copies(task.plugins)
         torch.set_num_threads(task.threads)
         self._select_by, self._selected = task.select_by, None
         self._saved_at, self._evaluates_test = time.monotonic(), task.evaluate_test

@@ -15,12 +15,14 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
+import yaml
 
 from study.driver.cluster_job import job_storage
 from study.driver.job_log import follow
 from study.driver.job_server import checked_address, token
 from study.driver.sent_files import sent_files
 from study.driver.submit import _submitted, entrypoint, submit
+from study.spec.validation import load_spec
 from study.spec.yaml_io import read_overrides
 from tests.ray_head import Head, running_head
 from tests.servers import Relay, free_port
@@ -157,13 +159,13 @@ def test_an_override_with_a_password_travels_in_a_file(resume: bool, spec_path: 
     overrides = ["search.trials=9", "records.ledger=postgresql://me:hunter-22@host/study"]
     command = entrypoint(spec_path.name, overrides, resume=resume)
     assert command == f"study submitted 'sent study.yaml' {'--resume ' if resume else ''}--set-from overrides"
-    with sent_files(spec_path, overrides, code=False) as folder:
+    with sent_files(load_spec(spec_path, tuple(overrides)), spec_path, overrides, code=False) as (folder, _):
         assert read_overrides(folder / "overrides") == tuple(overrides)
         assert stat.S_IMODE((folder / "overrides").stat().st_mode) == 0o600
 
 
 def test_the_code_that_is_sent_runs_by_itself(spec_path: Path, tmp_path: Path) -> None:
-    with sent_files(spec_path, (), code=True) as folder:
+    with sent_files(load_spec(spec_path), spec_path, (), code=True) as (folder, _):
         assert sorted(path.name for path in folder.iterdir()) == [
             *("search_spaces", "sent study.yaml", "study", "trainables")
         ]
@@ -173,6 +175,16 @@ def test_the_code_that_is_sent_runs_by_itself(spec_path: Path, tmp_path: Path) -
             [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
         )
         assert done.stdout.strip() == str(folder / "study" / "__init__.py")
+
+
+def test_plug_ins_are_sent_and_named_where_they_lie(spec_path: Path, tmp_path: Path) -> None:
+    plugin = Path(__file__).parents[3] / "examples" / "confidence_penalty.py"
+    own = tmp_path / "own.yaml"
+    own.write_text(spec_path.read_text() + f"plugins: [{plugin}]\n")
+    with sent_files(load_spec(own), own, ("search.trials=9",), code=False) as (folder, overrides):
+        (said,) = (override for override in overrides if override.startswith("plugins="))
+        (sent,) = yaml.safe_load(said.removeprefix("plugins="))
+        assert (folder / sent).read_text() == plugin.read_text()
 
 
 @pytest.mark.parametrize("given", ["runs", "./runs", "~/runs"])
