@@ -184,7 +184,7 @@ def resume(
         return _idle(folder, why, console)
     from study.driver.preflight import check_cluster, check_data, check_places, check_resources, precision_change_note
 
-    before, spec = folder.read_spec(), folder.read_spec(overrides, to_train=True)
+    before, spec = folder.read_spec(to_train=True), folder.read_spec(overrides, to_train=True)
     _refuse_changes(before, spec)
     for changed in check_copies(folder.path):
         console.print(f"  {changed}", style="yellow", highlight=False, markup=False)

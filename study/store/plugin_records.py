@@ -18,6 +18,8 @@ from search_spaces.dimension import Choices, Range, Space
 from study.spec.search_tables import PRUNERS, SEARCHERS, Pruner, Searcher
 from study.spec.study_plugins import FOLDER, used_sources
 from study.spec.study_spec import StudySpec
+from trainables.backbones import BACKBONES
+from trainables.backbones.architecture import Architecture
 from trainables.core.errors import BadInput
 from trainables.core.plugin_source import find_source
 from trainables.core.storage_path import StoragePath, write_atomically
@@ -64,6 +66,7 @@ def write_plugin_records(folder: StoragePath, spec: StudySpec) -> None:
             for source in sources
         ],
         "methods": [_described(METHODS[name]) for name in reversed(dict.fromkeys(needed))],
+        "backbones": [_described_network(spec.model.name)] if not BACKBONES.is_inside(spec.model.name) else [],
         "searchers": [] if SEARCHERS.is_inside(spec.search.searcher) else [spec.search.searcher],
         "pruners": [] if PRUNERS.is_inside(spec.search.pruner.name) else [spec.search.pruner.name],
         "spaces": {name: {f: d.model_dump(mode="json") for f, d in SPACES[name].items()} for name in own},
@@ -113,6 +116,8 @@ def describe_plugins(folder: StoragePath) -> None:
     content = _read(folder)
     for each in content.get("methods", []):
         METHODS.describe({each["name"]: _stand_in(each)})
+    for each in content.get("backbones", []):
+        BACKBONES.describe({each["name"]: Architecture(**each, build=_missing(each["name"]))})
     SEARCHERS.describe({name: Searcher(name=name, build=_missing(name)) for name in content.get("searchers", [])})
     PRUNERS.describe({name: Pruner(name=name, build=_missing(name)) for name in content.get("pruners", [])})
     SPACES.describe({name: _space(fields) for name, fields in content.get("spaces", {}).items()})
@@ -143,6 +148,11 @@ def _related(method: Method) -> Iterable[str]:
         yield method.reference
     if method.shared_prefix is not None and method.shared_prefix.method is not None:
         yield method.shared_prefix.method.name
+
+
+def _described_network(name: str) -> dict[str, Any]:
+    network = BACKBONES[name]
+    return {"name": name, "features": network.features, "paper": network.paper, "parameters": network.parameters}
 
 
 def _described(method: Method) -> dict[str, Any]:

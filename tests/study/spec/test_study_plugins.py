@@ -11,10 +11,10 @@ import pytest
 from search_spaces import SPACES
 from study.spec.study_plugins import activate_plugins, store_plugins
 from study.spec.validation import load_spec
-from study.store.plugin_records import check_copies, describe_plugins
+from study.store.plugin_records import check_copies
 from study.store.study_folder import StudyFolder
 from study.store.study_view import open_view
-from trainables.backbones import build_backbone
+from trainables.backbones import BACKBONES, build_backbone
 from trainables.core.config import MethodConfig, TrialConfig
 from trainables.core.errors import BadInput
 from trainables.core.plugin_table import TABLES, activate_copies
@@ -289,7 +289,8 @@ def test_a_network_a_searcher_and_a_pruner(folder: Path) -> None:
     stored = _stored(folder)
     activate_plugins([], folder)
     assert open_view(stored).spec.search.searcher == "mine-random"
-    describe_plugins(stored.path)
+    read = stored.read_spec()
+    assert read.model.name == "flat" and "flat" not in list(BACKBONES)
     with pytest.raises(BadInput, match="not loaded"):
         build_searcher("mine-random", 0, "cell", 0)
 
