@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 _MACHINE_GONE = re.compile(r"its node has died|node was preempted|forcibly preempted")
 """Words of Ray's errors for an actor that died with its machine."""
+_REPLACED = re.compile(r"\bWorkerReplaced\b")
+"""Word of the error of a worker that refuses a trial, so that the trial starts in a new one."""
 _MOST_MACHINES = 20
 
 
@@ -46,6 +48,8 @@ class Retries:
 
     def allows_another(self, reason: str) -> bool:
         """Count a death, and return whether the trial may start again; ``reason`` is what the runner says of it."""
+        if _REPLACED.search(reason):
+            return True
         if self._advanced:
             self._advanced, self._deaths, self._machines = False, 0, 0
         elif _MACHINE_GONE.search(reason) and self._machines < _MOST_MACHINES:

@@ -66,7 +66,7 @@ class WholeBatchNorm(_BatchNorm):
 
 
 def norms_over_workers(backbone: nn.Module, workers: Workers, device: torch.device) -> None:
-    """Replace every BatchNorm within a backbone by one over all processes: SyncBatchNorm on a GPU, else the one here."""
+    """Replace every BatchNorm in a backbone by one over all processes: SyncBatchNorm on a GPU, else the one here."""
     if workers.alone:
         return
     if device.type == "cuda":

@@ -33,6 +33,10 @@ class TrialTask:
         artifacts: kinds of `ARTIFACTS` to store after the last epoch.
         locks: URL of the database that holds the locks of folders on object storage; None for local folders.
         hang_seconds: seconds without a training step after which the process ends itself; None waits for ever.
+        workers: processes that train the trial together.
+        rank: of the process that gets this task, from 0.
+        growth_bytes: growth of the process since its first trial after which it is replaced before the next one; None
+            never replaces it.
     """
 
     trial: TrialConfig
@@ -45,6 +49,9 @@ class TrialTask:
     artifacts: tuple[str, ...] = ()
     locks: str | None = None
     hang_seconds: float | None = None
+    workers: int = 1
+    rank: int = 0
+    growth_bytes: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the task as plain values, the configuration of Ray's Trainable."""
@@ -59,6 +66,9 @@ class TrialTask:
             "artifacts": list(self.artifacts),
             "locks": self.locks,
             "hang_seconds": self.hang_seconds,
+            "workers": self.workers,
+            "rank": self.rank,
+            "growth_bytes": self.growth_bytes,
         }
 
     @classmethod
@@ -80,4 +90,7 @@ class TrialTask:
             tuple(given["artifacts"]),
             given.get("locks"),
             given.get("hang_seconds"),
+            int(given.get("workers", 1)),
+            int(given.get("rank", 0)),
+            given.get("growth_bytes"),
         )

@@ -141,9 +141,7 @@ def features_of(network: Network, images: BatchPipeline) -> Tensor:
 
 
 @torch.no_grad()
-def class_means(
-    network: Network, images: BatchPipeline, num_classes: int, workers: Workers = ALONE
-) -> Tensor:
+def class_means(network: Network, images: BatchPipeline, num_classes: int, workers: Workers = ALONE) -> Tensor:
     """Return the mean evaluation-mode feature per class, float32 (K, d); zeros for a class without images.
 
     Args:

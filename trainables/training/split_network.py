@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -39,7 +40,10 @@ class SplitNetwork:
             return
         self._trained, self._parallel = trained, None  # the old one's hooks end with it
         if trained:
-            self._parallel = DistributedDataParallel(self._network.backbone, forward_sync_buffers=False)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # the argument has another name in newer versions
+                # buffers are equal: BatchNorm's statistics are those of the whole batch
+                self._parallel = DistributedDataParallel(self._network.backbone, broadcast_buffers=False)
 
     def of(self, images: int) -> SplitPasses:
         """Return the passes over a batch of ``images`` images in all processes together."""
@@ -81,6 +85,4 @@ def shares_of(parts: Sequence[slice], workers: Workers) -> list[slice]:
     [slice(2, 4, None), slice(5, 7, None)]
     """
     own = (workers.share(part.stop - part.start) for part in parts)
-    return [
-        slice(part.start + share.start, part.start + share.stop) for part, share in zip(parts, own, strict=True)
-    ]
+    return [slice(part.start + share.start, part.start + share.stop) for part, share in zip(parts, own, strict=True)]

@@ -24,7 +24,7 @@ def train_alone(config: TrialConfig) -> Found:
 
 
 def train_split(configs: list[TrialConfig], count: int, folder: Path) -> list[list[Found]]:
-    """Train each configuration to the end in ``count`` processes; return what every process found, per configuration."""
+    """Train each configuration to the end in ``count`` processes; return what each found, per configuration."""
     given = [config.model_dump(mode="json") for config in configs]
     multiprocessing.spawn(_worker, (count, given, str(folder)), nprocs=count)
     found = [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(count)]
