@@ -70,7 +70,7 @@ def norms_over_workers(backbone: nn.Module, workers: Workers, device: torch.devi
     if workers.alone:
         return
     if device.type == "cuda":
-        converted = nn.SyncBatchNorm.convert_sync_batchnorm(backbone)
+        converted = nn.SyncBatchNorm.convert_sync_batchnorm(backbone)  # type: ignore[no-untyped-call]
         assert converted is backbone, "a backbone is no BatchNorm itself"
         return
     for module in list(backbone.modules()):

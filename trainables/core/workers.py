@@ -65,14 +65,14 @@ class Workers:
         """
         if self.alone:
             return rows
-        whole: Tensor = _WholeBatch.apply(rows, self, total)  # type: ignore[no-untyped-call]
+        whole: Tensor = _WholeBatch.apply(rows, self, total)
         return whole
 
     def sum(self, values: Tensor) -> Tensor:
         """Return the sum over all processes, with its gradient: the sum over all of them, too."""
         if self.alone:
             return values
-        total: Tensor = _Sum.apply(values)  # type: ignore[no-untyped-call]
+        total: Tensor = _Sum.apply(values)
         return total
 
     def take_from_first(self, *modules: torch.nn.Module) -> None:
@@ -104,7 +104,7 @@ class _WholeBatch(torch.autograd.Function):
         return workers.gather(rows, total)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         return grad[ctx.share] * ctx.count, None, None
 
 
@@ -116,7 +116,7 @@ class _Sum(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         total = grad.contiguous().clone()
         dist.all_reduce(total)
         return total

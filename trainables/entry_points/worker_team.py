@@ -108,8 +108,8 @@ class WorkerTeam:
         self._failures: list[str] = []
         group = ray.util.get_current_placement_group()
         assert group is not None, "Ray Tune starts a trial in a placement group with a bundle per worker"
-        actor = ray.remote(TrialWorker)
-        self._others = [actor.options(**_in_bundle(group, bundle)).remote(make) for bundle in range(1, count)]
+        actor: Any = ray.remote(TrialWorker)
+        self._others: list[Any] = [actor.options(**_in_bundle(group, bundle)).remote(make) for bundle in range(1, count)]
         ray.get([other.started.remote() for other in self._others])
         meeting = _meeting()
         joined = [other.join.remote(meeting, rank, count) for rank, other in enumerate(self._others, 1)]
@@ -160,7 +160,7 @@ class WorkerTeam:
         if self.broken:
             return 0
         try:
-            return max(ray.get([other.free.remote() for other in self._others]))
+            return int(max(ray.get([other.free.remote() for other in self._others])))
         except ray.exceptions.RayError:
             self._break()
             return 0
@@ -211,7 +211,7 @@ def join(meeting: str, rank: int, count: int) -> None:
 
 
 def _meeting() -> str:
-    address = ray.util.get_node_ip_address()
+    address = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as found:
         found.bind(("", 0))
         port = found.getsockname()[1]

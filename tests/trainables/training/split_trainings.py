@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import distributed as dist
-from torch import multiprocessing
+from torch.multiprocessing.spawn import spawn
 
 from trainables.core.config import TrialConfig
 from trainables.core.workers import Workers
@@ -26,7 +26,7 @@ def train_alone(config: TrialConfig) -> Found:
 def train_split(configs: list[TrialConfig], count: int, folder: Path) -> list[list[Found]]:
     """Train each configuration to the end in ``count`` processes; return what each found, per configuration."""
     given = [config.model_dump(mode="json") for config in configs]
-    multiprocessing.spawn(_worker, (count, given, str(folder)), nprocs=count)
+    spawn(_worker, (count, given, str(folder)), nprocs=count)
     found = [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(count)]
     return [list(of_all) for of_all in zip(*found, strict=True)]
 
