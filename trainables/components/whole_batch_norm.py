@@ -38,7 +38,7 @@ class WholeBatchNorm(_BatchNorm):
         if not self.training:
             normal: Tensor = super().forward(input)
             return normal
-        values = input.float()
+        values = input if input.dtype == torch.float64 else input.float()
         others = [dim for dim in range(values.dim()) if dim != 1]
         per_channel = [-1 if dim == 1 else 1 for dim in range(values.dim())]
         count = values.new_tensor([values.numel() // max(1, self.num_features)])

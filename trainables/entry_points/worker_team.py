@@ -109,7 +109,9 @@ class WorkerTeam:
         group = ray.util.get_current_placement_group()
         assert group is not None, "Ray Tune starts a trial in a placement group with a bundle per worker"
         actor: Any = ray.remote(TrialWorker)
-        self._others: list[Any] = [actor.options(**_in_bundle(group, bundle)).remote(make) for bundle in range(1, count)]
+        self._others: list[Any] = [
+            actor.options(**_in_bundle(group, bundle)).remote(make) for bundle in range(1, count)
+        ]
         ray.get([other.started.remote() for other in self._others])
         meeting = _meeting()
         joined = [other.join.remote(meeting, rank, count) for rank, other in enumerate(self._others, 1)]
