@@ -21,11 +21,12 @@ def doctor(
     as_json: AsJson = False,
     on_head: Annotated[bool, typer.Option("--on-head", hidden=True)] = False,
 ) -> None:
-    """Check this machine and what its studies use, and say how to mend what is wrong.
+    """Check this machine and what its studies use.
 
-    Checks packages, devices, storage, disk space, data, the cluster token, Slurm, the ledger's database (STUDY_LEDGER)
-    and MLflow (STUDY_TRACKING_URI). With --address also the Ray cluster, node by node. Through a job server, the head
-    checks itself and its nodes, and --storage and --data-dir are folders there. Exit code 1 if a check fails.
+    Says how to mend what is wrong. Checks packages, devices, storage, disk space, data, the cluster token, Slurm, the
+    ledger's database (STUDY_LEDGER) and MLflow (STUDY_TRACKING_URI). With --address also the Ray cluster, node by node.
+    Through a job server, the head checks itself and its nodes, and --storage and --data-dir are folders there. Exit
+    code 1 if a check fails.
     """
     from rich.markup import escape
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import typer
@@ -76,10 +77,13 @@ def end(outcome: Outcome, storage: str | None) -> None:
     """Print the leaderboard and the outcome of a study, and exit with its code."""
     from study import terminal
     from study.report.leaderboard import print_leaderboard
+    from trainables.core.object_path import StorageFault
+    from trainables.core.patience import ServiceAway
 
     console = terminal.console()
     if not outcome.idle and outcome.readable:
-        print_leaderboard(outcome.folder, console)
+        with suppress(StorageFault, ServiceAway):  # the message says why the study stopped, and how to go on
+            print_leaderboard(outcome.folder, console)
     where = f" --storage {shlex.quote(str(storage))}" if storage else ""
     console.print(outcome.message, highlight=False)
     console.print(f"Compare the runs in MLflow with: study ui{where}", highlight=False)

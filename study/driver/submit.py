@@ -208,6 +208,9 @@ def _why(log: str, message: str | None) -> str:
         )
     if "No such command" in log:
         return "its installation is older than this one; send the code, too (without --no-code), or update the cluster"
+    # Ray's own lines may stand anywhere in the log
+    own = [line for line in log.splitlines() if not re.match(r"Running entrypoint for job|.* job_manager\.py:", line)]
+    log = "\n".join(own)
     _, marker, said = log.rpartition("error: ")
     last = " ".join(log.strip().splitlines()[-2:])
     return said.strip() if marker else shown(last or message or "it says nothing", 1000)
