@@ -154,10 +154,20 @@ def check_resources(resources: ResourcesSpec, address: str | None) -> None:
     cpus = os.cpu_count() or 1
     if resources.cpus > cpus:
         raise BadInput(f"resources.cpus: a trial asks for {resources.cpus}, this machine has {cpus}")
+    if resources.cpus * resources.workers > cpus:
+        raise BadInput(
+            f"resources.workers: the {resources.workers} workers of a trial ask for "
+            f"{resources.cpus * resources.workers} processors, this machine has {cpus}"
+        )
     if resources.gpus > 0:
         import torch
 
         gpus = torch.cuda.device_count()
+        if resources.gpus <= gpus < math.ceil(resources.gpus) * resources.workers:
+            raise BadInput(
+                f"resources.workers: each of the {resources.workers} workers of a trial needs a GPU of its own, this "
+                f"machine has {gpus}"
+            )
         if resources.gpus > gpus:
             raise BadInput(
                 f"resources.gpus: a trial asks for {resources.gpus:g}, this machine has {gpus}; "

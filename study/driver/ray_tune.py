@@ -20,7 +20,7 @@ from study.driver.ray_connection import init_ray
 from study.driver.trial_manager import TrialManager
 from study.driver.tune_adapters import LedgerScheduler, LedgerSearcher, NoTrialProgress, ProgressCallback
 from study.ledger.study_ledger import Ledger
-from study.spec.study_spec import StudySpec
+from study.spec.study_spec import ResourcesSpec, StudySpec
 from study.store.study_folder import StudyFolder
 from trainables.core.errors import BadInput, shown
 from trainables.entry_points.ray_trainable import ImbalanceTrial
@@ -81,9 +81,8 @@ class RayTuneRunner:
         return Path(tempfile.mkdtemp(prefix="study-tune-"))
 
     def _tuner(self, manager: TrialManager, scratch: Path) -> tune.Tuner:
-        resources = self.spec.resources
         return tune.Tuner(
-            tune.with_resources(ImbalanceTrial, {"cpu": resources.cpus, "gpu": resources.gpus}),
+            tune.with_resources(ImbalanceTrial, _places(self.spec.resources)),
             tune_config=tune.TuneConfig(
                 search_alg=LedgerSearcher(manager),
                 scheduler=LedgerScheduler(manager),
@@ -100,6 +99,14 @@ class RayTuneRunner:
                 verbose=0,
             ),
         )
+
+
+def _places(resources: ResourcesSpec) -> dict[str, float] | tune.PlacementGroupFactory:
+    """Return what Tune reserves for a trial: all its workers at once, near each other where that is possible."""
+    if resources.workers == 1:
+        return {"cpu": resources.cpus, "gpu": resources.gpus}
+    worker = {"CPU": float(resources.cpus), "GPU": resources.gpus}
+    return tune.PlacementGroupFactory([worker] * resources.workers, strategy="PACK")
 
 
 def _join(address: str, name: str) -> None:
@@ -121,5 +128,6 @@ def _concurrency(spec: StudySpec, ledger: Ledger) -> int:
     fits = int(cluster.get("CPU", 1) // spec.resources.cpus)
     if spec.resources.gpus > 0:
         fits = min(fits, int(cluster.get("GPU", 0) / spec.resources.gpus))
+    fits //= spec.resources.workers
     # an autoscaling cluster has no machine before a trial asks for one
     return max(1, min(fits or _ON_DEMAND, ledger.remaining()))

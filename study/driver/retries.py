@@ -13,6 +13,8 @@ _MACHINE_GONE = re.compile(r"node has died|node was preempted|forcibly preempted
 Ray takes fifteen seconds and more to declare a machine dead. Until then its actors are "temporarily unavailable": the
 connection is gone and no raylet has reported the end of a process, as it does when only the process died.
 """
+_REPLACED = re.compile(r"\bWorkerReplaced\b")
+"""Word of the error of a worker that refuses a trial, so that the trial starts in a new one."""
 _MOST_MACHINES = 20
 _STOOD_STILL = re.compile(r"no training step ended within \S+ s")
 _PROCESS_GONE = re.compile(r"ActorDiedError|WorkerCrashedError|process died|worker process")
@@ -24,6 +26,8 @@ def cause_of(reason: str) -> str:
     >>> cause_of("ray.exceptions.ActorDiedError: The actor died unexpectedly before finishing this task. ...")
     'its process died'
     """
+    if _REPLACED.search(reason):
+        return "the memory of its process had grown"
     if stood := _STOOD_STILL.search(reason):
         return stood[0]
     if _MACHINE_GONE.search(reason):
@@ -72,6 +76,8 @@ class Retries:
     def allows_another(self, reason: str) -> bool:
         """Count a death, and return whether the trial may start again; ``reason`` is what the runner says of it."""
         self.counted = False
+        if _REPLACED.search(reason):
+            return True
         if self._advanced:
             self._advanced, self._deaths, self._machines = False, 0, 0
         elif _MACHINE_GONE.search(reason) and self._machines < _MOST_MACHINES:

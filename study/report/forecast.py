@@ -134,7 +134,7 @@ def forecast(
         spec.name,
         tuple(_cell(spec, cell, rates[cell.name]) for cell in cells),
         spec.search.epochs_total,
-        spec.search.concurrency or max(1, (os.cpu_count() or 1) // spec.resources.cpus),
+        spec.search.concurrency or max(1, (os.cpu_count() or 1) // (spec.resources.cpus * spec.resources.workers)),
         bytes_per_trial,
         spec.search.pruner.name != "none" or spec.search.pruner.patience is not None,
     )

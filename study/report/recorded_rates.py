@@ -80,9 +80,13 @@ def _matching(storage: StoragePath, spec: StudySpec) -> Iterator[CellView]:
         if (
             other.model.name == spec.model.name
             and other.training.batch_size == spec.training.batch_size
-            and (other.resources.gpus > 0, other.resources.cpus) == (spec.resources.gpus > 0, spec.resources.cpus)
+            and _places(other) == _places(spec)
         ):
             yield from view.cells
+
+
+def _places(spec: StudySpec) -> tuple[bool, int, int]:
+    return spec.resources.gpus > 0, spec.resources.cpus, spec.resources.workers
 
 
 def _seconds_per_epoch(trial: TrialView) -> float | None:

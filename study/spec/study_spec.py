@@ -139,14 +139,21 @@ class ResourcesSpec(StrictModel):
     """CPU cores and GPUs of one trial, and when it is restarted.
 
     Attributes:
+        cpus: CPU cores of a worker.
+        gpus: GPUs of a worker; a fraction lets trials share one.
+        workers: processes that train one trial together, each on its share of every batch.
         retries: restarts in a row after its process died without a new epoch.
         hang_minutes: minutes without a training step after which its process is ended; None waits for ever.
+        worker_growth_gb: GiB by which a worker's memory may grow after its first trial; one that has grown more is
+            replaced before the next trial. None never replaces it.
     """
 
     cpus: int = Field(1, ge=1)
     gpus: float = Field(0.0, ge=0)
+    workers: int = Field(1, ge=1, le=1024)
     retries: int = Field(2, ge=0)
     hang_minutes: float | None = Field(60.0, gt=0, allow_inf_nan=False)
+    worker_growth_gb: float | None = Field(4.0, gt=0, allow_inf_nan=False)
 
 
 class RecordsSpec(StrictModel):

@@ -17,6 +17,7 @@ from study.spec.study_plugins import activate_given
 from study.spec.study_spec import MOST_CELLS, MethodSpec, StudySpec
 from study.spec.yaml_io import read_yaml, with_overrides
 from trainables.backbones import BACKBONES
+from trainables.backbones.backbone_names import EFFICIENTNETS
 from trainables.components.lr_schedule import ineffective_milestones
 from trainables.core.config import MethodConfig, TrainingConfig
 from trainables.core.errors import BadInput, shown, unknown_name
@@ -82,8 +83,35 @@ def _faults_of_names(spec: StudySpec, examined: Examined) -> list[str]:
     if examined.is_sound("training"):
         for name, dimension in spec.search.training.items():
             faults += _training_faults(spec, name, dimension)
+    if examined.is_sound("resources") and examined.is_sound("training"):
+        faults += _faults_of_workers(spec)
     # rules between keys mean something only if all keys do
     return faults if faults or examined.faults else _search_faults(spec)
+
+
+def _faults_of_workers(spec: StudySpec) -> list[str]:
+    """Return why a trial of this study cannot be split over the workers that it asks for."""
+    resources, faults = spec.resources, []
+    if resources.workers == 1:
+        return []
+    if 0 < resources.gpus < 1:
+        faults.append(
+            f"resources.gpus: must be 0 or a whole number with {resources.workers} workers, which cannot share a GPU, "
+            f"got {resources.gpus:g}"
+        )
+    if spec.model.name in EFFICIENTNETS:
+        faults.append(
+            f"resources.workers: {spec.model.name} draws random numbers for every image of a batch within the network, "
+            f"which cannot be split; must be 1 with it, got {resources.workers}"
+        )
+    if spec.training.compile:
+        faults.append(f"resources.workers: must be 1 with `training.compile`, got {resources.workers}")
+    if spec.training.batch_size < 2 * resources.workers:
+        faults.append(
+            f"resources.workers: must be at most half of `training.batch_size` {spec.training.batch_size}, got "
+            f"{resources.workers}"
+        )
+    return faults
 
 
 def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> StudySpec:

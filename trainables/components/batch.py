@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from trainables.core.workers import ALONE, Workers
+
 if TYPE_CHECKING:
     from trainables.components.network import Network
     from trainables.data.pipeline.batch_pipeline import BatchPipeline
@@ -53,12 +55,14 @@ class TransformContext(NamedTuple):
         pipeline: the training images on the device.
         class_counts: int64 (K,), on the device.
         reference: returns the frozen network required by `Method.reference`, which may be trained on the first call.
+        workers: the processes that train together. All of them transform the same batches; costly work may be shared.
     """
 
     network: Network
     pipeline: BatchPipeline
     class_counts: Tensor
     reference: Callable[[], Network]
+    workers: Workers = ALONE
 
 
 class BatchTransform(Protocol):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -41,9 +42,14 @@ class Network(nn.Module):
         self._compiled: list[Callable[[Tensor], Tensor]] = [torch.compile(backbone)] if compiled else []
         self._frozen_backbone = False
 
-    def features(self, images: Tensor) -> Tensor:
-        """Return float32 features (B, d) of normalised images (B, C, H, W)."""
-        run = self._compiled[0] if self._compiled else self.backbone
+    def features(self, images: Tensor, run: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Return float32 features (B, d) of normalised images (B, C, H, W).
+
+        Args:
+            images: the images.
+            run: what runs the backbone, if not this network itself.
+        """
+        run = run or (self._compiled[0] if self._compiled else self.backbone)
         with torch.autocast(images.device.type, self.autocast, enabled=self.autocast is not None):
             features = run(images)
         return features.float()
@@ -59,15 +65,21 @@ class Network(nn.Module):
 
     def forward_frozen_stats(self, images: Tensor) -> Outputs:
         """Run `forward` without updating BatchNorm's running statistics, for a second pass over the same batch."""
+        with self.frozen_stats():
+            outputs: Outputs = self(images)
+        return outputs
+
+    @contextmanager
+    def frozen_stats(self) -> Iterator[None]:
+        """Leave BatchNorm's running statistics as they are within the context."""
         tracking = [m for m in self.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
         for module in tracking:
             module.track_running_stats = False
         try:
-            outputs: Outputs = self(images)
+            yield
         finally:
             for module in tracking:
                 module.track_running_stats = True
-        return outputs
 
     def train_only(self, prefixes: Sequence[str]) -> None:
         """Enter training mode with gradients only for parameters whose names start with one of ``prefixes``.

@@ -74,9 +74,14 @@ class TrialFolder:
     before, during and after that.
     """
 
-    def __init__(self, path: StoragePath) -> None:
-        """Name the folder; nothing is created before something is written."""
-        self.path = path
+    def __init__(self, path: StoragePath, *, writes: bool = True) -> None:
+        """Name the folder; nothing is created before something is written.
+
+        Args:
+            path: the folder.
+            writes: False makes every write do nothing, for a process whose fellow worker writes the same.
+        """
+        self.path, self._writes = path, writes
         self._epochs_file = path / f"epochs-{uuid.uuid4().hex[:12]}.jsonl"
         self._lines = ""
         self._pack: dict[str, bytes] | None = None
@@ -87,6 +92,8 @@ class TrialFolder:
 
     def append_epoch(self, result: EpochResult) -> None:
         """Add one finished epoch; it is on the disk when this returns."""
+        if not self._writes:
+            return
         line = _line(result)
         if isinstance(self._epochs_file, ObjectPath):
             self._epochs_file.write_bytes((self._lines + line).encode())
@@ -261,6 +268,8 @@ class TrialFolder:
         return None if packed is None else packed.get(name)
 
     def _write(self, name: str, content: bytes, *, durable: bool = True) -> None:
+        if not self._writes:
+            return
         self.path.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path / name, content, durable=durable)
 

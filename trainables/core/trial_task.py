@@ -35,6 +35,10 @@ class TrialTask:
         locks: URL of the database that holds the locks of folders on object storage; None for local folders.
         hang_seconds: seconds without a training step after which the process ends itself; None waits for ever.
         plugins: path of every plug-in's copy in the storage -> digest of its source.
+        workers: processes that train the trial together.
+        rank: of the process that gets this task, from 0.
+        growth_bytes: growth of the process since its first trial after which it is replaced before the next one; None
+            never replaces it.
     """
 
     trial: TrialConfig
@@ -48,6 +52,9 @@ class TrialTask:
     locks: str | None = None
     hang_seconds: float | None = None
     plugins: Mapping[str, str] = field(default_factory=dict)
+    workers: int = 1
+    rank: int = 0
+    growth_bytes: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the task as plain values, the configuration of Ray's Trainable."""
@@ -63,6 +70,9 @@ class TrialTask:
             "locks": self.locks,
             "hang_seconds": self.hang_seconds,
             "plugins": dict(self.plugins),
+            "workers": self.workers,
+            "rank": self.rank,
+            "growth_bytes": self.growth_bytes,
         }
 
     @classmethod
@@ -85,4 +95,7 @@ class TrialTask:
             given.get("locks"),
             given.get("hang_seconds"),
             dict(given.get("plugins", {})),
+            int(given.get("workers", 1)),
+            int(given.get("rank", 0)),
+            given.get("growth_bytes"),
         )

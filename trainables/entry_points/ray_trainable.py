@@ -6,6 +6,7 @@ import errno
 import gc
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,11 @@ from trainables.core.trial_report import (
     to_result,
 )
 from trainables.core.trial_task import HANG_NOTE, TrialTask
+from trainables.core.workers import Workers
 from trainables.data import load
 from trainables.entry_points.hang_watch import HangWatch
+from trainables.entry_points.memory_growth import MemoryGrowth, WorkerReplaced
+from trainables.entry_points.worker_team import Built, WorkerTeam
 from trainables.methods.registry import selectable_after
 from trainables.shared_trainings.needed_trainings import SharedNeeds
 from trainables.training.checkpoints import newest_checkpoint, save_checkpoint
@@ -79,18 +83,41 @@ class ImbalanceTrial(tune.Trainable):
 
     _watch: HangWatch
     _hang_seconds: float | None
+    _workers: Workers
+    _team: WorkerTeam | None = None
+    """The further workers of trials that several train together."""
+
+    _growth: MemoryGrowth
+    _growth_bytes: int | None
 
     def setup(self, config: dict[str, Any]) -> None:
         """Build the trial and continue from its newest checkpoint, if it has one."""
         self._watch = HangWatch(self._note_hang)
+        self._growth = MemoryGrowth()
         gc.freeze()  # what was imported stays: collecting between trials would look through it every time
-        self._begin(config)
+        if config:  # a further worker gets its trials by `build`
+            self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Free one trial and build the next in the same process."""
-        self._free()
+        """Free one trial and build the next in the same process.
+
+        Raises:
+            WorkerReplaced: the process has grown by more than the study allows, or has lost a worker of its own.
+        """
+        grown = self.free()
+        if self._team is not None:
+            grown = max(grown, self._team.free())
+            if self._team.broken:
+                raise WorkerReplaced("it has lost a worker that it trained together with")
+        if self._growth_bytes is not None and grown > self._growth_bytes:
+            raise WorkerReplaced(f"its memory has grown by {grown / 2**30:.2f} GiB since its first trial")
         self._begin(new_config)
         return True
+
+    def free(self) -> int:
+        """Free the trial; return by how many bytes the process has grown since it first did."""
+        self._free()
+        return self._growth.since_first()
 
     def cleanup(self) -> None:
         """Free the trial."""
@@ -100,7 +127,8 @@ class ImbalanceTrial(tune.Trainable):
         """Run one epoch and report it; a lost cause is reported, not raised."""
         self._watch.begin(self._hang_seconds)
         try:
-            return to_result(self._advance())
+            together = self._team is not None and self._workers.leads and not self._workers.alone
+            return to_result(self._team.step(self._advance) if together and self._team else self._advance())
         finally:
             self._watch.end()
 
@@ -125,7 +153,7 @@ class ImbalanceTrial(tune.Trainable):
                     return SharedEpochDone(trained)
                 self._run_epoch(trainer)
                 self._end_first_epoch()
-            if trainer.finished and self._evaluates_test:
+            if trainer.finished and self._evaluates_test and self._workers.leads:
                 self._evaluate_test(trainer)
         except _LOST_CAUSES as error:
             self._give_up(error)
@@ -145,6 +173,19 @@ class ImbalanceTrial(tune.Trainable):
         self._failure, self._trainer, self._needs = f"{type(error).__name__}: {error}", None, None
 
     def _begin(self, config: dict[str, Any]) -> None:
+        task = TrialTask.from_json(config)
+        if task.workers == 1:
+            self.build(config)
+            return
+        if self._team is None:
+            self._team = WorkerTeam(partial(ImbalanceTrial, {}), task.workers)
+        built = self._team.build(task.to_json(), partial(self.build, config))
+        if built.fault or built.failure:
+            self._free()
+            self._fault, self._failure = built.fault, built.failure
+
+    def build(self, config: dict[str, Any]) -> Built:
+        """Build a trial in this process, one of those that train it."""
         self._trainer, self._needs, self._result, self._failure, self._fault = None, None, None, "", ""
         try:
             self._build(TrialTask.from_json(config))
@@ -156,21 +197,27 @@ class ImbalanceTrial(tune.Trainable):
                 raise
             self._free()
             self._fault = str(error)
+        return Built(0 if self._trainer is None else self._trainer.epoch, self._fault, self._failure)
 
     def _build(self, task: TrialTask) -> None:
         activate_copies(task.plugins)
         torch.set_num_threads(task.threads)
+        self._workers, self._growth_bytes = Workers(task.rank, task.workers), task.growth_bytes
+        leads = self._workers.leads
         self._select_by, self._selected = task.select_by, None
         self._saved_at, self._evaluates_test = time.monotonic(), task.evaluate_test
         self._artifacts, self._hang_seconds = task.artifacts, task.hang_seconds
-        self._folder = TrialFolder(task.folder)
-        self._first_epoch = StepProgressFile(self._folder.path)
+        self._folder = TrialFolder(task.folder, writes=leads)
+        self._first_epoch = StepProgressFile(self._folder.path) if leads else None
         data, device = load(task.trial.data), pick_device()
         needs = SharedNeeds(
-            task.trial, data, device, task.shared, self._folder, share_prefix=task.share_prefix, locks=task.locks
+            *(task.trial, data, device, task.shared, self._folder),
+            share_prefix=task.share_prefix,
+            locks=task.locks,
+            workers=self._workers,
         )
         try:
-            trainer = Trainer(task.trial, data, device, needs.reference)
+            trainer = Trainer(task.trial, data, device, needs.reference, self._workers)
         except _LOST_CAUSES as error:
             self._give_up(error)
             return
@@ -200,6 +247,8 @@ class ImbalanceTrial(tune.Trainable):
     def _describe(self, trainer: Trainer) -> None:
         environment = describe_environment(device_name(trainer.device))
         environment["threads"] = torch.get_num_threads()
+        if not self._workers.alone:
+            environment["workers"] = self._workers.count
         if trainer.config.model.weights is not None:
             environment["weights_sha256"] = content_of(Path(trainer.config.model.weights))
         environment["precision"] = self._precisions(trainer)
@@ -222,6 +271,8 @@ class ImbalanceTrial(tune.Trainable):
 
     def _run_epoch(self, trainer: Trainer) -> None:
         self._result = trainer.run_epoch(self._on_step)
+        if not self._workers.leads:
+            return
         self._select(trainer, self._result)
         # what belongs to an epoch comes before its line: a resume takes a trial with a last epoch for finished
         if self._selected is None or self._selected["epoch"] == trainer.epoch:

@@ -13,6 +13,7 @@ from trainables.core.step_progress import OnStep
 from trainables.core.storage_path import StoragePath
 from trainables.core.trial_folder import TrialFolder
 from trainables.core.trial_report import NOTHING_SHARED, SharedEpochs
+from trainables.core.workers import ALONE, Workers
 from trainables.data import StudyData
 from trainables.methods.registry import reference_of, shared_prefix_of
 from trainables.shared_trainings.shared_training import SharedTraining, shared_reference
@@ -33,6 +34,7 @@ class SharedNeeds:
         folder: the trial's own folder, which stores its shared epochs.
         share_prefix: share the prefix. A prefix that no other trial has is better trained by the trial itself.
         locks: as for `SharedTraining`.
+        workers: the processes that train the trial together; `met` and `advance` are of all of them at once.
     """
 
     def __init__(
@@ -45,10 +47,11 @@ class SharedNeeds:
         *,
         share_prefix: bool = True,
         locks: str | None = None,
+        workers: Workers = ALONE,
     ) -> None:
         shared_prefix, reference = shared_prefix_of(config) if share_prefix else None, reference_of(config)
         epochs = config.training.epochs
-        find = partial(SharedTraining, store, data=data, device=device, locks=locks)
+        find = partial(SharedTraining, store, data=data, device=device, locks=locks, workers=workers)
         self._shared_prefix = None if shared_prefix is None else find(config=shared_prefix[0], until=shared_prefix[1])
         self._reference = None if reference is None else find(config=reference, until=epochs)
         self._find = partial(find, until=epochs)
@@ -76,7 +79,7 @@ class SharedNeeds:
         """Adopt every state that is there; return whether nothing is missing any more."""
         while self._missing:
             shared = self._missing[0]
-            state = shared.state()
+            state = shared.find()
             if state is None:
                 return False
             if shared is self._shared_prefix:
@@ -98,7 +101,7 @@ class SharedNeeds:
         if not shared.acquire():
             time.sleep(_POLL)
             return 0
-        if shared.state() is None:  # not finished by another process between check and lock
+        if shared.find() is None:  # not finished by another process between check and lock
             shared.run_epoch(on_step)
             self._trained += 1
             self._folder.write_shared_epochs(self.spent().to_json())

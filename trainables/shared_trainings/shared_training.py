@@ -22,6 +22,7 @@ from trainables.core.locks import lock_at
 from trainables.core.step_progress import OnStep
 from trainables.core.storage_path import StoragePath, mark_used
 from trainables.core.trial_folder import EpochResult, TrialFolder
+from trainables.core.workers import ALONE, Workers
 from trainables.data import StudyData
 from trainables.training.checkpoints import (
     load_state,
@@ -49,6 +50,8 @@ class SharedTraining:
         data: the data set of the configuration.
         device: the device to train on.
         locks: URL of the database that holds the locks of a store on object storage; None for a local folder.
+        workers: the processes that train it together: `state` is of this process alone, `find` and `run_epoch` are of
+            all at once, and the one that leads holds the lock and writes.
     """
 
     def __init__(
@@ -59,11 +62,13 @@ class SharedTraining:
         data: StudyData,
         device: torch.device,
         locks: str | None = None,
+        workers: Workers = ALONE,
     ) -> None:
+        self.workers = workers
         self.config, self.until, self.data, self.device = config, until, data, device
-        self._identity = _identity(config, data, device)
+        self._identity = _identity(config, data, device, workers)
         self.path = store / hashlib.sha256(json.dumps(self._identity, sort_keys=True).encode()).hexdigest()[:32]
-        self._folder = TrialFolder(self.path)
+        self._folder = TrialFolder(self.path, writes=workers.leads)
         self._lock = lock_at(self.path / "lock", locks, _LOCK_PATIENCE)
         self._trainer: Trainer | None = None
         self._saved_at = 0.0
@@ -78,16 +83,33 @@ class SharedTraining:
             mark_used(self._pin)  # what nobody uses can be found and removed
         return state
 
+    def find(self) -> State | None:
+        """Return `state` in every process or in none: the one that leads decides.
+
+        Raises:
+            OSError: the process that leads has found the state and this one has not.
+        """
+        state = self.state() if self.workers.leads else None
+        if not self.workers.agreed(int(state is not None)):
+            return None
+        state = self.state() if state is None else state
+        if state is None:
+            raise OSError(f"{self._pin} is there for one worker of the trial and not for another")
+        return state
+
     @property
     def _pin(self) -> StoragePath:
         return self.path / f"state-{self.until:06d}.pt"
 
     def acquire(self) -> bool:
-        """Take the training on, unless another process has; the lock is freed when its holder dies.
+        """Take the training on, unless another trial has; the lock is freed when its holder dies.
 
         A database frees it also when it restarts. Another process may then have taken it, and the training with it:
         this one leaves what it has trained and waits.
         """
+        return bool(self.workers.agreed(int(self._acquire() if self.workers.leads else False)))
+
+    def _acquire(self) -> bool:
         if self._lock.held:
             if not self._lock.still_held():
                 self._trainer = None
@@ -112,6 +134,8 @@ class SharedTraining:
         trainer = self._trainer = self._trainer or self._begin()
         result = trainer.run_epoch(on_step)
         self._folder.append_epoch(result)
+        if not self.workers.leads:
+            return result
         if trainer.epoch >= self.until:
             # of a training that went further before, later epochs are there, too
             epochs = [one for one in self._folder.history() if one["epoch"] <= self.until]
@@ -123,18 +147,20 @@ class SharedTraining:
         return result
 
     def _begin(self) -> Trainer:
-        trainer = Trainer(self.config, self.data, self.device)
+        trainer = Trainer(self.config, self.data, self.device, workers=self.workers)
         self._folder.write_config({"trial": self.config.model_dump(mode="json"), "identity": self._identity})
         pinned: list[StoragePath] = list(self.path.glob("state-*.pt"))
         found = [newest_checkpoint(self.path), *map(load_state, pinned)]
         before = [state for state in found if state is not None and state["epoch"] < self.until]
         if before:
             trainer.load(max(before, key=lambda state: int(state["epoch"])))
+        if trainer.epoch != self.workers.agreed(trainer.epoch):
+            raise OSError(f"{self.path}: the workers of the trial do not find the same checkpoint")
         self._saved_at = time.monotonic()
         return trainer
 
 
-def _identity(config: TrialConfig, data: StudyData, device: torch.device) -> dict[str, Any]:
+def _identity(config: TrialConfig, data: StudyData, device: torch.device, workers: Workers) -> dict[str, Any]:
     """Return everything that determines a training's numbers."""
     precision = autocast_dtype(config.training.precision, device)
     return {
@@ -145,6 +171,7 @@ def _identity(config: TrialConfig, data: StudyData, device: torch.device) -> dic
         "device": device_name(device),
         "threads": torch.get_num_threads() if device.type == "cpu" else None,
         "precision": str(precision),
+        **({} if workers.alone else {"workers": workers.count}),
     }
 
 
@@ -160,10 +187,10 @@ def shared_reference(shared: SharedTraining) -> Network:
 def wait_for(shared: SharedTraining) -> State:
     """Return the state of a shared training: found, awaited from another process, or trained here."""
     try:
-        while (state := shared.state()) is None:
+        while (state := shared.find()) is None:
             if not shared.acquire():
                 time.sleep(_POLL)
-            elif shared.state() is None:  # not finished by another between the look and the lock
+            elif shared.find() is None:  # not finished by another between the look and the lock
                 shared.run_epoch()
         return state
     finally:

@@ -21,6 +21,7 @@ from trainables.components.network import Network, Outputs
 from trainables.components.posthoc.posthoc_change import PostHoc
 from trainables.components.sampling import batches_of, epoch_indices
 from trainables.components.updates import Step
+from trainables.components.whole_batch_norm import norms_over_workers
 from trainables.core.config import TrialConfig
 from trainables.core.derived_seeds import derive_seed
 from trainables.core.device import autocast_dtype, keep_freed_memory, pick_device
@@ -28,6 +29,7 @@ from trainables.core.metrics import from_confusion, recall_per_class
 from trainables.core.randomness import epoch_generator
 from trainables.core.step_progress import OnStep
 from trainables.core.trial_folder import CLASS_RECALL, METHOD_METRICS, ArrayFile
+from trainables.core.workers import ALONE, Workers
 from trainables.data import Split, StudyData, resolve_augmentation
 from trainables.data.pipeline.batch_pipeline import BatchPipeline
 from trainables.data.pipeline.streaming_pipeline import open_pipeline
@@ -38,6 +40,7 @@ from trainables.training.evaluation import Evaluation, adjusted_outputs, class_m
 from trainables.training.finite_watch import FiniteWatch, NonFiniteLoss
 from trainables.training.network_input import network_input
 from trainables.training.resolved_values import changed_value, resolved_values
+from trainables.training.split_network import SplitNetwork, SplitPasses, shares_of
 from trainables.training.training_state import State, load_prefix, load_state_dict, state_dict
 
 FindReference = Callable[[TrialConfig], Network]
@@ -66,6 +69,8 @@ class Trainer:
         device: training device; None picks the first GPU, or the CPU.
         find_reference: returns the frozen network required by `Method.reference`; None trains one for this training
             only. `trainables.shared_trainings.shared_training` provides a cached one.
+        workers: the processes that train together; each builds a trainer of the same arguments, and `run_epoch` runs in
+            all of them at once. Every other method, evaluation among them, is this process's own.
 
     Attributes:
         epoch: number of finished epochs.
@@ -82,8 +87,9 @@ class Trainer:
         data: StudyData,
         device: torch.device | None = None,
         find_reference: FindReference | None = None,
+        workers: Workers = ALONE,
     ) -> None:
-        self.config, self.data = config, data
+        self.config, self.data, self.workers = config, data, workers
         self.device = device or pick_device()
         self._find_reference = find_reference or partial(train_reference, data, self.device)
         self.reference = reference_of(config)
@@ -102,6 +108,7 @@ class Trainer:
         backbone = build_backbone(config.model.name, channels, height)
         if config.model.weights is not None:
             load_weights(backbone, Path(config.model.weights))
+        norms_over_workers(backbone, workers, self.device)
         self.plan = build_plan(config.method, MethodContext(data.class_counts.to(self.device), backbone.feature_dim))
         layout = torch.channels_last if config.training.channels_last else torch.contiguous_format
         self.network = Network(
@@ -111,6 +118,7 @@ class Trainer:
             config.training.compile,
         )
         self.memory = self.plan.memory.to(self.device) if self.plan.memory is not None else torch.nn.Module()
+        self._split = None if workers.alone else SplitNetwork(self.network, self.memory, workers)
         self.batches = self._training_pipeline(data.train, stored)
         self.validation = self._pipeline(data.validation)
         parameters = list(self.network.parameters())
@@ -174,7 +182,7 @@ class Trainer:
         began = time.perf_counter()
         train_loss = self._train(stage, rate, on_step)
         seconds = time.perf_counter() - began
-        self.evaluation = found = self._evaluate(self.validation, stage)
+        self.evaluation = found = self._evaluate(self.validation, stage, workers=self.workers)
         self._posthoc_value = found.posthoc_value
         if not math.isfinite(found.loss):  # the last step can diverge without a training loss showing it
             raise NonFiniteLoss(
@@ -225,7 +233,9 @@ class Trainer:
             self.optimizer.state.clear()
         if stage.transform is not None and self._transforming is not stage:
             counts = self.data.class_counts.to(self.device)
-            stage.transform.begin_stage(TransformContext(self.network, self.batches, counts, self._reference_network))
+            stage.transform.begin_stage(
+                TransformContext(self.network, self.batches, counts, self._reference_network, self.workers)
+            )
             self._transforming = stage
         schedule, within = training.schedule, (self.epoch, training.epochs)
         if stage.restarts_schedule:
@@ -256,27 +266,36 @@ class Trainer:
             generator = epoch_generator(seed, epoch, "transform")
             stage.transform.begin_epoch(EpochOrder(rows, self.data.train.labels[rows], parts, generator))
         rows, draws = rows.to(self.device), draws.to(self.device)
-        self.batches.prefetch(rows, parts)
+        # a transform changes whole batches, so every worker reads them and takes its share of the result
+        shares = shares_of(parts, self.workers)
+        read = parts if stage.transform is not None else shares
+        self.batches.prefetch(rows, read)
         self.network.train_only(stage.trainable_prefixes)
+        if self._split is not None:
+            self._split.begin_epoch()
         trained = [p for p in self.network.parameters() if p.requires_grad]
         watch = FiniteWatch()
         for step, part in enumerate(parts):
-            pixels = self.batches.pixels(rows[part], draws[part])
+            pixels = self.batches.pixels(rows[read[step]], draws[read[step]])
             batch = Batch(pixels, self.batches.labels[rows[part]])
             if stage.transform is not None:
                 batch = stage.transform(batch, step)
-            images = self.batches.normalise(batch.pixels)
+            network = self.network if self._split is None else self._split.of(part.stop - part.start)
+            own = batch.pixels
+            if stage.transform is not None and not self.workers.alone:
+                own = own[self.workers.share(len(own))]
+            images = self.batches.normalise(own)
             if epoch == 0 and step == 0 and self.plan.head.calibrates:
-                self._calibrate(images, batch.labels)
+                self._calibrate(network, images, batch.labels)
             outputs, loss = stage.update(
                 Step(
-                    forward=partial(self.network, images),
+                    forward=partial(network, images),
                     objective=partial(batch_objective, stage, self.plan.head, batch),
                     labels=batch.labels,
                     optimizer=self.optimizer,
                     parameters=trained,
                     learning_rate=rate,
-                    forward_frozen_stats=partial(self.network.forward_frozen_stats, images),
+                    forward_frozen_stats=partial(network.forward_frozen_stats, images),
                 )
             )
             if stage.after_step is not None:
@@ -287,10 +306,10 @@ class Trainer:
                 on_step(epoch + 1, step + 1, len(parts), part.stop)
         return watch.mean_loss(epoch=epoch + 1, learning_rate=rate)
 
-    def _calibrate(self, images: Tensor, labels: Tensor) -> None:
+    def _calibrate(self, network: Network | SplitPasses, images: Tensor, labels: Tensor) -> None:
         """Calibrate the head on the features of the first training batch."""
         with torch.no_grad():
-            self.plan.head.calibrate(self.network.features(images), labels)
+            self.plan.head.calibrate(network.features(images), labels)
 
     def evaluate(self, split: Split) -> Evaluation:
         """Evaluate a split with the loss of the last stage.
@@ -316,17 +335,23 @@ class Trainer:
         images, posthoc = self._pipeline(split), self.plan.posthoc
         return adjusted_outputs(self.network, images, posthoc, self._means_for(posthoc), self.posthoc_value)
 
-    def _means_for(self, posthoc: PostHoc | None) -> Tensor | None:
-        return self.class_means() if posthoc is not None and posthoc.needs_class_means else None
+    def _means_for(self, posthoc: PostHoc | None, workers: Workers = ALONE) -> Tensor | None:
+        if posthoc is None or not posthoc.needs_class_means:
+            return None
+        return class_means(self.network, self._pipeline(self.data.train), len(self.data.class_counts), workers)
 
     def features(self, split: Split) -> Tensor:
         """Return the evaluation-mode features of a split, float32 (N, d) on the CPU."""
         return features_of(self.network, self._pipeline(split))
 
-    def _evaluate(self, images: BatchPipeline, stage: Stage, only: float | None = None) -> Evaluation:
+    def _evaluate(
+        self, images: BatchPipeline, stage: Stage, only: float | None = None, workers: Workers = ALONE
+    ) -> Evaluation:
         posthoc = self.plan.posthoc
-        means = self._means_for(posthoc)
-        return evaluate(self.network, images, stage.loss, posthoc=posthoc, class_means=means, only=only)
+        means = self._means_for(posthoc, workers)
+        return evaluate(
+            self.network, images, stage.loss, posthoc=posthoc, class_means=means, only=only, workers=workers
+        )
 
     def state(self) -> State:
         """Return the state for `load`, as tensors and plain containers only."""

@@ -22,6 +22,7 @@ from trainables.components.transforms.gradient_translation import (
     unit_images,
 )
 from trainables.components.variants import Confidence
+from trainables.core.workers import ALONE, Workers
 from trainables.data.pipeline.batch_pipeline import Draws
 
 _SHOWN_CLASSES, _CANDIDATES = 5, 16
@@ -74,7 +75,7 @@ class Translation:
 
     def begin_stage(self, context: TransformContext) -> None:
         """Store networks and pipeline, obtain the reference and create the seed pools."""
-        self._network, self._pipeline = context.network, context.pipeline
+        self._network, self._pipeline, self._workers = context.network, context.pipeline, context.workers
         # translations work on pixels in [0, 1]; feature vectors are taken as they are and have no range
         full_scale = context.pipeline.full_scale
         self._unit = 1.0 if full_scale is None else float(full_scale)
@@ -109,7 +110,9 @@ class Translation:
         pixels = batch.pixels.to(torch.float32, copy=True)  # in the memory layout of the batch, as indexing keeps it
         seeds = self._seeds(pixels, part)
         targets, classes = self._draws.targets[part], self._draws.seed_classes[part]
-        made, logits = self._generate(seeds / self._unit, targets, classes, self._draws.noise_seeds[step])
+        made, logits = self._generate(
+            seeds / self._unit, targets, classes, self._draws.noise_seeds[step], self._workers
+        )
         taken = confident(logits, targets, gamma=self.settings.gamma, measure=self.settings.confidence)
         images, new_labels = seeds if self.settings.clean else made * self._unit, self._draws.new_labels[part]
         known = taken & (self._predictions(self._network, images / self._unit) == new_labels)
@@ -120,9 +123,15 @@ class Translation:
             pixels=pixels.index_copy_(0, examples, replaced), labels=batch.labels.index_copy(0, examples, labels)
         )
 
-    def _generate(self, seeds: Tensor, targets: Tensor, seed_classes: Tensor, noise_seed: int) -> tuple[Tensor, Tensor]:
-        """Translate seeds (S, C, H, W) in [0, 1]; return the images and the reference's logits (S, K)."""
-        settings = self.settings
+    def _generate(
+        self, seeds: Tensor, targets: Tensor, seed_classes: Tensor, noise_seed: int, workers: Workers = ALONE
+    ) -> tuple[Tensor, Tensor]:
+        """Translate seeds (S, C, H, W) in [0, 1]; return the images and the reference's logits (S, K).
+
+        Each of the workers translates its share; all of them must then take part.
+        """
+        settings, share = self.settings, workers.share(len(seeds))
+        targets, seed_classes = targets[share], seed_classes[share]
 
         def objective(images: Tensor) -> Tensor:
             reference = self._logits(self._reference, images)
@@ -131,12 +140,12 @@ class Translation:
             own = self._logits(self._network, images).gather(1, seed_classes.unsqueeze(1)).squeeze(1)
             return translation_objective(reference, targets, own, lam=settings.lam)
 
-        starts = seeds + settings.noise * self._noise(seeds, noise_seed)
+        starts = (seeds + settings.noise * self._noise(seeds, noise_seed))[share]
         with held_constant(self._reference), held_constant(self._network):
             made = translate(starts, objective, steps=settings.steps, step_size=settings.step_size, bounds=self._bounds)
             with torch.no_grad():
                 logits = self._logits(self._reference, made)
-        return made, logits
+        return workers.gather(made, len(seeds)), workers.gather(logits, len(seeds))
 
     def epoch_metrics(self) -> dict[str, float]:
         """Return the shares of the epoch's sites, accepted translations and translations that f knew.

@@ -191,11 +191,19 @@ class BatchPipeline:
         normal = torch.addcmul(self._shift, by_row.float(), self._scale)
         return normal.view(-1, self._height, self._width, self._channels).permute(0, 3, 1, 2)
 
-    def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield normalised images and labels in the split's order, without augmentation, for evaluation."""
-        for start in range(0, len(self), batch_size):
-            stop = min(start + batch_size, len(self))
-            yield self.batch(torch.arange(start, stop, device=self.labels.device)), self.labels[start:stop]
+    def in_order(self, batch_size: int, rows: slice | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield normalised images and labels in the split's order, without augmentation, for evaluation.
+
+        Args:
+            batch_size: images of a batch; the last may have fewer.
+            rows: only these rows of the split; None means all.
+        """
+        for part in self._parts(batch_size, rows):
+            yield self.batch(torch.arange(part.start, part.stop, device=self.labels.device)), self.labels[part]
+
+    def _parts(self, batch_size: int, rows: slice | None) -> list[slice]:
+        first, end = (0, len(self)) if rows is None else (rows.start, rows.stop)
+        return [slice(start, min(start + batch_size, end)) for start in range(first, end, batch_size)]
 
     def _take(self, split: Split) -> None:
         self._lay_out(split.images.to(self.labels.device))

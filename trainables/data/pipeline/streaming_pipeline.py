@@ -66,10 +66,9 @@ class StreamingPipeline(BatchPipeline):
             images = self._gather_rows(indices.cpu().numpy())
         return self._cut(images, draws)
 
-    def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield normalised images and labels in the split's order, without augmentation, for evaluation."""
-        starts = range(0, len(self), batch_size)
-        parts = [slice(start, min(start + batch_size, len(self))) for start in starts]
+    def in_order(self, batch_size: int, rows: slice | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield normalised images and labels in the split's order; arguments as in `BatchPipeline`."""
+        parts = self._parts(batch_size, rows)
         ahead = _Ahead(self._pool(), self._gather_rows, np.arange(len(self)), parts)
         for part in parts:
             images = ahead.take(part)
