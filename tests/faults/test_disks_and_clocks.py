@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import subprocess
@@ -22,8 +21,8 @@ STUDY: dict[str, Any] = {
     "data": [{"dataset": "digits", "validation_fraction": 0.2, "profiles": [{"ratio": 10}]}],
     "methods": ["cce"],
     "model": "mlp",
-    "training": {"epochs": 60, "batch_size": 32, "lr": 0.05, "checkpoint_seconds": 0, "precision": "float32"},
-    "search": {"trials": 4, "searcher": "random", "pruner": "none"},
+    "training": {"epochs": 24, "batch_size": 32, "lr": 0.05, "checkpoint_seconds": 0, "precision": "float32"},
+    "search": {"trials": 3, "searcher": "random", "pruner": "none"},
 }
 _CLOCK = r"""
 #define _GNU_SOURCE
@@ -99,7 +98,7 @@ def _fill(disk: Path) -> Path:
 
 def test_a_disk_that_fills_in_mid_study(on_disk: Lab, disk: Path, tmp_path: Path) -> None:
     running = on_disk.run(STUDY)
-    wait_until(lambda: on_disk.epochs_written() >= 20, "the first epochs")
+    wait_until(lambda: on_disk.epochs_written() >= 8, "the first epochs")
     filler = _fill(disk)
     code = running.wait()
     said = running.output()
@@ -155,8 +154,7 @@ def test_a_clock_that_is_set_back_in_mid_study(lab: Lab, tmp_path: Path, monkeyp
     subprocess.run([compiler, "-shared", "-fPIC", "-O2", "-o", library, source, "-ldl"], check=True)
     monkeypatch.setenv("LD_PRELOAD", str(library))
     monkeypatch.setenv("CLOCK_OFFSET", str(clock))
-    study = {**STUDY, "training": {**STUDY["training"], "epochs": 20}, "search": {**STUDY["search"], "trials": 3}}
-    running = lab.run(study)
+    running = lab.run(STUDY)
     wait_until(lambda: lab.epochs_written() >= 5, "the first epochs")
     clock.write_text("-10800")
     code = running.wait()
@@ -166,17 +164,18 @@ def test_a_clock_that_is_set_back_in_mid_study(lab: Lab, tmp_path: Path, monkeyp
     assert any(began > ended for began, ended in times if began is not None and ended is not None)
     shown = [(trial.started, trial.ended) for cell in lab.view().cells for trial in cell.trials]
     assert all(began <= ended for began, ended in shown if began is not None and ended is not None)
-    _assert_undisturbed(lab, Undisturbed(study, tmp_path / "undisturbed"))
+    _assert_undisturbed(lab, Undisturbed(STUDY, tmp_path / "undisturbed"))
     monkeypatch.delenv("LD_PRELOAD")
     assert "trials" in _ran(lab, "show", "disks", "--trials")
 
 
 def test_a_second_driver_is_told_who_is_at_work(lab: Lab) -> None:
-    running = lab.run(STUDY)
+    running = lab.run({**STUDY, "search": {**STUDY["search"], "trials": 60}})
     wait_until(lambda: lab.epochs_written() >= 5, "the first epochs")
     said = _ran(lab, "resume", "disks", code=2)
     holder = f"process {running.process.pid} on {socket.gethostname()}"
     assert f"study 'disks' is being run by another process now: {holder}" in said
-    assert running.wait() == 0, running.output()
-    assert os.path.getsize(lab.path / "driver.lock") > 0
-    assert "is finished" in _ran(lab, "resume", "disks")
+    before = lab.epochs_written()
+    wait_until(lambda: lab.epochs_written() > before, "more epochs of the first driver")
+    running.interrupt()
+    assert running.wait() == 130, running.output()
