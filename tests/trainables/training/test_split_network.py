@@ -76,5 +76,7 @@ def _close(found: dict[str, Any], expected: dict[str, Any], where: str) -> None:
             assert torch.allclose(found[name], value, rtol=2e-3, atol=2e-5), f"{where} {name}"
         elif isinstance(value, dict):
             _close(found[name], value, f"{where} {name}")
+        elif isinstance(value, str):
+            assert found[name] == value, f"{where} {name}"
         else:
             assert found[name] == pytest.approx(value, rel=1e-4, abs=1e-6, nan_ok=True), f"{where} {name}"
