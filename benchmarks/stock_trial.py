@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,3 +37,18 @@ class StockTrial(tune.Trainable):
     def load_checkpoint(self, checkpoint: dict[str, Any] | str | None) -> None:
         """Restore a training from its checkpoint."""
         self._trainer.load(torch.load(Path(str(checkpoint)) / "state.pt", weights_only=True))
+
+
+class EndedTrials(tune.Callback):
+    """Calls a function when a trial has ended; Tune's stored copy of it calls none."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        """Call ``act``."""
+        self._act = act
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Call it."""
+        self._act()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}

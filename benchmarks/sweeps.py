@@ -1,4 +1,4 @@
-"""The two sweeps that `sweep_overhead` compares, each run in its own process; the last line printed is JSON."""
+"""The sweeps that `sweep_overhead` and `many_trials` compare, each run in its own process; the last line is JSON."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.driver_growth import Watch
 from study.spec.cell import expand
 from study.spec.study_spec import StudySpec
 
 _LOW, _HIGH = 0.005, 0.5
 _METRIC = "balanced_accuracy"
+SAMPLES = "samples.jsonl"
+"""File of a sweep's folder with the driver's memory and open files over time."""
 
 
 @dataclass(frozen=True)
@@ -100,26 +104,52 @@ def _training_seconds(epochs: list[dict[Any, Any]], images: int) -> float:
     return sum(images / float(epoch["images_per_second"]) for epoch in epochs)
 
 
-def ours(trials: int, concurrency: int, epochs: int, folder: Path) -> SweepTimes:
-    """Run the sweep as ``study run`` does, with ledger, tracking, artifacts and reused actors."""
+def _nothing() -> None:
+    """Count no ended trial."""
+
+
+def ours(
+    trials: int,
+    concurrency: int,
+    epochs: int,
+    folder: Path,
+    *,
+    address: str | None = None,
+    ended: Callable[[], None] = _nothing,
+) -> SweepTimes:
+    """Run the sweep as ``study run`` does, with ledger, tracking, artifacts and reused actors.
+
+    Args:
+        trials: number of trials.
+        concurrency: trials at a time.
+        epochs: results of a trial.
+        folder: storage of the study.
+        address: a Ray cluster to join; None starts Ray.
+        ended: called when a trial has ended.
+    """
     import ray
     from rich.console import Console
 
     from study import tracking
     from study.driver import driver, ray_tune
     from study.driver.local_ray import LocalRay
+    from study.driver.trial_manager import TrialManager
     from trainables.core.trial_folder import TrialFolder
     from trainables.data import prepare
 
-    assert {tracking, ray_tune}  # imported before the clock
+    assert ray_tune  # imported before the clock
     spec, uri, clock = sweep_spec(trials, concurrency, epochs), _empty_store(folder), _Stopwatch()
     images = sum(prepare(expand(spec)[0].base.data).class_counts)
     ray.init, ray.shutdown = clock.around(ray.init), clock.around(ray.shutdown)
     # the wait for Ray's start and end on this machine
     waits: Any = LocalRay
     waits.address, waits.close = clock.around(waits.address), clock.around(waits.close)
+    manager: Any = TrialManager
+    manager.end = _before(manager.end, ended)
     began = time.perf_counter()
-    outcome = driver.run(spec, folder, address=None, console=Console(file=io.StringIO()))
+    outcome = driver.run(spec, folder, address=address, console=Console(file=io.StringIO()))
+    if _ended_runs(uri, "overhead", "study.trial") < trials:  # the driver left some to `study record`
+        tracking.record_study(outcome.folder)
     wall = time.perf_counter() - began
     folders = [TrialFolder(path) for path in folder.glob("overhead/cells/*/*/*/[0-9]*")]
     trained = [record for trial in folders for record in trial.history()]
@@ -128,19 +158,43 @@ def ours(trials: int, concurrency: int, epochs: int, folder: Path) -> SweepTimes
     return SweepTimes(trials, concurrency, wall, clock.seconds, _training_seconds(trained, images))
 
 
-def stock(trials: int, concurrency: int, epochs: int, folder: Path) -> SweepTimes:
-    """Run the sweep with Ray's own components, combined as in its documentation."""
+def _before(function: Callable[..., Any], act: Callable[[], None]) -> Callable[..., Any]:
+    def both(*args: Any, **kwargs: Any) -> Any:
+        act()
+        return function(*args, **kwargs)
+
+    return both
+
+
+def stock(
+    trials: int,
+    concurrency: int,
+    epochs: int,
+    folder: Path,
+    *,
+    address: str | None = None,
+    ended: Callable[[], None] = _nothing,
+    reuse: bool = False,
+) -> SweepTimes:
+    """Run the sweep with Ray's own components, combined as in its documentation; arguments as in `ours`.
+
+    Args:
+        reuse: train trial after trial in one actor, which is not Tune's default.
+    """
     import ray
     from ray import tune
     from ray.air.integrations.mlflow import MLflowLoggerCallback
     from ray.tune.search.optuna import OptunaSearch
 
-    from benchmarks.stock_trial import StockTrial
+    from benchmarks.stock_trial import EndedTrials, StockTrial
     from trainables.data import prepare
 
     base, uri, clock = expand(sweep_spec(trials, concurrency, epochs))[0].base, _empty_store(folder), _Stopwatch()
     images = sum(prepare(base.data).class_counts)
-    clock.around(ray.init)("local", include_dashboard=False, log_to_driver=False)
+    if address is None:
+        clock.around(ray.init)("local", include_dashboard=False, log_to_driver=False)
+    else:
+        clock.around(ray.init)(address, log_to_driver=False)
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(StockTrial, trial=base.model_dump(mode="json")), {"cpu": 1}),
         param_space={"lr": tune.loguniform(_LOW, _HIGH)},
@@ -150,11 +204,12 @@ def stock(trials: int, concurrency: int, epochs: int, folder: Path) -> SweepTime
             mode="max",
             num_samples=trials,
             max_concurrent_trials=concurrency,
+            reuse_actors=reuse,
         ),
         run_config=tune.RunConfig(
             name="stock",
             storage_path=str(folder),
-            callbacks=[MLflowLoggerCallback(tracking_uri=uri, experiment_name="stock")],
+            callbacks=[MLflowLoggerCallback(tracking_uri=uri, experiment_name="stock"), EndedTrials(ended)],
         ),
     )
     began = time.perf_counter()
@@ -173,7 +228,11 @@ def _check(held: bool, message: str) -> None:
         raise RuntimeError(f"the sweep did not do its work: {message}")
 
 
-SIDES = {"ours": ours, "stock": stock}
+SIDES: dict[str, Callable[..., SweepTimes]] = {
+    "ours": ours,
+    "stock": stock,
+    "stock, actors reused": partial(stock, reuse=True),
+}
 
 
 def main() -> None:
@@ -184,8 +243,11 @@ def main() -> None:
     parser.add_argument("concurrency", type=int)
     parser.add_argument("epochs", type=int)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--address", help="of a Ray cluster to join; without it, Ray is started")
     given = parser.parse_args()
-    times = SIDES[given.side](given.trials, given.concurrency, given.epochs, given.folder)
+    with Watch(given.folder / SAMPLES) as watch:
+        numbers = given.trials, given.concurrency, given.epochs
+        times = SIDES[given.side](*numbers, given.folder, address=given.address, ended=watch.count)
     print(json.dumps(asdict(times)), flush=True)
 
 

@@ -16,12 +16,13 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search_spaces.encoding import distributions_of, encode
 from study.ledger.storage import open_storage
-from study.search.trial_params import PARAM_SOURCE, PARAMS
+from study.search.trial_params import ENDED_WITH, PARAM_SOURCE, PARAMS
 from study.spec.cell import Cell, expand
 from study.spec.confirmed_settings import CONFIRM, seeds_of, settings_of
 from study.spec.objectives import directions
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
+from trainables.core.metric_names import METRICS
 from trainables.core.metrics import from_confusion, recall_per_class
 from trainables.core.trial_folder import TrialFolder
 
@@ -89,7 +90,7 @@ class SyntheticStudy:
                     value=value if complete else None,
                     params=encode(cell.space, params),
                     distributions=distributions_of(cell.space),
-                    user_attrs={PARAMS: params, **source, **reason},
+                    user_attrs={PARAMS: params, **source, **(reason or _end(curve))},
                     intermediate_values={result["epoch"]: result[metric] for result in curve},
                 )
             )
@@ -109,6 +110,7 @@ class SyntheticStudy:
                     PARAM_SOURCE: " and ".join(setting.names),
                     "phase": CONFIRM,
                     "seed": seed,
+                    **_end(curve),
                 }
                 seen = {result["epoch"]: result[metric] for result in curve}
                 state = TrialState.COMPLETE
@@ -196,6 +198,12 @@ class SyntheticStudy:
         if seed is not None:
             metrics = {n: v for n, v in lines[-1].items() if n not in ("epoch", "stage", "train_loss")}
             (files.path / "test.json").write_text(json.dumps({**evaluation, "metrics": metrics}))
+
+
+def _end(curve: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what the ledger keeps of an ended trial."""
+    metrics = {name: value for name, value in curve[-1].items() if name in METRICS}
+    return {ENDED_WITH: {"metrics": metrics, "precision": "float32", "device": "cpu"}}
 
 
 def _counts(ratio: float) -> np.ndarray[Any, Any]:

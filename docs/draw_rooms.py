@@ -97,9 +97,13 @@ class Graph:
 
     @cached_property
     def arrows(self) -> list[Arrow]:
-        """The pairs of importing and imported room, in the order of the rooms."""
-        rooms = {module: self.room(module) for module in self.imports}
-        pairs = {(rooms[module], rooms[other]) for module in self.imports for other in self.imports[module]}
+        """The pairs of importing and imported room, in the order of the rooms.
+
+        What a package's own ``__init__`` hands on to users, such as the Python interface, is no arrow.
+        """
+        packages = set(PACKAGES).difference(self.layers) if self.layers else set()
+        rooms = {module: self.room(module) for module in self.imports if module not in packages}
+        pairs = {(room, rooms[other]) for module, room in rooms.items() for other in self.imports[module] - packages}
         places = {room: place for place, room in enumerate(self.rooms)}
         between = {pair for pair in pairs if pair[0] != pair[1]}
         return sorted(between, key=lambda pair: [(places.get(room, -1), room) for room in pair])

@@ -1,5 +1,5 @@
-"""Search space of methods without params: only `search.training` of the study file varies."""
+"""Search spaces of methods without params: only `search.training` of the study file varies."""
 
-from search_spaces.dimension import Space
+from search_spaces.dimension import Spaces
 
-NOTHING: Space = {}
+SPACES: Spaces = {"erm": {}, "rs": {}}

@@ -1,5 +1,5 @@
 """Search space of complement objective training, which has no hyperparameters."""
 
-from search_spaces.dimension import Space
+from search_spaces.dimension import Spaces
 
-COT: Space = {}
+SPACES: Spaces = {"cot": {}}

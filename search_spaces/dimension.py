@@ -234,3 +234,5 @@ def _kind(given: Any) -> str:
 Dimension = Annotated[Annotated[Range, Tag("range")] | Annotated[Choices, Tag("choices")], Discriminator(_kind)]
 Space = dict[str, Dimension]
 """Name of a hyperparameter -> its search dimension."""
+Spaces = dict[str, Space]
+"""Name of a method -> its space."""

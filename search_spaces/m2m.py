@@ -1,6 +1,6 @@
 """Search spaces of major-to-minor translation (M2m)."""
 
-from search_spaces.dimension import Range, Space
+from search_spaces.dimension import Range, Space, Spaces
 from search_spaces.ldam import LDAM
 
 M2M: Space = {
@@ -8,4 +8,8 @@ M2M: Space = {
     "lam": Range(low=0.01, high=0.5, scale="log", grid=(0.01, 0.1, 0.5)),
     "gamma": Range(low=0.8, high=0.99, grid=(0.9, 0.99)),
 }
-M2M_LDAM: Space = {**LDAM, **M2M}
+
+SPACES: Spaces = {
+    "m2m": M2M,
+    "m2m-ldam": {**LDAM, **M2M},
+}

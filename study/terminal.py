@@ -54,3 +54,12 @@ def console() -> Console:
     """Return a console as wide as the terminal; in a file, a pipe or a log its width is unlimited."""
     found = Console()
     return found if found.is_terminal else Console(file=cast(IO[str], _WithoutPadding()), width=_UNBROKEN)
+
+
+def trial_count(done: int, total: int, *, exact: bool) -> str:
+    """Return how many trials of a study are done; ``exact`` is False while the total is an upper bound.
+
+    >>> trial_count(3, 8, exact=True), trial_count(3, 8, exact=False)
+    ('3/8', '3 of at most 8')
+    """
+    return f"{done}/{total}" if exact else f"{done} of at most {total}"

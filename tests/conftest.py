@@ -31,7 +31,7 @@ def _own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def s3_server() -> Iterator[servers.S3Server]:
     """An S3 server with the bucket ``runs``."""
     if not servers.has_s3():
-        pytest.skip("needs moto's server")
+        pytest.skip("needs moto's server: pip install 'moto[s3,server]'")
     server = servers.S3Server()
     yield server
     server.stop()
@@ -62,7 +62,7 @@ def gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[servers.GcsServer]:
 def postgres() -> Iterator[servers.PostgresServer]:
     """A PostgreSQL server with an empty database."""
     if not servers.has_postgres():
-        pytest.skip("needs PostgreSQL")
+        pytest.skip("needs PostgreSQL: apt-get install postgresql")
     with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
         Path(folder).chmod(0o755)  # root makes it, another user runs the server
         server = servers.PostgresServer(Path(folder) / "server")

@@ -1,4 +1,4 @@
-"""Servers that tests start on loopback: S3, Google Cloud Storage, PostgreSQL, and a relay that cuts one off."""
+"""Servers that tests start on loopback: S3, Google Cloud Storage, PostgreSQL, MLflow, and a relay that disturbs one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -36,13 +37,35 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 
         time.sleep(0.05)
 
 
+def http_error(status: str, body: bytes = b"") -> bytes:
+    """Return the answer of a web server that refuses, for `Relay.answer`."""
+    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
+
+
+SLOW_DOWN = http_error(
+    "503 Slow Down", b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+)
+"""What S3 answers to too many requests."""
+
+
 class Relay:
-    """Passes connections on to a port; while it is closed, that server cannot be reached under the relay's port."""
+    """Passes connections on to a port, and disturbs them.
+
+    Attributes:
+        port: where it listens; the same each time that it is opened.
+        delay: seconds before each part of what the server says is passed on.
+        answer: what is said to every request instead of passing it on; None passes it on. Set it with `answer_with`.
+    """
 
     def __init__(self, target: int) -> None:
         self._target, self.port = target, free_port()
         self._listener: socket.socket | None = None
         self._open: set[socket.socket] = set()
+        self._flowing = threading.Event()
+        self._flowing.set()
+        self.delay, self.answer = 0.0, None
+
+    answer: bytes | None
 
     def open(self) -> None:
         """Accept connections."""
@@ -55,22 +78,56 @@ class Relay:
             with contextlib.suppress(OSError):
                 self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
+        self.cut()
+
+    def cut(self) -> None:
+        """Cut the connections that are there; new ones are accepted."""
         for connection in list(self._open):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+
+    def freeze(self) -> None:
+        """Accept connections and requests, and pass no answer on, as a server that stands still."""
+        self._flowing.clear()
+
+    def thaw(self) -> None:
+        """Pass on what was held back."""
+        self._flowing.set()
+
+    def answer_with(self, answer: bytes | None) -> None:
+        """Answer every request with the same bytes from now on; None asks the server again."""
+        self.answer = answer
+        self.cut()
 
     def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
                 near, _ = listener.accept()
-                far = socket.create_connection(("127.0.0.1", self._target))
             except OSError:
                 return
+            if self.answer is not None:
+                threading.Thread(target=self._refuse, args=(near, self.answer), daemon=True).start()
+                continue
+            try:
+                far = socket.create_connection(("127.0.0.1", self._target))
+            except OSError:  # the server is away: the client's connection is cut
+                near.close()
+                continue
             self._open |= {near, far}
             threading.Thread(target=self._pass_on, args=(near, far), daemon=True).start()
 
+    def _refuse(self, near: socket.socket, answer: bytes) -> None:
+        with contextlib.suppress(OSError), near:
+            request = b""
+            while b"\r\n\r\n" not in request and (part := near.recv(65536)):
+                request += part
+            near.sendall(answer)
+            near.shutdown(socket.SHUT_WR)
+            while near.recv(65536):  # a connection that is closed with unread bytes loses the answer
+                pass
+
     def _pass_on(self, near: socket.socket, far: socket.socket) -> None:
-        back = threading.Thread(target=self._copy, args=(far, near), daemon=True)
+        back = threading.Thread(target=self._copy, args=(far, near, True), daemon=True)
         back.start()
         self._copy(near, far)
         back.join()
@@ -78,9 +135,12 @@ class Relay:
             self._open.discard(one)
             one.close()
 
-    def _copy(self, source: socket.socket, sink: socket.socket) -> None:
+    def _copy(self, source: socket.socket, sink: socket.socket, answers: bool = False) -> None:
         with contextlib.suppress(OSError):
             while part := source.recv(65536):
+                if answers:
+                    self._flowing.wait()
+                    time.sleep(self.delay)
                 sink.sendall(part)
         for one in (source, sink):
             with contextlib.suppress(OSError):
@@ -184,6 +244,37 @@ def _server_user() -> str | None:
     return "postgres" if os.geteuid() == 0 and "postgres" in names else None
 
 
+class MlflowServer:
+    """An MLflow server with a SQLite file and its artifacts in a folder, behind a relay."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._port = folder, free_port()
+        folder.mkdir(parents=True)
+        self.relay = Relay(self._port)
+        self.start()
+        self.relay.open()
+
+    @property
+    def url(self) -> str:
+        """Address behind the relay."""
+        return f"http://127.0.0.1:{self.relay.port}"
+
+    def start(self) -> None:
+        """Start the server and wait for it."""
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self._port)]
+        command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self._folder / 'mlflow.db'}"]
+        command += ["--artifacts-destination", str(self._folder / "artifacts")]
+        with (self._folder / "log").open("a") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        wait_for_port(self._port, self._process)
+
+    def stop(self) -> None:
+        """Kill the server and its workers."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
 class PostgresServer:
     """A PostgreSQL server with one database, ``study``."""
 
@@ -200,9 +291,32 @@ class PostgresServer:
         self._run("createdb", "-h", "127.0.0.1", "-p", str(self._port), "-U", "study", "study")
 
     @property
+    def port(self) -> int:
+        """Where the server listens."""
+        return self._port
+
+    @property
     def url(self) -> str:
         """URL of the database."""
-        return f"postgresql+psycopg://study@127.0.0.1:{self._port}/study"
+        return self.url_at(self._port)
+
+    def url_at(self, port: int, database: str = "study") -> str:
+        """URL of a database behind another port, such as a relay's."""
+        return f"postgresql+psycopg://study@127.0.0.1:{port}/{database}"
+
+    def execute(self, *statements: str) -> None:
+        """Execute statements as the owner of the server."""
+        import psycopg
+
+        with psycopg.connect(self.url.replace("+psycopg", ""), autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
+
+    def set_read_only(self, on: bool) -> None:
+        """Make every later write an error, as after a failover to a standby; or end that."""
+        self.execute(
+            f"ALTER SYSTEM SET default_transaction_read_only = {'on' if on else 'off'}", "SELECT pg_reload_conf()"
+        )
 
     def start(self) -> None:
         """Start the server and wait for it."""

@@ -3,40 +3,38 @@
 from __future__ import annotations
 
 import math
+import os
 import re
+import shutil
+import subprocess
 import sys
 import types
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
+from pydantic import ValidationError
 
-from search_spaces import SPACES, Range
 from study.report.catalog_tables import methods_markdown
-from study.report.readme_table import renewed
+from study.report.method_documents import documents
 from study.spec.validation import checked_spec
-from trainables.core.config import MethodConfig, TrialConfig
-from trainables.core.errors import BadInput
-from trainables.data import load
-from trainables.methods.registry import METHODS, build_params
-from trainables.training.trainer import Trainer
+from trainables.methods.registry import METHODS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 STUDIES = [path for path in sorted((ROOT / "studies").rglob("*.yaml")) if path.parent.name != "published"]
 
 
-def _block(language: str) -> str:
-    found = re.search(rf"^( *)```{language}\n(.*?)^\1```", README, flags=re.S | re.M)
-    assert found is not None
+def _block(language: str, nth: int = 0) -> str:
+    found = list(re.finditer(rf"^( *)```{language}\n(.*?)^\1```", README, flags=re.S | re.M))[nth]
     return re.sub(rf"^{found[1]}", "", found[2], flags=re.M)
 
 
-def test_the_table_of_methods_is_the_one_in_the_code() -> None:
-    assert methods_markdown() in README, "run `make readme`"
-    assert renewed(README) == README
+def test_what_documents_say_of_methods_is_what_the_methods_are() -> None:
+    assert methods_markdown() in README
+    for path, text in documents().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path}: run `make readme`"
 
 
 def test_every_ready_study_is_listed() -> None:
@@ -67,27 +65,39 @@ def test_the_study_of_all_methods_names_them_all() -> None:
     assert study["methods"] == list(METHODS)
 
 
-def test_the_worked_method_trains(monkeypatch: pytest.MonkeyPatch) -> None:
-    names: dict[str, Any] = {"__name__": "mine"}
-    # a module, since pydantic looks annotations up in the namespace that defines a class
-    monkeypatch.setitem(sys.modules, "mine", types.ModuleType("mine"))
-    exec(compile(_block("python"), "README.md", "exec"), names)
+def test_the_worked_method_is_two_files_and_all_else_is_derived(tmp_path: Path) -> None:
+    for part in ("study", "search_spaces", "trainables", "docs", "studies"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__", "images"))
+    shutil.copy(ROOT / "README.md", tmp_path)
+    method, space = (_block("python", nth) for nth in range(2))
+    (tmp_path / "trainables" / "methods" / "mine.py").write_text(f'"""My loss."""\n\n{method}', encoding="utf-8")
+    (tmp_path / "search_spaces" / "mine.py").write_text(f'"""Space of my loss."""\n\n{space}', encoding="utf-8")
 
-    line = re.search(r'`"mine": mine\.(\w+),`', README)
-    space = re.search(r'`"mine": (\{.*?\}),`', README)
-    assert line is not None and space is not None
-    monkeypatch.setitem(METHODS, "mine", names[line[1]])
-    monkeypatch.setitem(SPACES, "mine", eval(space[1], {"Range": Range}))
-    config = TrialConfig.model_validate(
-        {
-            "data": {"dataset": "digits", "profile": {"ratio": 10}},
-            "model": {"name": "mlp"},
-            "method": {"name": "mine", "params": {"alpha": 0.01}},
-            "training": {"epochs": 1, "precision": "float32"},
-        }
-    )
+    def said(*words: str) -> str:
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", *words]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    said("study.report.method_documents")
+    row = "| [`mine`](trainables/methods/mine.py) | My loss | Me, 2026, eq 1 | loss | `alpha` |"
+    assert row in (tmp_path / "README.md").read_text(encoding="utf-8")
+    page = (tmp_path / "docs" / "methods" / "mine.md").read_text(encoding="utf-8")
+    assert page.startswith("# My loss: `mine`\n") and "| `alpha` | 1.0 | >= 0 | 0.01 to 10, log |" in page
+    assert "[My loss](methods/mine.md) | `mine` |" in (tmp_path / "docs" / "methods.md").read_text(encoding="utf-8")
+    every = yaml.safe_load((tmp_path / "studies" / "digits-all-methods.yaml").read_text(encoding="utf-8"))
+    assert "mine" in every["methods"]
+    assert "alpha=1.0*" in said("study.cli.app", "methods")
+    assert "mine" in said("study.cli.app", "train", "mine", "--model", "mlp", "--epochs", "1", "--set", "alpha=0.01")
+
+
+def test_the_worked_params_have_bounds() -> None:
+    # a module, since pydantic looks annotations up in the namespace that defines a class
+    names: dict[str, Any] = {"__name__": "mine"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "mine", types.ModuleType("mine"))
+        exec(compile(_block("python"), "README.md", "exec"), names)
     for value in (-1.0, math.nan, math.inf):
-        with pytest.raises(BadInput, match="`alpha` must be "):
-            build_params(MethodConfig(name="mine", params={"alpha": value}))
-    record = Trainer(config, load(config.data), torch.device("cpu")).run_epoch()
-    assert record["balanced_accuracy"] > 0.1
+        with pytest.raises(ValidationError, match="alpha"):
+            names["MineParams"](alpha=value)

@@ -21,7 +21,9 @@ from study.cli import (
     run_commands,
     shared_commands,
     slurm_command,
+    submit_command,
     train_command,
+    verify_command,
 )
 from trainables.core.errors import BadInput
 from trainables.core.object_path import StorageFault
@@ -38,7 +40,8 @@ app = typer.Typer(
 app.command(name="run")(run_commands.run)
 app.command(name="check")(check_command.check)
 app.command(name="resume")(run_commands.resume)
-app.command(name="submit")(run_commands.submit)
+app.command(name="submit")(submit_command.submit)
+app.command(name="submitted", hidden=True)(submit_command.submitted)
 app.command(name="slurm")(slurm_command.slurm)
 app.command(name="slurm-job", hidden=True)(slurm_command.slurm_job)
 app.command(name="slurm-next", hidden=True)(slurm_command.slurm_next)
@@ -49,6 +52,7 @@ app.command(name="compare")(report_commands.compare)
 app.command(name="calibration")(logit_commands.calibration)
 app.command(name="ensemble")(logit_commands.ensemble)
 app.command(name="adjust")(logit_commands.adjust)
+app.command(name="verify")(verify_command.verify)
 app.command(name="record")(inspect_commands.record)
 app.command(name="export")(report_commands.export)
 app.command(name="rm")(remove_command.remove)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from study.cli.json_output import print_json
-from study.cli.options import AsJson, DataDir, Overrides, Storage, with_data_folder
+from study.cli.options import AsJson, DataDir, Overrides, SpecPath, Storage, with_data_folder
 
 if TYPE_CHECKING:
     from study.report.forecast import Measured
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def check(
-    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="Study file (YAML).")],
+    spec: SpecPath,
     overrides: Overrides = None,
     measure: Annotated[bool, typer.Option("--measure", help="Time a few batches now; reads the data.")] = False,
     as_json: AsJson = False,

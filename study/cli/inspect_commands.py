@@ -7,27 +7,30 @@ from typing import Annotated
 import typer
 
 from study.cli.json_output import print_json
-from study.cli.options import AsJson, Name, NameOrNone, Storage
+from study.cli.options import AsJson, Name, NameOrNone, ReadLedger, Storage, read_ledger
 
 
-def status(name: NameOrNone = None, as_json: AsJson = False, storage: Storage = None) -> None:
+def status(
+    name: NameOrNone = None, as_json: AsJson = False, storage: Storage = None, ledger: ReadLedger = None
+) -> None:
     """Show the progress of a study, cell by cell.
 
-    Without a name, list all stored studies.
+    Without a name, list all stored studies. Nothing is written, so it needs no right to.
     """
     from study import terminal
     from study.report.status import overview, print_overview, print_status, status_of
     from study.store.study_folder import storage_root
 
+    reached = read_ledger(ledger)
     root = storage_root(storage)
     if name is None:
-        studies = overview(root)
+        studies = overview(root, reached)
         if as_json:
             print_json(studies)
         else:
             print_overview(studies, terminal.console(), root)
         return
-    found = status_of(root, name)
+    found = status_of(root, name, reached)
     if as_json:
         print_json(found)
     else:
@@ -42,6 +45,7 @@ def show(
     ] = None,
     as_json: AsJson = False,
     storage: Storage = None,
+    ledger: ReadLedger = None,
 ) -> None:
     """Show the leaderboard, and with --trials every trial.
 
@@ -52,7 +56,7 @@ def show(
     from study.store.study_folder import StudyFolder, storage_root
     from study.store.study_view import open_view
 
-    folder = StudyFolder(storage_root(storage), name)
+    folder = StudyFolder(storage_root(storage), name, read_ledger=read_ledger(ledger))
     if as_json:
         print_json(leaderboard_as_json(open_view(folder), method))
         return

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from study.cli.json_output import print_json
-from study.cli.options import AsJson, DataDir
+from study.cli.options import AsJson, DataDir, Plugins, use_plugins
 
 
 def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
@@ -25,11 +25,13 @@ def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> N
 def methods(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show this method only, in full.")] = None,
     as_json: AsJson = False,
+    plugins: Plugins = None,
 ) -> None:
     """List all methods, or show one in full.
 
     The list names paper, equation, presets and params.
     """
+    use_plugins(plugins)
     if name is not None:
         _show_method(name, as_json)
         return
@@ -84,8 +86,9 @@ def _method_lines(entry: dict[str, Any]) -> list[str]:
     return [head, *(f"    {name}{text}" for name, text in lines.items() if text)]
 
 
-def models(as_json: AsJson = False) -> None:
+def models(as_json: AsJson = False, plugins: Plugins = None) -> None:
     """List all networks with parameters, features, input and paper."""
+    use_plugins(plugins)
     from study.report.catalog_tables import model_entries
 
     entries = model_entries()
@@ -93,13 +96,14 @@ def models(as_json: AsJson = False) -> None:
         print_json(entries)
         return
     columns = ("name", "parameters", "features", "input", "paper")
-    shown = [{**entry, "parameters": f"{entry['parameters']:,}"} for entry in entries]
+    shown = [{**entry, "parameters": f"{entry['parameters']:,}" if entry["parameters"] else ""} for entry in entries]
     _print_table(columns, [tuple(str(entry[column]) for column in columns) for entry in shown])
     typer.echo("parameters: without the head, for colour images of 32 x 32 pixels")
 
 
-def datasets(as_json: AsJson = False, data_dir: DataDir = None) -> None:
+def datasets(as_json: AsJson = False, data_dir: DataDir = None, plugins: Plugins = None) -> None:
     """List all data sets and the source of their images."""
+    use_plugins(plugins)
     from study.report.catalog_tables import dataset_entries
 
     entries = dataset_entries(data_dir)
@@ -110,8 +114,9 @@ def datasets(as_json: AsJson = False, data_dir: DataDir = None) -> None:
     _print_table(columns, [tuple(str(entry[column]) for column in columns) for entry in entries])
 
 
-def spaces(as_json: AsJson = False) -> None:
+def spaces(as_json: AsJson = False, plugins: Plugins = None) -> None:
     """List the search space of each method: params, ranges, scales."""
+    use_plugins(plugins)
     from study.report.catalog_tables import space_entries, unsearched_methods
 
     entries: list[dict[str, Any]] = space_entries()

@@ -8,15 +8,32 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from study.spec.ready_studies import study_file
+from trainables.core.errors import BadInput
+
 if TYPE_CHECKING:
     from study.spec.study_spec import StudySpec
 
+SpecPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SPEC", parser=study_file, help="Study file (YAML), or the name of a ready study, such as quickstart."
+    ),
+]
 Storage = Annotated[
     str | None,
     typer.Option(
         "--storage",
         metavar="DIR",
         help="Folder of studies, or s3://bucket/folder or gs://bucket/folder [default: $STUDY_STORAGE or ./runs].",
+    ),
+]
+ReadLedger = Annotated[
+    str | None,
+    typer.Option(
+        "--ledger",
+        metavar="URL",
+        help="Where this machine reaches the ledger's database, if not under the address in the study file.",
     ),
 ]
 Overrides = Annotated[
@@ -26,6 +43,10 @@ Overrides = Annotated[
 OverridesFile = Annotated[
     Path | None,
     typer.Option("--set-from", metavar="FILE", help="File with a YAML list of PATH=VALUE, applied before --set."),
+]
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option("--plugin", metavar="FILE|MODULE", help="Code of your own (docs/plugins.md); may be repeated."),
 ]
 DataDir = Annotated[
     Path | None,
@@ -44,6 +65,18 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a stored stud
 NameOrNone = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Name of a stored study.")]
 
 
+def use_plugins(given: list[str] | None) -> None:
+    """Make the plug-ins of ``--plugin`` active; paths count from the current folder.
+
+    Raises:
+        BadInput: one is missing, cannot be imported, has nothing useful, or shares a name with something else.
+    """
+    if given:
+        from study.spec.study_plugins import activate_plugins
+
+        activate_plugins([f"./{each}" if each.endswith(".py") and "/" not in each else each for each in given], Path())
+
+
 def overrides_of(file: Path | None, given: list[str] | None) -> tuple[str, ...]:
     """Return the overrides of ``--set-from``, then those of ``--set``.
 
@@ -53,6 +86,21 @@ def overrides_of(file: Path | None, given: list[str] | None) -> tuple[str, ...]:
     from study.spec.yaml_io import read_overrides
 
     return (*(() if file is None else read_overrides(file)), *(given or ()))
+
+
+def read_ledger(given: str | None) -> str | None:
+    """Return the URL of ``--ledger`` without its password; a database that does not answer is given ten seconds.
+
+    Raises:
+        BadInput: the URL has no form from which its password can be told.
+    """
+    from trainables.core.url_secrets import hidden
+
+    os.environ.setdefault("PGCONNECT_TIMEOUT", "10")
+    try:
+        return None if given is None else hidden(given)
+    except ValueError as error:
+        raise BadInput(f"--ledger: the URL {error}") from None
 
 
 def with_data_folder(spec: StudySpec, data_dir: Path | None) -> StudySpec:

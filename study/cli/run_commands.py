@@ -1,10 +1,10 @@
-"""Commands that train: run, resume, submit."""
+"""Commands that train: run, resume."""
 
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -15,6 +15,7 @@ from study.cli.options import (
     Name,
     Overrides,
     OverridesFile,
+    SpecPath,
     Storage,
     overrides_of,
     with_data_folder,
@@ -22,8 +23,6 @@ from study.cli.options import (
 
 if TYPE_CHECKING:
     from study.driver.driver import Outcome
-
-SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="Study file (YAML).")]
 
 
 def run(
@@ -78,28 +77,14 @@ def end(outcome: Outcome, storage: str | None) -> None:
     """Print the leaderboard and the outcome of a study, and exit with its code."""
     from study import terminal
     from study.report.leaderboard import print_leaderboard
+    from trainables.core.object_path import StorageFault
+    from trainables.core.patience import ServiceAway
 
     console = terminal.console()
-    if not outcome.idle:
-        print_leaderboard(outcome.folder, console)
+    if not outcome.idle and outcome.readable:
+        with suppress(StorageFault, ServiceAway):  # the message says why the study stopped, and how to go on
+            print_leaderboard(outcome.folder, console)
     where = f" --storage {shlex.quote(str(storage))}" if storage else ""
     console.print(outcome.message, highlight=False)
     console.print(f"Compare the runs in MLflow with: study ui{where}", highlight=False)
     raise typer.Exit(int(outcome.code))
-
-
-def submit(
-    spec: SpecPath,
-    address: Annotated[str, typer.Option(help="Dashboard of the cluster, for example http://127.0.0.1:8265.")],
-    overrides: Overrides = None,
-    set_from: OverridesFile = None,
-    resume: Annotated[bool, typer.Option(help="Continue the stored study of this name.")] = False,
-    follow: Annotated[bool, typer.Option(help="Follow the job's output until it ends.")] = False,
-) -> None:
-    """Submit a study to a Ray cluster as a job."""
-    from study.driver import submit as jobs
-
-    job = jobs.submit(spec, address=address, overrides=overrides_of(set_from, overrides), resume=resume)
-    typer.echo(f"submitted as {job}")
-    if follow:
-        raise typer.Exit(jobs.follow(address, job))

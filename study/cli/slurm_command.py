@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from study.cli.options import DataDir, Name, Overrides, Storage, with_data_folder
+from study.cli.options import DataDir, Name, Overrides, SpecPath, Storage, with_data_folder
 
 
 def slurm(
-    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="Study file (YAML).")],
+    spec: SpecPath,
     nodes: Annotated[int, typer.Option(help="Number of nodes.")],
     time: Annotated[str, typer.Option(help="Wall time of one job, as sbatch writes it: 4:00:00, 1-12.")],
     partition: Annotated[str | None, typer.Option(help="Partition of the cluster.")] = None,
@@ -23,8 +25,12 @@ def slurm(
         typer.Option("--sbatch-arg", metavar="OPTION", help="Further option of sbatch, --mem=0; may be repeated."),
     ] = None,
     stop_before: Annotated[
-        int, typer.Option(metavar="SECONDS", help="The study stops so long before the wall time ends.")
-    ] = 120,
+        int | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="The study stops so long before the wall time ends [default: 120, at most a third of the wall time].",
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option(help="Continue the stored study of this name.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the script; write and send nothing.")] = False,
     overrides: Overrides = None,
@@ -86,7 +92,13 @@ def slurm_job(
 
         console = terminal.console()
         root = local_storage_root(storage, "study slurm")
-        end(drive(spec, root, tuple(overrides or ()), address=address, nodes=nodes, console=console), storage)
+        try:
+            end(drive(spec, root, tuple(overrides or ()), address=address, nodes=nodes, console=console), storage)
+        except typer.Exit as ended:
+            # all is stored and said; what Ray, MLflow and Python do at their end takes seconds that a job may not have
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(ended.exit_code)
 
 
 def slurm_next(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from study.cli.options import DataDir
+from study.cli.options import DataDir, Plugins, use_plugins
 
 if TYPE_CHECKING:
     from trainables.core.config import TrialConfig
@@ -60,42 +60,44 @@ def train(
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for epochs and checkpoints.")] = None,
     data_dir: DataDir = None,
+    plugins: Plugins = None,
 ) -> None:
     """Train once and print the metrics of every epoch.
 
     With --output, epoch results and checkpoints are stored, and a later call resumes from them.
     """
+    from study.spec.single_trial import single_trial
     from trainables.core.paths import data_folder_named
     from trainables.entry_points.standalone import train_once
 
+    use_plugins(plugins)
     if data_dir is not None:
         os.environ["STUDY_DATA_DIR"] = str(data_folder_named(data_dir, "--data-dir"))
-    config = _config(
-        {
-            "data": {
-                "dataset": dataset,
-                "image_size": image_size,
-                "profile": {"kind": kind, "minority": minority} | ({} if kind == "natural" else {"ratio": ratio}),
-                "protocol": protocol,
-                "label_noise": label_noise,
-            },
-            "model": {"name": model, "weights": weights},
-            "method": {"name": method, "preset": preset, "params": _params(params)},
-            "training": {
-                "epochs": epochs,
-                "batch_size": batch_size,
-                "lr": lr,
-                "weight_decay": weight_decay,
-                "schedule": {"kind": schedule},
-                "augmentation": augmentation,
-                "brightness": brightness,
-                "crop_size": crop_size,
-                "test_crop_size": test_crop_size,
-                "input_scaling": input_scaling,
-                "precision": precision,
-            },
-            "seed": seed,
-        }
+    config = single_trial(
+        method,
+        preset=preset,
+        params=_params(params),
+        dataset=dataset,
+        image_size=image_size,
+        kind=kind,
+        ratio=ratio,
+        minority=minority,
+        protocol=protocol,
+        label_noise=label_noise,
+        model=model,
+        weights=weights,
+        seed=seed,
+        schedule=schedule,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        weight_decay=weight_decay,
+        augmentation=augmentation,
+        brightness=brightness,
+        crop_size=crop_size,
+        test_crop_size=test_crop_size,
+        input_scaling=input_scaling,
+        precision=precision,
     )
     extras = _extras(verify, verify_on, verify_age_gap, plot_features, of_test=test)
     train_once(config, output=output, with_test=test, say=typer.echo, extras=extras)
@@ -141,21 +143,3 @@ def _params(given: list[str] | None) -> dict[str, Any]:
     from study.spec.yaml_io import with_overrides
 
     return with_overrides({}, tuple(given or ()))
-
-
-def _config(given: dict[str, Any]) -> TrialConfig:
-    from pydantic import ValidationError
-
-    from study.spec.validation import error_lines
-    from trainables.backbones import check_backbone
-    from trainables.core.config import TrialConfig
-    from trainables.core.errors import BadInput
-    from trainables.methods.registry import build_params
-
-    try:
-        config = TrialConfig.model_validate(given)
-    except ValidationError as error:
-        raise BadInput("\n".join(error_lines(error))) from None
-    build_params(config.method)
-    check_backbone(config.model.name, 1, 32)
-    return config

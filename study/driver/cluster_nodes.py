@@ -18,7 +18,7 @@ _NODE_PATIENCE = 180.0
 def wait_for_nodes(
     address: str, nodes: int, *, head_patience: float = _HEAD_PATIENCE, node_patience: float = _NODE_PATIENCE
 ) -> int:
-    """Wait until a number of nodes has joined a cluster, and return how many have.
+    """Join a cluster, wait until a number of nodes has joined it, and return how many have.
 
     Args:
         address: ``host:port`` of the cluster.
@@ -34,15 +34,12 @@ def wait_for_nodes(
     while not _answers(host.strip("[]"), int(port)):
         if time.monotonic() > end:
             raise BadInput(f"Ray's head does not answer at {address} within {head_patience:.0f} s; its log says why")
-        time.sleep(0.5)
+        time.sleep(0.2)
     init_ray(address)
-    try:
-        end = time.monotonic() + node_patience
-        while (joined := _alive()) < nodes and time.monotonic() < end:
-            time.sleep(0.5)
-        return joined
-    finally:
-        ray.shutdown()
+    end = time.monotonic() + node_patience
+    while (joined := _alive()) < nodes and time.monotonic() < end:
+        time.sleep(0.2)
+    return joined
 
 
 def _alive() -> int:

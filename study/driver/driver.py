@@ -19,8 +19,9 @@ from rich.console import Console
 
 from study.driver.places import keep_passwords, password_notes, with_places
 from study.driver.progress import Progress
+from study.driver.ray_connection import JOINING
 from study.ledger.cell_ledger import Assignment
-from study.ledger.storage import open_storage
+from study.ledger.storage import ledger_at, open_storage
 from study.ledger.study_ledger import Ledger
 from study.spec.cell import Cell, expand
 from study.spec.confirmed_settings import check_confirmation
@@ -28,13 +29,17 @@ from study.spec.flat_mapping import flat
 from study.spec.study_spec import StudySpec
 from study.spec.validation import milestone_note
 from study.store.completion import why_finished
+from study.store.ledger_check import check_known, check_results
 from study.store.partial_files import remove_partial_files
+from study.store.plugin_records import check_copies, plugin_records
+from study.store.same_data import check_same_data
 from study.store.study_folder import PACKED, StudyFolder
 from study.store.trial_view import STATES, TrialView, trial_view
 from study.store.warm_start import find_warm_starts, keep_warm_starts, read_warm_starts
 from trainables.core.errors import BadInput
 from trainables.core.locks import Lock
-from trainables.core.object_path import StorageFault
+from trainables.core.object_path import StorageFault, speak_of_outages
+from trainables.core.patience import Patience, ServiceAway
 from trainables.core.storage_path import StoragePath
 
 if TYPE_CHECKING:
@@ -45,7 +50,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _FAREWELL = 5.0
-"""Seconds in which MLflow may catch up after Ray has died."""
+"""Seconds in which MLflow may catch up after Ray has died, or when a study is told to stop; a resume does the rest."""
+_CATCH_UP = 60.0
+"""The same when a study ends by itself."""
 
 RAISABLE = (
     "search.trials",
@@ -58,6 +65,7 @@ RAISABLE = (
     "confirm",
     "resources",
     "records.tracking_uri",
+    "records.wait_minutes",
     "artifacts",
 )
 """Settings that a resume may change: limits, storage places, pictures; never one that affects a trial's result."""
@@ -77,12 +85,21 @@ _ABSENT = object()
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one run or resume of a study; ``idle`` is True if nothing was left to train."""
+    """The result of one run or resume of a study.
+
+    Attributes:
+        folder: the study's folder.
+        code: exit code of the command.
+        message: what happened, in a sentence.
+        idle: True if nothing was left to train.
+        readable: False if ledger or storage did not answer at the end, so that nothing can be read from them.
+    """
 
     folder: StudyFolder
     code: ExitCode
     message: str
     idle: bool = False
+    readable: bool = True
 
 
 def run(
@@ -131,9 +148,10 @@ def run(
         folder.refuse_taken()
         folder.remove_leftovers()
         keep_warm_starts(folder, warm_starts)
-        folder.create(spec, data)
-        ledger = _open_ledger(spec, cells, folder)
-        return _drive(spec, ledger, folder, address, console, lock, again)
+        spec = folder.create(spec, data)
+        patience = _patience(spec, console)
+        ledger = _open_ledger(spec, cells, folder, patience)
+        return _drive(spec, ledger, folder, address, console, lock, again, patience)
 
 
 def resume(
@@ -166,25 +184,29 @@ def resume(
         return _idle(folder, why, console)
     from study.driver.preflight import check_cluster, check_data, check_places, check_resources, precision_change_note
 
-    before, spec = folder.read_spec(), folder.read_spec(overrides)
+    before, spec = folder.read_spec(to_train=True), folder.read_spec(overrides, to_train=True)
     _refuse_changes(before, spec)
+    for changed in check_copies(folder.path):
+        console.print(f"  {changed}", style="yellow", highlight=False, markup=False)
     spec = spec.with_data_dir(data_dir, everywhere=True)
     _say_of_passwords(spec, console)
     cells = expand(spec)
     with _writing(storage), folder.driver_lock() as lock:
-        ledger = _open_ledger(spec, cells, folder)
+        patience = _patience(spec, console)
+        ledger = _open_ledger(spec, cells, folder, patience)
         if ledger.remaining() == 0:
             return _idle(folder, ledger.why_finished(), console)
         check_resources(spec.resources, address)
         check_cluster(address)
         check_places(spec.records, storage)
-        if check_data(spec, cells, console, source=str(folder.spec_path)) != folder.read_data():
-            raise BadInput(f"study '{name}': the data changed since it was started; start a new study")
-        if address is None and (note := precision_change_note(spec, _started(ledger, folder))) is not None:
+        data = check_data(spec, cells, console, source=str(folder.spec_path))
+        started = _started(ledger, folder)
+        check_same_data(folder, data, started, say=partial(console.print, highlight=False, markup=False))
+        if address is None and (note := precision_change_note(spec, started)) is not None:
             console.print(f"  {note}", style="yellow", highlight=False, markup=False)
         folder.write_spec(spec)
         # the open ledger is reused: a database takes seconds to read thousands of trials
-        return _drive(spec, ledger, folder, address, console, lock, again)
+        return _drive(spec, ledger, folder, address, console, lock, again, patience)
 
 
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
@@ -207,9 +229,29 @@ def _say_of_passwords(spec: StudySpec, console: Console) -> None:
         console.print(f"  {note}", style="yellow", highlight=False, markup=False)
 
 
-def _open_ledger(spec: StudySpec, cells: list[Cell], folder: StudyFolder) -> Ledger:
-    storage = open_storage(folder.path, spec.records.ledger)
-    return Ledger(spec, cells, storage, read_warm_starts(folder, spec), folder.trial_reader())
+def _patience(spec: StudySpec, console: Console) -> Patience:
+    """Return how long the study waits for a ledger in a database, which also holds its locks on object storage.
+
+    Outages of ledger and storage are said on the console.
+    """
+
+    def say(message: str) -> None:
+        console.print(f"  {message}", style="yellow", highlight=False, markup=False)
+
+    what = ledger_at(spec.records.ledger) if spec.records.ledger is not None else "the ledger"
+    speak_of_outages(say)
+    return Patience(what, 60 * spec.records.wait_minutes, say=say, final=True)
+
+
+def _open_ledger(spec: StudySpec, cells: list[Cell], folder: StudyFolder, patience: Patience) -> Ledger:
+    storage = open_storage(folder.path, spec.records.ledger, patience=patience)
+    ledger = Ledger(spec, cells, storage, read_warm_starts(folder, spec), folder.trial_reader())
+    trials = {place: cell.trials() for place, cell in ledger.places.items()}
+    # a confirmation that the study file no longer asks for keeps its folders
+    check_known(spec, {place: len(found) for place, found in trials.items()}, folder.path)
+    for place, found in trials.items():
+        check_results(spec, place, found, folder.path)
+    return ledger
 
 
 def _started(ledger: Ledger, folder: StudyFolder) -> list[TrialView]:
@@ -270,6 +312,7 @@ def _drive(
     console: Console,
     lock: Lock,
     again: Again | None,
+    patience: Patience,
 ) -> Outcome:
     from study.driver.interrupts import Interrupts
     from study.driver.local_ray import LocalRay
@@ -287,8 +330,10 @@ def _drive(
         console.print(f"  {missing}", highlight=False)
     hours = spec.search.wall_hours
     deadline = None if hours is None else time.monotonic() + hours * 3600
-    console.print("starting Ray" if address is None else f"joining the Ray cluster at {address}", highlight=False)
+    console.print("starting Ray" if address is None else f"{JOINING}{address}", highlight=False)
+    fault, out_of_time = None, False
     with Interrupts(spec.name, progress.say) as interrupts:
+        patience.stopped = lambda: interrupts.asked
         recorder = Recorder(folder.storage, spec, ledger, warn=progress.say)
         leftovers = folder.oldest_format() >= PACKED
         packer = TrialPacker(folder.path / "cells", ledger, warn=progress.say, leftovers=leftovers)
@@ -304,7 +349,9 @@ def _drive(
                 listener=listen,
                 deadline=deadline,
                 locks=folder.locks_database(),
-                owns=lock.still_held,
+                owns=partial(_still_held, lock, patience),
+                plugins={record.stored: record.digest for record in plugin_records(folder.path)},
+                tell=progress.say,
             )
             progress.attach(manager)
             # Tune handles interrupts while it runs; an interrupt during Ray's start or stop is caught here
@@ -319,12 +366,35 @@ def _drive(
                 runner: TrialRunner = RayTuneRunner(spec, ledger, folder, address, progress, interrupts)
                 try:
                     runner.run(manager)
-                except StorageFault as error:
-                    manager.fault = error.strerror
+                except OSError as error:
+                    if isinstance(error, StorageFault) or error.errno not in _UNWRITABLE:
+                        raise
+                    why = f"cannot write to the storage folder {folder.storage}: {error.strerror}"
+                    manager.fault = manager.fault or why
+            fault, out_of_time = manager.fault, manager.out_of_time
+            if manager.restarts:
+                progress.say(str(manager.restarts))
+        except (StorageFault, ServiceAway) as error:
+            fault = getattr(error, "strerror", None) or str(error)
         finally:
-            recorder.close()
+            recorder.close(_FAREWELL if interrupts.asked else _CATCH_UP)
             packer.close()
-    return _outcome(spec, ledger, folder, fault=manager.fault, out_of_time=manager.out_of_time)
+    if patience.gave_up is not None:
+        return _without_ledger(folder, patience.gave_up, interrupted=interrupts.asked)
+    return _outcome(spec, ledger, folder, fault=fault, out_of_time=out_of_time)
+
+
+def _still_held(lock: Lock, patience: Patience) -> bool:
+    """Ask the lock; one in a database is waited for as the ledger is."""
+    return patience.call(
+        lambda again: lock.still_held(), lambda error: error.strerror if isinstance(error, OSError) else None
+    )
+
+
+def _without_ledger(folder: StudyFolder, why: str, *, interrupted: bool) -> Outcome:
+    code = ExitCode.INTERRUPTED if interrupted else ExitCode.SOME_FAILED
+    what = "interrupted while" if interrupted else "stopped:"
+    return Outcome(folder, code, f"{what} {why}; nothing is lost: study resume {folder.name}", readable=False)
 
 
 def _ray_died(
@@ -332,8 +402,12 @@ def _ray_died(
 ) -> None:
     """End this process, whose calls into Ray no longer return; start it anew where that may help."""
     progress.say(f"{reason}; finished epochs are stored")
-    left = ledger.remaining()
-    ended = ledger.total() - left
+    try:
+        left = ledger.remaining()
+        ended = ledger.total() - left
+    except ServiceAway as error:
+        progress.say(f"{error}; nothing is lost: study resume {folder.name}")
+        os._exit(ExitCode.SOME_FAILED)
     restarts = again is not None and left > 0 and again.allowed(ended)
     recorder.close(_FAREWELL, quiet=restarts)
     if isinstance(folder.path, Path):

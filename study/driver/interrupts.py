@@ -44,11 +44,15 @@ class Interrupts:
 
     All of them act like Ctrl-C. Tune ends its loop at the first SIGINT, but only after the step it is in, and says
     nothing. A signal before or after Tune's loop, and the second one in it, raise KeyboardInterrupt.
+
+    Attributes:
+        asked: True once a signal has come.
     """
 
     def __init__(self, name: str, say: Callable[[str], None]) -> None:
         """Name the study in messages and print them with ``say``."""
         self._name, self._tell = name, say
+        self.asked = False
         self._before: dict[int, Any] = {}
         self._tune: Any = None
         self._terminals: list[int] = []
@@ -95,6 +99,7 @@ class Interrupts:
         raise KeyboardInterrupt
 
     def _say(self, message: str, number: int) -> None:
+        self.asked = True
         cause, again = _CAUSES[signal.Signals(number)]
         if number == signal.SIGHUP:
             self._leave_terminal()

@@ -17,6 +17,7 @@ from trainables.core.errors import BadInput
 
 _TRIES = 3
 _STOP_WITHIN = 15.0
+_START_ENDS_WITHIN = 5.0
 _TOKEN = secrets.token_hex(32)
 """One for all of a process's starts: Ray reads its token once."""
 _in_token_mode = False
@@ -43,7 +44,7 @@ class LocalRay:
         elif self._before["RAY_AUTH_MODE"] is None:
             self._own = {"RAY_AUTH_MODE": "disabled"}
         self._start()
-        self._closing = False
+        self._closing = self._runs = False
 
     def _start(self) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the keeper
@@ -68,6 +69,7 @@ class LocalRay:
         for left in reversed(range(_TRIES)):
             assert self._process.stdout is not None
             if line := self._process.stdout.readline():
+                self._runs = True
                 return str(json.loads(line)["address"])
             self._process.wait()
             if left:
@@ -85,6 +87,8 @@ class LocalRay:
             assert self._process.stdout is not None
             line = self._process.stdout.readline()
             if not self._closing:
+                if not line:
+                    end_session(self._process.pid)  # agents of the raylet would live on
                 service = json.loads(line)["died"] if line else "its keeper"
                 died(f"Ray has died on this machine: {service} was killed or crashed")
 
@@ -101,7 +105,7 @@ class LocalRay:
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
-            self._process.wait(_STOP_WITHIN)
+            self._process.wait(_STOP_WITHIN if self._runs else _START_ENDS_WITHIN)
         except subprocess.TimeoutExpired:
             end_session(self._process.pid)
             self._process.wait()

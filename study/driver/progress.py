@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -14,7 +15,9 @@ from rich.text import Text
 from study.ledger.cell_ledger import CellLedger
 from study.ledger.study_ledger import Ledger
 from study.spec.confirmed_settings import CONFIRM
-from study.terminal import plain_table
+from study.terminal import plain_table, trial_count
+from trainables.core.object_path import StorageFault
+from trainables.core.patience import ServiceAway
 from trainables.core.step_progress import WRITTEN_EVERY, StepProgress
 
 if TYPE_CHECKING:
@@ -67,15 +70,15 @@ class Progress:
         if not force and time.monotonic() - self._shown < every:
             return
         self._shown = time.monotonic()
-        if self._live is not None:
-            self._live.update(self._table(), refresh=True)
-        elif (line := self._line()) != self._last_line:
-            self._last_line = line
-            self._console.print(line, highlight=False)
+        with suppress(ServiceAway, StorageFault):  # whoever runs trials says so; a display is no reason to stop
+            if self._live is not None:
+                self._live.update(self._table(), refresh=True)
+            elif (line := self._line()) != self._last_line:
+                self._last_line = line
+                self._console.print(line, highlight=False)
 
     def _line(self) -> str:
-        done, total = self._counts()
-        lines = [f"{done}/{total} trials{self._at_work()}{self._time_left()}"]
+        lines = [self._overall()]
         for name, cell in self._ledger.cells.items():
             best = _best(cell)
             if best is not None and best != self._said.get(name):
@@ -103,12 +106,12 @@ class Progress:
                 "" if best is None else f"{best:.4f}",
                 *([str(self._confirmed(name))] if confirms else []),
             )
-        done, total = self._counts()
-        return Group(table, Text(f"{done}/{total} trials{self._at_work()}{self._time_left()}"))
+        return Group(table, Text(self._overall()))
 
-    def _counts(self) -> tuple[int, int]:
+    def _overall(self) -> str:
         total = self._ledger.total()
-        return total - self._ledger.remaining(), total
+        counted = trial_count(total - self._ledger.remaining(), total, exact=self._ledger.total_is_exact())
+        return f"{counted} trials{self._at_work()}{self._time_left()}"
 
     def _confirmed(self, name: str) -> int:
         states = self._ledger.confirmation.cells[f"{name}/{CONFIRM}"].state_counts()
@@ -122,7 +125,7 @@ class Progress:
         steps = self._steps(manager)
         said = [f"{manager.running} running"]
         if manager.epochs_seen or steps is None:
-            said.append(f"{manager.epochs_seen} epochs trained")
+            said.append(f"{manager.epochs_seen} epochs trained since the start")
         if steps is not None:
             said.append(str(steps))
         return "".join(f", {part}" for part in said)
@@ -145,7 +148,9 @@ class Progress:
         if self._pace_from is None or seen == self._pace_from[1]:
             return ""
         pace = (now - self._pace_from[0]) / (seen - self._pace_from[1])
-        return f", about {timedelta(seconds=round(self._ledger.remaining_epochs() * pace))} left"
+        left = timedelta(seconds=round(self._ledger.remaining_epochs() * pace))
+        bound = "" if self._ledger.total_is_exact() else "at most "
+        return f", {bound}about {left} left"
 
 
 def _best(cell: CellLedger) -> float | None:

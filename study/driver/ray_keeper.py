@@ -22,7 +22,7 @@ from study.driver.ray_connection import init_ray
 WATCHED = ("gcs_server", "raylet")
 """Services without which nothing is trained."""
 
-_EVERY = 1.0
+_EVERY, _EVERY_IN_START = 1.0, 0.2
 _FAREWELL = 30.0
 """Seconds that the driver has to leave after a service has died."""
 _GRACE = 3.0
@@ -39,8 +39,12 @@ def main() -> None:
     gone = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     threading.Thread(target=_wait_for_end_of_input, args=(gone,), daemon=True).start()
+    started = threading.Event()
+    threading.Thread(target=_guard_start, args=(started, gone), daemon=True).start()
     try:
-        _say(answers, address=_start())
+        address = _start()
+        started.set()
+        _say(answers, address=address)
         services = _services()
         while not gone.wait(_EVERY):
             if died := [name for name, process in services.items() if not _lives(process)]:
@@ -60,8 +64,26 @@ def _start() -> str:
     return str(ray.get_runtime_context().gcs_address)
 
 
+def _guard_start(started: threading.Event, gone: threading.Event) -> None:
+    """End this program at once if the driver goes or a service dies while Ray starts, which Ray may notice late."""
+    seen: dict[str, psutil.Process] = {}
+    while not started.wait(_EVERY_IN_START):
+        died = [name for name, process in seen.items() if not _lives(process)]
+        if died or gone.is_set():
+            end_session(os.getpid(), spare=os.getpid())
+            if died:
+                print(f"{died[0]} was killed or crashed", file=sys.stderr, flush=True)
+            os._exit(0 if gone.is_set() else 1)
+        seen |= _services()
+
+
 def _services() -> dict[str, psutil.Process]:
-    return {child.name(): child for child in psutil.Process().children() if child.name() in WATCHED}
+    found = {}
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if (name := child.name()) in WATCHED:
+                found[name] = child
+    return found
 
 
 def _lives(process: psutil.Process) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -17,7 +18,7 @@ from study.driver.interrupts import Interrupts
 from study.driver.progress import Progress
 from study.driver.ray_connection import init_ray
 from study.driver.trial_manager import TrialManager
-from study.driver.tune_adapters import LedgerScheduler, LedgerSearcher, ProgressCallback
+from study.driver.tune_adapters import LedgerScheduler, LedgerSearcher, NoTrialProgress, ProgressCallback
 from study.ledger.study_ledger import Ledger
 from study.spec.study_spec import ResourcesSpec, StudySpec
 from study.store.study_folder import StudyFolder
@@ -34,7 +35,6 @@ def _quiet() -> None:
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the ledger stores why a trial failed
 
@@ -67,8 +67,11 @@ class RayTuneRunner:
         scratch = self._scratch()
         try:
             self._tuner(manager, scratch).fit()
+        except EOFError:  # Tune reads back the errors of trials, which a full disk has cut short
+            raise OSError(errno.ENOSPC, f"Tune's scratch files in {scratch} are cut short") from None
         finally:
             ray.shutdown()
+            self.interrupts.install()  # Ray's core has put back what the system does with SIGTERM: end without a word
             shutil.rmtree(scratch, ignore_errors=True)
 
     def _scratch(self) -> Path:
@@ -90,7 +93,7 @@ class RayTuneRunner:
             run_config=tune.RunConfig(
                 name=f"run-{int(time.time())}",
                 storage_path=str(scratch),
-                callbacks=[ProgressCallback(self.progress, self.interrupts)],
+                callbacks=[ProgressCallback(self.progress, self.interrupts), NoTrialProgress()],
                 # trials write their own checkpoints; Tune would save class Trainables at their end otherwise
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,
@@ -113,7 +116,8 @@ def _join(address: str, name: str) -> None:
         ray.shutdown()
         said = " ".join(str(error).split()) or type(error).__name__
         raise BadInput(
-            f"cannot join Ray at {address}: {shown(said, 500)}; once that is fixed: study resume {name}"
+            f"cannot join Ray at {address}: {shown(said, 500)}; `study doctor --address {address}` says why, for "
+            f"example that the cluster asks for another token. Once that is fixed: study resume {name}"
         ) from None
 
 

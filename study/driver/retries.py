@@ -5,11 +5,34 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_MACHINE_GONE = re.compile(r"its node has died|node was preempted|forcibly preempted")
-"""Words of Ray's errors for an actor that died with its machine."""
+from trainables.core.errors import shown
+
+_MACHINE_GONE = re.compile(r"node has died|node was preempted|forcibly preempted|is temporarily unavailable")
+"""Words of Ray's errors for an actor that died with its machine.
+
+Ray takes fifteen seconds and more to declare a machine dead. Until then its actors are "temporarily unavailable": the
+connection is gone and no raylet has reported the end of a process, as it does when only the process died.
+"""
 _REPLACED = re.compile(r"\bWorkerReplaced\b")
 """Word of the error of a worker that refuses a trial, so that the trial starts in a new one."""
 _MOST_MACHINES = 20
+_STOOD_STILL = re.compile(r"no training step ended within \S+ s")
+_PROCESS_GONE = re.compile(r"ActorDiedError|WorkerCrashedError|process died|worker process")
+
+
+def cause_of(reason: str) -> str:
+    """Say in a few words what ended a trial's process; ``reason`` is what the runner says of it.
+
+    >>> cause_of("ray.exceptions.ActorDiedError: The actor died unexpectedly before finishing this task. ...")
+    'its process died'
+    """
+    if stood := _STOOD_STILL.search(reason):
+        return stood[0]
+    if _MACHINE_GONE.search(reason):
+        return "its machine is gone"
+    if _PROCESS_GONE.search(reason):
+        return "its process died"
+    return shown(reason.strip().rpartition("\n")[2], 200)
 
 
 @dataclass
@@ -31,6 +54,8 @@ class Retries:
     _reached: int = 0
     _shared: int = 0
     _advanced: bool = False
+    counted: bool = False
+    """Whether the last death counted."""
 
     def start_from(self, epoch: int) -> None:
         """Note the last stored epoch, which is none that this driver has seen trained."""
@@ -48,6 +73,7 @@ class Retries:
 
     def allows_another(self, reason: str) -> bool:
         """Count a death, and return whether the trial may start again; ``reason`` is what the runner says of it."""
+        self.counted = False
         if _REPLACED.search(reason):
             return True
         if self._advanced:
@@ -55,5 +81,27 @@ class Retries:
         elif _MACHINE_GONE.search(reason) and self._machines < _MOST_MACHINES:
             self._machines += 1
         else:
-            self._deaths += 1
+            self._deaths, self.counted = self._deaths + 1, True
         return self._deaths <= self.most
+
+
+@dataclass
+class Restarts:
+    """How many trials a driver has started again, over all trials of a study."""
+
+    counted: int = 0
+    not_counted: int = 0
+
+    def note(self, *, counted: bool) -> None:
+        """Note a trial that starts again after a death that counted, or did not."""
+        self.counted += counted
+        self.not_counted += not counted
+
+    def __str__(self) -> str:
+        return (
+            f"{self.counted + self.not_counted} trials started again after their process or machine died: "
+            f"{self.not_counted} not counted, {self.counted} counted against resources.retries"
+        )
+
+    def __bool__(self) -> bool:
+        return self.counted + self.not_counted > 0

@@ -1,245 +1,241 @@
-"""Send a study to a running cluster as a Ray job, and follow it.
+"""Send a study to a running cluster as a Ray job, once: asked again, the job that runs it is found.
 
-Only the study file is sent: this package is installed on the cluster, with the versions of requirements.lock.
-The job runs `study run` on the head node, so the submitting laptop may be closed.
+The study file, its plug-ins and this installation's code are sent; the packages that they need are installed on the
+cluster. The job runs on the head node, so the submitting laptop may be closed.
 """
 
 from __future__ import annotations
 
-import asyncio
-import os
+import hashlib
+import json
+import re
 import shlex
-import shutil
-import socket
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import SplitResult, urlsplit
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from study.driver.cluster_job import STORED_IN
+from study.driver.job_server import checked_address, connected, explained
+from study.driver.ray_connection import JOINING, USAGE_REPORTS_OFF
+from study.driver.sent_files import OVERRIDES_FILE, are_secret, sent_files
 from study.spec.study_spec import StudySpec
 from study.spec.validation import load_spec
-from study.spec.yaml_io import write_overrides
-from trainables.core.errors import BadInput
-from trainables.core.url_secrets import masked
+from trainables.core.errors import BadInput, shown
+from trainables.core.storage_path import storage_path
 
 if TYPE_CHECKING:
-    from ray.job_submission import JobSubmissionClient
+    from ray.job_submission import JobDetails, JobSubmissionClient
 
-EXAMPLE_ADDRESS = "http://127.0.0.1:8265"
-CONNECT_SECONDS = 10.0
-INTERRUPTED = 130
+_START_PATIENCE = 300.0
+"""Seconds that a job gets for its checks; those of large data sets go on after that."""
 
-OVERRIDES_FILE = "overrides"
-"""File beside the sent study file. Ray shows a job's command and its environment to everyone who may list jobs."""
+_JOB_ENVIRONMENT = {
+    **USAGE_REPORTS_OFF,
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "RAY_JOB_STOP_WAIT_TIME_S": "60",  # `ray job stop` is Ctrl-C for a study; Ray's default is to kill it after 3 s
+}
 
-_print = partial(print, end="", flush=True)
+
+class Sent(NamedTuple):
+    """A study's job.
+
+    Attributes:
+        job: its submission id, by which `follow` and ``ray job logs`` find it.
+        running: True if the study ran already and nothing was sent.
+        storage: where the job says it stores the study; empty if the job has not said so yet.
+    """
+
+    job: str
+    running: bool = False
+    storage: str = ""
 
 
-def submit(spec_path: Path, *, address: str, overrides: Sequence[str] = (), resume: bool = False) -> str:
-    """Send a study to a cluster and return once the cluster has accepted it.
+def submit(
+    spec_path: Path,
+    *,
+    address: str,
+    overrides: Sequence[str] = (),
+    resume: bool = False,
+    storage: str | None = None,
+    data_dir: str | None = None,
+    code: bool = True,
+    say: Callable[[str], object] = print,
+) -> Sent:
+    """Send a study to a cluster and return once it trains or has been refused there.
+
+    A study that a job of the cluster runs already is not sent again. A stored study is continued, if it is the same.
 
     Args:
         spec_path: the study file on this machine.
         address: the cluster's job server as seen from here, for example ``http://127.0.0.1:8265``.
         overrides: ``path=value`` pairs as for ``study run --set``.
-        resume: continue the stored study of that name instead of starting a new one.
-
-    Returns:
-        The submission id, by which `follow` and ``ray job logs`` find the job.
+        resume: continue the stored study of that name with these overrides instead of starting a new one.
+        storage: place of all studies, as the cluster's nodes see it; None takes the head's STUDY_STORAGE.
+        data_dir: folder of data sets, as the nodes see it; None takes the head's STUDY_DATA_DIR.
+        code: send this installation's code; otherwise the head's is used.
+        say: called with a sentence once the job is accepted, before it has started.
 
     Raises:
-        BadInput: the study file, an override or the address is invalid, the cluster does not answer, or it
-            refuses the token.
+        BadInput: the study file, an override, a folder or the address is invalid, the cluster does not answer, refuses
+            the token or the study, or runs another study of that name.
     """
     place = checked_address(address)
     spec = load_spec(spec_path, tuple(overrides))
-    client = _connected(place)
-    with tempfile.TemporaryDirectory(prefix="study-submit-") as folder:
-        shutil.copy(spec_path, folder)
-        if _are_secret(overrides):
-            write_overrides(Path(folder) / OVERRIDES_FILE, overrides)
-        command = entrypoint(spec, spec_path.name, overrides, resume=resume)
-        with _explained(place):
-            return _submitted(client, command, folder, spec.name)
+    _check_place("--storage", storage)
+    if data_dir is not None and not Path(data_dir).is_absolute():
+        raise BadInput(f"--data-dir {data_dir}: is a folder of the cluster's nodes, and must be an absolute path")
+    client = connected(place)
+    asks = {"study": spec.name, "storage": storage or "", "asked": _digest(spec, data_dir)}
+    with explained(place):
+        if (found := _running(client, asks)) is not None:
+            return Sent(found, running=True)
+        with sent_files(spec, spec_path, overrides, code=code) as (folder, changes):
+            command = entrypoint(spec_path.name, changes, resume=resume, storage=storage, data_dir=data_dir)
+            sent = _submitted(client, command, str(folder), asks)
+        if sent.running:
+            return sent
+        say(f"submitted as {sent.job}; waiting for its checks on the head")
+        return _started(client, sent, spec.name)
 
 
-def _submitted(client: JobSubmissionClient, command: str, folder: str, name: str, patience: float = 60.0) -> str:
-    """Submit a job and return its id; a head that has just started gets ``patience`` seconds for its job agent."""
+def _check_place(option: str, storage: str | None) -> None:
+    place = None if storage is None else storage_path(storage)
+    if isinstance(place, Path) and not place.is_absolute():
+        raise BadInput(
+            f"{option} {storage}: is a folder of the cluster's nodes, and must be an absolute path, s3:// or gs://; a "
+            "relative one would lie in Ray's temporary folder and be lost"
+        )
+
+
+def _digest(spec: StudySpec, data_dir: str | None) -> str:
+    """Return what two submissions of the same study have in common; passwords are no part of it."""
+    asked = json.dumps([spec.model_dump(mode="json"), data_dir], sort_keys=True)
+    return hashlib.sha256(asked.encode()).hexdigest()[:16]
+
+
+def _jobs_of(client: JobSubmissionClient, asks: dict[str, str]) -> list[JobDetails]:
+    """Return the jobs of a study; one that names no storage may use the same as one that does."""
+    found = []
+    for job in client.list_jobs():
+        has: dict[str, Any] = job.metadata or {}
+        stored = {has.get("storage", ""), asks["storage"]}
+        if job.submission_id and has.get("study") == asks["study"] and (len(stored) == 1 or "" in stored):
+            found.append(job)
+    return found
+
+
+def _running(client: JobSubmissionClient, asks: dict[str, str]) -> str | None:
+    """Return the job that runs a study now, if there is one.
+
+    Raises:
+        BadInput: it runs another study of this name.
+    """
+    job = next((job for job in _jobs_of(client, asks) if not job.status.is_terminal()), None)
+    if job is None:
+        return None
+    if (job.metadata or {}).get("asked", asks["asked"]) != asks["asked"]:
+        raise BadInput(
+            f"study '{asks['study']}' runs already, from another study file or with other settings, as job "
+            f"{job.submission_id}: wait for its end, stop it with `ray job stop {job.submission_id}`, or give this one "
+            "another name with --set name=..."
+        )
+    return str(job.submission_id)
+
+
+def _submitted(
+    client: JobSubmissionClient, command: str, folder: str, asks: dict[str, str], patience: float = 60.0
+) -> Sent:
+    """Submit a job; a head that has just started gets ``patience`` seconds for its job agent.
+
+    The id counts the study's jobs, so of two submissions at the same moment Ray refuses the second.
+    """
     deadline = time.monotonic() + patience
     while True:
+        job = f"study-{asks['study']}-{_next_number(client, asks['study'])}"
+        if (found := _running(client, asks)) is not None:  # asked after the count: one that came in between is seen
+            return Sent(found, running=True)
         try:
-            submission_id: str = client.submit_job(
-                entrypoint=command, runtime_env={"working_dir": folder}, metadata={"study": name}
+            return Sent(
+                client.submit_job(
+                    entrypoint=command,
+                    submission_id=job,
+                    runtime_env={"working_dir": folder, "env_vars": _JOB_ENVIRONMENT},
+                    metadata=asks,
+                )
             )
-            return submission_id
         except RuntimeError as error:
-            if "No available agent" not in str(error) or time.monotonic() >= deadline:
+            if "already exists" not in str(error) and "No available agent" not in str(error):
+                raise
+            if time.monotonic() >= deadline:
                 raise
             time.sleep(1.0)
 
 
-def follow(address: str, submission_id: str, write: Callable[[str], object] = _print) -> int:
-    """Print a job's output until it ends.
+def _next_number(client: JobSubmissionClient, name: str) -> int:
+    form = re.compile(rf"study-{re.escape(name)}-(\d+)")
+    found = (form.fullmatch(job.submission_id or "") for job in client.list_jobs())
+    return 1 + max((int(match[1]) for match in found if match), default=0)
 
-    Args:
-        address: the cluster's job server.
-        submission_id: what `submit` returned.
-        write: called with each piece of the log.
 
-    Returns:
-        The exit code of the job's ``study`` command; 130 if the job was stopped, 1 if it has no code.
+def _started(client: JobSubmissionClient, sent: Sent, name: str) -> Sent:
+    """Wait until a job has passed its checks and joins Ray, or ends.
 
     Raises:
-        BadInput: the job does not exist, the cluster does not answer or refuses the token, or the connection
-            broke; the job then continues.
+        BadInput: the job was refused on the head; the message says why.
     """
-    place = checked_address(address)
-    client = _connected(place)
-    with _explained(place):
-        client.get_job_info(submission_id)
-        asyncio.run(_copy_log(client, submission_id, write))
-        return _exit_code(client, submission_id)
+    deadline = time.monotonic() + _START_PATIENCE
+    while time.monotonic() < deadline:
+        info = client.get_job_info(sent.job)
+        log = client.get_job_logs(sent.job) if info.status != "PENDING" else ""
+        said = re.search(rf"^{STORED_IN}(.*)$", log, re.M)
+        sent = sent._replace(storage=said[1] if said else "")
+        if JOINING in log:
+            return sent
+        if info.status.is_terminal():
+            if info.status in ("SUCCEEDED", "STOPPED"):
+                return sent
+            raise BadInput(f"job {sent.job}: the head refuses study '{name}': {_why(log, info.message)}")
+        time.sleep(0.5)
+    return sent
 
 
-def entrypoint(spec: StudySpec, file_name: str, overrides: Sequence[str] = (), *, resume: bool = False) -> str:
+def _why(log: str, message: str | None) -> str:
+    if "study: not found" in log or "study: command not found" in log:
+        return (
+            "it has no command `study`; install this project on the head, and start Ray from its environment "
+            "(`source .venv/bin/activate`)"
+        )
+    if "No such command" in log:
+        return "its installation is older than this one; send the code, too (without --no-code), or update the cluster"
+    # Ray's own lines may stand anywhere in the log
+    own = [line for line in log.splitlines() if not re.match(r"Running entrypoint for job|.* job_manager\.py:", line)]
+    log = "\n".join(own)
+    _, marker, said = log.rpartition("error: ")
+    last = " ".join(log.strip().splitlines()[-2:])
+    return said.strip() if marker else shown(last or message or "it says nothing", 1000)
+
+
+def entrypoint(
+    file_name: str,
+    overrides: Sequence[str] = (),
+    *,
+    resume: bool = False,
+    storage: str | None = None,
+    data_dir: str | None = None,
+) -> str:
     """Return the shell command that the job runs on the head node.
 
     A new study without a ledger or tracking server takes the head node's, which STUDY_LEDGER and STUDY_TRACKING_URI
     name there (cluster.yaml). Overrides with a password travel in a file, not in the command.
     """
-    what = ["resume", spec.name] if resume else ["run", file_name]
-    return shlex.join(["study", *what, "--address", "auto", *_set(overrides)])
+    words = ["study", "submitted", file_name, *(["--resume"] if resume else [])]
+    words += [] if storage is None else ["--storage", storage]
+    words += [] if data_dir is None else ["--data-dir", data_dir]
+    return shlex.join([*words, *_set(overrides)])
 
 
 def _set(overrides: Sequence[str]) -> list[str]:
-    if _are_secret(overrides):
+    if are_secret(overrides):
         return ["--set-from", OVERRIDES_FILE]
     return [word for override in overrides for word in ("--set", override)]
-
-
-def _are_secret(overrides: Sequence[str]) -> bool:
-    return any(masked(override) != override for override in overrides)
-
-
-def checked_address(address: str) -> str:
-    """Return the address of a job server without a trailing slash.
-
-    Raises:
-        BadInput: the address does not have the form http://host:port or https://host[:port].
-
-    >>> checked_address("http://127.0.0.1:8265/")
-    'http://127.0.0.1:8265'
-    """
-    parts = urlsplit(address)
-    plain = parts.path in ("", "/") and not (parts.query or parts.fragment or parts.username)
-    if parts.scheme not in ("http", "https") or not parts.hostname or not plain or _port(parts) is None:
-        raise BadInput(f"--address: must be a cluster's job server, for example {EXAMPLE_ADDRESS}, got '{address}'")
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-def _port(parts: SplitResult) -> int | None:
-    try:
-        return parts.port or {"https": 443}.get(parts.scheme)
-    except ValueError:  # not a number, or above 65535
-        return None
-
-
-def token() -> str | None:
-    """Return the cluster token as Ray finds it: $RAY_AUTH_TOKEN, $RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token.
-
-    Raises:
-        BadInput: the file named by $RAY_AUTH_TOKEN_PATH cannot be read.
-    """
-    if given := os.environ.get("RAY_AUTH_TOKEN"):
-        return given.strip()
-    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    path = Path(named) if named else Path.home() / ".ray" / "auth_token"
-    try:
-        return path.read_text(encoding="utf-8").strip() or None
-    except OSError as error:
-        if named:
-            raise BadInput(f"RAY_AUTH_TOKEN_PATH: {named}: {error.strerror}") from None
-        return None
-
-
-def _connected(address: str) -> JobSubmissionClient:
-    _reach(urlsplit(address))
-    from ray.job_submission import JobSubmissionClient
-
-    # Ray's client sends the token by itself only if RAY_AUTH_MODE is set, which is rare on a laptop.
-    known = token()
-    headers = {"Authorization": f"Bearer {known}"} if known else None
-    with _explained(address), _environment("RAY_API_SERVER_ADDRESS", address):
-        return JobSubmissionClient(address, headers=headers)
-
-
-def _reach(parts: SplitResult) -> None:
-    """Fail within seconds instead of the minutes that Ray's client would wait."""
-    assert parts.hostname is not None
-    try:
-        socket.create_connection((parts.hostname, _port(parts) or 0), timeout=CONNECT_SECONDS).close()
-    except OSError as error:
-        raise BadInput(
-            f"--address {parts.geturl()}: nothing answers there ({error}); is the port forwarded? "
-            "`ray dashboard cluster.yaml` does it"
-        ) from None
-
-
-@contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    """Set a variable that Ray's client prefers to the address it is given."""
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        os.environ.pop(name)
-        if before is not None:
-            os.environ[name] = before
-
-
-@contextmanager
-def _explained(address: str) -> Iterator[None]:
-    """Convert errors of Ray's client and its libraries into one clear message."""
-    from aiohttp import ClientError
-    from ray.exceptions import AuthenticationError
-    from requests.exceptions import RequestException
-
-    try:
-        yield
-    except AuthenticationError as error:
-        raise BadInput(f"--address {address}: {_refused(error.message)}") from None
-    except (RuntimeError, OSError, KeyError, RequestException, ClientError) as error:
-        raise BadInput(f"--address {address}: the job server did not do as asked: {error}") from None
-
-
-def _refused(said: str) -> str:
-    if said.startswith("Authentication required"):
-        return (
-            "the cluster asks for a token, and there is none in RAY_AUTH_TOKEN, "
-            "the file of RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token"
-        )
-    return "the cluster refuses this machine's token; it must be the one that the head was started with"
-
-
-async def _copy_log(client: JobSubmissionClient, submission_id: str, write: Callable[[str], object]) -> None:
-    async for piece in client.tail_job_logs(submission_id):
-        write(piece)
-
-
-def _exit_code(client: JobSubmissionClient, submission_id: str, patience: float = 30.0) -> int:
-    deadline = time.monotonic() + patience
-    info = client.get_job_info(submission_id)
-    # The log may end shortly before the job's state is terminal.
-    while not info.status.is_terminal() and time.monotonic() < deadline:
-        time.sleep(0.5)
-        info = client.get_job_info(submission_id)
-    if not info.status.is_terminal():
-        raise RuntimeError(f"the log of {submission_id} ended, but the job is {info.status}; it goes on")
-    if info.status == "STOPPED":
-        return INTERRUPTED
-    return 0 if info.status == "SUCCEEDED" else info.driver_exit_code or 1

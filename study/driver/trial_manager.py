@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from study.driver.retries import Retries
+from study.driver.retries import Restarts, Retries, cause_of
 from study.ledger.cell_ledger import Assignment
 from study.ledger.study_ledger import Ledger
 from study.store.study_folder import SHARED
+from trainables.core.object_path import StorageFault
+from trainables.core.patience import ServiceAway
 from trainables.core.step_progress import StepProgress, foremost, read_step_progress, remove_step_progress
 from trainables.core.storage_path import StoragePath
 from trainables.core.trial_folder import EpochResult, TrialFolder, method_metrics
@@ -25,6 +28,8 @@ from trainables.core.trial_report import (
 from trainables.core.trial_task import HANG_NOTE, TrialTask
 from trainables.methods.registry import changes_stage, shared_prefix_of
 
+_OWNER_EVERY = 1.0
+"""Seconds for which a report takes it for granted that this process still holds the study's lock."""
 _REASON_LENGTH = 2000
 """Characters of an error that are kept, from its end."""
 
@@ -44,6 +49,8 @@ class TrialManager:
         deadline: float | None = None,
         locks: str | None = None,
         owns: Callable[[], bool] = lambda: True,
+        plugins: Mapping[str, str] | None = None,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Prepare to hand out interrupted trials first, then new ones until budget or deadline.
 
@@ -53,9 +60,12 @@ class TrialManager:
             listener: called after every epoch and end.
             deadline: time.monotonic() after which no trial is handed out.
             locks: URL of the database that holds the locks of a folder on object storage.
-            owns: tells whether this process still holds the study's lock; asked before a trial is handed out.
+            owns: tells whether this process still holds the study's lock; asked before a trial is handed out, and
+                with reports.
+            plugins: path of every plug-in's copy in the study's folder -> digest of its source.
+            tell: receives a sentence about a trial that starts again.
         """
-        self._locks, self._owns = locks, owns
+        self._locks, self._owns, self._tell, self._plugins = locks, owns, tell, dict(plugins or {})
         self._ledger, self._folder, self._listener, self._deadline = ledger, folder, listener, deadline
         self._interrupted = deque(ledger.interrupted())
         for assignment in self._interrupted:
@@ -67,7 +77,9 @@ class TrialManager:
         self._retries: dict[str, Retries] = {}
         self._spent = False
         self.fault: str | None = None
+        self._halted, self._asked_owner = False, -math.inf
         self.epochs_seen = 0
+        self.restarts = Restarts()
 
     @property
     def out_of_time(self) -> bool:
@@ -101,6 +113,14 @@ class TrialManager:
         Args:
             runner_id: the runner's own name for the trial.
         """
+        try:
+            return self._start(runner_id)
+        except (ServiceAway, StorageFault) as error:  # a trial that was begun is the first of a resume
+            self._live.pop(runner_id, None)
+            self._halt(error)
+            return None
+
+    def _start(self, runner_id: str) -> TrialTask | None:
         assignment = self._next()
         if assignment is None:
             return None
@@ -123,6 +143,7 @@ class TrialManager:
             growth_bytes=None
             if (growth := self._ledger.study.resources.worker_growth_gb) is None
             else int(growth * 2**30),
+            plugins={str(self._folder / stored): digest for stored, digest in self._plugins.items()},
         )
 
     def assignment(self, runner_id: str) -> Assignment:
@@ -137,13 +158,22 @@ class TrialManager:
             return self._ledger.confirmation.shares_prefix(assignment)
         return shared_prefix_of(assignment.config) == shared_prefix_of(assignment.cell.base)
 
-    def _still_owned(self) -> bool:
+    def _halt(self, why: Exception | str) -> None:
+        """Store nothing more and stop the running trials at their next report; a resume takes their epochs in."""
+        self.fault = (why.strerror if isinstance(why, OSError) else None) or str(why)
+        self._halted = True
+
+    def _still_owned(self, every: float = 0.0) -> bool:
+        """Ask for the study's lock, unless it was held less than ``every`` seconds ago."""
+        if self._asked_owner + every > time.monotonic():
+            return not self._halted
         try:
-            if not self.fault and not self._owns():
-                self.fault = "another process took the study's lock while its database was away"
-        except OSError as error:
-            self.fault = error.strerror or str(error)
-        return not self.fault
+            if not self._halted and not self._owns():
+                self._halt("another process took the study's lock while its database was away")
+        except (ServiceAway, OSError) as error:
+            self._halt(error)
+        self._asked_owner = time.monotonic()
+        return not self._halted
 
     def _next(self) -> Assignment | None:
         if not self._still_owned():
@@ -151,6 +181,7 @@ class TrialManager:
         while self._interrupted and not self.out_of_time and not self.fault:
             assignment = self._interrupted.popleft()
             if not self._already_done(assignment):
+                TrialFolder(self.trial_folder(assignment)).unpack()  # bundled before the ledger lost its end
                 return assignment
         if self.out_of_time or self._spent or self.fault:
             return None
@@ -164,7 +195,7 @@ class TrialManager:
     def _already_done(self, assignment: Assignment) -> bool:
         """Report the epochs that an interrupted trial wrote and its dead driver did not; return True if they end it."""
         folder = TrialFolder(self.trial_folder(assignment))
-        history = folder.history()
+        history = _unbroken(folder.history())
         self._retries_of(assignment).start_from(max((int(result["epoch"]) for result in history), default=0))
         cell, number, epochs = self._ledger.of(assignment), assignment.number, assignment.cell.base.training.epochs
         began = any(not result.get("shared") for result in history)  # adopted epochs are complete by then
@@ -193,8 +224,17 @@ class TrialManager:
         """Process a report other than the trial's last.
 
         Returns:
-            True if the trial must stop.
+            True if the trial must stop; also if the ledger, the storage or the study's lock is lost.
         """
+        if not self._still_owned(_OWNER_EVERY):
+            return True
+        try:
+            return self._note(runner_id, report)
+        except (ServiceAway, StorageFault) as error:
+            self._halt(error)
+            return True
+
+    def _note(self, runner_id: str, report: TrialReport) -> bool:
         assignment = self._live[runner_id]
         match report:
             case SharedEpochDone(epochs):
@@ -264,8 +304,14 @@ class TrialManager:
         """
         assignment = self._live.pop(runner_id, None)
         self._past_first_epoch.discard(runner_id)
-        if assignment is None:
+        if assignment is None or not self._still_owned(_OWNER_EVERY):
             return
+        try:
+            self._end(runner_id, assignment, last, failed=failed)
+        except (ServiceAway, StorageFault) as error:
+            self._halt(error)
+
+    def _end(self, runner_id: str, assignment: Assignment, last: TrialReport | None, *, failed: bool) -> None:
         self._spent = False  # the end of the search's last trial starts the confirmation
         cell, number = self._ledger.of(assignment), assignment.number
         if failed:
@@ -275,7 +321,7 @@ class TrialManager:
             if self._tries_again(assignment, reason):
                 return
             cell.fail(number, reason)
-            self._listener(assignment, True)
+            self._forget(runner_id, assignment)
             return
         match last:
             case MachineFault(reason):  # no further trial is handed out; a resume finishes this one
@@ -293,6 +339,12 @@ class TrialManager:
                 self._complete(assignment, result, own, place)
             case _:
                 return
+        self._forget(runner_id, assignment)
+
+    def _forget(self, runner_id: str, assignment: Assignment) -> None:
+        """Drop what is kept of a trial that has ended: a study may have many thousands."""
+        self._stopped.discard(runner_id)
+        self._retries.pop(assignment.key, None)
         self._listener(assignment, True)
 
     def _retries_of(self, assignment: Assignment) -> Retries:
@@ -300,11 +352,19 @@ class TrialManager:
         return self._retries.setdefault(assignment.key, Retries(most, epochs))
 
     def _tries_again(self, assignment: Assignment, reason: str) -> bool:
-        again = self._retries_of(assignment).allows_another(reason)
+        retries = self._retries_of(assignment)
+        again = retries.allows_another(reason)
         if again:
+            self.restarts.note(counted=retries.counted)
             remove_step_progress(self.trial_folder(assignment))
             self._interrupted.append(assignment)
+            self._tell(f"{assignment.key}: {cause_of(reason)}; it starts again from its last checkpoint")
         return again
+
+
+def _unbroken(history: Iterable[EpochResult]) -> list[EpochResult]:
+    """Return the epochs before the first whose result was damaged; a process repeats that one and the later ones."""
+    return [result for number, result in enumerate(history, 1) if result["epoch"] == number]
 
 
 def _take_hang_note(folder: StoragePath) -> str | None:

@@ -8,12 +8,14 @@ from typing import Any
 
 from ray.tune import Callback
 from ray.tune.experiment import Trial
+from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from study.driver.interrupts import Interrupts
 from study.driver.progress import Progress
 from study.driver.trial_manager import TrialManager
+from study.driver.tune_internals import forget_ended
 from trainables.core.trial_report import from_result
 
 _WORKER_START = 60.0
@@ -64,7 +66,11 @@ class LedgerScheduler(FIFOScheduler):
 
         Tune's own order gives a free worker to the oldest pending trial and kills the worker that is starting for it.
         With trials shorter than a worker's start, one worker would then do all the work.
+
+        Tune asks between two events. Trials that have ended are dropped then.
         """
+        for trial in forget_ended(tune_controller):
+            self._asked.pop(trial.trial_id, None)
         now = time.monotonic()
         trials: list[Trial] = tune_controller.get_trials()
         for trial in trials:
@@ -107,6 +113,22 @@ class ProgressCallback(Callback):
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Show the state."""
         self._progress.show()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class NoTrialProgress(TrialProgressCallback):
+    """Replaces Tune's printer of results, which Tune adds otherwise and which keeps every trial that has ended."""
+
+    def on_trial_result(self, *given: Any, **info: Any) -> None:
+        """Print nothing."""
+
+    def on_trial_error(self, *given: Any, **info: Any) -> None:
+        """Print nothing."""
+
+    def on_trial_complete(self, *given: Any, **info: Any) -> None:
+        """Print nothing."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}

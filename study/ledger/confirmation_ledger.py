@@ -15,7 +15,14 @@ from study.ledger.cell_ledger import Assignment, CellLedger, ReadTrial, as_store
 from study.search.budget import ENDED
 from study.search.trial_params import PARAM_SOURCE, PARAMS, params_of
 from study.spec.cell import Cell
-from study.spec.confirmed_settings import CONFIRM, Setting, seeds_of, settings_at_most, settings_of
+from study.spec.confirmed_settings import (
+    CONFIRM,
+    Setting,
+    confirmations_are_known,
+    confirmed_at_most,
+    seeds_of,
+    settings_of,
+)
 from study.spec.objectives import directions
 from study.spec.study_spec import StudySpec
 
@@ -128,10 +135,13 @@ class Confirmation:
     def total(self, *, known: bool) -> int:
         """Return the number of confirmation trials: an upper bound while ``known`` is False (the search runs)."""
         if not known:
-            settings = sum(settings_at_most(self._spec, cell.cell) for cell in self.cells.values())
-            return len(seeds_of(self._spec)) * settings
+            return sum(confirmed_at_most(self._spec, cell.cell) for cell in self.cells.values())
         ended = sum(len(cell.trials(*ENDED)) for cell in self.cells.values())
         return ended + self.remaining(known=True)
+
+    def total_is_exact(self) -> bool:
+        """Return True if the number of trials is known while the search runs."""
+        return confirmations_are_known(self._spec, (cell.cell for cell in self.cells.values()))
 
     def shares_prefix(self, trial: Assignment) -> bool:
         """Return True if another confirmation trial has the same shared prefix, which is then trained once."""

@@ -31,9 +31,14 @@ class BulkReadStorage(TrialReadingStorage):
     closed when nothing holds the storage any more.
     """
 
-    def __init__(self, url: str) -> None:
-        """Connect to the database and create Optuna's tables if they are missing."""
-        super().__init__(url)
+    def __init__(self, url: str, engine_settings: dict[str, Any] | None = None) -> None:
+        """Connect to the database and create Optuna's tables if they are missing.
+
+        Args:
+            url: of the database, with its password.
+            engine_settings: arguments for SQLAlchemy's ``create_engine``.
+        """
+        super().__init__(url, engine_settings)
         weakref.finalize(self, self.engine.dispose)
 
     def read_trials(

@@ -6,10 +6,11 @@ import os
 from pathlib import Path
 
 from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
 
+from study.ledger.journal_file import ChangedLine, JournalFile
 from trainables.core.errors import BadInput, shown
 from trainables.core.kernel_lock import KernelLock
+from trainables.core.patience import Patience
 from trainables.core.storage_path import StoragePath
 from trainables.core.url_secrets import masked, revealed
 
@@ -18,6 +19,9 @@ _PASSWORD_PLACES = (
     "or with PostgreSQL from PGPASSWORD or ~/.pgpass"
 )
 
+_ELSEWHERE = (
+    "; a machine that reaches it under another address (a forwarded port) reads it by `study status NAME --ledger URL`"
+)
 
 _DAMAGE = (ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError)
 """Optuna's errors for a damaged line: one that is not text, is not JSON, or is no operation that fits the ledger."""
@@ -36,24 +40,34 @@ def _cut_torn_line(journal: Path) -> None:
         os.truncate(journal, whole)
 
 
-def open_storage(folder: StoragePath, url: str | None, *, writable: bool = True) -> BaseStorage:
+def ledger_at(url: str) -> str:
+    """Return what messages call a ledger in a database."""
+    return f"the ledger {masked(url)}"
+
+
+def open_storage(
+    folder: StoragePath, url: str | None, *, writable: bool = True, patience: Patience | None = None
+) -> BaseStorage:
     """Open the ledger's storage.
 
     Args:
         folder: the study's folder; holds ``ledger.journal`` if ``url`` is None.
         url: database URL, or None for the journal file. Its password may be in STUDY_LEDGER (docs/study-file.md).
         writable: True if the caller drives the study; only one process at a time may do so.
+        patience: how long a driver waits for a database that goes away after it was opened. Others do not wait: their
+            reads raise `ServiceAway`.
 
     Raises:
         BadInput: the database cannot be opened, or the journal is damaged.
     """
     if url is not None:
         try:
-            from study.ledger.rdb_storage import BulkReadStorage  # imports SQLAlchemy
+            from study.ledger.patient_storage import PatientStorage  # imports SQLAlchemy
 
-            return BulkReadStorage(revealed(url, "STUDY_LEDGER"))
+            patience = patience or Patience(ledger_at(url), 0.0)
+            return PatientStorage(revealed(url, "STUDY_LEDGER"), patience)
         except Exception as error:  # SQLAlchemy and its drivers raise many types
-            hint = f"; {_PASSWORD_PLACES}" if "password" in str(error).lower() else ""
+            hint = f"; {_PASSWORD_PLACES}" if "password" in str(error).lower() else "" if writable else _ELSEWHERE
             raise BadInput(f"records.ledger: cannot open {masked(url)}: {shown(error, 500)}{hint}") from None
     if not isinstance(folder, Path):
         raise BadInput(f"records.ledger: {folder} is on object storage and its study file names no database")
@@ -63,8 +77,13 @@ def open_storage(folder: StoragePath, url: str | None, *, writable: bool = True)
         if writable:
             with lock:
                 _cut_torn_line(journal)
-        backend = JournalFileBackend(str(journal), lock_obj=lock)  # type: ignore[arg-type]  # only acquire, release
-        return JournalStorage(backend)
+        return JournalStorage(JournalFile(journal, lock))
+    except ChangedLine as error:
+        raise BadInput(
+            f"{journal}: {shown(str(error), 1000)}; put back a copy of the file. Without one: write the right value in "
+            'its place, which the epochs in the trial\'s folder hold, and remove `,"crc32":"..."` from that line '
+            "(docs/concepts.md#damaged-files)"
+        ) from None
     except _DAMAGE as error:
         why = shown(f"{type(error).__name__}: {error}", 200)
         raise BadInput(f"{journal}: is damaged ({why}); put back a copy of it, or start a new study") from None

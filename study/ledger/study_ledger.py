@@ -99,6 +99,10 @@ class Ledger:
         ended, searching = sum(counts.ended for counts in self.cell_counts()), self.search_remaining()
         return ended + searching + self.confirmation.total(known=not searching)
 
+    def total_is_exact(self) -> bool:
+        """Return True once `total` is no upper bound: the search is over, or no cell confirms a second setting."""
+        return not self.search_remaining() or self.confirmation.total_is_exact()
+
     def why_finished(self) -> str:
         """Describe the limits that the search has reached."""
         return why_finished(self.study, self.cell_counts())

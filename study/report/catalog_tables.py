@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from search_spaces import SPACES, Choices, Dimension
+from search_spaces import SPACES, Choices, Dimension, Space
 from trainables.core.config import DataConfig, MethodConfig
 from trainables.core.errors import BadInput
 from trainables.core.paths import data_folder_named
-from trainables.methods import registry
+from trainables.methods.axes import axes_of
 from trainables.methods.method import Method
-from trainables.methods.registry import METHODS, build_params
+from trainables.methods.registry import METHODS, build_params, file_of
 
 if TYPE_CHECKING:
     from trainables.data.sources.source_lookup import FolderKind
@@ -37,27 +36,17 @@ def method_entry(name: str, method: Method) -> dict[str, Any]:
     switch = 0.0 if method.defer_field is None else defaults[method.defer_field]  # 0 where a second stage is an option
     return {
         "name": name,
-        "file": _file_of(method),
+        "file": file_of(name),
         "title": method.title,
         "paper": method.paper,
         "equation": method.equation,
         "given_in_part": method.given_in_part,
         "stages": [{"from": start} for start in sorted({0.0, switch})],
-        "differs_in": list(method.axes),
+        "differs_in": list(axes_of(method)),
         "params": defaults,
         "presets": {preset: dict(values) for preset, values in method.presets.items()},
         "searched": list(SPACES[name]),
     }
-
-
-def _file_of(method: Method) -> str:
-    """Return the file of a method's family; for a method that the registry defers, the file of the plain one."""
-    for module in vars(registry).values():
-        if isinstance(module, ModuleType) and any(entry is method for entry in vars(module).values()):
-            return module.__name__.replace(".", "/") + ".py"
-    if method.shared_prefix is None or method.shared_prefix.method is None:
-        raise ValueError(f"{method.title}: no file of trainables/methods holds it")
-    return _file_of(method.shared_prefix.method)
 
 
 def searched(dimension: Dimension) -> str:
@@ -78,29 +67,33 @@ def space_entries() -> list[dict[str, Any]]:
             "dimension": dimension.model_dump(mode="json"),
             "first trial": getattr(build_params(MethodConfig(name=name)), param),
         }
-        for name, space in SPACES.items()
+        for name, space in _spaces()
         for param, dimension in space.items()
     ]
 
 
 def unsearched_methods() -> list[str]:
     """Return the methods with an empty search space."""
-    return [name for name, space in SPACES.items() if not space]
+    return [name for name, space in _spaces() if not space]
+
+
+def _spaces() -> list[tuple[str, Space]]:
+    return [(name, SPACES[name]) for name in METHODS]
 
 
 def model_entries() -> list[dict[str, Any]]:
     """Return all networks: name, parameters without the head, features, input, paper."""
-    from trainables.backbones.backbone_catalog import CATALOG, input_of
+    from trainables.backbones import BACKBONES
 
     return [
         {
             "name": name,
             "parameters": entry.parameters,
             "features": entry.features,
-            "input": input_of(name),
+            "input": entry.input,
             "paper": entry.paper,
         }
-        for name, entry in CATALOG.items()
+        for name, entry in BACKBONES.items()
     ]
 
 
@@ -114,13 +107,16 @@ def dataset_entries(data_dir: Path | None = None) -> list[dict[str, Any]]:
         BadInput: the folder does not exist.
     """
     from trainables.data import DATASETS
+    from trainables.data.sources.own_dataset import plugged_datasets
     from trainables.data.sources.source_lookup import data_dir as data_folder
     from trainables.data.sources.source_lookup import folder_datasets
 
     root = data_folder(DataConfig(dataset="digits")) if data_dir is None else data_folder_named(data_dir, "--data-dir")
     folders = folder_datasets(root)
-    names = list(dict.fromkeys([*DATASETS, *folders]))
-    return [
+    plugged = {own.name: own for own in plugged_datasets()}
+    names = list(dict.fromkeys(name for name in [*DATASETS, *folders] if name not in plugged))
+    own = [{"name": n, "title": each.title, "classes": None, "source": "plug-in"} for n, each in plugged.items()]
+    known = [
         {
             "name": name,
             "title": DATASETS[name].title if name in DATASETS else "",
@@ -131,6 +127,7 @@ def dataset_entries(data_dir: Path | None = None) -> list[dict[str, Any]]:
         }
         for name in names
     ]
+    return known + own
 
 
 def _folder_source(folder: Path, kind: FolderKind) -> str:

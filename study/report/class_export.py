@@ -11,7 +11,7 @@ import pyarrow as pa
 from study.report.export import all_trials, trial_key
 from study.report.parquet_file import check_target, write_rows
 from study.store.study_folder import StudyFolder
-from study.store.study_view import TrialView, open_view
+from study.store.study_view import StudyView, TrialView, open_view
 from study.store.trial_view import read_ahead
 from trainables.core.trial_folder import StoredJson
 
@@ -45,15 +45,20 @@ def export_classes(folder: StudyFolder, to: Path, *, force: bool = False) -> int
         BadInput: no such study, the file exists without ``force``, or it cannot be written.
     """
     check_target(to, "--per-class", force=force)
-    trials = all_trials(open_view(folder))
-    read_ahead(trials)
-    rows = [row for trial in trials for row in _rows(folder.name, trial)]
+    rows = class_rows(open_view(folder))
     write_rows(rows, list(_TYPES), _TYPES, to, "--per-class")
     return len(rows)
 
 
+def class_rows(view: StudyView) -> list[dict[str, Any]]:
+    """Return one row per trial, set of images and class, by column."""
+    trials = all_trials(view)
+    read_ahead(trials)
+    return [row for trial in trials for row in _rows(view.spec.name, trial)]
+
+
 def _rows(study: str, trial: TrialView) -> Iterator[dict[str, Any]]:
-    for on, found in (("validation", trial.evaluation()), ("test", trial.test())):
+    for on, found in (("validation", trial.evaluation()), ("test", trial.tested())):
         if found is not None:
             key = {**trial_key(study, trial), "epoch": found["epoch"], "param_source": trial.param_source, "on": on}
             yield from ({**key, **of_class} for of_class in _classes(found))

@@ -134,7 +134,7 @@ def rows_of(view: StudyView, cell: CellView) -> list[Row]:
     seeds = view.spec.confirm.seeds if view.spec.confirm is not None else 0
     rows = []
     for setting in cell.settings(view.spec):
-        found = {trial.confirms: trial.test() for trial in cell.confirmed(setting) if trial.state == "COMPLETE"}
+        found = {trial.confirms: trial.tested() for trial in cell.confirmed(setting) if trial.state == "COMPLETE"}
         tested = {seed: test["metrics"] for seed, test in found.items() if seed is not None and test is not None}
         epochs = {seed: int(test["epoch"]) for seed, test in found.items() if seed is not None and test is not None}
         names = [name for name in METRICS if name != "train_loss"]

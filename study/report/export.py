@@ -53,11 +53,16 @@ def export_study(folder: StudyFolder, to: Path, *, force: bool = False) -> int:
         BadInput: no such study, the file exists without ``force``, or it cannot be written.
     """
     check_target(to, "--to", force=force)
-    trials = all_trials(open_view(folder))
-    read_ahead(trials)
-    rows = [row for trial in trials for row in _rows(folder.name, trial)]
+    rows = epoch_rows(open_view(folder))
     write_rows(rows, _columns(rows), _TYPES, to, "--to")
     return len(rows)
+
+
+def epoch_rows(view: StudyView) -> list[dict[str, Any]]:
+    """Return one row per trial and epoch, by column; a trial without a finished epoch has one row without metrics."""
+    trials = all_trials(view)
+    read_ahead(trials)
+    return [row for trial in trials for row in _rows(view.spec.name, trial)]
 
 
 def all_trials(view: StudyView) -> list[TrialView]:
@@ -72,24 +77,29 @@ def _columns(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _rows(study: str, trial: TrialView) -> list[dict[str, Any]]:
-    cell = trial.cell
-    shared = {
-        **trial_key(study, trial),
-        "ratio": cell.ratio,
-        "state": trial.state,
-        "param_source": trial.param_source,
-        "reason": trial.reason,
-        "precision": trial.environment().get("precision"),
-        "result_epoch": trial.result_epoch,
-        "params": json.dumps(trial.params),
-        **{f"{_PARAM}{name}": value for name, value in trial.params.items()},
-    }
+    shared = trial_row(study, trial)
     rows = [{**shared, **_epoch(result)} for result in trial.history()] or [shared]
-    tested = trial.test()
+    tested = trial.tested()
     if tested is not None:
         row = next((row for row in rows if row.get("epoch") == trial.result_epoch), rows[-1])
         row |= {f"test_{name}": value for name, value in tested["metrics"].items()}
     return rows
+
+
+def trial_row(study: str, trial: TrialView) -> dict[str, Any]:
+    """Return the columns of a trial that do not change from epoch to epoch."""
+    trained_in = trial.trained_in()
+    return {
+        **trial_key(study, trial),
+        "ratio": trial.cell.ratio,
+        "state": trial.state,
+        "param_source": trial.param_source,
+        "reason": trial.reason,
+        "precision": None if trained_in is None else trained_in[0],
+        "result_epoch": trial.result_epoch,
+        "params": json.dumps(trial.params),
+        **{f"{_PARAM}{name}": value for name, value in trial.params.items()},
+    }
 
 
 def trial_key(study: str, trial: TrialView) -> dict[str, Any]:

@@ -181,7 +181,8 @@ def _best_per_method(view: StudyView, title: str, cells: list[CellView]) -> Tabl
     table = _table(title, view, ("method", "trials", "pruned", "failed", *named), ("best params",))
     for cell in sorted(cells, key=_rank):
         counts, front = cell.counts(), cell.front()
-        about = (cell.cell.method, str(len(cell.trials)), str(counts["PRUNED"]), str(counts["FAIL"]))
+        ended = len(cell.trials) - counts["RUNNING"]
+        about = (cell.cell.method, str(ended), str(counts["PRUNED"]), str(counts["FAIL"]))
         if not front:
             table.add_row(*about, *([""] if selects else []), *_metrics(view, None), "no complete trial")
         for trial in front:

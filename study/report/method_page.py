@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import PurePath
 from typing import Any
 
 from search_spaces import SPACES
 from study.report.catalog_tables import method_entry, searched, title_of
 from trainables.core.config import MethodConfig
-from trainables.methods.registry import METHODS, method_named, prefix_of
+from trainables.methods.registry import METHODS, family_of, method_named, prefix_of
 
 Page = dict[str, Any]
 
@@ -31,7 +30,7 @@ def method_page(name: str) -> Page:
     schema = method.params.model_json_schema()
     return {
         **entry,
-        "page": f"docs/methods/{PurePath(entry['file']).stem}.md",
+        "page": f"docs/methods/{family_of(name)}.md" if METHODS.is_inside(name) else "",
         "hyperparameters": [
             {
                 "param": param,

@@ -6,10 +6,11 @@ from typing import Any
 
 from rich.console import Console
 
+from study.spec.confirmed_settings import confirmations_are_known, confirmed_at_most
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder, stored_names
 from study.store.study_view import STATES, CellView, StudyView, TrialView, open_view
-from study.terminal import plain_table
+from study.terminal import plain_table, trial_count
 from trainables.core.errors import BadInput, shown
 from trainables.core.step_progress import StepProgress, read_step_progress
 from trainables.core.storage_path import StoragePath
@@ -21,12 +22,13 @@ ENDED = ("COMPLETE", "PRUNED", "FAIL")
 HEADINGS = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
 
 
-def status_of(storage: StoragePath, name: str) -> Status:
+def status_of(storage: StoragePath, name: str, ledger: str | None = None) -> Status:
     """Return the state of a study, as ``study status --json`` prints it.
 
     Args:
         storage: the folder of all studies.
         name: of the study.
+        ledger: where this machine reaches the ledger's database; None takes the address of the study file.
 
     Returns:
         ``study``, ``state`` (``running``, ``interrupted``, ``finished``) and ``cells``: per cell its name, data
@@ -39,7 +41,7 @@ def status_of(storage: StoragePath, name: str) -> Status:
     Raises:
         BadInput: no such study.
     """
-    view = open_view(StudyFolder(storage, name))
+    view = open_view(StudyFolder(storage, name, read_ledger=ledger))
     state = view.state
     cells = [{**_cell_status(cell, view.spec), **_first_epochs(cell, state)} for cell in view.cells]
     return {"study": name, "state": state, "cells": cells}
@@ -118,14 +120,21 @@ def _confirmed(cell: Status) -> str:
     return f"{ended}/{ended + cell['confirmation']['left']}"
 
 
-def overview(storage: StoragePath) -> list[Status]:
-    """Return all stored studies: name, state, trials done and in total, question; an unreadable one says why."""
-    return [_overview_of(storage, name) for name in stored_names(storage)]
+def overview(storage: StoragePath, ledger: str | None = None) -> list[Status]:
+    """Return all stored studies: name, state, trials done and in total, question; an unreadable one says why.
+
+    ``trials_exact`` is false while the total is an upper bound: the number of settings to confirm is not known yet.
+
+    Args:
+        storage: the folder of all studies.
+        ledger: as in `status_of`.
+    """
+    return [_overview_of(storage, name, ledger) for name in stored_names(storage)]
 
 
-def _overview_of(storage: StoragePath, name: str) -> Status:
+def _overview_of(storage: StoragePath, name: str, ledger: str | None) -> Status:
     try:
-        return _counted(name, open_view(StudyFolder(storage, name)))
+        return _counted(name, open_view(StudyFolder(storage, name, read_ledger=ledger)))
     except BadInput as error:
         return _unreadable(name, str(error))
     except Exception as error:  # whatever is wrong with one study must not hide the others
@@ -134,15 +143,32 @@ def _overview_of(storage: StoragePath, name: str) -> Status:
 
 def _counted(name: str, view: StudyView) -> Status:
     done = sum(len(cell.in_state(*ENDED)) for cell in view.cells)
-    trials = done + view.remaining()
     confirmed = sum(trial.state in ENDED for cell in view.cells for trial in cell.confirming)
-    trials += confirmed + sum(cell.unconfirmed(view.spec) for cell in view.cells)
-    done += confirmed
-    return {"study": name, "state": view.state, "done": done, "trials": trials, "question": view.spec.question}
+    searching = view.remaining()
+    exact = not searching or confirmations_are_known(view.spec, (cell.cell for cell in view.cells))
+    if searching:
+        confirming = sum(confirmed_at_most(view.spec, cell.cell) for cell in view.cells)
+    else:
+        confirming = confirmed + sum(cell.unconfirmed(view.spec) for cell in view.cells)
+    return {
+        "study": name,
+        "state": view.state,
+        "done": done + confirmed,
+        "trials": done + searching + confirming,
+        "trials_exact": exact,
+        "question": view.spec.question,
+    }
 
 
 def _unreadable(name: str, why: str) -> Status:
-    return {"study": name, "state": "unreadable", "done": None, "trials": None, "question": shown(why, _LONGEST_REASON)}
+    return {
+        "study": name,
+        "state": "unreadable",
+        "done": None,
+        "trials": None,
+        "trials_exact": True,
+        "question": shown(why, _LONGEST_REASON),
+    }
 
 
 def print_overview(studies: list[Status], console: Console, storage: StoragePath) -> None:
@@ -156,6 +182,8 @@ def print_overview(studies: list[Status], console: Console, storage: StoragePath
     table.add_column("trials", justify="right", no_wrap=True)
     table.add_column("question", overflow="fold")
     for study in studies:
-        trials = "" if study["trials"] is None else f"{study['done']}/{study['trials']}"
+        trials = (
+            "" if study["trials"] is None else trial_count(study["done"], study["trials"], exact=study["trials_exact"])
+        )
         table.add_row(study["study"], study["state"], trials, study["question"])
     console.print(table, markup=False, highlight=False)

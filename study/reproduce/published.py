@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from study.spec.ready_studies import FOLDER
 from study.spec.validation import error_lines
 from study.spec.yaml_io import read_yaml
 from trainables.core.config import StrictModel
@@ -24,8 +25,8 @@ PAPERS = {
 }
 """Short name of each paper -> authors, year and method."""
 
-STUDIES = Path(__file__).parents[2] / "studies" / "papers"
-"""Folder of the papers' study files: beside the packages, in a checkout as in an installed package."""
+STUDIES = FOLDER / "papers"
+"""Folder of the papers' study files."""
 
 _SPREAD = re.compile(r"(\d+(?:\.\d+)?)\+-(\d+(?:\.\d+)?)")
 

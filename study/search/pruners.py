@@ -14,6 +14,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from study.spec.search_spec import PrunerSpec
+from study.spec.search_tables import PRUNERS, PrunerContext
 
 
 class _AfterSwitch(BasePruner):
@@ -133,5 +134,8 @@ def _named_pruner(spec: PrunerSpec, pruning_start_epoch: int, last_epoch: int) -
             return _Hyperband(pruning_start_epoch, spec.warmup_epochs, spec.reduction_factor, last_epoch)
         case "threshold":
             return ThresholdPruner(lower=spec.lower, upper=spec.upper, n_warmup_steps=earliest)
-        case _:
+        case "none":
             return NopPruner()
+        case _:
+            context = PrunerContext(pruning_start_epoch, last_epoch, spec.warmup_epochs)
+            return PRUNERS[spec.name].build(context)

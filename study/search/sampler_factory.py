@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial
 from search_spaces import Space, distributions_of
 from search_spaces.grid import Grid
 from study.search.grid_searcher import GridSearcher
+from study.spec.search_tables import SEARCHERS, SearcherContext
 
 
 class _NumberedQMC(QMCSampler):
@@ -71,7 +72,7 @@ def build_searcher(
     QMC and grid use one seed per cell, which fixes their order.
 
     Args:
-        name: ``tpe``, ``gp``, ``cmaes``, ``random``, ``qmc`` or ``grid``.
+        name: ``tpe``, ``gp``, ``cmaes``, ``random``, ``qmc``, ``grid``, or one of a plug-in.
         study_seed: the study's seed.
         cell: the cell's name; cells have different seeds.
         number: the trial's number in the cell.
@@ -93,5 +94,7 @@ def build_searcher(
             return CmaEsSearcher(distributions_of(space), number, seed)
         case "grid":
             return GridSearcher(space, cell_grid(study_seed, cell, space, grid_points), number, seed)
-        case _:
+        case "tpe":
             return TPESampler(seed=seed, n_startup_trials=5)
+        case _:
+            return SEARCHERS[name].build(SearcherContext(seed, number, space, distributions_of(space)))

@@ -18,6 +18,58 @@ _BODY = r"""
 say() { echo "$(date '+%F %T') slurm: $*"; }
 say "job $SLURM_JOB_ID, start $((${SLURM_RESTART_COUNT:-0} + 1)) of it, on $SLURM_JOB_NODELIST"
 
+# A job that reaches its wall time is not put back in the queue. So this one stops before: it asks Slurm for its end,
+# which may have been moved, and does not wait for Slurm's warning, which may come up to a minute early.
+seconds() { date +%s; }
+wall_end() {
+    local end
+    end=$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%e 2> /dev/null) && end=$(date -d "$end" +%s 2> /dev/null)
+    echo "${end:-${SLURM_JOB_END_TIME:-}}"
+}
+time_left() { [ -n "$end" ] && echo $((end - stop_before - $(seconds))); }
+clock() {
+    local last left
+    while left=$(time_left) && [ "$left" -gt 0 ]; do
+        sleep $((left < 5 ? left : 5))
+        [ "$(time_left)" -gt 0 ] || { last=$end; end=$(wall_end); end=${end:-$last}; }
+    done
+    [ -n "$end" ] && kill -ALRM $$
+}
+
+# A driver that does not stop in time is killed: a study survives that.
+stopping='' warned='' cancelled='' driver='' killer=''
+stop() {
+    signalled=yes
+    [ -z "$stopping" ] || return
+    stopping=yes
+    say "$1"
+    [ -n "$driver" ] || return
+    kill -USR1 "$driver" 2> /dev/null
+    (sleep "$grace"; kill -KILL "$driver") 2> /dev/null &
+    killer=$!
+}
+# Slurm warns this script alone. Where the warning is that of the wall time, the clock stops the study; a preemption,
+# which Slurm may announce by the same signal, and a second signal are obeyed at once.
+warn() {
+    signalled=yes
+    local left
+    left=$(time_left)
+    if [ -z "$warned" ] && [ "${left:-0}" -gt 0 ] && [ "$left" -le 70 ] &&
+        ! scontrol show job "$SLURM_JOB_ID" --oneliner 2> /dev/null | grep -q ' PreemptTime=[0-9]'; then
+        warned=yes
+        say "warned of the end of the wall time; going on for $left s"
+        return
+    fi
+    stop "asked to stop"
+}
+trap warn USR1
+trap 'stop "the wall time ends in $stop_before s: stopping"' ALRM
+# Slurm sends SIGTERM to everything in a job that is cancelled, the driver included.
+trap 'signalled=yes; cancelled=yes' TERM
+end=$(wall_end)
+clock &
+clock=$!
+
 # This script, the driver and the head of Ray run on the first node. Slurm knows its address, DNS may not.
 head=$SLURMD_NODENAME
 address=$(scontrol show node "$head" --oneliner | grep -o 'NodeAddr=[^ ]*' | head -n 1 | cut -d = -f 2)
@@ -32,6 +84,8 @@ print(*(one.getsockname()[1] for one in sockets))')
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$place/token-$SLURM_JOB_ID RAY_USAGE_STATS_ENABLED=0
 (umask 077; head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n' > "$RAY_AUTH_TOKEN_PATH")
 unset RAY_ADDRESS
+# Ray's idle workers read what every trial needs while the driver checks the study.
+export RAY_preload_python_modules=torch,ray.tune,trainables.entry_points.ray_trainable
 scratch=/tmp/ray-$SLURM_JOB_ID
 
 # One task per node starts Ray with what Slurm gave the job there, and ends it when the step is told to end.
@@ -41,43 +95,39 @@ node() {
     local log=$place/ray-$SLURM_JOB_ID.log
     srun --cpu-bind=none --output="$log" --open-mode=append "${@:1:3}" \
         bash -c 'exec "$@" --num-cpus="$SLURM_CPUS_ON_NODE"' ray-node \
-        "$ray" start "${@:4}" --block --temp-dir="$scratch" --disable-usage-stats 2>> "$log" &
+        "$ray" start "${@:4}" --block --temp-dir="$scratch" --disable-usage-stats \
+        --include-log-monitor=false 2>> "$log" &
     steps+=($!)
 }
 steps=()
 node --nodes=1 --ntasks=1 --nodelist="$head" --head --node-ip-address="$address" --port="$port" \
     --ray-client-server-port="$client_port" --include-dashboard=false
+
+# The driver reads its programs while Ray starts, and waits for the nodes itself.
+if [ -z "$stopping$cancelled" ]; then
+    "${study[@]}" slurm-job "${job[@]}" --address "$address:$port" --nodes "$SLURM_JOB_NUM_NODES" &
+    driver=$!
+    [ -z "$stopping" ] || { stopping=''; stop "stopping"; }
+fi
 if [ "$SLURM_JOB_NUM_NODES" -gt 1 ]; then
     until (exec 3<> "/dev/tcp/$address/$port") 2> /dev/null || ! kill -0 "${steps[0]}" 2> /dev/null; do
-        sleep 0.5
+        sleep 0.2
     done
     others=$((SLURM_JOB_NUM_NODES - 1))
     node --nodes=$others --ntasks=$others --exclude="$head" --address="$address:$port"
 fi
-
-"${study[@]}" slurm-job "${job[@]}" --address "$address:$port" --nodes "$SLURM_JOB_NUM_NODES" &
-driver=$!
-
-# Slurm warns this script alone, before the wall time ends. A driver that does not stop in time is killed: a study
-# survives that, and a job that reaches its wall time is not put back in the queue.
-stop() {
-    signalled=yes
-    say "the wall time ends within ${stop_before} s: stopping"
-    kill -USR1 "$driver" 2> /dev/null
-    (sleep $((stop_before * 3 / 4)); kill -KILL "$driver") 2> /dev/null &
-    killer=$!
-}
-trap stop USR1
-# Slurm sends SIGTERM to everything in a job that is cancelled, the driver included.
-trap 'signalled=yes; cancelled=yes' TERM
-cancelled='' killer=''
-while signalled=''; wait "$driver"; code=$?; [ -n "$signalled" ]; do :; done
-[ -z "$killer" ] || kill "$killer" 2> /dev/null
+code=130
+[ -z "$driver" ] || while signalled=''; wait "$driver"; code=$?; [ -n "$signalled" ]; do :; done
+kill "$clock" $killer 2> /dev/null
 [ -z "$killer" ] || [ "$code" -ne 137 ] || say "the study did not stop in time and was killed; finished epochs are kept"
 
-# Slurm ends with this script what does not end now.
+# Whether another job follows is found out while Ray ends. Slurm ends with this script what does not end now.
+if [ -z "$cancelled" ]; then
+    "${study[@]}" slurm-next "$name" --storage "$storage" --exit-code "$code" &
+    next=$!
+fi
 for signal in TERM KILL; do
-    for ((i = 0; i < 100; i++)); do
+    for ((i = 0; i < 50; i++)); do
         kill -"$signal" "${steps[@]}" 2> /dev/null
         kill -0 "${steps[@]}" 2> /dev/null || break 2
         sleep 0.1
@@ -88,17 +138,14 @@ if [ -n "$cancelled" ]; then
     say "cancelled; to continue: sbatch $place/job.sh"
     exit 1
 fi
-"${study[@]}" slurm-next "$name" --storage "$storage" --exit-code "$code"
-end=$?
-if [ "$end" -eq AGAIN ]; then
-    if scontrol requeue "$SLURM_JOB_ID"; then
-        sleep 300  # Slurm ends this script meanwhile
-        exit 0
-    fi
+while signalled=''; wait "$next"; verdict=$?; [ -n "$signalled" ]; do :; done
+if [ "$verdict" -eq AGAIN ]; then
+    # Slurm ends what is left of the job, this command too, while it answers.
+    (trap '' TERM; exec scontrol requeue "$SLURM_JOB_ID") && exit 0
     say "Slurm refused to put the job back in the queue; to continue: sbatch $place/job.sh"
     exit 1
 fi
-exit "$end"
+exit "$verdict"
 """.replace("AGAIN", str(AGAIN))
 
 
@@ -139,7 +186,8 @@ def batch_script(folder: StudyFolder, options: JobOptions, overrides: Sequence[s
         "storage": shlex.quote(str(folder.storage)),
         "place": shlex.quote(str(place)),
         "job": f"({shlex.join(job)})",
-        "stop_before": str(options.stop_before),
+        "stop_before": str(options.margin),
+        "grace": str(options.grace),
     }
     return "\n".join(
         [

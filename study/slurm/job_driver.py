@@ -37,15 +37,24 @@ def drive(
     """
     from study.driver import driver
     from study.driver.cluster_nodes import wait_for_nodes
+    from study.driver.interrupts import warnings_of_batch_systems
 
+    _read_programs()
     spec = load_spec(spec_path)
     folder = StudyFolder(storage, spec.name)
     joined = wait_for_nodes(address, nodes)
     if joined < nodes:
         console.print(f"  going on with {joined} of {nodes} nodes: the others did not join Ray", style="yellow")
-    end = time.monotonic() + _LOCK_PATIENCE
-    while folder.is_driven() and time.monotonic() < end:
-        time.sleep(5.0)
-    if folder.spec_path.exists():
-        return driver.resume(spec.name, storage, tuple(overrides), address=address, console=console)
-    return driver.run(spec, storage, address=address, console=console, source=str(spec_path))
+    with warnings_of_batch_systems():  # Ray has installed a handler of its own
+        end = time.monotonic() + _LOCK_PATIENCE
+        while folder.is_driven() and time.monotonic() < end:
+            time.sleep(2.0)
+        if folder.spec_path.exists():
+            return driver.resume(spec.name, storage, tuple(overrides), address=address, console=console)
+        return driver.run(spec, storage, address=address, console=console, source=str(spec_path))
+
+
+def _read_programs() -> None:
+    """Import what takes seconds, while Ray starts on the nodes."""
+    from study.driver import preflight, ray_tune  # noqa: F401
+    from study.tracking import record_study  # noqa: F401

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 
 from trainables.core.errors import BadInput
 
-LEAST_SECONDS = 10
-"""Shortest time that a study gets to stop."""
+LEAST_SECONDS = 20
+"""Least time from the order to stop until the wall time ends, in seconds: half for the driver, half for the rest."""
+
+_USUAL_SECONDS = 120
+_REST_SECONDS = 10
+"""Seconds that a job needs at least between its driver's end and its return to the queue."""
 
 _TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<clock>\d+(?::\d+){0,2})")
 _OWN = {
@@ -46,7 +50,8 @@ class JobOptions:
     Attributes:
         nodes: number of nodes.
         time: wall time of one job, as sbatch writes it.
-        stop_before: seconds before its end at which the study is told to stop.
+        stop_before: seconds before its end at which the study is told to stop; None is 120, in a short wall time a
+            third of it.
         partition: of the cluster; None leaves the choice to Slurm, as with every None here.
         account: that is charged.
         cpus_per_task: processors per node; None takes whole nodes.
@@ -59,7 +64,7 @@ class JobOptions:
 
     nodes: int
     time: str
-    stop_before: int = 120
+    stop_before: int | None = None
     partition: str | None = None
     account: str | None = None
     cpus_per_task: int | None = None
@@ -73,9 +78,11 @@ class JobOptions:
         if self.cpus_per_task is not None and self.cpus_per_task < 1:
             raise BadInput(f"--cpus-per-task {self.cpus_per_task}: must be at least 1")
         seconds = seconds_of(self.time)
-        if not LEAST_SECONDS <= self.stop_before <= seconds / 2:
+        if seconds < 2 * LEAST_SECONDS:
+            raise BadInput(f"--time {self.time}: must be at least {2 * LEAST_SECONDS} seconds, got {seconds}")
+        if not LEAST_SECONDS <= self.margin <= seconds / 2:
             raise BadInput(
-                f"--stop-before {self.stop_before}: must be at least {LEAST_SECONDS} seconds, "
+                f"--stop-before {self.margin}: must be at least {LEAST_SECONDS} seconds, "
                 f"and at most half of the wall time, which is {seconds} seconds"
             )
         for option, value in (
@@ -87,6 +94,18 @@ class JobOptions:
                 raise BadInput(f"{option} {value!r}: must be letters, digits and . , : @ + - _")
         for argument in self.sbatch:
             _check_argument(argument)
+
+    @property
+    def margin(self) -> int:
+        """Seconds before the end of the wall time at which the study is told to stop."""
+        if self.stop_before is not None:
+            return self.stop_before
+        return max(LEAST_SECONDS, min(_USUAL_SECONDS, seconds_of(self.time) // 3))
+
+    @property
+    def grace(self) -> int:
+        """Seconds that the driver gets to stop before it is killed."""
+        return self.margin - max(_REST_SECONDS, self.margin // 4)
 
     def lines(self) -> list[str]:
         """Return the options as sbatch reads them, those of None left out."""
@@ -100,7 +119,7 @@ class JobOptions:
             f"--nodes={self.nodes}",
             "--ntasks-per-node=1",
             f"--time={self.time}",
-            f"--signal=B:USR1@{self.stop_before}",
+            f"--signal=B:USR1@{self.margin}",
             *(f"{option}={value}" for option, value in given.items() if value is not None),
             *(["--exclusive"] if self.cpus_per_task is None else []),
             *self.sbatch,

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from study.slurm.batch_script import batch_script, log_pattern, slurm_folder
 from study.slurm.job_options import JobOptions
+from study.spec.study_plugins import store_plugins
 from study.spec.study_spec import StudySpec
 from study.spec.yaml_io import write_yaml
 from study.store.study_folder import StudyFolder
@@ -76,7 +77,8 @@ def send(spec: StudySpec, storage: Path, script: str) -> Sent:
     path = place / "job.sh"
     try:
         place.mkdir(parents=True, exist_ok=True)
-        write_atomically(place / "study.yaml", write_yaml(spec.model_dump(mode="json")).encode())
+        stored = store_plugins(spec, place)
+        write_atomically(place / "study.yaml", write_yaml(stored.model_dump(mode="json")).encode())
         write_atomically(path, script.encode())
         (place / "progress.json").unlink(missing_ok=True)
     except OSError as error:

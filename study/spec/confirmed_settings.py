@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +54,16 @@ def settings_at_most(spec: StudySpec, cell: Cell) -> int:
     """
     preset_alone = spec.search.trials == 1 and spec.search.budget == "trials"
     return 1 if preset_alone or not cell.space else 2
+
+
+def confirmed_at_most(spec: StudySpec, cell: Cell) -> int:
+    """Return an upper bound on the number of a cell's confirmation trials, before the search is over."""
+    return len(seeds_of(spec)) * settings_at_most(spec, cell)
+
+
+def confirmations_are_known(spec: StudySpec, cells: Iterable[Cell]) -> bool:
+    """Return True if `confirmed_at_most` is exact: nothing is confirmed, or no cell may confirm a second setting."""
+    return spec.confirm is None or all(settings_at_most(spec, cell) == 1 for cell in cells)
 
 
 def check_confirmation(before: StudySpec, after: StudySpec) -> None:

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from search_spaces import Dimension
 from search_spaces.grid import LARGEST_GRID
 from study.spec.objectives import Bounds, Metrics, check_known, checked_metrics, names_of
+from study.spec.search_tables import PRUNERS, SEARCHERS
 from trainables.core.config import StrictModel
 from trainables.core.errors import unknown_name
 
@@ -37,7 +38,8 @@ class PrunerSpec(StrictModel):
     """The pruner, which stops trials early. Epochs count from the last switch of stages.
 
     Attributes:
-        name: ``none``, ``median``, ``percentile``, ``successive-halving``, ``hyperband`` or ``threshold``.
+        name: ``none``, ``median``, ``percentile``, ``successive-halving``, ``hyperband``, ``threshold``, or one of a
+            plug-in.
         warmup_epochs: epochs before the first decision; the first rung (successive halving, hyperband).
         startup_trials: complete trials of the cell before the first decision (median, percentile).
         percentile: percentage of trials that are kept (percentile).
@@ -48,7 +50,7 @@ class PrunerSpec(StrictModel):
         min_delta: a best value lower by at most this much still counts as an improvement (patience).
     """
 
-    name: Literal["none", "median", "percentile", "successive-halving", "hyperband", "threshold"] = "median"
+    name: str = "median"
     warmup_epochs: int = Field(1, ge=1)
     startup_trials: int = Field(4, ge=0)
     percentile: float = Field(50.0, gt=0, lt=100)
@@ -57,6 +59,13 @@ class PrunerSpec(StrictModel):
     upper: float | None = Field(None, allow_inf_nan=False)
     patience: int | None = Field(None, ge=1)
     min_delta: float = Field(0.0, ge=0, allow_inf_nan=False)
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in PRUNERS:
+            raise unknown_name("pruner", name, PRUNERS)
+        return name
 
     @model_validator(mode="after")
     def _threshold_has_bounds(self) -> PrunerSpec:
@@ -77,7 +86,7 @@ class SearchSpec(StrictModel):
         metric: the objective, a recorded metric at the selected epoch; several make the search multi-objective.
         select: the epoch that is a trial's result: the ``last``, or the ``best`` on validation by the metric.
         constraints: recorded metric -> bounds at the selected epoch that the best trial must satisfy.
-        searcher: ``tpe``, ``gp``, ``cmaes``, ``random``, ``qmc`` or ``grid``.
+        searcher: ``tpe``, ``gp``, ``cmaes``, ``random``, ``qmc``, ``grid``, or one of a plug-in.
         grid_points: number of points of a range without a grid of its own (grid).
         transfer: if true, cells try the best params of the other cells of their method.
         warm_start: earlier studies in the same storage; cells try their best params after the preset's.
@@ -96,7 +105,7 @@ class SearchSpec(StrictModel):
     metric: Annotated[Metrics, BeforeValidator(_name_or_names)] = "balanced_accuracy"
     select: Literal["last", "best"] = "last"
     constraints: dict[str, Bounds] = Field(default_factory=dict)
-    searcher: Literal["tpe", "gp", "cmaes", "random", "qmc", "grid"] = "tpe"
+    searcher: str = "tpe"
     grid_points: int = Field(5, ge=2, le=LARGEST_GRID)
     transfer: bool = True
     warm_start: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
@@ -119,6 +128,13 @@ class SearchSpec(StrictModel):
     @classmethod
     def _known_metrics(cls, metric: Metrics) -> Metrics:
         return checked_metrics(metric)
+
+    @field_validator("searcher")
+    @classmethod
+    def _known_searcher(cls, searcher: str) -> str:
+        if searcher not in SEARCHERS:
+            raise unknown_name("searcher", searcher, SEARCHERS)
+        return searcher
 
     @field_validator("constraints")
     @classmethod

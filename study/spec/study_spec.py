@@ -162,12 +162,14 @@ class RecordsSpec(StrictModel):
     Attributes:
         tracking_uri: URI of an MLflow server or SQLite file.
         ledger: database URL of the Optuna storage, for example PostgreSQL.
+        wait_minutes: minutes for which a ledger in a database is waited for when it goes away while a study runs.
 
     Passwords in these URLs stay in this process's memory: they are in no field.
     """
 
     tracking_uri: str | None = None
     ledger: str | None = None
+    wait_minutes: float = Field(2.0, ge=0, allow_inf_nan=False)
 
     @field_validator("tracking_uri", "ledger")
     @classmethod
@@ -189,8 +191,8 @@ class ArtifactsSpec(StrictModel):
         model: the network itself, exported and logged as an MLflow model: of the first seed of every cell's best
             setting (``winner``), of every trial of the confirmation, or of none.
         logits: logits of all validation images, and of all test images in a confirmation.
-        checkpoints: trials that keep their last checkpoint after their end, for uses of your own: nothing here reads it
-            any more. Values as for ``model``, or ``all``.
+        checkpoints: trials that keep their last checkpoint after their end, which `study.load_model` reads. Values
+            as for ``model``, or ``all``.
     """
 
     offsets: Phases = "confirm"
@@ -213,7 +215,11 @@ class ArtifactsSpec(StrictModel):
 
 
 class StudySpec(StrictModel):
-    """The whole study file."""
+    """The whole study file.
+
+    Attributes:
+        plugins: code of the user's own: files and packages by path, counted from the study file, or modules by name.
+    """
 
     name: Annotated[str, AfterValidator(_not_reserved)] = Field(pattern=STUDY_NAME)
     question: str = ""
@@ -227,6 +233,7 @@ class StudySpec(StrictModel):
     resources: ResourcesSpec = ResourcesSpec()
     records: RecordsSpec = RecordsSpec()
     artifacts: ArtifactsSpec = ArtifactsSpec()
+    plugins: tuple[str, ...] = Field((), max_length=_MOST_LISTED)
 
     @model_validator(mode="after")
     def _confirms_what_is_searched(self) -> StudySpec:

@@ -13,13 +13,15 @@ from search_spaces.grid import check_grid
 from study.spec.cell import searched_space
 from study.spec.every_fault import Examined, examine, unknown_keys
 from study.spec.misplaced_keys import answer
+from study.spec.study_plugins import activate_given
 from study.spec.study_spec import MOST_CELLS, MethodSpec, StudySpec
 from study.spec.yaml_io import read_yaml, with_overrides
-from trainables.backbones import MODELS
+from trainables.backbones import BACKBONES
 from trainables.backbones.backbone_names import EFFICIENTNETS
 from trainables.components.lr_schedule import ineffective_milestones
 from trainables.core.config import MethodConfig, TrainingConfig
 from trainables.core.errors import BadInput, shown, unknown_name
+from trainables.core.storage_path import StoragePath
 
 _TAGS = {"range", "choices"}
 _FILE = "the file"
@@ -29,19 +31,29 @@ _LONGEST_FAULT = 2_000
 """Characters of one fault; the longest lists all methods."""
 
 
-def checked_spec(given: dict[str, Any], overrides: tuple[str, ...], *, source: str) -> StudySpec:
+def checked_spec(
+    given: dict[str, Any], overrides: tuple[str, ...], *, source: str, folder: StoragePath | None = None
+) -> StudySpec:
     """Build a StudySpec from the content of a study file.
 
     Args:
         given: the file's mapping.
         overrides: ``path=value`` pairs that replace parts of it, values in YAML.
         source: the file's name, for error messages.
+        folder: where paths of plug-ins count from: those of the study, and no others, become active in this process.
+            None runs no code of a plug-in.
 
     Raises:
         BadInput: if the mapping is not a valid study; its faults are all listed, one per line. Each line names the
             file, the key, the allowed values and the given value.
     """
-    examined = examine(with_overrides(given, overrides))
+    mapping = with_overrides(given, overrides)
+    if folder is not None:
+        try:
+            activate_given(mapping, folder)
+        except BadInput as error:
+            raise BadInput(f"{source}: plugins: {error}") from None
+    examined = examine(mapping)
     faults = _lines(examined.faults)
     if examined.spec is not None:
         faults += _faults_of_names(examined.spec, examined)
@@ -66,8 +78,8 @@ def _faults_of_names(spec: StudySpec, examined: Examined) -> list[str]:
     for number, method in enumerate(spec.methods):
         if len(faults) <= _MOST_FAULTS and examined.is_sound("methods", number):
             faults += [f"methods[{number}]: {fault}" for fault in method_faults(method)]
-    if examined.is_sound("model") and spec.model.name not in MODELS:
-        faults.append(f"model: {unknown_name('model', spec.model.name, MODELS)}")
+    if examined.is_sound("model") and spec.model.name not in BACKBONES:
+        faults.append(f"model: {unknown_name('model', spec.model.name, BACKBONES)}")
     if examined.is_sound("training"):
         for name, dimension in spec.search.training.items():
             faults += _training_faults(spec, name, dimension)
@@ -112,7 +124,7 @@ def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> StudySpec:
     Raises:
         BadInput: if the file is missing, is not YAML or is not a valid study; names file, key and value.
     """
-    return checked_spec(read_yaml(path), overrides, source=str(path))
+    return checked_spec(read_yaml(path), overrides, source=str(path), folder=path.parent)
 
 
 def milestone_note(spec: StudySpec) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -12,9 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study.spec.limited_yaml import STORED
+from study.spec.study_plugins import store_plugins
 from study.spec.study_spec import STUDY_NAME, StudySpec
 from study.spec.validation import checked_spec
 from study.spec.yaml_io import read_yaml, write_yaml
+from study.store.plugin_records import check_copies, describe_plugins, write_plugin_records
+from study.store.seals import check_text, is_sealed, sealed_json, sealed_text, unsealed_json
 from trainables.core.database_lock import is_postgresql
 from trainables.core.errors import BadInput
 from trainables.core.locks import Lock, is_locked_at, lock_at
@@ -43,10 +45,19 @@ def storage_root(given: str | Path | None) -> StoragePath:
     Raises:
         BadInput: a URL names no object storage, or one that cannot be read now.
     """
-    root = storage_path(given or os.environ.get("STUDY_STORAGE", DEFAULT_STORAGE)).resolve()
+    root = storage_place(given)
     if isinstance(root, ObjectPath):
         root.check(writing=False)
     return root
+
+
+def storage_place(given: str | Path | None) -> StoragePath:
+    """Return the place of all studies as in `storage_root`, without asking object storage whether it is there.
+
+    Raises:
+        BadInput: a URL that names no object storage.
+    """
+    return storage_path(given or os.environ.get("STUDY_STORAGE", DEFAULT_STORAGE)).resolve()
 
 
 def local_storage_root(given: str | Path | None, wanted_by: str) -> Path:
@@ -83,7 +94,9 @@ def stored_names(storage: StoragePath) -> list[str]:
 class StudyFolder:
     """``<storage>/<name>``: all files of one study except its MLflow records."""
 
-    def __init__(self, storage: StoragePath, name: str, *, ledger: str | None = None) -> None:
+    def __init__(
+        self, storage: StoragePath, name: str, *, ledger: str | None = None, read_ledger: str | None = None
+    ) -> None:
         """Take the folder's place and name; nothing is read or written.
 
         Args:
@@ -91,6 +104,7 @@ class StudyFolder:
             name: the study's name.
             ledger: database of a new study's ledger, which holds its locks on object storage; a stored study's file
                 names it.
+            read_ledger: where this machine reaches the ledger's database, if not under the address of the study file.
 
         Raises:
             BadInput: the name cannot be a study's, such as a path.
@@ -99,7 +113,8 @@ class StudyFolder:
             raise BadInput(f"a study's name must be letters, digits, '.', '_' or '-', at most 64, got '{name}'")
         self.storage, self.name = storage, name
         self.path: StoragePath = storage / name
-        self._ledger = ledger
+        self.read_ledger = read_ledger
+        self._ledger = ledger or read_ledger
 
     @property
     def spec_path(self) -> StoragePath:
@@ -107,9 +122,10 @@ class StudyFolder:
         return self.path / "study.yaml"
 
     def refuse_taken(self) -> None:
-        """Raise `BadInput` if a study of this name is stored or the storage cannot be read."""
+        """Raise `BadInput` if a study of this name is stored, or what is left of one, or the storage cannot be read."""
         try:
             taken = self.spec_path.exists()
+            self._refuse_remains()
         except OSError as error:
             raise BadInput(f"cannot read the storage folder {self.storage}: {error.strerror}") from None
         if taken:
@@ -118,19 +134,25 @@ class StudyFolder:
                 f"`study resume {self.name}`, or give this one another name with --set name=..."
             )
 
-    def create(self, spec: StudySpec, data: dict[str, Any]) -> None:
-        """Store a new study. The caller holds the driver's lock, so that only one process can take a name.
+    def create(self, spec: StudySpec, data: dict[str, Any]) -> StudySpec:
+        """Store a new study, with copies of its plug-ins. The caller holds the driver's lock: one process takes a name.
+
+        Returns:
+            The study as it is stored: with the paths of the copies.
 
         Raises:
             BadInput: the name is taken or the storage cannot be written.
         """
         self.refuse_taken()
         try:
-            write_atomically(self.path / "data.json", json.dumps(data, indent=1).encode())
+            self.write_data(data)
             self._write_format(FORMAT)
-            self._write_study_file(spec)
+            write_plugin_records(self.path, spec)
+            stored = store_plugins(spec, self.path)
+            self._write_study_file(stored)
         except OSError as error:
             raise self._not_writable(error) from None
+        return stored
 
     def remove_leftovers(self) -> None:
         """Delete trials below the name of a study that does not exist: a killed removal on object storage leaves some.
@@ -156,7 +178,7 @@ class StudyFolder:
 
     def _write_study_file(self, spec: StudySpec) -> None:
         """Store the checked study file; a new study exists once this returns."""
-        write_atomically(self.spec_path, write_yaml(spec.model_dump(mode="json")).encode())
+        write_atomically(self.spec_path, sealed_text(write_yaml(spec.model_dump(mode="json"))))
 
     @property
     def format_path(self) -> StoragePath:
@@ -170,10 +192,14 @@ class StudyFolder:
             BadInput: the file is damaged or names a version that this program does not know.
         """
         if not self.format_path.exists():
+            if is_sealed(self.spec_path):  # only studies of later formats are
+                raise BadInput(f"{self.format_path}: is missing; put back a copy of it, or one of another new study")
             return 1
         try:
-            stored = json.loads(self.format_path.read_bytes())
+            stored = unsealed_json(self.format_path)
             version, oldest = stored["version"], stored.get("oldest", stored["version"])
+        except BadInput as error:
+            raise BadInput(f"{error}; put back a copy of it") from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise BadInput(f"{self.format_path}: cannot be read ({error}); put back a copy of it") from None
         if type(version) is not int or type(oldest) is not int or not 1 <= oldest <= version:
@@ -189,8 +215,7 @@ class StudyFolder:
         return oldest
 
     def _write_format(self, oldest: int) -> None:
-        stored = {"version": FORMAT, "oldest": oldest}
-        write_atomically(self.format_path, json.dumps(stored).encode())
+        write_atomically(self.format_path, sealed_json({"version": FORMAT, "oldest": oldest}))
 
     def trial_reader(self) -> Callable[[FrozenTrial], FrozenTrial]:
         """Return the function that converts a trial of the study's ledger to the current format."""
@@ -214,6 +239,7 @@ class StudyFolder:
         from study.store import old_format
 
         oldest = self.oldest_format()
+        check_text(self.spec_path)
         stored = old_format.study_file(read_yaml(self.spec_path, STORED), oldest)
         return old_format.with_automatic_precision(stored, self.path) if oldest <= 2 else stored
 
@@ -228,15 +254,36 @@ class StudyFolder:
             self._ledger = records.get("ledger") if isinstance(records, dict) else None
         return self._ledger if isinstance(self.path, ObjectPath) else None
 
-    def read_spec(self, overrides: tuple[str, ...] = ()) -> StudySpec:
+    def read_spec(self, overrides: tuple[str, ...] = (), *, to_train: bool = False) -> StudySpec:
         """Read the stored study file and apply ``path=value`` overrides.
 
+        Args:
+            overrides: ``path=value`` pairs.
+            to_train: make the stored copies of its plug-ins active; without it none of their code runs.
+
         Raises:
-            BadInput: the study does not exist (the nearest name is given), or an override is invalid.
+            BadInput: the study does not exist (the nearest name is given), an override is invalid, or a copy of a
+                plug-in has changed.
         """
         if not self.spec_path.exists():
+            self._refuse_remains()
             raise self._unknown()
-        return checked_spec(self.read_mapping(), overrides, source=str(self.spec_path))
+        if to_train:
+            check_copies(self.path)
+        else:
+            describe_plugins(self.path)
+        folder = self.path if to_train else None
+        return checked_spec(self.read_mapping(), overrides, source=str(self.spec_path), folder=folder)
+
+    def _refuse_remains(self) -> None:
+        """Refuse a folder that has lost its study file; on object storage a killed removal leaves trials behind."""
+        if isinstance(self.path, Path) and not self.spec_path.exists():
+            left = [name for name in ("ledger.journal", "cells") if (self.path / name).exists()]
+            if left:
+                raise BadInput(
+                    f"{self.spec_path}: is missing, but {' and '.join(left)} of the study are there; put back a copy "
+                    f"of it, or move {self.path} away"
+                )
 
     def _unknown(self) -> BadInput:
         names = stored_names(self.storage)
@@ -244,14 +291,29 @@ class StudyFolder:
         hint = f"; did you mean '{near[0]}'?" if near else "."
         return BadInput(f"no study '{self.name}' in {self.storage}{hint} Stored: {', '.join(names) or 'none'}")
 
+    @property
+    def data_path(self) -> StoragePath:
+        """Path of the fingerprints of the study's data."""
+        return self.path / "data.json"
+
+    def write_data(self, data: dict[str, Any]) -> None:
+        """Store the data fingerprints: cell data key -> fingerprint."""
+        write_atomically(self.data_path, sealed_json(data))
+
     def read_data(self) -> dict[str, Any]:
-        """Return the data fingerprints given to `create`: cell data key -> fingerprint."""
-        path = self.path / "data.json"
+        """Return the data fingerprints given to `create`: cell data key -> fingerprint.
+
+        Raises:
+            BadInput: the file is missing or damaged.
+        """
         try:
-            loaded: dict[str, Any] = json.loads(path.read_bytes())
+            return unsealed_json(self.data_path)
         except (OSError, ValueError) as error:
-            raise BadInput(f"{path}: cannot be read ({error}); without it changed data would not be noticed") from None
-        return loaded
+            said = str(error) if isinstance(error, BadInput) else f"{self.data_path}: cannot be read ({error})"
+            raise BadInput(
+                f"{said}; it holds the digests of the data, and without it changed data would not be noticed. Put back "
+                "a copy of it, or remove it: a resume then takes the digests that the study's trials have recorded"
+            ) from None
 
     def _not_writable(self, error: OSError) -> BadInput:
         return BadInput(f"cannot write to the storage folder {self.storage}: {error.strerror}")
@@ -282,11 +344,14 @@ class StudyFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             free = lock.try_acquire(_DRIVER_PATIENCE)
+            holder = None if free else lock.holder()
         except OSError as error:
             raise self._not_writable(error) from None
         if not free:
-            raise BadInput(f"study '{self.name}' is being run by another process now")
+            who = f": {holder}" if holder else ""
+            raise BadInput(f"study '{self.name}' is being run by another process now{who}")
         with lock:
+            lock.sign()
             yield lock
 
     def is_driven(self) -> bool:

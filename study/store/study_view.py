@@ -12,8 +12,10 @@ from study.ledger.optuna_internals import study_ids
 from study.spec.confirmed_settings import CONFIRM, Setting, seeds_of, settings_of
 from study.spec.objectives import Metrics, Ranking, names_of
 from study.spec.study_spec import StudySpec
+from study.store.ledger_check import check_known, check_results, params_fault, places_of, trial_faults
+from study.store.plugin_records import describe_plugins
 from study.store.study_folder import StudyFolder
-from study.store.trial_view import STATES, TrialView, trial_view
+from study.store.trial_view import STATES, TrialView, read_ahead, trial_view
 from trainables.core.errors import BadInput, unknown_name
 from trainables.core.metric_names import METRICS
 from trainables.core.storage_path import StoragePath
@@ -187,16 +189,17 @@ def open_view(folder: StudyFolder) -> StudyView:
     """Read a stored study from its file and its ledger.
 
     Raises:
-        BadInput: the study does not exist (the nearest name is given), or its ledger cannot be opened.
+        BadInput: the study does not exist (the nearest name is given), or its ledger cannot be opened, was changed or
+            is lost.
     """
     from pydantic import ValidationError
 
-    from study.ledger.storage import open_storage
     from study.spec.cell import expand
     from study.spec.validation import error_lines
 
     if not folder.spec_path.exists():
         folder.read_spec()  # raises, with the nearest name
+    describe_plugins(folder.path)
     # checked when it was stored; checking the methods' params again would import torch
     try:
         spec = StudySpec.model_validate(folder.read_mapping())
@@ -206,15 +209,12 @@ def open_view(folder: StudyFolder) -> StudyView:
         if method.name not in SPACES:  # another version of the program may know it
             unknown = unknown_name("method", method.name, SPACES)
             raise BadInput(f"{folder.spec_path}: methods[{number}]: {unknown}")
-    cells, read_trial = expand(spec), folder.trial_reader()
-    trials: dict[str, list[FrozenTrial]] = {}
-    if spec.records.ledger is not None or (folder.path / "ledger.journal").exists():
-        storage = open_storage(folder.path, spec.records.ledger, writable=False)
-        ids = study_ids(storage)
-        for place in (place for cell in cells for place in (cell.name, f"{cell.name}/{CONFIRM}")):
-            if f"{spec.name}/{place}" in ids:
-                stored = storage.get_all_trials(ids[f"{spec.name}/{place}"], deepcopy=False)
-                trials[place] = [read_trial(trial) for trial in stored]
+    cells = expand(spec)
+    trials = _stored_trials(spec, cells, folder)
+    for place, stored in trials.items():
+        check_results(spec, place, stored, folder.path)
+    if not any(trials.values()):
+        check_known(spec, dict.fromkeys(places_of(cells), 0), folder.path)
     views = (
         cell_view(
             cell,
@@ -226,3 +226,47 @@ def open_view(folder: StudyFolder) -> StudyView:
         for cell in cells
     )
     return StudyView(spec, folder, tuple(views))
+
+
+def _stored_trials(spec: StudySpec, cells: Iterable[Cell], folder: StudyFolder) -> dict[str, list[FrozenTrial]]:
+    """Return the trials in a study's ledger: name of a cell or of its confirmation -> trials."""
+    from study.ledger.storage import open_storage
+
+    trials: dict[str, list[FrozenTrial]] = {}
+    ledger = folder.read_ledger or spec.records.ledger
+    if ledger is not None or (folder.path / "ledger.journal").exists():
+        read_trial = folder.trial_reader()
+        storage = open_storage(folder.path, ledger, writable=False)
+        ids = study_ids(storage)
+        for place in places_of(cells):
+            if f"{spec.name}/{place}" in ids:
+                stored = storage.get_all_trials(ids[f"{spec.name}/{place}"], deepcopy=False)
+                trials[place] = [read_trial(trial) for trial in stored]
+    return trials
+
+
+def damage_in(folder: StudyFolder) -> tuple[int, list[str]]:
+    """Read every file of every trial of a study, and compare it with the ledger.
+
+    Returns:
+        The number of trials, and a sentence on each fault.
+
+    Raises:
+        BadInput: as in `open_view`: what must be mended before the trials can be compared.
+    """
+    view = open_view(folder)
+    cells = [cell.cell for cell in view.cells]
+    trials = _stored_trials(view.spec, cells, folder)
+    known = {place: len(trials.get(place, ())) for place in places_of(cells)}
+    faults = []
+    try:
+        check_known(view.spec, known, folder.path)
+    except BadInput as error:
+        faults.append(str(error))
+    started = [trial for cell in view.cells for trial in cell.all_trials]
+    read_ahead(started)
+    for place, stored in trials.items():
+        for trial in stored:
+            faults += trial_faults(view.spec, place, trial, folder.path)
+    faults += [fault for trial in started if (fault := params_fault(trial)) is not None]
+    return len(started), faults

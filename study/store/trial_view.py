@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from study.spec.confirmed_settings import CONFIRM
+from trainables.core.errors import BadInput
 from trainables.core.object_path import ObjectPath
 from trainables.core.trial_folder import METHOD_METRICS, TrialFolder
 
@@ -48,7 +49,7 @@ class TrialView:
         reported: number of epochs reported to the ledger.
         shared: epochs of shared trainings that it ``adopted``, ``needed`` in all and ``trained`` itself.
         started: local time at which it was first handed out.
-        ended: local time at which it ended, or None.
+        ended: local time at which it ended, not before its start; or None.
         values: all objective values at the end of a complete trial, else None.
         constraint_violation: bound -> amount by which it is violated, at most 0 if it is satisfied.
         confirms: the seed of a confirmation trial; None for a search trial.
@@ -120,6 +121,20 @@ class TrialView:
         """Return the test results at the trial's end, or None; only confirmation trials see the test images."""
         return self.files.test() if self.confirms is not None else None
 
+    def tested(self) -> StoredJson | None:
+        """Return what `test` does.
+
+        Raises:
+            BadInput: the trial is complete, and the file with its test results is damaged.
+        """
+        found = self.test()
+        if found is None and self.state == "COMPLETE" and (damaged := self.files.damaged_file("test.json")) is not None:
+            raise BadInput(
+                f"{damaged}: is damaged, and with it the test results of trial {self.key}; put back a copy of it, "
+                "or move it away to leave this seed out"
+            )
+        return found
+
     @property
     def epochs(self) -> int:
         """Number of epochs reached. The files of a failed trial are read: a metric that is NaN is never reported."""
@@ -189,6 +204,11 @@ def read_ahead(trials: Iterable[TrialView]) -> None:
             list(pool.map(TrialFolder.read_ahead, waiting))
 
 
+def _not_before(started: datetime | None, ended: datetime | None) -> datetime | None:
+    """Return the end of a trial, or its start if the clock was set back in between: no trial takes negative time."""
+    return ended if started is None or ended is None else max(started, ended)
+
+
 def trial_view(cell: Cell, trial: FrozenTrial, study_path: StoragePath) -> TrialView:
     """Build the view of a trial from its entry in the ledger.
 
@@ -217,7 +237,7 @@ def trial_view(cell: Cell, trial: FrozenTrial, study_path: StoragePath) -> Trial
         reported=max(seen, default=0),
         shared=said.get("shared_epochs", {}),
         started=trial.datetime_start,
-        ended=trial.datetime_complete,
+        ended=_not_before(trial.datetime_start, trial.datetime_complete),
         values=tuple(trial.values) if complete else None,
         constraint_violation=dict(trial.constraints),
         confirms=confirms,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from study.search.transfer import nearness, suggestion_of
 from study.search.transferred_params import TransferredParams
 from study.spec.cell import Cell
 from study.spec.study_spec import StudySpec
+from study.store.seals import sealed_json, unsealed_json
 from study.store.study_folder import StudyFolder
 from study.store.study_view import StudyView, open_view
 from trainables.core.errors import BadInput
@@ -67,7 +67,7 @@ def _place(folder: StudyFolder) -> StoragePath:
 def keep_warm_starts(folder: StudyFolder, found: WarmStarts) -> None:
     """Store the warm starts: an earlier study may continue or be deleted before this one is resumed."""
     plain = {cell: [{"params": s.params, "source": s.source} for s in given] for cell, given in found.items()}
-    write_atomically(_place(folder), json.dumps(plain, indent=1).encode())
+    write_atomically(_place(folder), sealed_json(plain))
 
 
 def read_warm_starts(folder: StudyFolder, spec: StudySpec) -> WarmStarts:
@@ -79,7 +79,7 @@ def read_warm_starts(folder: StudyFolder, spec: StudySpec) -> WarmStarts:
     if not spec.search.warm_start:
         return {}
     try:
-        stored = folder.read_warm_starts_file(json.loads(_place(folder).read_bytes()))
+        stored = folder.read_warm_starts_file(unsealed_json(_place(folder)))
         return {
             cell: [TransferredParams(one["params"], one["source"]) for one in given] for cell, given in stored.items()
         }

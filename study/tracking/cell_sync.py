@@ -19,7 +19,7 @@ from study.tracking.metric_keys import best_key
 from study.tracking.plots.importance_plot import importance_picture
 from study.tracking.plots.response_plots import response_picture
 from study.tracking.run_fields import CELL, RECORDED, VERSION, cell_parameters, metrics
-from study.tracking.run_index import Runs, in_requests
+from study.tracking.run_index import BEST, Runs, in_requests
 from study.tracking.run_shown import milliseconds, plain, shown
 from study.tracking.seed_means import ConfirmedSetting, confirmed_settings, confirmed_table
 
@@ -108,7 +108,7 @@ def sync_cell(
         if whole:
             with tempfile.TemporaryDirectory() as scratch:
                 _write_files(cell, summary, study, runs.cell_name(cell.cell), Path(scratch))
-                runs.client.log_artifacts(run.id, scratch)
+                runs.upload(run, scratch)
         if (data := _data(cell)) is not None:
             runs.log_data(run, data)
         points = [*best_so_far(cell), *(point for found in confirmed.values() for point in found.running_means())]
@@ -144,18 +144,21 @@ def best_so_far(cell: CellView) -> list[Metric]:
 
 
 def _mark_trials(runs: Runs, cell: CellView, study: StudySpec) -> None:
-    """Tag the cell's best trial, and each confirmation trial with the role that its setting has now."""
+    """Tag the cell's best trial, and each confirmation trial with the role that its setting has now.
+
+    A trial that is not recorded yet is tagged by a later summary: looking for each would take thousands of requests.
+    """
     best = cell.best()
     for trial in cell.trials:
-        if (run := runs.of_trial(trial)) is None:
+        if (run := runs.known_trial(trial)) is None:
             continue
         if best is not None and trial.number == best.number:
-            runs.write(run, (), {"study.best": "yes"})
+            runs.write(run, (), {BEST: "yes"})
         else:
-            runs.untag(run, "study.best")
+            runs.untag(run, BEST)
     roles = {t.number: s.names for s in cell.settings(study) for t in cell.confirmed(s)}
     for trial in cell.confirming:
-        if (run := runs.of_trial(trial)) is not None:
+        if (run := runs.known_trial(trial)) is not None:
             role = " and ".join(roles.get(trial.number, ("former best",)))
             runs.write(run, (), runs.setting_tags(cell.cell, role))
 

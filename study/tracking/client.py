@@ -100,6 +100,8 @@ def open_client(uri: str, storage: StoragePath) -> MlflowClient:
         os.environ.setdefault(name, value)
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # it prints a traceback for a database that is full; whoever calls MLflow here says so in a line
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     if uri.startswith("sqlite:///"):
         database, artifacts = Path(uri.removeprefix("sqlite:///")), sqlite_artifacts(uri)
         create_database(database, artifacts)

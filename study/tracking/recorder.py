@@ -15,6 +15,7 @@ from study.store.study_view import CellView, cell_view, trial_view
 from study.tracking.client import is_away, tracking_uri
 from study.tracking.study_sync import StudySync
 from trainables.core.errors import BadInput
+from trainables.core.patience import ServiceAway
 from trainables.core.storage_path import StoragePath
 from trainables.core.url_secrets import masked
 
@@ -183,7 +184,7 @@ class Recorder:
         if key is not None:
             self._left.add(key)
         kind = type(error).__name__
-        if kind in self._said:
+        if kind in self._said or isinstance(error, ServiceAway):  # of the ledger, which its driver speaks of
             return
         self._said.add(kind)
         if isinstance(error, BadInput):  # a damaged file affects all trials

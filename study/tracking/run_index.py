@@ -39,9 +39,13 @@ PAUSED = "SCHEDULED"
 """Status of a cell or trial that waits for a resume: MLflow shows it neither as running nor as failed."""
 _TRIAL, _CELL = "study.trial", "study.summary"
 """Tags with the key of the trial or cell that a run belongs to."""
+BEST, SETTING = "study.best", "study.setting"
+"""Tags of the best trial of a cell, and of the setting that a confirmation trial has."""
+_CHANGING = {RECORDED, BEST, SETTING, GROUP_TAG}
+"""Tags of an ended trial's run that a later sync reads or changes."""
 
 
-@dataclass
+@dataclass(slots=True)
 class KnownRun:
     """The state of a run as this process read and wrote it.
 
@@ -49,6 +53,7 @@ class KnownRun:
         status: MLflow's. A terminal status is written last, so everything else is there then.
         logged: last epoch with logged metrics; None if not looked up yet.
         data: True if its data set is logged; False also if not looked up.
+        artifacts: URI of its files.
     """
 
     id: str
@@ -57,11 +62,17 @@ class KnownRun:
     tags: dict[str, str]
     parameters: set[str] = field(default_factory=set)
     data: bool = False
+    artifacts: str = ""
 
     @property
     def ended(self) -> bool:
         """True if everything is in a terminated run. A run that an older version of the project ended is not ended."""
         return self.status in _TERMINAL and self.tags.get(RECORDED) == VERSION
+
+    def forget_content(self) -> None:
+        """Drop what was written into an ended trial's run: nothing is added to it, and there may be many thousands."""
+        self.tags = {tag: value for tag, value in self.tags.items() if tag in _CHANGING}
+        self.parameters, self.artifacts = set(), ""
 
 
 class Runs:
@@ -108,7 +119,7 @@ class Runs:
 
     def setting_tags(self, cell: Cell, role: str) -> dict[str, str]:
         """Return the tags of a confirmation trial that name its setting, by itself and within the study."""
-        return {"study.setting": role, GROUP_TAG: self._names.group(cell, role)}
+        return {SETTING: role, GROUP_TAG: self._names.group(cell, role)}
 
     @property
     def experiment(self) -> str:
@@ -126,6 +137,10 @@ class Runs:
     def of_trial(self, view: TrialView) -> KnownRun | None:
         """Return the run of a trial, or None."""
         return self._known.get(view.key) or self._find(_TRIAL, view.key)
+
+    def known_trial(self, view: TrialView) -> KnownRun | None:
+        """Return the run of a trial if this process has met it; asks MLflow nothing."""
+        return self._known.get(view.key)
 
     def create_trial(self, view: TrialView, tags: dict[str, str]) -> KnownRun:
         """Create the run of a trial with all its tags, in one transaction."""
@@ -175,6 +190,19 @@ class Runs:
         if not run.data:
             self.client.log_inputs(run.id, [data.as_input()])
             run.data = True
+
+    def upload(self, run: KnownRun, folder: str) -> None:
+        """Write the files of a folder of this machine to a run.
+
+        MLflow's client would first ask for the run, and keep the connections of a thousand runs, some 10 KB each.
+        """
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        if run.artifacts:
+            files: Any = get_artifact_repository(run.artifacts, self.client.tracking_uri)
+            files.log_artifacts(folder)
+        else:
+            self.client.log_artifacts(run.id, folder)
 
     def untag(self, run: KnownRun, tag: str) -> None:
         """Remove a tag, if the run has it."""
@@ -240,8 +268,10 @@ class Runs:
         tags = {**tags, "study.name": self._spec.name, "study.id": self._id, **who}
         start = milliseconds(started) or None
         run = self.client.create_run(self._experiment, start_time=start, tags=tags, run_name=name)
-        self._known[key] = KnownRun(run.info.run_id, "RUNNING", logged=0, tags={**tags, "mlflow.runName": name})
-        return self._known[key]
+        written = {**tags, "mlflow.runName": name}
+        known = KnownRun(run.info.run_id, "RUNNING", logged=0, tags=written, artifacts=run.info.artifact_uri or "")
+        self._known[key] = known
+        return known
 
 
 def _quoted(text: str) -> str:
@@ -250,7 +280,11 @@ def _quoted(text: str) -> str:
 
 def _known(run: Run) -> KnownRun:
     data = bool(run.inputs is not None and run.inputs.dataset_inputs)
-    return KnownRun(run.info.run_id, run.info.status, None, dict(run.data.tags), set(run.data.params), data)
+    tags, parameters, files = dict(run.data.tags), set(run.data.params), run.info.artifact_uri or ""
+    known = KnownRun(run.info.run_id, run.info.status, None, tags, parameters, data, files)
+    if _TRIAL in known.tags and known.ended:
+        known.forget_content()
+    return known
 
 
 def _user() -> str:

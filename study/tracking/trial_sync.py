@@ -76,6 +76,7 @@ def sync_trial(runs: Runs, view: TrialView, metric: Metrics) -> bool:
         run.logged = max([last, *found.times])
         if view.state in STATUS:
             runs.end(run, STATUS[view.state], milliseconds(view.ended))
+            run.forget_content()
     return any(wrote) or run.ended
 
 
@@ -126,4 +127,4 @@ def _upload(runs: Runs, run: KnownRun, evaluation: StoredJson, view: TrialView) 
         name = runs.trial_name(view)
         write_artifacts(view, evaluation, name, Path(scratch))
         write_pictures(TrialFolder(view.folder), evaluation, name, Path(scratch))
-        runs.client.log_artifacts(run.id, scratch)
+        runs.upload(run, scratch)

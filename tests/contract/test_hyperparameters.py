@@ -97,10 +97,3 @@ def test_what_is_no_value_of_its_kind_is_refused_by_name(name: str, field: str) 
     for value in wrong:
         with pytest.raises(BadInput, match=f"`{field}"):
             build_params(MethodConfig(name=name, params={field: value}))
-
-
-def test_every_number_has_a_range() -> None:
-    for name, field in FIELDS:
-        info = METHODS[name].params.model_fields[field]
-        if {int, float} & set(_kinds(info.annotation)):
-            assert _outside(info), f"{name}: `{field}` is a number without a range"

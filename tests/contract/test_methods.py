@@ -12,15 +12,14 @@ from search_spaces import SPACES
 from study.spec.cell import Cell
 from study.spec.study_spec import StudySpec
 from tests.contract.settings import STOPS_GRADIENT, WITHOUT_SHARED_PREFIX
-from trainables.components.heads import LinearHead
-from trainables.components.losses.cross_entropy import plain_loss
 from trainables.components.network import Outputs
-from trainables.components.updates import Update
 from trainables.core.config import MethodConfig, TrialConfig
 from trainables.core.errors import BadInput
 from trainables.data import load
-from trainables.methods.plan import EVERYTHING, MethodContext, Plan
+from trainables.methods.axes import axes_of, derived_axes
+from trainables.methods.plan import MethodContext, Plan
 from trainables.methods.registry import METHODS, build_params, build_plan, last_stage_start, shared_prefix_of
+from trainables.testing import check_method
 from trainables.training.trainer import Trainer
 
 pytestmark = pytest.mark.parametrize("name", METHODS)
@@ -56,6 +55,10 @@ def _plan(name: str, counts: Tensor = COUNTS) -> Plan:
 
 def _losses(plan: Plan, stage: int, features: Tensor, labels: Tensor) -> Tensor:
     return plan.stages[stage].loss(Outputs(features, plan.head(features)), labels)
+
+
+def test_keeps_the_contract_that_authors_of_methods_check(name: str) -> None:
+    check_method(METHODS[name], SPACES[name])
 
 
 def test_trains_and_moves_every_parameter(name: str, make_trial: Any) -> None:
@@ -162,22 +165,7 @@ def test_stages_begin_at_zero_and_rise(name: str) -> None:
 
 
 def test_the_table_says_which_axes_it_uses(name: str) -> None:
-    plan = build_plan(MethodConfig(name=name), MethodContext(COUNTS, DIM))
-    used = {
-        "loss": any(stage.loss is not plain_loss for stage in plan.stages),
-        "head": type(plan.head) is not LinearHead or plan.head.bias is None,
-        "sampler": any(stage.sampler != "instance" for stage in plan.stages),
-        "batch transform": any(stage.transform is not None for stage in plan.stages),
-        "class weights": any(stage.class_weights is not None for stage in plan.stages),
-        "stages": len(plan.stages) > 1,
-        "trainable": any(stage.trainable_prefixes != EVERYTHING for stage in plan.stages),
-        "update": any(
-            type(stage.update) is not Update or stage.after_step or stage.weight_decay is not None
-            for stage in plan.stages
-        ),
-        "post-hoc": plan.posthoc is not None,
-    }
-    assert {axis for axis, uses in used.items() if uses} == set(METHODS[name].axes)
+    assert axes_of(METHODS[name]) == derived_axes(METHODS[name]), "run `make readme`"
 
 
 def test_its_first_stages_are_the_training_it_opens_with(name: str, make_trial: Any) -> None:
@@ -203,7 +191,7 @@ def test_its_first_stages_are_the_training_it_opens_with(name: str, make_trial: 
 
 
 def test_has_a_space_whose_names_are_its_hyperparameters(name: str) -> None:
-    assert list(SPACES) == list(METHODS)
+    assert set(SPACES) == set(METHODS)
     assert set(SPACES[name]) <= set(METHODS[name].params.model_fields)
 
 

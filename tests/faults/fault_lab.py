@@ -57,7 +57,7 @@ class Running:
                 return False
             # a worker overwrites its arguments and environment with its title, but keeps its log open
             named = process.environ().get("RAY_TMPDIR") == str(self._ray_folder)
-            return named or (_title(process).startswith("ray::") and self._logs_here(process))
+            return named or (title(process).startswith("ray::") and self._logs_here(process))
         return False
 
     def _logs_here(self, process: psutil.Process) -> bool:
@@ -69,13 +69,29 @@ class Running:
             for process in family:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
-            psutil.wait_procs(family, timeout=5)
+            self.left_of(family, within=5)
         self.process.wait(DEADLINE)
 
-    def workers(self) -> list[psutil.Process]:
-        """Return the worker processes that train."""
+    def left_of(self, processes: list[psutil.Process], within: float) -> list[psutil.Process]:
+        """Wait until processes have ended and return those that have not; one that nobody has waited for has ended."""
+        end = time.monotonic() + within
+        while left := [process for process in processes if self._lives(process)]:
+            if time.monotonic() > end:
+                break
+            time.sleep(0.02)
+        return left
+
+    def _lives(self, process: psutil.Process) -> bool:
+        if process.pid == self.process.pid:
+            return self.process.poll() is None  # psutil would take the exit code away from here
+        with contextlib.suppress(psutil.Error):
+            return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+        return False
+
+    def workers(self, family: list[psutil.Process] | None = None) -> list[psutil.Process]:
+        """Return the worker processes that train; ``family`` is what `family` has just found."""
         names = ("ray::ImbalanceTrial", "ray::ResourceTrainable")  # the class, and what Tune makes of it
-        return [process for process in self.family() if _title(process).startswith(names)]
+        return [process for process in family or self.family() if title(process).startswith(names)]
 
     def interrupt(self) -> None:
         """Send the driver the signal of Ctrl-C."""
@@ -94,7 +110,8 @@ class Running:
         return self._log.read_text()
 
 
-def _title(process: psutil.Process) -> str:
+def title(process: psutil.Process) -> str:
+    """Return the command line of a process, or nothing if it has ended."""
     with contextlib.suppress(psutil.Error):
         return " ".join(process.cmdline())
     return ""
@@ -105,14 +122,14 @@ class Lab:
 
     def __init__(self, folder: Path, ray_folder: Path, storage: StoragePath | None = None) -> None:
         self.storage: StoragePath = storage or folder / "runs"
-        self._folder, self._ray = folder, ray_folder
+        self.folder, self._ray = folder, ray_folder
         self._started: list[Running] = []
         self.name = ""
 
     def start(self, *words: str) -> Running:
         """Start ``study`` with these words."""
         environment = {**os.environ, "RAY_TMPDIR": str(self._ray), "OMP_NUM_THREADS": "1"}
-        log = self._folder / f"output-{len(self._started)}.txt"
+        log = self.folder / f"output-{len(self._started)}.txt"
         with log.open("w") as file:
             process = subprocess.Popen(
                 [sys.executable, "-m", "study.cli.app", *words, "--storage", str(self.storage)],
@@ -128,7 +145,7 @@ class Lab:
 
     def run(self, mapping: dict[str, Any]) -> Running:
         """Start a new study."""
-        path = self._folder / "study.yaml"
+        path = self.folder / "study.yaml"
         path.write_text(write_yaml(mapping))
         self.name = mapping["name"]
         return self.start("run", str(path))

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
-from trainables.backbones import MIN_IMAGE_SIZE
+from trainables.backbones.architecture import Architecture
 from trainables.backbones.backbone_names import PERCEPTRONS, SMALL_NETWORKS
+from trainables.core.plugin_table import Table
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class BackboneEntry(NamedTuple):
@@ -66,11 +71,35 @@ CATALOG: dict[str, BackboneEntry] = {
 """Name -> entry, in the order of `MODELS`."""
 
 
+def _built(name: str, in_channels: int, image_size: int) -> nn.Module:
+    from trainables.backbones.builders import BUILDERS  # imports torch and torchvision, which takes seconds
+
+    return BUILDERS[name](in_channels, image_size)
+
+
+BACKBONES: Table[Architecture] = Table(
+    "backbones",
+    Architecture,
+    {
+        name: Architecture(
+            name=name,
+            features=entry.features,
+            build=partial(_built, name),
+            paper=entry.paper,
+            parameters=entry.parameters,
+            square=name in SMALL_NETWORKS,
+            vectors=name in PERCEPTRONS,
+        )
+        for name, entry in CATALOG.items()
+    },
+)
+"""Name -> network: those of `CATALOG`, then those of plug-ins."""
+
+
 def input_of(name: str) -> str:
     """Return what a backbone accepts, as `check_image_shape` checks it.
 
     >>> input_of("resnet32"), input_of("conv-tiny")
     ('images from 8 px', 'square images from 8 px')
     """
-    shape = "square images" if name in SMALL_NETWORKS else "images"
-    return f"{shape} from {MIN_IMAGE_SIZE} px" + (", vectors" if name in PERCEPTRONS else "")
+    return BACKBONES[name].input

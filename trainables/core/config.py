@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from trainables.core.errors import UnknownKeys, shown, unknown_name
 from trainables.core.files import content_of
+from trainables.core.plugin_table import code_of
 
 FIRST_DEFAULTS = "defaults-0.1"
 """Preset with the default params of version 0.1, for studies that were stored with them."""
@@ -274,7 +275,8 @@ class TrialConfig(StrictModel):
         is refused (`trainables.training.resolved_values`). A shared training is never configured by `defaults-0.1`,
         and its identity adds the precision used.
         The data folder, the memory budget and the checkpoint interval are excluded, since they may change on a resume.
-        A weights file enters by its content.
+        A weights file enters by its content, and a plug-in that has the method, network or data set by its source, as
+        it is loaded in this process.
 
         Raises:
             BadInput: if the weights file cannot be read.
@@ -299,4 +301,8 @@ class TrialConfig(StrictModel):
             said["method"]["preset"] = "recommended"  # its name when they were written
         if self.model.weights is not None:
             said["weights"] = content_of(Path(self.model.weights))
+        named = {"methods": self.method.name, "backbones": self.model.name, "datasets": self.data.dataset}
+        code = {group: digest for group, name in named.items() if (digest := code_of(group, name)) is not None}
+        if code:
+            said["plugins"] = code
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

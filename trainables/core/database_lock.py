@@ -8,7 +8,10 @@ from contextlib import suppress
 from functools import cache
 from typing import Any
 
-from trainables.core.polled_lock import PolledLock
+from trainables.core.database_connection import OpenConnections, engine_settings, outage
+from trainables.core.errors import shown
+from trainables.core.patience import Patience, ServiceAway
+from trainables.core.polled_lock import PolledLock, own_name
 from trainables.core.url_secrets import masked, revealed
 
 _KEEPALIVE = (
@@ -34,11 +37,14 @@ def _number(name: str) -> int:
 
 
 @cache
-def _engine(url: str) -> Any:
+def _engine(url: str) -> tuple[Any, OpenConnections]:
     from sqlalchemy import create_engine
     from sqlalchemy.pool import NullPool
 
-    return create_engine(revealed(url, "STUDY_LEDGER"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    full = revealed(url, "STUDY_LEDGER")
+    settings = {**engine_settings(full), "poolclass": NullPool, "isolation_level": "AUTOCOMMIT"}
+    engine = create_engine(full, **settings)
+    return engine, OpenConnections(engine)
 
 
 class DatabaseLock(PolledLock):
@@ -49,9 +55,16 @@ class DatabaseLock(PolledLock):
 
     poll = 0.2
 
-    def __init__(self, url: str, name: str) -> None:
-        """Name database and lock; nothing is opened."""
+    def __init__(self, url: str, name: str, patience: float = 0.0) -> None:
+        """Name database and lock; nothing is opened.
+
+        Args:
+            url: of the database.
+            name: of the lock.
+            patience: seconds for which a database that does not answer is asked again, >= 0.
+        """
         self._url, self._name = url, name
+        self._patience = patience
         self._connection: Any = None
 
     @property
@@ -67,11 +80,25 @@ class DatabaseLock(PolledLock):
         """
         if self._connection is not None:
             try:
-                self._connection.exec_driver_sql("SELECT 1")
+                with _engine(self._url)[1].answering():
+                    self._connection.exec_driver_sql("SELECT 1")
                 return True
             except Exception:  # drivers raise many kinds; a broken connection holds no lock
                 self.release()
         return self.try_acquire()
+
+    def sign(self) -> None:
+        """Make this process's name that of the connection."""
+        with suppress(Exception):  # the name is for a message alone
+            self._connection.exec_driver_sql("SELECT set_config('application_name', %s, false)", (own_name(),))
+
+    def holder(self) -> str | None:
+        """Return the name of the connection that holds the lock."""
+        with suppress(Exception), _engine(self._url)[0].connect() as connection:
+            query = f"SELECT application_name FROM pg_stat_activity WHERE pid IN (SELECT pid {_holders(self._name)})"
+            found = connection.exec_driver_sql(query).scalar()
+            return shown(found) if found else None
+        return None
 
     def release(self) -> None:
         """Free the lock; without effect if it is not held."""
@@ -82,14 +109,10 @@ class DatabaseLock(PolledLock):
 
     def _attempt(self) -> bool:
         try:
-            connection = _engine(self._url).connect()
-            try:
-                held = bool(connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_number(self._name)})").scalar())
-                for setting in _KEEPALIVE if held else ():
-                    connection.exec_driver_sql(setting)
-            except BaseException:
-                connection.close()
-                raise
+            if self._patience:  # a further try takes a new session; the lock of a broken one is freed with it
+                connection, held = Patience("the database", self._patience).call(lambda again: self._asked(), outage)
+            else:
+                connection, held = self._asked()
         except Exception as error:
             raise _unusable(self._url, error) from None
         if held:
@@ -98,6 +121,19 @@ class DatabaseLock(PolledLock):
             connection.close()
         return held
 
+    def _asked(self) -> tuple[Any, bool]:
+        engine, connections = _engine(self._url)
+        with connections.answering():
+            connection = engine.connect()
+            try:
+                held = bool(connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_number(self._name)})").scalar())
+                for setting in _KEEPALIVE if held else ():
+                    connection.exec_driver_sql(setting)
+            except BaseException:
+                connection.close()
+                raise
+        return connection, held
+
 
 def is_locked(url: str, name: str) -> bool:
     """Tell whether some process holds a lock, without taking it.
@@ -105,19 +141,23 @@ def is_locked(url: str, name: str) -> bool:
     Raises:
         OSError: the database cannot be used.
     """
-    number = _number(name) % 2**64
-    query = (
-        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
-        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
-        f"AND classid = {number >> 32} AND objid = {number % 2**32}"
-    )
     try:
-        with _engine(url).connect() as connection:
-            return bool(connection.exec_driver_sql(query).scalar())
+        with _engine(url)[0].connect() as connection:
+            return bool(connection.exec_driver_sql(f"SELECT count(*) {_holders(name)}").scalar())
     except Exception as error:  # drivers raise many kinds
         raise _unusable(url, error) from None
 
 
+def _holders(name: str) -> str:
+    """Return the end of a query, from FROM on, for the holders of a lock."""
+    number = _number(name) % 2**64
+    return (
+        "FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
+        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+        f"AND classid = {number >> 32} AND objid = {number % 2**32}"
+    )
+
+
 def _unusable(url: str, error: Exception) -> OSError:
-    reason = masked(str(error).strip().partition("\n")[0])
+    reason = str(error) if isinstance(error, ServiceAway) else masked(str(error).strip().partition("\n")[0])
     return OSError(errno.EIO, f"locks in {masked(url)} cannot be used: {reason}")

@@ -8,10 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from trainables.core.polled_lock import PolledLock
+from trainables.core.errors import shown
+from trainables.core.polled_lock import PolledLock, own_name
 
 _POLL = 0.01
 """Seconds between two attempts at a lock that another holds."""
+
+_LONGEST_NAME = 200
 
 _PROBE_PATIENCE = 0.03
 """Seconds after which a lock is called held. Two probes hold it for microseconds, a driver for hours."""
@@ -40,6 +43,20 @@ class KernelLock(PolledLock):
     def still_held(self) -> bool:
         """Return True if this object holds the lock, which nothing but a release frees while its process lives."""
         return self.held
+
+    def sign(self) -> None:
+        """Write this process's name into the lock file."""
+        with suppress(OSError):  # a full disk: the lock is held all the same
+            if self._file is not None:
+                self._file.truncate(0)
+                self._file.write(own_name().encode())
+                self._file.flush()
+
+    def holder(self) -> str | None:
+        """Return what the holder has written into the lock file."""
+        with suppress(OSError), self.path.open("rb") as file:
+            return shown(file.read(_LONGEST_NAME).decode(errors="replace")) or None
+        return None
 
     def release(self) -> None:
         """Free the lock; without effect if it is not held."""

@@ -14,17 +14,18 @@ Lock: TypeAlias = KernelLock | DatabaseLock
 """Both are free again when their holder dies."""
 
 
-def lock_at(place: StoragePath, database: str | None) -> Lock:
+def lock_at(place: StoragePath, database: str | None, patience: float = 0.0) -> Lock:
     """Return the lock of a place; nothing is opened.
 
     Args:
         place: the lock file, or on object storage only the lock's name: no object is stored.
         database: URL of the PostgreSQL database that holds the locks of an object storage.
+        patience: seconds for which that database is asked again while it does not answer.
     """
     if not isinstance(place, ObjectPath):
         return KernelLock(place)
     assert database is not None, "object storage has no locks of its own"
-    return DatabaseLock(database, str(place))
+    return DatabaseLock(database, str(place), patience)
 
 
 def is_locked_at(place: StoragePath, database: str | None) -> bool:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from trainables.core.errors import BadInput
+from trainables.core.patience import Patience, ServiceAway
 
 SCHEMES = ("s3", "gs")
 """Schemes of the object storages that studies may lie on."""
@@ -24,7 +25,7 @@ SCHEMES = ("s3", "gs")
 PATIENCE = 300.0
 """Seconds for which a storage that does not answer is tried again."""
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
+_SILENT, _LONGEST_PAUSE = 5.0, 10.0
 _CONNECT_SECONDS, _REQUEST_SECONDS = 5.0, 30.0
 _LASTING = (
     "ACCESS_DENIED",
@@ -80,27 +81,40 @@ def _file_system(scheme: str) -> Any:
     )
 
 
-def _patiently(act: Callable[[], Result]) -> Result:
+_storage = Patience("the object storage", PATIENCE, silent=_SILENT, longest_pause=_LONGEST_PAUSE)
+
+
+def speak_of_outages(say: Callable[[str], None]) -> None:
+    """Say when an object storage does not answer and when it is back, in this process."""
+    _storage.say = say
+
+
+def _away(error: Exception) -> str | None:
+    """Return why the storage is away; None for errors that a further try would meet again."""
+    lasts = isinstance(error, FileNotFoundError) or any(word in str(error) for word in _LASTING)
+    return str(error) if isinstance(error, OSError) and not lasts else None
+
+
+def _patiently(act: Callable[[bool], Result]) -> Result:
     """Call until the storage answers; its other errors, and those that last, are raised at once.
+
+    After an outage of `PATIENCE` seconds each call is tried once, until one succeeds.
+
+    Args:
+        act: what to do; its argument is True if an earlier try may have been done without an answer.
 
     Raises:
         FileNotFoundError: no such object.
         StorageFault: the storage refuses, or does not answer.
     """
-    deadline, pause = time.monotonic() + PATIENCE, _FIRST_PAUSE
-    while True:
-        try:
-            return act()
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            said = str(error)
-            if any(word in said for word in _LASTING):
-                raise StorageFault(errno.EACCES, f"object storage: {_reason(said)}") from None
-            if time.monotonic() + pause >= deadline:
-                raise StorageFault(errno.EIO, f"object storage does not answer: {said}") from None
-        time.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE)
+    try:
+        return _storage.call(act, _away)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StorageFault(errno.EACCES, f"object storage: {_reason(str(error))}") from None
+    except ServiceAway as error:
+        raise StorageFault(errno.EIO, str(error)) from None
 
 
 @total_ordering
@@ -227,7 +241,7 @@ class ObjectPath:
             StorageFault: the storage refuses, or does not answer.
         """
 
-        def read() -> bytes:
+        def read(again: bool) -> bytes:
             with self._fs.open_input_stream(self._key) as stream:
                 content: bytes = stream.read()
             return content
@@ -245,7 +259,7 @@ class ObjectPath:
             StorageFault: the storage refuses, or does not answer.
         """
 
-        def write() -> int:
+        def write(again: bool) -> int:
             stream = self._fs.open_output_stream(self._key)
             stream.write(content)
             stream.close()  # the object is put here; after a failed write it must not be
@@ -258,7 +272,7 @@ class ObjectPath:
         return self.write_bytes(text.encode(encoding))
 
     def _info(self) -> Any:
-        return _patiently(lambda: self._fs.get_file_info(self._key))
+        return _patiently(lambda again: self._fs.get_file_info(self._key))
 
     def exists(self) -> bool:
         """Return True if there is such an object, or one below this prefix."""
@@ -289,11 +303,15 @@ class ObjectPath:
         Raises:
             FileNotFoundError: there is none.
         """
-        try:
-            _patiently(lambda: self._fs.delete_file(self._key))
-        except FileNotFoundError:
-            if not missing_ok:
-                raise
+
+        def delete(again: bool) -> None:
+            try:
+                self._fs.delete_file(self._key)
+            except FileNotFoundError:  # an earlier try may have deleted it
+                if not (missing_ok or again):
+                    raise
+
+        _patiently(delete)
 
     def remove_below(self) -> None:
         """Delete all objects below this prefix."""
@@ -302,7 +320,7 @@ class ObjectPath:
                 path.unlink(missing_ok=True)
             return
         try:
-            _patiently(lambda: self._fs.delete_dir(self._key))
+            _patiently(lambda again: self._fs.delete_dir(self._key))
         except FileNotFoundError:
             return
 
@@ -310,7 +328,7 @@ class ObjectPath:
         from pyarrow import fs
 
         selector = fs.FileSelector(self._key, allow_not_found=True, recursive=recursive)
-        found: list[Any] = _patiently(lambda: self._fs.get_file_info(selector))
+        found: list[Any] = _patiently(lambda again: self._fs.get_file_info(selector))
         return sorted(found, key=lambda info: str(info.path))
 
     def _below(self, path: str) -> ObjectPath:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import ClassVar, Self
+
+
+def own_name() -> str:
+    """Return how a lock names this process: its id and its machine."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
 
 
 class PolledLock(ABC):
@@ -25,6 +32,14 @@ class PolledLock(ABC):
     @abstractmethod
     def still_held(self) -> bool:
         """Return whether this object holds the lock, also if its place may have freed it meanwhile."""
+
+    @abstractmethod
+    def sign(self) -> None:
+        """Leave this process's name with the lock that it holds, for `holder`; an error is no reason to stop."""
+
+    @abstractmethod
+    def holder(self) -> str | None:
+        """Return the name that the lock's holder has left; None if it left none."""
 
     @abstractmethod
     def release(self) -> None:

@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import os
+import re
 import uuid
 import zipfile
 import zlib
@@ -93,7 +94,7 @@ class TrialFolder:
         """Add one finished epoch; it is on the disk when this returns."""
         if not self._writes:
             return
-        line = json.dumps(result) + "\n"
+        line = _line(result)
         if isinstance(self._epochs_file, ObjectPath):
             self._epochs_file.write_bytes((self._lines + line).encode())
             self._lines += line
@@ -104,7 +105,7 @@ class TrialFolder:
             os.fsync(file.fileno())
 
     def attempts(self) -> list[list[EpochResult]]:
-        """Return the epochs of every attempt, as written; a line cut off by a kill is left out."""
+        """Return the epochs of every attempt, as written; a line that was cut off or changed is left out."""
         return [whole_lines(content) for content in self._epoch_files()]
 
     def _epoch_files(self) -> list[bytes]:
@@ -227,6 +228,24 @@ class TrialFolder:
         for path in loose:
             path.unlink(missing_ok=True)
 
+    def unpack(self) -> None:
+        """Undo `pack` for a trial that is trained again: its bundle would hide what it writes now.
+
+        Raises:
+            OSError: a file cannot be written or deleted.
+        """
+        for name, content in (self._packed() or {}).items():
+            write_atomically(self.path / name, content)
+        (self.path / PACK).unlink(missing_ok=True)
+        self._pack = None
+
+    def damaged_file(self, name: str) -> StoragePath | None:
+        """Return the file that should hold a small JSON record, if it is there and cannot be read; else None."""
+        bundle, loose = self.path / PACK, self.path / name
+        if self._packed() is None and bundle.exists():
+            return bundle
+        return loose if self.record(name.removesuffix(".json")) is None and loose.exists() else None
+
     def _packed(self) -> dict[str, bytes] | None:
         """Return the content of the bundle, or None if there is none; what was read once does not change any more."""
         if self._pack is None:
@@ -278,14 +297,34 @@ def _with_params(stored: StoredJson) -> StoredJson:
     return {**stored, "trial": {**trial, "method": renamed}}
 
 
+_CHECKSUM = re.compile(rb', "crc32": "([0-9a-f]{8})"\}$')
+
+
+def _line(result: EpochResult) -> str:
+    """Return an epoch result as a line whose last key is a checksum of what is before it."""
+    said = json.dumps(result)[:-1]
+    return f'{said}, "crc32": "{zlib.crc32(said.encode()):08x}"}}\n'
+
+
 def whole_lines(content: bytes) -> list[EpochResult]:
-    """Return the epochs in a file's content; a line that was cut off or damaged is left out, and costs no other."""
+    """Return the epochs in a file's content; a line that was cut off or damaged is left out, and costs no other.
+
+    A line without a checksum, of an earlier version, is taken as it is.
+
+    >>> line = _line({"epoch": 1, "loss": 0.25}).encode()
+    >>> whole_lines(line + line.replace(b"0.25", b"0.75") + b'{"epoch": 2}')
+    [{'epoch': 1, 'loss': 0.25}, {'epoch': 2}]
+    """
     results = []
     for line in content.splitlines():
+        found = _CHECKSUM.search(line)
+        if found is not None and int(found[1], 16) != zlib.crc32(line[: found.start()]):
+            continue
         try:
             result = json.loads(line)
         except ValueError:
             continue
-        if isinstance(result, dict) and isinstance(result.get("epoch"), int):
+        if isinstance(result, dict) and isinstance(result.get("epoch"), int) and (found or "crc32" not in result):
+            result.pop("crc32", None)
             results.append(result)
     return results

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from trainables.core.config import TrialConfig
@@ -37,6 +38,7 @@ class TrialTask:
         rank: of the process that gets this task, from 0.
         growth_bytes: growth of the process since its first trial after which it is replaced before the next one; None
             never replaces it.
+        plugins: path of every plug-in's copy in the storage -> digest of its source.
     """
 
     trial: TrialConfig
@@ -52,6 +54,7 @@ class TrialTask:
     workers: int = 1
     rank: int = 0
     growth_bytes: int | None = None
+    plugins: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the task as plain values, the configuration of Ray's Trainable."""
@@ -69,6 +72,7 @@ class TrialTask:
             "workers": self.workers,
             "rank": self.rank,
             "growth_bytes": self.growth_bytes,
+            "plugins": dict(self.plugins),
         }
 
     @classmethod
@@ -93,4 +97,5 @@ class TrialTask:
             int(given.get("workers", 1)),
             int(given.get("rank", 0)),
             given.get("growth_bytes"),
+            dict(given.get("plugins", {})),
         )

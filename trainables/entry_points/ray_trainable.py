@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import json
 import time
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from trainables.core.epoch_selection import is_better
 from trainables.core.files import content_of
 from trainables.core.metrics import recall_per_class
 from trainables.core.object_path import StorageFault
+from trainables.core.plugin_table import activate_copies
 from trainables.core.step_progress import StepProgressFile
 from trainables.core.trial_folder import EpochResult, StoredJson, TrialFolder
 from trainables.core.trial_report import (
@@ -190,9 +192,15 @@ class ImbalanceTrial(tune.Trainable):
         except StorageFault as error:  # raised, it would cost the trial its retries
             self._free()
             self._fault = str(error.strerror)
+        except OSError as error:
+            if error.errno not in _MACHINE_FAULTS:
+                raise
+            self._free()
+            self._fault = str(error)
         return Built(0 if self._trainer is None else self._trainer.epoch, self._fault, self._failure)
 
     def _build(self, task: TrialTask) -> None:
+        activate_copies(task.plugins)
         torch.set_num_threads(task.threads)
         self._workers, self._growth_bytes = Workers(task.rank, task.workers), task.growth_bytes
         leads = self._workers.leads
@@ -222,9 +230,15 @@ class ImbalanceTrial(tune.Trainable):
         state = newest_checkpoint(self._folder.path)
         results = {result["epoch"]: result for result in self._folder.history()}
         epochs = trainer.config.training.epochs
-        if state is not None and state["epoch"] >= epochs and epochs not in results:
-            # the end is there but not what it found: that is had again by repeating the last epochs
-            state = newest_checkpoint(self._folder.path, before=epochs)
+        if state is not None and state["epoch"] >= epochs and epochs not in results and "result" in state:
+            # it died between the last checkpoint and the last epoch's line
+            results[epochs] = json.loads(state["result"])
+            self._folder.append_epoch(results[epochs])
+        reached = 0 if state is None else int(state["epoch"])
+        lacking = next((epoch for epoch in range(1, reached + 1) if epoch not in results), None)
+        if lacking is not None:
+            # a result was lost or damaged: it is had again by repeating its epoch
+            state = newest_checkpoint(self._folder.path, before=lacking)
         if state is not None:
             trainer.load(state)
             self._selected = state.get("selected")
@@ -260,18 +274,27 @@ class ImbalanceTrial(tune.Trainable):
         if not self._workers.leads:
             return
         self._select(trainer, self._result)
-        if trainer.finished:
-            write_end_arrays(trainer, self._folder)
-            # before the epoch is stored: a resume takes a trial with a last epoch for finished
-            self._write_artifacts(trainer)
-        self._folder.append_epoch(self._result)
+        # what belongs to an epoch comes before its line: a resume takes a trial with a last epoch for finished
         if self._selected is None or self._selected["epoch"] == trainer.epoch:
             self._write_evaluation(trainer)
+        if trainer.finished:
+            write_end_arrays(trainer, self._folder)
+            self._write_artifacts(trainer)
+            self._write_checkpoint(trainer)
+        self._folder.append_epoch(self._result)
         due = time.monotonic() - self._saved_at >= trainer.config.training.checkpoint_seconds
-        if due or trainer.finished:
-            selected = {} if self._selected is None else {"selected": self._selected}
-            save_checkpoint(self._folder.path, trainer.epoch, {**trainer.state(), **selected})
+        if due and not trainer.finished:
+            self._write_checkpoint(trainer)
             self._saved_at = time.monotonic()
+
+    def _write_checkpoint(self, trainer: Trainer) -> None:
+        """Write a checkpoint; the last one comes before its epoch is stored, and so holds that epoch's result, too."""
+        state = trainer.state()
+        if self._selected is not None:
+            state["selected"] = self._selected
+        if trainer.finished:
+            state["result"] = json.dumps(self._result)
+        save_checkpoint(self._folder.path, trainer.epoch, state)
 
     def _select(self, trainer: Trainer, result: EpochResult) -> None:
         """Keep the weights of the best epoch so far, if the trial's result is its best epoch."""

@@ -29,7 +29,13 @@ _SHOWN = ("train_loss", "loss", "accuracy", "balanced_accuracy", "geometric_mean
 
 
 def train_once(
-    config: TrialConfig, *, output: Path | None, with_test: bool, say: Say, extras: Sequence[Extra] = ()
+    config: TrialConfig,
+    *,
+    output: Path | None,
+    with_test: bool,
+    say: Say,
+    extras: Sequence[Extra] = (),
+    on_epoch: Callable[[EpochResult], None] | None = None,
 ) -> StoredJson:
     """Train to the end of the budget.
 
@@ -39,6 +45,7 @@ def train_once(
         with_test: evaluate on the test images at the end.
         say: prints a line.
         extras: what else is done at the end, such as `verification` of this room.
+        on_epoch: called with the result of every epoch, also of those that an earlier call trained.
 
     Returns:
         The last epoch's result, with ``test_...`` metrics and what the extras found beside it.
@@ -58,12 +65,17 @@ def train_once(
         f"{config.model.name}, {trainer.device}, {trainer.network.autocast or 'float32'}"
     )
     result: EpochResult = {}
+    if folder is not None and on_epoch is not None:
+        for earlier in folder.history()[: trainer.epoch]:
+            on_epoch(earlier)
     while not trainer.finished:
         try:
             result = trainer.run_epoch()
         except NonFiniteLoss as error:
             raise BadInput(f"the training diverged: {error}") from None
         say(_line(result, config.training.epochs))
+        if on_epoch is not None:
+            on_epoch(dict(result))
         if folder is not None:
             if trainer.finished:
                 write_end_arrays(trainer, folder)

@@ -69,11 +69,11 @@ def affinity(params: AffinityParams, context: MethodContext) -> Plan:
 
 
 AFFINITY = Method(
-    "Gaussian affinity",
-    "Hayat et al., 2019, eqs 3, 6-10",
-    "sum over j != y of max(0, margin + d_j - d_y) + R, d_j = max_t exp(-||f - w_jt||^2 / sigma)",
-    AffinityParams,
-    affinity,
-    ("loss", "head"),
-    {"paper": {"sigma": 10.0, "sigma_unit": "absolute"}, FIRST_DEFAULTS: {"margin": 0.75}},
+    name="affinity",
+    title="Gaussian affinity",
+    paper="Hayat et al., 2019, eqs 3, 6-10",
+    equation="sum over j != y of max(0, margin + d_j - d_y) + R, d_j = max_t exp(-||f - w_jt||^2 / sigma)",
+    params=AffinityParams,
+    build=affinity,
+    presets={"paper": {"sigma": 10.0, "sigma_unit": "absolute"}, FIRST_DEFAULTS: {"margin": 0.75}},
 )

@@ -37,18 +37,20 @@ def resampling(params: NoHyperparameters, context: MethodContext) -> Plan:
 
 
 ERM = Method(
-    "Empirical risk minimisation",
-    "cross entropy",
-    "CE(z, y)",
-    NoHyperparameters,
-    erm,
-    (),
+    name="erm",
+    title="Empirical risk minimisation",
+    paper="cross entropy",
+    equation="CE(z, y)",
+    params=NoHyperparameters,
+    build=erm,
+    also_called=("ce", "cross-entropy", "softmax", "baseline", "vanilla", "none"),
 )
 RS = Method(
-    "Re-sampling",
-    "P(i) proportional to 1/n_y",
-    "CE(z, y) on class-balanced batches",
-    NoHyperparameters,
-    resampling,
-    ("sampler",),
+    name="rs",
+    title="Re-sampling",
+    paper="P(i) proportional to 1/n_y",
+    equation="CE(z, y) on class-balanced batches",
+    params=NoHyperparameters,
+    build=resampling,
+    also_called=("oversampling", "over-sampling", "ros", "class-balanced-sampling"),
 )

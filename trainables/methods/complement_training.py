@@ -34,11 +34,11 @@ def complement_objective(params: ComplementObjectiveParams, context: MethodConte
 
 
 COT = Method(
-    "Complement objective training",
-    "Chen et al., 2019, algorithm 1",
-    "a step on CE(z, y), then a step on -C/(K-1), C the entropy of the softmax over the wrong classes",
-    ComplementObjectiveParams,
-    complement_objective,
-    ("update",),
-    {"paper": {}, "official": {"variant": "official"}, "joint": {"variant": "joint"}},
+    name="cot",
+    title="Complement objective training",
+    paper="Chen et al., 2019, algorithm 1",
+    equation="a step on CE(z, y), then a step on -C/(K-1), C the entropy of the softmax over the wrong classes",
+    params=ComplementObjectiveParams,
+    build=complement_objective,
+    presets={"paper": {}, "official": {"variant": "official"}, "joint": {"variant": "joint"}},
 )

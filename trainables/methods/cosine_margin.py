@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from trainables.methods.deferral import deferred
 from trainables.methods.method import Method
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
 
@@ -114,31 +115,37 @@ def maximum_margin_shift(params: MaximumMarginParams, ratio: float) -> float:
 
 
 MM_LDAM = Method(
-    "Maximum margin with LDAM",
-    "Kang et al., 2021",
-    "CE(s (z - d onehot_y), y), d = exp(-gap - g m) if gap > 0, else exp(-|gap| - m); m = M - D_y or M",
-    MaximumMarginParams,
-    maximum_margin,
-    ("loss", "head"),
-    {"paper": {}, "mm": {"variant": "mm", "scale": 19.0}},
+    name="mm-ldam",
+    title="Maximum margin with LDAM",
+    paper="Kang et al., 2021",
+    equation="CE(s (z - d onehot_y), y), d = exp(-gap - g m) if gap > 0, else exp(-|gap| - m); m = M - D_y or M",
+    params=MaximumMarginParams,
+    build=maximum_margin,
+    presets={"paper": {}, "mm": {"variant": "mm", "scale": 19.0}},
     boundary_shift=maximum_margin_shift,
 )
+MM_LDAM_DRW = deferred(
+    MM_LDAM,
+    name="mm-ldam-drw",
+    by="re-weighting",
+    paper="Kato and Hotta, 2023, tables 1-3",
+)
 GCL = Method(
-    "Gaussian clouded logits",
-    "Li et al., 2022",
-    "CE(s (z - (m + |e| log(n_max/n_y) / log(n_max/n_min)) onehot_y), y), e from N(0, 1/9)",
-    GaussianCloudedParams,
-    gaussian_clouded,
-    ("loss", "head"),
-    {"paper": {}, "official": {"margin": 0.0, "noise": 0.5, "noise_on": "all"}},
+    name="gcl",
+    title="Gaussian clouded logits",
+    paper="Li et al., 2022",
+    equation="CE(s (z - (m + |e| log(n_max/n_y) / log(n_max/n_min)) onehot_y), y), e from N(0, 1/9)",
+    params=GaussianCloudedParams,
+    build=gaussian_clouded,
+    presets={"paper": {}, "official": {"margin": 0.0, "noise": 0.5, "noise_on": "all"}},
     given_in_part="the loss; the classifier is not trained again on effective numbers afterwards",
 )
 FSLWF = Method(
-    "Few-shot learning without forgetting",
-    "Gidaris and Komodakis, 2018",
-    "CE(s cos(f, w), y) with a learned s",
-    LearnedScaleParams,
-    learned_scale,
-    ("head",),
+    name="fslwf",
+    title="Few-shot learning without forgetting",
+    paper="Gidaris and Komodakis, 2018",
+    equation="CE(s cos(f, w), y) with a learned s",
+    params=LearnedScaleParams,
+    build=learned_scale,
     given_in_part="the non-episodic part: the cosine head with a learned scale, without the weight generator",
 )

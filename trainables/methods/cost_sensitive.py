@@ -27,11 +27,11 @@ def cost_sensitive(params: NoHyperparameters, context: MethodContext) -> Plan:
 
 
 COSEN = Method(
-    "Cost-sensitive softmax",
-    "Khan et al., 2018",
-    "-log(xi_{y,y} e^z_y / sum_k xi_{y,k} e^z_k), xi_{p,q} = max(n_p, n_q) / N; prediction by z",
-    NoHyperparameters,
-    cost_sensitive,
-    ("loss",),
+    name="cosen",
+    title="Cost-sensitive softmax",
+    paper="Khan et al., 2018",
+    equation="-log(xi_{y,y} e^z_y / sum_k xi_{y,k} e^z_k), xi_{p,q} = max(n_p, n_q) / N; prediction by z",
+    params=NoHyperparameters,
+    build=cost_sensitive,
     given_in_part="costs fixed from the class frequencies, not learned along with the network",
 )

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from trainables.methods.baselines import ERM, linear_head
+from trainables.methods import baselines
+from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method, SharedPrefix
 from trainables.methods.plan import HEAD, Hyperparameters, MethodContext, Plan, Stage, StageStart
 
@@ -79,22 +80,22 @@ def lws(params: LwsParams, context: MethodContext) -> Plan:
 
 
 CRT = Method(
-    "Classifier re-training",
-    "Kang et al., 2020, section 4",
-    "CE(z, y); then a new head on frozen features, class-balanced",
-    CrtParams,
-    crt,
-    ("sampler", "stages", "trainable"),
+    name="crt",
+    title="Classifier re-training",
+    paper="Kang et al., 2020, section 4",
+    equation="CE(z, y); then a new head on frozen features, class-balanced",
+    params=CrtParams,
+    build=crt,
     defer_field="defer_until",
-    shared_prefix=SharedPrefix(ERM),
+    shared_prefix=SharedPrefix(baselines.ERM),
 )
 LWS = Method(
-    "Learnable weight scaling",
-    "Kang et al., 2020, section 4",
-    "CE(z, y); then CE(s z, y), s_k learned alone, class-balanced",
-    LwsParams,
-    lws,
-    ("head", "sampler", "stages", "trainable"),
+    name="lws",
+    title="Learnable weight scaling",
+    paper="Kang et al., 2020, section 4",
+    equation="CE(z, y); then CE(s z, y), s_k learned alone, class-balanced",
+    params=LwsParams,
+    build=lws,
     defer_field="defer_until",
-    shared_prefix=SharedPrefix(ERM),
+    shared_prefix=SharedPrefix(baselines.ERM),
 )

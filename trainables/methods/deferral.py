@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import Field, create_model
 
-from trainables.methods.method import Axis, Method, Presets, SharedPrefix
+from trainables.methods.method import Method, Presets, SharedPrefix
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
 
 Deferral = Literal["re-weighting", "re-sampling"]
@@ -45,7 +45,6 @@ _PARAMS: dict[Deferral, type[Hyperparameters]] = {
     "re-weighting": DeferredWeightingParams,
     "re-sampling": DeferredParams,
 }
-_AXES: dict[Deferral, Axis] = {"re-weighting": "class weights", "re-sampling": "sampler"}
 _EQUATIONS: dict[Deferral, str] = {
     "re-weighting": "then with weights (1 - beta)/(1 - beta^n)",
     "re-sampling": "then on class-balanced batches",
@@ -70,6 +69,7 @@ def deferred(
     plain: Method,
     by: Deferral,
     *,
+    name: str,
     paper: str,
     title: str | None = None,
     equation: str | None = None,
@@ -82,6 +82,7 @@ def deferred(
     Args:
         plain: the method that the first stage trains.
         by: what balances the classes in the last stage.
+        name: of the deferred form.
         paper: authors, year and where the deferred form stands.
         title: None names the plain method and the deferral.
         equation: None takes the plain method's, then the deferral.
@@ -101,15 +102,14 @@ def deferred(
             return plan
         return replace(plan, stages=(*plan.stages[:-1], last_stage(given, plan.stages[-1])))
 
-    used = {*plain.axes, _AXES[by], "stages"}
     return Method(
-        title or f"{plain.title}, deferred {by}",
-        paper,
-        equation or f"{plain.equation}; {_EQUATIONS[by]}",
-        params or _with_deferral(plain.params, by),
-        build,
-        tuple(axis for axis in get_args(Axis) if axis in used),
-        plain.presets if presets is None else presets,
+        name=name,
+        title=title or f"{plain.title}, deferred {by}",
+        paper=paper,
+        equation=equation or f"{plain.equation}; {_EQUATIONS[by]}",
+        params=params or _with_deferral(plain.params, by),
+        build=build,
+        presets=plain.presets if presets is None else presets,
         defer_field="defer_until",
         shared_prefix=SharedPrefix(plain),
         boundary_shift=plain.boundary_shift,

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from trainables.methods.baselines import ERM, linear_head
+from trainables.methods import baselines
+from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method, SharedPrefix
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
 
@@ -113,33 +114,35 @@ def _balanced(
 
 
 EQUALIZATION_V2 = Method(
-    "Equalization loss v2",
-    "Tan et al., 2021, EQL v2",
-    "q_y BCE(z_y, 1) + sum over j != y of r_j BCE(z_j, 0), r_j = sigmoid(gamma (g_j - mu)), q_j = 1 + alpha (1 - r_j)",
-    EqualizationParams,
-    equalization,
-    ("loss", "update"),
+    name="equalization-v2",
+    title="Equalization loss v2",
+    paper="Tan et al., 2021, EQL v2",
+    equation="q_y BCE(z_y, 1) + sum over j != y of r_j BCE(z_j, 0), "
+    "r_j = sigmoid(gamma (g_j - mu)), q_j = 1 + alpha (1 - r_j)",
+    params=EqualizationParams,
+    build=equalization,
     given_in_part="the classification of a detector: no objectness branch, no prior in the head's bias",
+    also_called=("eql", "eqlv2", "equalization"),
 )
 IB = Method(
-    "Influence-balanced loss",
-    "Park et al., 2021, IB loss",
-    "CE(z, y), then w_y CE(z, y) alpha/(||p - onehot_y||_1 ||h||_1 + 1e-3), w proportional to 1/n",
-    InfluenceParams,
-    influence_balanced,
-    ("loss", "class weights", "stages"),
-    {"paper": {}, "official": {"detach": False}},
+    name="ib",
+    title="Influence-balanced loss",
+    paper="Park et al., 2021, IB loss",
+    equation="CE(z, y), then w_y CE(z, y) alpha/(||p - onehot_y||_1 ||h||_1 + 1e-3), w proportional to 1/n",
+    params=InfluenceParams,
+    build=influence_balanced,
+    presets={"paper": {}, "official": {"detach": False}},
     defer_field="defer_until",
-    shared_prefix=SharedPrefix(ERM),
+    shared_prefix=SharedPrefix(baselines.ERM),
 )
 IB_FOCAL = Method(
-    "Influence-balanced focal loss",
-    "Park et al., 2021, IB loss in its focal form",
-    "CE(z, y), then w_y (1 - p_y)^gamma CE(z, y) alpha/(||p - onehot_y||_1 ||h||_1 + 1e-3)",
-    InfluenceFocalParams,
-    influence_focal,
-    ("loss", "class weights", "stages"),
-    {"paper": {}, "official": {"detach": False, "weighted_probability": True}},
+    name="ib-focal",
+    title="Influence-balanced focal loss",
+    paper="Park et al., 2021, IB loss in its focal form",
+    equation="CE(z, y), then w_y (1 - p_y)^gamma CE(z, y) alpha/(||p - onehot_y||_1 ||h||_1 + 1e-3)",
+    params=InfluenceFocalParams,
+    build=influence_focal,
+    presets={"paper": {}, "official": {"detach": False, "weighted_probability": True}},
     defer_field="defer_until",
-    shared_prefix=SharedPrefix(ERM),
+    shared_prefix=SharedPrefix(baselines.ERM),
 )

@@ -100,16 +100,17 @@ def elm_shift(params: ElmParams, ratio: float) -> float:
 
 
 LDAM = Method(
-    "Label-distribution-aware margin",
-    "Cao et al., 2019, eqs 12-13",
-    "CE(s (z - D_y onehot_y), y), D_j = M n_j^(-1/4) / max_k n_k^(-1/4)",
-    LdamParams,
-    ldam,
-    ("loss", "head"),
+    name="ldam",
+    title="Label-distribution-aware margin",
+    paper="Cao et al., 2019, eqs 12-13",
+    equation="CE(s (z - D_y onehot_y), y), D_j = M n_j^(-1/4) / max_k n_k^(-1/4)",
+    params=LdamParams,
+    build=ldam,
     boundary_shift=ldam_shift,
 )
 LDAM_DRW = deferred(
     LDAM,
+    name="ldam-drw",
     by="re-weighting",
     title="LDAM with deferred re-weighting",
     paper="Cao et al., 2019, algorithm 1",
@@ -117,23 +118,25 @@ LDAM_DRW = deferred(
 )
 LDAM_DRS = deferred(
     LDAM,
+    name="ldam-drs",
     by="re-sampling",
     title="LDAM with deferred re-sampling",
     paper="Cao et al., 2019, algorithm 1 with re-sampling",
     equation="LDAM, then on class-balanced batches",
 )
 ELM = Method(
-    "Enlarged large margin",
-    "Kato and Hotta, 2023, eq 6",
-    "CE(s (z - (D_y - lam D_c*) onehot_y), y), c* the nearest wrong class",
-    ElmParams,
-    elm,
-    ("loss", "head"),
-    {"paper": {"lam": 1.0}, "no-own-margin": {"lam": 1.0, "own_margin": False}, FIRST_DEFAULTS: {"lam": 1.0}},
+    name="elm",
+    title="Enlarged large margin",
+    paper="Kato and Hotta, 2023, eq 6",
+    equation="CE(s (z - (D_y - lam D_c*) onehot_y), y), c* the nearest wrong class",
+    params=ElmParams,
+    build=elm,
+    presets={"paper": {"lam": 1.0}, "no-own-margin": {"lam": 1.0, "own_margin": False}, FIRST_DEFAULTS: {"lam": 1.0}},
     boundary_shift=elm_shift,
 )
 ELM_DRW = deferred(
     ELM,
+    name="elm-drw",
     by="re-weighting",
     title="ELM with deferred re-weighting",
     paper="Kato and Hotta, 2023, eq 6 and table I",

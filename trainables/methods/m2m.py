@@ -8,9 +8,9 @@ from pydantic import Field
 
 from trainables.components.variants import Confidence
 from trainables.core.errors import BadInput
-from trainables.methods.baselines import ERM
+from trainables.methods import baselines, ldam
 from trainables.methods.deferral import followed_by
-from trainables.methods.ldam import LDAM, LdamParams
+from trainables.methods.ldam import LdamParams
 from trainables.methods.method import EpochMetric, Method, Presets, SharedPrefix
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan
 
@@ -78,12 +78,12 @@ def _translated(plain: Method, params: TranslationParams, context: MethodContext
 
 def m2m(params: TranslationParams, context: MethodContext) -> Plan:
     """Compose M2m: ERM, then class-balanced batches with translated images."""
-    return _translated(ERM, params, context)
+    return _translated(baselines.ERM, params, context)
 
 
 def m2m_ldam(params: TranslationLdamParams, context: MethodContext) -> Plan:
     """Compose M2m on LDAM: f has its cosine head and loss, the reference stays ERM."""
-    return _translated(LDAM, params, context)
+    return _translated(ldam.LDAM, params, context)
 
 
 _FEWEST_ACCEPTED = 0.01
@@ -112,29 +112,30 @@ _PRESETS: Presets = {
     **{f"pool-{size}": {"pool_size": size} for size in (10, 50, 100, 200, 500)},
 }
 M2M = Method(
-    "Major-to-minor translation",
-    "Kim et al., 2020, eqs 2-5 and algorithm 1",
-    "CE on balanced batches in which x* = argmin CE(g(x), k) + lam f_k0(x), from a seed of class k0, replaces examples",
-    TranslationParams,
-    m2m,
-    ("sampler", "batch transform", "stages"),
-    _PRESETS,
+    name="m2m",
+    title="Major-to-minor translation",
+    paper="Kim et al., 2020, eqs 2-5 and algorithm 1",
+    equation="CE on balanced batches in which x* = argmin CE(g(x), k) + lam f_k0(x), "
+    "from a seed of class k0, replaces examples",
+    params=TranslationParams,
+    build=m2m,
+    presets=_PRESETS,
     defer_field="defer_until",
-    shared_prefix=SharedPrefix(ERM),
+    shared_prefix=SharedPrefix(baselines.ERM),
     reference="erm",
     epoch_metrics=_EPOCH_METRICS,
 )
 M2M_LDAM = Method(
-    "Major-to-minor translation on LDAM",
-    "Kim et al., 2020, table 1",
-    "LDAM on the batches of M2m",
-    TranslationLdamParams,
-    m2m_ldam,
-    ("loss", "head", "sampler", "batch transform", "stages"),
-    _PRESETS,
+    name="m2m-ldam",
+    title="Major-to-minor translation on LDAM",
+    paper="Kim et al., 2020, table 1",
+    equation="LDAM on the batches of M2m",
+    params=TranslationLdamParams,
+    build=m2m_ldam,
+    presets=_PRESETS,
     defer_field="defer_until",
-    shared_prefix=SharedPrefix(LDAM),
+    shared_prefix=SharedPrefix(ldam.LDAM),
     reference="erm",
-    boundary_shift=LDAM.boundary_shift,
+    boundary_shift=ldam.LDAM.boundary_shift,
     epoch_metrics=_EPOCH_METRICS,
 )

@@ -1,17 +1,16 @@
-"""An entry of the registry of methods."""
+"""A method as one object: its name, params, presets, source, equation and composition."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from trainables.methods.boundary_shift import BoundaryShift
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan
 
-Axis = Literal[
-    "loss", "head", "sampler", "batch transform", "class weights", "stages", "trainable", "update", "post-hoc"
-]
+NAME = r"[a-z0-9][a-z0-9-]{0,63}"
 Presets = Mapping[str, Mapping[str, Any]]
 
 
@@ -44,17 +43,17 @@ class EpochMetric:
     notice: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Method:
-    """One method.
+    """One method. An object of this class in a file of `trainables.methods` or in a plug-in is all that it takes.
 
     Attributes:
+        name: its name in study files: lower-case letters, digits and hyphens.
         title: its name in the literature.
         paper: authors, year and the equations that define it.
         equation: its loss in one line, in the symbols of docs/methods.md.
         params: its typed hyperparameters; their defaults are the preset ``recommended``.
         build: composes the plan from the params and the context; torch is imported inside.
-        axes: the axes on which the method differs from ERM.
         presets: name -> the params in which it differs from ``recommended``; one is called ``paper``.
         defer_field: the param with the fraction of the epochs at which the last stage begins.
         shared_prefix: the training that the stages before the last repeat; params that it does not take act only in
@@ -64,14 +63,15 @@ class Method:
             class, from params and ratio; None where it cannot be computed from them.
         epoch_metrics: name -> metric of those that `Stage.epoch_metrics` of its plan reports.
         given_in_part: the parts of the published method that are left out; empty if none.
+        also_called: its names in other programs, lower case with hyphens; an error about such a name gives ``name``.
     """
 
+    name: str
     title: str
     paper: str
     equation: str
     params: type[Hyperparameters]
     build: Callable[[Any, MethodContext], Plan]
-    axes: tuple[Axis, ...]
     presets: Presets = field(default_factory=lambda: {"paper": {}})
     defer_field: str | None = None
     shared_prefix: SharedPrefix | None = None
@@ -79,6 +79,14 @@ class Method:
     boundary_shift: BoundaryShift | None = None
     epoch_metrics: Mapping[str, EpochMetric] = field(default_factory=dict)
     given_in_part: str = ""
+    also_called: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check what a study file and folders of trials rely on."""
+        if not re.fullmatch(NAME, self.name):
+            raise ValueError(f"a method's `name` must be lower-case letters, digits and hyphens, got '{self.name}'")
+        if "paper" not in self.presets:
+            raise ValueError(f"{self.name}: `presets` must have one called paper, got {list(self.presets)}")
 
     def preset_names(self) -> tuple[str, ...]:
         """Return every preset's name, the default first."""

@@ -110,31 +110,31 @@ def lifted(params: LiftedParams, context: MethodContext) -> Plan:
 
 
 CENTER = Method(
-    "Center loss",
-    "Wen et al., 2016, eqs 4-5",
-    "CE(z, y) + l ||f - c_y||^2, c_j -= alpha sum_{y=j} (c_j - f) / (1 + n_j) after every step",
-    CenterParams,
-    center,
-    ("loss", "update"),
-    {"paper": {"center_weight": 0.0015}},
+    name="center",
+    title="Center loss",
+    paper="Wen et al., 2016, eqs 4-5",
+    equation="CE(z, y) + l ||f - c_y||^2, c_j -= alpha sum_{y=j} (c_j - f) / (1 + n_j) after every step",
+    params=CenterParams,
+    build=center,
+    presets={"paper": {"center_weight": 0.0015}},
 )
 RANGE = Method(
-    "Range loss",
-    "Zhang et al., 2017",
-    "CE(z, y) + alpha sum over classes of the harmonic mean of the k largest ||f_i - f_j||^2 "
+    name="range",
+    title="Range loss",
+    paper="Zhang et al., 2017",
+    equation="CE(z, y) + alpha sum over classes of the harmonic mean of the k largest ||f_i - f_j||^2 "
     "+ beta max(0, m - min ||mean_a - mean_b||^2)",
-    RangeParams,
-    ranges,
-    ("loss",),
-    {"paper": {"intra_weight": 5e-5, "inter_weight": 1e-4, "margin": 2e4}},
+    params=RangeParams,
+    build=ranges,
+    presets={"paper": {"intra_weight": 5e-5, "inter_weight": 1e-4, "margin": 2e4}},
 )
 LIFTED = Method(
-    "Lifted structured loss",
-    "Song et al., 2016, eq 4",
-    "CE(z, y) + sum over pairs of max(0, J)^2 / (2 |P|), "
+    name="lifted",
+    title="Lifted structured loss",
+    paper="Song et al., 2016, eq 4",
+    equation="CE(z, y) + sum over pairs of max(0, J)^2 / (2 |P|), "
     "J_ij = log(sum_k exp(alpha - D_ik) + sum_l exp(alpha - D_jl)) + D_ij",
-    LiftedParams,
-    lifted,
-    ("loss",),
-    {"paper": {"lifted_weight": 1.0, "unit_features": False}},
+    params=LiftedParams,
+    build=lifted,
+    presets={"paper": {"lifted_weight": 1.0, "unit_features": False}},
 )

@@ -63,16 +63,18 @@ def _mixed(params: MixupDrwParams, stage: Stage) -> Stage:
 
 
 MIXUP = Method(
-    "Mixup",
-    "Zhang et al., 2018, section 2",
-    "lambda CE(z, y_i) + (1 - lambda) CE(z, y_j) at lambda x_i + (1 - lambda) x_j, lambda ~ Beta(alpha, alpha)",
-    MixupParams,
-    mixup,
-    ("batch transform",),
-    {"paper": {}, "imagenet": {"alpha": 0.2}},
+    name="mixup",
+    title="Mixup",
+    paper="Zhang et al., 2018, section 2",
+    equation="lambda CE(z, y_i) + (1 - lambda) CE(z, y_j) "
+    "at lambda x_i + (1 - lambda) x_j, lambda ~ Beta(alpha, alpha)",
+    params=MixupParams,
+    build=mixup,
+    presets={"paper": {}, "imagenet": {"alpha": 0.2}},
 )
 MIXUP_DRW = deferred(
     MIXUP,
+    name="mixup-drw",
     by="re-weighting",
     title="Mixup with deferred re-weighting",
     paper="Zhang et al., 2021, mixup with DRW",
@@ -82,10 +84,10 @@ MIXUP_DRW = deferred(
     last_stage=_mixed,
 )
 REMIX = Method(
-    "Remix",
-    "Chou et al., 2020, the rule for lambda_y",
-    "mixup, the label wholly y_j if n_i/n_j >= kappa and lambda < tau, and the other way round",
-    RemixParams,
-    remix,
-    ("batch transform",),
+    name="remix",
+    title="Remix",
+    paper="Chou et al., 2020, the rule for lambda_y",
+    equation="mixup, the label wholly y_j if n_i/n_j >= kappa and lambda < tau, and the other way round",
+    params=RemixParams,
+    build=remix,
 )

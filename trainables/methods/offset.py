@@ -73,27 +73,27 @@ def empirical_offset(params: NoHyperparameters, context: MethodContext) -> Plan:
 
 
 OFFSET = Method(
-    "Estimated offset with uniform constraint",
-    "Kim, Hong and Kim, 2021, eqs 5-6",
-    "CE(z, y) + l1 ||f - c_y||^2 + l2 sum p0 log p0, z_k = w_k.f - w0_k, w0_k = c_k.w_k / 2, p0 = softmax(-w0)",
-    OffsetParams,
-    offset,
-    ("loss", "head", "update"),
-    {
+    name="offset",
+    title="Estimated offset with uniform constraint",
+    paper="Kim, Hong and Kim, 2021, eqs 5-6",
+    equation="CE(z, y) + l1 ||f - c_y||^2 + l2 sum p0 log p0, "
+    "z_k = w_k.f - w0_k, w0_k = c_k.w_k / 2, p0 = softmax(-w0)",
+    params=OffsetParams,
+    build=offset,
+    presets={
         "paper": {"center_weight": 1.0, "constraint_weight": 1.0},
         "no-constraint": {"constraint_weight": 0.0},
         "constraint-only": {"offset_in_logits": False},
         FIRST_DEFAULTS: {"constraint_weight": 1.0},
     },
     defer_field="warmup",
-    # with all three terms left out, the method is cross entropy on a linear head without bias
     shared_prefix=SharedPrefix(None, {"center_weight": 0.0, "constraint_weight": 0.0, "offset_in_logits": False}),
 )
 EMPIRICAL_OFFSET = Method(
-    "Empirical offset",
-    "Kim, Hong and Kim, 2021, section 2.2",
-    "CE(w.f, y); prediction by w_k.f - mean_k.w_k / 2, mean_k the mean training feature of class k",
-    NoHyperparameters,
-    empirical_offset,
-    ("head", "post-hoc"),
+    name="empirical-offset",
+    title="Empirical offset",
+    paper="Kim, Hong and Kim, 2021, section 2.2",
+    equation="CE(w.f, y); prediction by w_k.f - mean_k.w_k / 2, mean_k the mean training feature of class k",
+    params=NoHyperparameters,
+    build=empirical_offset,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from trainables.methods.baselines import ERM
+from trainables.methods import baselines
 from trainables.methods.method import Method, SharedPrefix
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage, StageStart
 
@@ -41,16 +41,15 @@ def oltr(params: OltrParams, context: MethodContext) -> Plan:
 
 
 OLTR = Method(
-    "Open long-tailed recognition",
-    "Liu et al., 2019, dynamic meta-embedding",
-    "v = (r / min_k ||x - c_k||) (x + tanh(Fx) sum_k softmax(Hx)_k c_k); CE(s |v|/(1 + |v|) cos(v, w_k), y)",
-    OltrParams,
-    oltr,
-    ("head", "sampler", "stages", "trainable"),
+    name="oltr",
+    title="Open long-tailed recognition",
+    paper="Liu et al., 2019, dynamic meta-embedding",
+    equation="v = (r / min_k ||x - c_k||) (x + tanh(Fx) sum_k softmax(Hx)_k c_k); CE(s |v|/(1 + |v|) cos(v, w_k), y)",
+    params=OltrParams,
+    build=oltr,
     defer_field="defer_until",
-    shared_prefix=SharedPrefix(ERM),
-    given_in_part=(
-        "meta-embedding with centroids fixed at the switch; without the loss that learns them, modulated attention, "
-        "the backbone's own learning rate and the rejection of unknown classes"
-    ),
+    shared_prefix=SharedPrefix(baselines.ERM),
+    given_in_part="meta-embedding with centroids fixed at the switch; "
+    "without the loss that learns them, modulated attention, the backbone's own learning rate and the rejection "
+    "of unknown classes",
 )

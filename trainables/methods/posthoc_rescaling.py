@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from trainables.methods.baselines import ERM, linear_head
+from trainables.methods import baselines
+from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method, SharedPrefix
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
 
@@ -83,37 +84,37 @@ def posthoc_logit_adjustment(params: PriorParams, context: MethodContext) -> Pla
 
 
 TAU_NORM = Method(
-    "Tau-normalisation",
-    "Kang et al., 2020, section 4",
-    "(w_k / ||w_k||^tau) . f + b_k, tau picked on validation",
-    TauNormParams,
-    tau_norm,
-    ("post-hoc",),
-    {"paper": {"keep_bias": False}},
-    shared_prefix=SharedPrefix(ERM),
+    name="tau-norm",
+    title="Tau-normalisation",
+    paper="Kang et al., 2020, section 4",
+    equation="(w_k / ||w_k||^tau) . f + b_k, tau picked on validation",
+    params=TauNormParams,
+    build=tau_norm,
+    presets={"paper": {"keep_bias": False}},
+    shared_prefix=SharedPrefix(baselines.ERM),
 )
 RS_RESCALING = Method(
-    "Re-scaling of weight vectors",
-    "Kim and Kim, 2020; 'Baseline+RS' in Kim, Hong and Kim, 2021, table 1",
-    "CE(w.f, y); then w_k / (n_k / n_max)^gamma, gamma picked on validation",
-    RescalingParams,
-    rs_rescaling,
-    ("head", "post-hoc"),
+    name="rs-rescaling",
+    title="Re-scaling of weight vectors",
+    paper="Kim and Kim, 2020; 'Baseline+RS' in Kim, Hong and Kim, 2021, table 1",
+    equation="CE(w.f, y); then w_k / (n_k / n_max)^gamma, gamma picked on validation",
+    params=RescalingParams,
+    build=rs_rescaling,
 )
 WVN_RS = Method(
-    "Weight vector normalisation with re-scaling",
-    "Kim and Kim, 2020",
-    "CE(w.f, y), ||w_k|| = 1 after every step; then w_k / (n_k / n_max)^gamma, gamma picked on validation",
-    RescalingParams,
-    wvn_rs,
-    ("head", "update", "post-hoc"),
+    name="wvn-rs",
+    title="Weight vector normalisation with re-scaling",
+    paper="Kim and Kim, 2020",
+    equation="CE(w.f, y), ||w_k|| = 1 after every step; then w_k / (n_k / n_max)^gamma, gamma picked on validation",
+    params=RescalingParams,
+    build=wvn_rs,
 )
 POSTHOC_LOGIT_ADJUSTMENT = Method(
-    "Post-hoc logit adjustment",
-    "Menon et al., 2021, eq 9",
-    "argmax_k z_k - tau log prior_k, tau picked on validation",
-    PriorParams,
-    posthoc_logit_adjustment,
-    ("post-hoc",),
-    shared_prefix=SharedPrefix(ERM),
+    name="posthoc-logit-adjustment",
+    title="Post-hoc logit adjustment",
+    paper="Menon et al., 2021, eq 9",
+    equation="argmax_k z_k - tau log prior_k, tau picked on validation",
+    params=PriorParams,
+    build=posthoc_logit_adjustment,
+    shared_prefix=SharedPrefix(baselines.ERM),
 )

@@ -1,104 +1,51 @@
-"""The one table of methods: name -> its entry. Each entry stands in the file of its family."""
+"""The one table of methods: name -> its object. Each object stands in the file of its family."""
 
 from __future__ import annotations
+
+import importlib
+import pkgutil
 
 import annotated_types
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+import trainables.methods
 from trainables.components.lr_schedule import stage_start
 from trainables.core.config import MethodConfig, TrialConfig
 from trainables.core.derived_seeds import derive_seed
 from trainables.core.errors import BadInput, unknown_name
-from trainables.methods import (
-    affinity,
-    baselines,
-    complement_training,
-    cosine_margin,
-    cost_sensitive,
-    decoupled,
-    influence,
-    ldam,
-    logit_adjustment,
-    loss_shaping,
-    m2m,
-    metric_learning,
-    mixup,
-    offset,
-    oltr,
-    posthoc_rescaling,
-    reweighting,
-    sam,
-    smote,
-    weight_balancing,
-)
-from trainables.methods.deferral import deferred
+from trainables.core.plugin_table import Table
 from trainables.methods.method import Method
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan
 
-METHODS: dict[str, Method] = {
-    "erm": baselines.ERM,
-    "rs": baselines.RS,
-    "rw": reweighting.RW,
-    "cb-rw": reweighting.CB_RW,
-    "drw": reweighting.DRW,
-    "drs": reweighting.DRS,
-    "smote": smote.SMOTE,
-    "focal": loss_shaping.FOCAL,
-    "cce": loss_shaping.CCE,
-    "lmsce": logit_adjustment.LMSCE,
-    "cot": complement_training.COT,
-    "cosen": cost_sensitive.COSEN,
-    "equalization-v2": influence.EQUALIZATION_V2,
-    "ib": influence.IB,
-    "ib-focal": influence.IB_FOCAL,
-    "balanced-softmax": loss_shaping.BALANCED_SOFTMAX,
-    "logit-adjustment": logit_adjustment.LOGIT_ADJUSTMENT,
-    "vs": logit_adjustment.VS,
-    "las": logit_adjustment.LAS,
-    "ldam": ldam.LDAM,
-    "ldam-drw": ldam.LDAM_DRW,
-    "ldam-drs": ldam.LDAM_DRS,
-    "elm": ldam.ELM,
-    "elm-drw": ldam.ELM_DRW,
-    "mm-ldam": cosine_margin.MM_LDAM,
-    "mm-ldam-drw": deferred(cosine_margin.MM_LDAM, by="re-weighting", paper="Kato and Hotta, 2023, tables 1-3"),
-    "gcl": cosine_margin.GCL,
-    "fslwf": cosine_margin.FSLWF,
-    "offset": offset.OFFSET,
-    "empirical-offset": offset.EMPIRICAL_OFFSET,
-    "center": metric_learning.CENTER,
-    "range": metric_learning.RANGE,
-    "lifted": metric_learning.LIFTED,
-    "affinity": affinity.AFFINITY,
-    "m2m": m2m.M2M,
-    "m2m-ldam": m2m.M2M_LDAM,
-    "mixup": mixup.MIXUP,
-    "mixup-drw": mixup.MIXUP_DRW,
-    "remix": mixup.REMIX,
-    "crt": decoupled.CRT,
-    "lws": decoupled.LWS,
-    "tau-norm": posthoc_rescaling.TAU_NORM,
-    "rs-rescaling": posthoc_rescaling.RS_RESCALING,
-    "wvn-rs": posthoc_rescaling.WVN_RS,
-    "posthoc-logit-adjustment": posthoc_rescaling.POSTHOC_LOGIT_ADJUSTMENT,
-    "oltr": oltr.OLTR,
-    "weight-balancing": weight_balancing.WEIGHT_BALANCING,
-    "sam": sam.SAM,
-    "sam-drw": sam.SAM_DRW,
-}
+
+def _families() -> dict[str, list[Method]]:
+    """Return the methods in every file of this package: those of `baselines` first, then by the file's name.
+
+    Raises:
+        ValueError: two methods have one name, or one object stands in two files.
+    """
+    families: dict[str, list[Method]] = {}
+    seen: set[str] = set()
+    stems = sorted(module.name for module in pkgutil.iter_modules(trainables.methods.__path__))
+    for stem in sorted(set(stems) - {"registry"}, key=lambda stem: (stem != "baselines", stem)):
+        module = importlib.import_module(f"trainables.methods.{stem}")
+        for method in (value for value in vars(module).values() if isinstance(value, Method)):
+            if method.name in seen:
+                raise ValueError(
+                    f"{module.__name__}: the method '{method.name}' stands in another file, too: import "
+                    "the file, not the method, and give no two methods one name"
+                )
+            seen.add(method.name)
+            families.setdefault(stem, []).append(method)
+    return families
 
 
-_ALSO_CALLED = {
-    **dict.fromkeys(("ce", "cross-entropy", "softmax", "baseline", "vanilla", "none"), "erm"),
-    **dict.fromkeys(("oversampling", "over-sampling", "ros", "class-balanced-sampling"), "rs"),
-    **dict.fromkeys(("cb", "class-balanced", "cb-loss"), "cb-rw"),
-    **dict.fromkeys(("la", "logit-adjusted", "logit-adjusted-loss"), "logit-adjustment"),
-    **dict.fromkeys(("eql", "eqlv2", "equalization"), "equalization-v2"),
-    "bsce": "balanced-softmax",
-    "vs-loss": "vs",
-}
-"""Names of methods in other programs -> their names here."""
+_FAMILIES = _families()
+METHODS: Table[Method] = Table(
+    "methods", Method, {method.name: method for methods in _FAMILIES.values() for method in methods}
+)
+"""Name -> method: every `Method` in the files of this package, then those of plug-ins."""
 
 
 def method_named(name: str) -> Method:
@@ -108,8 +55,26 @@ def method_named(name: str) -> Method:
         BadInput: no such method; the nearest name is given.
     """
     if name not in METHODS:
-        raise unknown_name("method", name, METHODS, _ALSO_CALLED)
+        also_called = {
+            n: method.name for methods in _FAMILIES.values() for method in methods for n in method.also_called
+        }
+        raise unknown_name("method", name, METHODS, also_called)
     return METHODS[name]
+
+
+def family_of(name: str) -> str:
+    """Return the name of the file of this package that holds a method, without ``.py``.
+
+    >>> family_of("elm-drw")
+    'ldam'
+    """
+    return next(family for family, methods in _FAMILIES.items() if METHODS[name] in methods)
+
+
+def file_of(name: str) -> str:
+    """Return the path of the file that holds a method, from the folder of this project; of a plug-in, its own path."""
+    source = METHODS.source_of(name)
+    return f"trainables/methods/{family_of(name)}.py" if source is None else str(source.path)
 
 
 def build_params(config: MethodConfig) -> Hyperparameters:
@@ -189,11 +154,10 @@ def prefix_of(config: MethodConfig) -> MethodConfig | None:
     if method.shared_prefix is None:
         return None
     plain = method.shared_prefix.method or method
-    name = next(name for name, entry in METHODS.items() if entry is plain)
     params = method.shared_prefix.params
     if params is None:
         params = build_params(config).model_dump(include=set(plain.params.model_fields))
-    return MethodConfig(name=name, params=dict(params))
+    return MethodConfig(name=plain.name, params=dict(params))
 
 
 def shared_prefix_of(config: TrialConfig) -> tuple[TrialConfig, int] | None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from trainables.components.variants import Divisor
-from trainables.methods.baselines import ERM, linear_head
+from trainables.methods import baselines
+from trainables.methods.baselines import linear_head
 from trainables.methods.deferral import DeferredWeightingParams, deferred
 from trainables.methods.method import Method
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
@@ -62,25 +63,27 @@ def _divided(params: DeferredWeightsParams, stage: Stage) -> Stage:
 PRESETS = {"paper": {}, "m2m": {"weighted_over": "examples"}}
 
 RW = Method(
-    "Re-weighting",
-    "weights proportional to 1/n",
-    "w_y CE(z, y), w proportional to 1/n",
-    WeightedParams,
-    reweighting,
-    ("class weights",),
-    PRESETS,
+    name="rw",
+    title="Re-weighting",
+    paper="weights proportional to 1/n",
+    equation="w_y CE(z, y), w proportional to 1/n",
+    params=WeightedParams,
+    build=reweighting,
+    presets=PRESETS,
 )
 CB_RW = Method(
-    "Class-balanced re-weighting",
-    "Cui et al., 2019, class-balanced loss",
-    "w_y CE(z, y), w proportional to (1 - beta)/(1 - beta^n)",
-    ClassBalancedParams,
-    class_balanced,
-    ("class weights",),
-    PRESETS,
+    name="cb-rw",
+    title="Class-balanced re-weighting",
+    paper="Cui et al., 2019, class-balanced loss",
+    equation="w_y CE(z, y), w proportional to (1 - beta)/(1 - beta^n)",
+    params=ClassBalancedParams,
+    build=class_balanced,
+    presets=PRESETS,
+    also_called=("cb", "class-balanced", "cb-loss"),
 )
 DRW = deferred(
-    ERM,
+    baselines.ERM,
+    name="drw",
     by="re-weighting",
     title="Deferred re-weighting",
     paper="Cao et al., 2019, algorithm 1",
@@ -90,7 +93,8 @@ DRW = deferred(
     last_stage=_divided,
 )
 DRS = deferred(
-    ERM,
+    baselines.ERM,
+    name="drs",
     by="re-sampling",
     title="Deferred re-sampling",
     paper="Cao et al., 2019, algorithm 1 with re-sampling",

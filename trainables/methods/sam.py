@@ -32,16 +32,17 @@ def sam(params: SamParams, context: MethodContext) -> Plan:
 
 
 SAM = Method(
-    "Sharpness-aware minimisation",
-    "Foret et al., 2021, algorithm 1",
-    "CE(z, y), its gradient taken at w + rho g/||g||",
-    SamParams,
-    sam,
-    ("update",),
-    {"paper": {}, "long-tail": {"rho": 0.1}, "long-tail-100": {"rho": 0.2}},
+    name="sam",
+    title="Sharpness-aware minimisation",
+    paper="Foret et al., 2021, algorithm 1",
+    equation="CE(z, y), its gradient taken at w + rho g/||g||",
+    params=SamParams,
+    build=sam,
+    presets={"paper": {}, "long-tail": {"rho": 0.1}, "long-tail-100": {"rho": 0.2}},
 )
 SAM_DRW = deferred(
     SAM,
+    name="sam-drw",
     by="re-weighting",
     title="SAM with deferred re-weighting",
     paper="Rangwani et al., 2022",

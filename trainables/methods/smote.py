@@ -25,10 +25,10 @@ def smote(params: SmoteParams, context: MethodContext) -> Plan:
 
 
 SMOTE = Method(
-    "Synthetic minority over-sampling",
-    "Chawla et al., 2002, section 4.2",
-    "class-balanced batches, x + u (x' - x) in place of x with probability 1 - n_k/n_max",
-    SmoteParams,
-    smote,
-    ("sampler", "batch transform"),
+    name="smote",
+    title="Synthetic minority over-sampling",
+    paper="Chawla et al., 2002, section 4.2",
+    equation="class-balanced batches, x + u (x' - x) in place of x with probability 1 - n_k/n_max",
+    params=SmoteParams,
+    build=smote,
 )

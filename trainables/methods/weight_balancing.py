@@ -64,11 +64,11 @@ def weight_balancing(params: WeightBalancingParams, context: MethodContext) -> P
 
 
 WEIGHT_BALANCING = Method(
-    "Weight balancing",
-    "Alshammari et al., 2022",
-    "CE under strong weight decay; then the head alone, ||w_k|| <= radius, weights (1 - beta)/(1 - beta^n)",
-    WeightBalancingParams,
-    weight_balancing,
-    ("class weights", "stages", "trainable", "update"),
+    name="weight-balancing",
+    title="Weight balancing",
+    paper="Alshammari et al., 2022",
+    equation="CE under strong weight decay; then the head alone, ||w_k|| <= radius, weights (1 - beta)/(1 - beta^n)",
+    params=WeightBalancingParams,
+    build=weight_balancing,
     defer_field="defer_until",
 )

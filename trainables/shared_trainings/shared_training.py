@@ -34,6 +34,8 @@ from trainables.training.checkpoints import (
 from trainables.training.trainer import Trainer
 from trainables.training.training_state import State
 
+_LOCK_PATIENCE = 120.0
+"""Seconds for which a trial waits for the database of its locks."""
 _POLL = 0.2
 """Seconds between two checks for a state that another process trains."""
 
@@ -67,7 +69,7 @@ class SharedTraining:
         self._identity = _identity(config, data, device, workers)
         self.path = store / hashlib.sha256(json.dumps(self._identity, sort_keys=True).encode()).hexdigest()[:32]
         self._folder = TrialFolder(self.path, writes=workers.leads)
-        self._lock = lock_at(self.path / "lock", locks)
+        self._lock = lock_at(self.path / "lock", locks, _LOCK_PATIENCE)
         self._trainer: Trainer | None = None
         self._saved_at = 0.0
 
@@ -100,12 +102,21 @@ class SharedTraining:
         return self.path / f"state-{self.until:06d}.pt"
 
     def acquire(self) -> bool:
-        """Take the training on, unless another trial has; the kernel frees it when its holder dies."""
-        return bool(self.workers.agreed(int(self._acquire() if self.workers.leads else False)))
+        """Take the training on, unless another process has; the lock is freed when its holder dies.
+
+        A database frees it also when it restarts. Another process may then have taken it, and the training with it:
+        this one leaves what it has trained and waits.
+        """
+        held = bool(self.workers.agreed(int(self._acquire() if self.workers.leads else False)))
+        if not held:
+            self._trainer = None
+        return held
 
     def _acquire(self) -> bool:
         if self._lock.held:
-            return True
+            if not self._lock.still_held():
+                self._trainer = None
+            return self._lock.held
         self.path.mkdir(parents=True, exist_ok=True)
         try:
             return self._lock.try_acquire()

@@ -60,6 +60,22 @@ class Classifier(nn.Module):
         return self.posthoc.logits(self.network.head, outputs, self.value, self.class_means)
 
 
+def classifier_of(trainer: Trainer) -> Classifier:
+    """Return the trained network with everything before and after it; it takes images as the splits store them."""
+    mean, std = trainer.input_scaling()
+    training, (posthoc, value, means) = trainer.config.training, trainer.posthoc()
+    return Classifier(
+        trainer.network,
+        mean,
+        std,
+        full_scale=255.0 if trainer.data.train.images.dtype == torch.uint8 else 1.0,
+        crop_size=training.test_crop_size or training.crop_size,
+        posthoc=posthoc,
+        posthoc_value=value,
+        class_means=None if means is None else means.cpu(),
+    )
+
+
 def exported_network(trainer: Trainer, split: Split) -> tuple[bytes, ArrayFile]:
     """Export a trained network.
 
@@ -71,18 +87,7 @@ def exported_network(trainer: Trainer, split: Split) -> tuple[bytes, ArrayFile]:
         The program, as ``torch.export.load`` reads it, and its example: ``images`` as the split stores them and their
         ``logits`` (n, K).
     """
-    mean, std = trainer.input_scaling()
-    training, (posthoc, value, means) = trainer.config.training, trainer.posthoc()
-    classifier = Classifier(
-        trainer.network,
-        mean,
-        std,
-        full_scale=255.0 if split.images.dtype == torch.uint8 else 1.0,
-        crop_size=training.test_crop_size or training.crop_size,
-        posthoc=posthoc,
-        posthoc_value=value,
-        class_means=None if means is None else means.cpu(),
-    )
+    classifier = classifier_of(trainer)
     images = torch.as_tensor(np.asarray(split.images[:EXAMPLES])).clone().contiguous()
     logits = classifier(images)
     batch = {0: torch.export.Dim("images", min=1)}

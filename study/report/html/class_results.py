@@ -86,7 +86,7 @@ def class_results_of(results: Results, place: Place) -> ClassResults | None:
         found = [
             (seed, stored)
             for seed, trial in _trials(results, cells)
-            if (stored := trial.test() if results.images == "test" else trial.evaluation()) is not None
+            if (stored := trial.tested() if results.images == "test" else trial.evaluation()) is not None
         ]
         found = [(seed, stored) for seed, stored in found if not counts or len(stored["recall"]) == len(counts)]
         if not found:

@@ -159,7 +159,7 @@ def _kept(view: StudyView, cell: CellView, row: Row) -> KeptSetting:
     setting = next(one for one in cell.settings(view.spec) if row.setting in one.names)
     trials, lacking = [], 0
     for trial in cell.confirmed(setting):
-        test = trial.test() if trial.state == "COMPLETE" else None
+        test = trial.tested() if trial.state == "COMPLETE" else None
         if test is None or trial.confirms is None:
             continue
         if not has_logits(trial.folder):

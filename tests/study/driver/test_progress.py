@@ -12,6 +12,7 @@ from rich.console import Console
 
 from study.driver.progress import Progress
 from study.ledger.study_ledger import Ledger
+from study.spec.study_spec import StudySpec
 from trainables.core.step_progress import StepProgress
 
 
@@ -48,10 +49,21 @@ def watched(open_ledger: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch)
 
 def test_the_time_left_is_said_once_it_is_known(watched: Watched) -> None:
     assert watched.said(after=10, epochs=0, running=0) == "0/4 trials"
-    assert watched.said(after=10, epochs=1) == "0/4 trials, 1 running, 1 epochs trained"
-    assert watched.said(after=10, epochs=1, running=2) == "0/4 trials, 2 running, 1 epochs trained"
+    assert watched.said(after=10, epochs=1) == "0/4 trials, 1 running, 1 epochs trained since the start"
+    assert watched.said(after=10, epochs=1, running=2) == "0/4 trials, 2 running, 1 epochs trained since the start"
     # four trials of ten epochs, none of them ended: forty epochs at ten seconds each
-    assert watched.said(after=10, epochs=3) == "0/4 trials, 1 running, 3 epochs trained, about 0:06:40 left"
+    said = watched.said(after=10, epochs=3)
+    assert said == "0/4 trials, 1 running, 3 epochs trained since the start, about 0:06:40 left"
+
+
+def test_totals_are_upper_bounds_while_the_settings_to_confirm_are_unknown(
+    open_ledger: Callable[..., Ledger], make_spec: Callable[..., StudySpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched(open_ledger(make_spec(confirm={"seeds": 2})), monkeypatch)
+    watched.said(after=10, epochs=1)
+    said = watched.said(after=10, epochs=3)
+    assert said.startswith("0 of at most ")
+    assert ", at most about 0:" in said
 
 
 def test_the_first_epoch_shows_its_steps(watched: Watched) -> None:
@@ -59,10 +71,10 @@ def test_the_first_epoch_shows_its_steps(watched: Watched) -> None:
     steps = "first epoch: step 120 of 390, 5,400 images/s"
     assert watched.said(after=10, epochs=0, running=2) == f"0/4 trials, 2 running, {steps}"
     watched.steps = None
-    assert watched.said(after=10, epochs=1, running=2) == "0/4 trials, 2 running, 1 epochs trained"
+    assert watched.said(after=10, epochs=1, running=2) == "0/4 trials, 2 running, 1 epochs trained since the start"
     watched.steps = StepProgress(1, 3, 390)
     said = watched.said(after=10, epochs=10, running=1)
-    assert said.startswith("0/4 trials, 1 running, 10 epochs trained, first epoch: step 3 of 390")
+    assert said.startswith("0/4 trials, 1 running, 10 epochs trained since the start, first epoch: step 3 of 390")
 
 
 def test_steps_are_read_no_oftener_than_they_are_written(watched: Watched) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 import ray
 from ray import tune
 
+from study.driver.ray_connection import init_ray
 from study.driver.ray_tune import _concurrency, _join, _places
 from study.ledger.study_ledger import Ledger
 from study.spec.study_spec import ResourcesSpec, StudySpec
@@ -55,3 +57,17 @@ def test_a_ray_that_cannot_be_joined_is_one_error(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(BadInput, match=r"^cannot join Ray at local: .*/proc/nowhere.*study resume mine$"):
         _join("local", "mine")
     assert not ray.is_initialized()
+
+
+def test_rays_own_notices_are_not_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ray has no public switch for them; the private one may go with a newer version."""
+    from ray._private import worker
+
+    monkeypatch.setattr(worker, "_worker_logs_enabled", True)
+    monkeypatch.setattr(ray, "init", lambda **_: None)
+    notice = {"lines": ["A worker died or was killed"], "pid": "raylet", "is_err": False}
+    worker.print_worker_logs(notice, sys.stdout)
+    assert "A worker died" in capsys.readouterr().out
+    init_ray("local")
+    worker.print_worker_logs(notice, sys.stdout)
+    assert capsys.readouterr().out == ""

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import socket
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-import psutil
 import pytest
+import yaml
 
-from study.driver.submit import _submitted, checked_address, entrypoint, follow, submit, token
+from study.driver.cluster_job import job_storage
+from study.driver.job_log import follow
+from study.driver.job_server import checked_address, token
+from study.driver.sent_files import sent_files
+from study.driver.submit import _submitted, entrypoint, submit
 from study.spec.validation import load_spec
-from study.spec.yaml_io import read_overrides, write_overrides
+from study.spec.yaml_io import read_overrides
+from tests.ray_head import Head, running_head
+from tests.servers import Relay, free_port
 from trainables.core.errors import BadInput
 
 SPEC = """\
@@ -43,6 +43,11 @@ echo "arguments:"; for word in "$@"; do echo "<$word>"; done
 echo "files: $(ls)"
 echo "ledger: $STUDY_LEDGER"
 [ ! -e overrides ] || { echo "overrides:"; cat overrides; ls -l overrides; }
+echo "stored in /shared/runs"
+case "$*" in *trials=66*) echo "error: no storage, this is"; exit 2;; esac
+echo "joining the Ray cluster at auto"
+case "$*" in *count*) for n in $(seq 1 20); do echo "line $n"; sleep 0.2; done;; esac
+case "$*" in *wait*) sleep 5;; esac
 case "$*" in *trials=7*) exit 7;; esac
 """
 
@@ -65,17 +70,6 @@ def _fake_study(folder: Path) -> Path:
     script.write_text(FAKE_STUDY)
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     return folder
-
-
-def _free_ports(number: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(number)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 @pytest.mark.parametrize(
@@ -118,7 +112,7 @@ def test_the_study_file_is_checked_before_anything_is_sent(tmp_path: Path, spec_
 
 
 def test_an_address_where_nothing_answers_is_named(spec_path: Path) -> None:
-    address = f"http://127.0.0.1:{_free_ports(1)[0]}"
+    address = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(BadInput, match=f"{address}: nothing answers there"):
         submit(spec_path, address=address)
 
@@ -152,10 +146,10 @@ def _words(command: str, fake_bin: Path, **environment: str) -> list[str]:
     return [line[1:-1] for line in done.stdout.splitlines() if line.startswith("<")]
 
 
-def test_the_command_keeps_every_word_whole(spec_path: Path, fake_bin: Path) -> None:
-    command = entrypoint(load_spec(spec_path), spec_path.name, ["question=who's $HOME; exit 3"])
+def test_the_command_keeps_every_word_whole(fake_bin: Path) -> None:
+    command = entrypoint("sent study.yaml", ["question=who's $HOME; exit 3"], storage="/my runs", data_dir="/d")
     assert _words(command, fake_bin) == [
-        *("run", "sent study.yaml", "--address", "auto"),
+        *("submitted", "sent study.yaml", "--storage", "/my runs", "--data-dir", "/d"),
         *("--set", "question=who's $HOME; exit 3"),
     ]
 
@@ -163,17 +157,59 @@ def test_the_command_keeps_every_word_whole(spec_path: Path, fake_bin: Path) -> 
 @pytest.mark.parametrize("resume", [False, True])
 def test_an_override_with_a_password_travels_in_a_file(resume: bool, spec_path: Path) -> None:
     overrides = ["search.trials=9", "records.ledger=postgresql://me:hunter-22@host/study"]
-    command = entrypoint(load_spec(spec_path, tuple(overrides)), spec_path.name, overrides, resume=resume)
-    what = "resume sent-study" if resume else "run 'sent study.yaml'"
-    assert command == f"study {what} --address auto --set-from overrides"
-    write_overrides(spec_path.with_name("overrides"), overrides)
-    assert read_overrides(spec_path.with_name("overrides")) == tuple(overrides)
-    assert stat.S_IMODE(spec_path.with_name("overrides").stat().st_mode) == 0o600
+    command = entrypoint(spec_path.name, overrides, resume=resume)
+    assert command == f"study submitted 'sent study.yaml' {'--resume ' if resume else ''}--set-from overrides"
+    with sent_files(load_spec(spec_path, tuple(overrides)), spec_path, overrides, code=False) as (folder, _):
+        assert read_overrides(folder / "overrides") == tuple(overrides)
+        assert stat.S_IMODE((folder / "overrides").stat().st_mode) == 0o600
 
 
-def test_a_resume_names_the_study_and_leaves_its_places_alone(spec_path: Path) -> None:
-    command = entrypoint(load_spec(spec_path), spec_path.name, ["search.trials=9"], resume=True)
-    assert command == "study resume sent-study --address auto --set search.trials=9"
+def test_the_code_that_is_sent_runs_by_itself(spec_path: Path, tmp_path: Path) -> None:
+    with sent_files(load_spec(spec_path), spec_path, (), code=True) as (folder, _):
+        assert sorted(path.name for path in folder.iterdir()) == [
+            *("search_spaces", "sent study.yaml", "study", "trainables")
+        ]
+        code = "import study, trainables, search_spaces; print(study.__file__)"
+        environment = os.environ | {"PYTHONPATH": str(folder)}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == str(folder / "study" / "__init__.py")
+
+
+def test_plug_ins_are_sent_and_named_where_they_lie(spec_path: Path, tmp_path: Path) -> None:
+    plugin = Path(__file__).parents[3] / "examples" / "confidence_penalty.py"
+    own = tmp_path / "own.yaml"
+    own.write_text(spec_path.read_text() + f"plugins: [{plugin}]\n")
+    with sent_files(load_spec(own), own, ("search.trials=9",), code=False) as (folder, overrides):
+        (said,) = (override for override in overrides if override.startswith("plugins="))
+        (sent,) = yaml.safe_load(said.removeprefix("plugins="))
+        assert (folder / sent).read_text() == plugin.read_text()
+
+
+@pytest.mark.parametrize("given", ["runs", "./runs", "~/runs"])
+def test_a_relative_folder_of_the_nodes_is_refused(given: str, spec_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"--storage .*absolute path"):
+        submit(spec_path, address="http://127.0.0.1:1", storage=given)
+    with pytest.raises(BadInput, match=r"--data-dir .*absolute path"):
+        submit(spec_path, address="http://127.0.0.1:1", data_dir=given)
+
+
+def test_a_storage_that_would_be_lost_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = tmp_path / "ray" / "session_2026" / "runtime_resources" / "working_dir_files" / "_ray_pkg_1"
+    job.mkdir(parents=True)
+    monkeypatch.chdir(job)
+    monkeypatch.delenv("STUDY_STORAGE")
+    with pytest.raises(BadInput, match=r"no storage is named.*add --storage"):
+        job_storage(None)
+    for lost in (job / "runs", tmp_path / "ray" / "runs", job / ".." / "runs"):
+        with pytest.raises(BadInput, match="below Ray's temporary folder"):
+            job_storage(str(lost))
+    monkeypatch.setenv("STUDY_STORAGE", "runs")
+    with pytest.raises(BadInput, match="STUDY_STORAGE of the head runs: must be an absolute path"):
+        job_storage(None)
+    assert job_storage(str(tmp_path / "runs")) == tmp_path / "runs"
+    assert str(job_storage("s3://bucket/runs")) == "s3://bucket/runs"
 
 
 def test_the_token_is_found_where_ray_looks_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,86 +234,11 @@ def test_a_named_token_file_that_is_missing_is_an_error(tmp_path: Path, monkeypa
         token()
 
 
-@dataclass(frozen=True)
-class Head:
-    """A running head of a cluster, its job server and its token."""
-
-    address: str
-    token: str
-
-
-@contextmanager
-def _running_head(bin_folder: Path, **environment: str) -> Iterator[Head]:
-    """Start a one-node cluster that shares no port, folder or process with any other on this machine."""
-    # Ray puts sockets in there, and the path of a socket must be short.
-    folder = Path(tempfile.mkdtemp(prefix="study-ray-", dir="/tmp"))
-    secret = "a-token-for-this-test-alone-0123456789"
-    (folder / "token").write_text(secret)
-    gcs, dashboard, *others = _free_ports(9)
-    options = ["metrics-export-port", "ray-client-server-port", "dashboard-agent-listen-port"]
-    options += [
-        "dashboard-agent-grpc-port",
-        "runtime-env-agent-port",
-        "node-manager-port",
-        "object-manager-port",
-    ]
-    command = [
-        *(str(Path(sys.executable).with_name("ray")), "start", "--head", "--block"),
-        *("--node-ip-address=127.0.0.1", f"--port={gcs}", "--num-cpus=1", f"--temp-dir={folder / 'ray'}"),
-        *("--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"),
-        *(f"--{option}={port}" for option, port in zip(options, others, strict=True)),
-    ]
-    own = {
-        "PATH": f"{bin_folder}:{os.environ['PATH']}",
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(folder / "token"),
-        "RAY_USAGE_STATS_ENABLED": "0",
-    }
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    with (folder / "log").open("w") as log:
-        started = subprocess.Popen(
-            command, env=inherited | own | environment, stdout=log, stderr=log, start_new_session=True
-        )
-    try:
-        _wait_for(dashboard, started, folder / "log")
-        yield Head(f"http://127.0.0.1:{dashboard}", secret)
-    finally:
-        _end(started, folder)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 @pytest.fixture(scope="module")
 def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
     fake = _fake_study(tmp_path_factory.mktemp("head") / "bin")
-    with _running_head(fake, STUDY_LEDGER="sqlite:///ledger of the head") as running:
+    with running_head(fake, STUDY_LEDGER="sqlite:///ledger of the head") as running:
         yield running
-
-
-def _wait_for(port: int, started: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 120
-    while started.poll() is None and time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.2)
-    raise RuntimeError(f"the head did not start:\n{log.read_text()}")
-
-
-def _end(started: subprocess.Popen[bytes], folder: Path) -> None:
-    """Stop the head and its descendants, and nothing else on this machine."""
-    own = psutil.Process(started.pid).children(recursive=True) if started.poll() is None else []
-    started.terminate()
-    try:
-        started.wait(timeout=20)
-    except subprocess.TimeoutExpired:
-        started.kill()
-    for process in [*own, *psutil.process_iter()]:
-        try:
-            if process in own or str(folder) in " ".join(process.cmdline()):
-                process.kill()
-        except psutil.NoSuchProcess:
-            pass
 
 
 @pytest.fixture
@@ -287,26 +248,88 @@ def with_token(head: Head, monkeypatch: pytest.MonkeyPatch) -> Head:
     return head
 
 
-def test_a_job_runs_on_the_head_with_the_study_file_alone(
+def test_a_job_runs_on_the_head_with_study_and_code(
     with_token: Head, spec_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The address given must win over the one that Ray's client finds here.
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:1")
     log: list[str] = []
     sent = submit(spec_path, address=with_token.address, overrides=["search.trials=7"])
-    assert follow(with_token.address, sent, log.append) == 7
+    assert (sent.job, sent.running, sent.storage) == ("study-sent-study-1", False, "/shared/runs")
+    assert follow(with_token.address, sent.job, log.append) == 7
     printed = "".join(log)
-    assert "<run>\n<sent study.yaml>\n<--address>\n<auto>\n" in printed
+    assert "<submitted>\n<sent study.yaml>\n" in printed
     assert "ledger: sqlite:///ledger of the head\n" in printed
     assert "<search.trials=7>" in printed
-    assert "files: sent study.yaml\n" in printed
+    assert "files: search_spaces\nsent study.yaml\nstudy\ntrainables\n" in printed
     assert os.environ["RAY_API_SERVER_ADDRESS"] == "http://127.0.0.1:1"
+
+
+def test_the_head_s_refusal_is_the_error(with_token: Head, spec_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"the head refuses study 'sent-study': no storage, this is$"):
+        submit(spec_path, address=with_token.address, overrides=["search.trials=66"])
+
+
+def test_a_study_that_runs_is_not_sent_again(with_token: Head, spec_path: Path) -> None:
+    first = submit(spec_path, address=with_token.address, overrides=["question=wait"])
+    again = submit(spec_path, address=with_token.address, overrides=["question=wait"])
+    assert (again.job, again.running) == (first.job, True)
+    with pytest.raises(BadInput, match=rf"runs already, .*other settings, as job {first.job}"):
+        submit(spec_path, address=with_token.address, overrides=["question=other"])
+    elsewhere = submit(spec_path, address=with_token.address, overrides=["name=another-study"])
+    assert elsewhere.job == "study-another-study-1"
+    assert follow(with_token.address, again.job, lambda piece: None) == 0
+    ended = submit(spec_path, address=with_token.address)
+    assert ended.job != first.job and not ended.running
+
+
+def test_of_two_submissions_at_once_one_is_sent(with_token: Head, spec_path: Path) -> None:
+    words = ["-m", "study.cli.app", "submit", str(spec_path), "--address", with_token.address]
+    words += ["--set", "name=twice", "--set", "question=wait"]
+    begun = [
+        subprocess.Popen([sys.executable, *words], cwd=Path(__file__).parents[3], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = sorted(process.communicate(timeout=120)[0].splitlines()[0] for process in begun)
+    assert said == [
+        "submitted as study-twice-1; waiting for its checks on the head",
+        "this study runs already, as study-twice-1; nothing was sent (--follow follows it)",
+    ]
+
+
+def test_a_lost_connection_is_made_again_and_no_line_is_lost(
+    with_token: Head, spec_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("study.driver.job_log._FIRST_PAUSE", 0.2)
+    relay = Relay(int(with_token.address.rpartition(":")[2]))
+    relay.open()
+    here = f"http://127.0.0.1:{relay.port}"
+    sent = submit(spec_path, address=here, overrides=["name=counting", "question=count"])
+    log: list[str] = []
+    said: list[str] = []
+
+    def write(piece: str) -> None:
+        log.append(piece)
+        if "line 5\n" in piece:
+            relay.close()
+            threading.Timer(2.0, relay.open).start()
+
+    assert follow(here, sent.job, write, said.append) == 0
+    lines = [line for line in "".join(log).splitlines() if line.startswith("line ")]
+    assert lines == [f"line {n}" for n in range(1, 21)]
+    assert [sentence.split(",")[0] for sentence in said] == [
+        f"the connection to {here} is lost",
+        f"connected to {here} again",
+    ]
+    relay.close()
+    with pytest.raises(BadInput, match="nothing answers there"):
+        follow(here, sent.job, write, said.append)
 
 
 def test_ray_shows_no_password_of_a_job(with_token: Head, spec_path: Path) -> None:
     log: list[str] = []
     overrides = ["search.trials=7", "records.ledger=postgresql://me:hunter-77@host/study"]
-    sent = submit(spec_path, address=with_token.address, overrides=overrides)
+    sent = submit(spec_path, address=with_token.address, overrides=overrides).job
     assert follow(with_token.address, sent, log.append) == 0  # the trials are in the file, too
     assert "- records.ledger=postgresql://me:hunter-77@host/study" in "".join(log)
     for path in ("/api/jobs/", f"/api/jobs/{sent}", "/api/v0/jobs", "/nodes?view=summary"):
@@ -345,31 +368,38 @@ def test_a_job_that_does_not_exist_is_named(with_token: Head) -> None:
 
 
 @pytest.mark.slow
-def test_a_study_runs_and_resumes_as_a_job(spec_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.timeout(900)
+def test_a_study_runs_is_asked_for_again_and_resumes(
+    spec_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spec_path.write_text(SPEC + "model: mlp\ntraining: {epochs: 2, batch_size: 64}\nsearch: {trials: 2}\n")
     storage = tmp_path / "shared"
     log: list[str] = []
-    with _running_head(Path(sys.executable).parent, STUDY_STORAGE=str(storage)) as running:
+    asked: list[dict[str, Any]] = [{}, {}, {"resume": True, "overrides": ["search.trials=3"]}]
+    monkeypatch.delenv("STUDY_STORAGE")
+    with running_head(Path(sys.executable).parent) as running:
         monkeypatch.setenv("RAY_AUTH_TOKEN", running.token)
-        for resume, overrides in ((False, ()), (True, ("search.trials=3",))):
-            sent = submit(spec_path, address=running.address, overrides=overrides, resume=resume)
-            assert follow(running.address, sent, log.append) == 0, "".join(log)
-    study = [
-        str(Path(sys.executable).with_name("study")),
-        "status",
-        "sent-study",
-        "--storage",
-        str(storage),
-        "--json",
-    ]
+        with pytest.raises(BadInput, match="no storage is named"):
+            submit(spec_path, address=running.address)
+        for more in asked:
+            sent = submit(spec_path, address=running.address, storage=str(storage), **more)
+            assert sent.storage == str(storage)
+            assert follow(running.address, sent.job, log.append) == 0, "".join(log)
+        with pytest.raises(BadInput, match=r"other settings \(search.trials: 3 there, 2 here\)"):
+            submit(spec_path, address=running.address, storage=str(storage))
+    assert "study 'sent-study' is stored already: resuming it" in "".join(log)
+    study = [sys.executable, "-m", "study.cli.app", "status", "sent-study", "--storage", str(storage), "--json"]
     status = json.loads(subprocess.run(study, capture_output=True, check=True).stdout)
     assert [sum(cell["states"].values()) for cell in status["cells"]] == [3]
 
 
 def test_a_head_that_has_just_started_gets_time_for_its_job_agent(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers: list[Any] = [RuntimeError("code 500: No available agent to submit job"), "raysubmit_1"]
+    answers: list[Any] = [RuntimeError("code 500: No available agent to submit job"), "study-x-1"]
 
     class Client:
+        def list_jobs(self) -> list[Any]:
+            return []
+
         def submit_job(self, **given: Any) -> str:
             answer = answers.pop(0)
             if isinstance(answer, Exception):
@@ -378,8 +408,5 @@ def test_a_head_that_has_just_started_gets_time_for_its_job_agent(monkeypatch: p
 
     monkeypatch.setattr("study.driver.submit.time.sleep", lambda seconds: None)
     client: Any = Client()
-    assert _submitted(client, "study run x.yaml", "/folder", "x") == "raysubmit_1"
-    for error, patience in (("No available agent", -1.0), ("no such folder", 60.0)):
-        answers[:] = [RuntimeError(error)]
-        with pytest.raises(RuntimeError, match=error):
-            _submitted(client, "study run x.yaml", "/folder", "x", patience)
+    asks = {"study": "x", "storage": "", "asked": ""}
+    assert _submitted(client, "study run x.yaml", "/folder", asks).job == "study-x-1"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import FrozenTrial
 
-from study.driver.retries import Retries
+from study.driver.retries import Retries, cause_of
 from study.driver.trial_manager import TrialManager
 from study.ledger.cell_ledger import Assignment
 from study.ledger.study_ledger import Ledger
@@ -32,8 +32,9 @@ class Desk:
 
     def __init__(self, ledger: Ledger, folder: Path, deadline: float | None = None) -> None:
         self.told: list[tuple[str, bool]] = []
+        self.said: list[str] = []
         self.ledger, self.folder = ledger, folder
-        self.manager = TrialManager(ledger, folder, listener=self._listen, deadline=deadline)
+        self.manager = TrialManager(ledger, folder, listener=self._listen, deadline=deadline, tell=self.said.append)
 
     def _listen(self, assignment: Assignment, ended: bool) -> None:
         self.told.append((assignment.key, ended))
@@ -280,10 +281,27 @@ def test_a_trial_whose_process_died_is_handed_out_again_and_then_fails_with_its_
     assert opened.trial(0, 0).state.name == "RUNNING"
     assert opened.manager.start("second") == task  # at once, ahead of new trials
     opened.manager.note_error("second", "OSError: no space")
+    died = "digits/long_tail-10/erm/00000: RayActorError: killed; it starts again from its last checkpoint"
+    assert opened.said == [died]
     opened.manager.end("second", _done(1), failed=True)
     assert opened.trial(0, 0).state.name == "FAIL"
     assert opened.trial(0, 0).user_attrs["reason"] == "OSError: no space"
     assert opened.told[-1] == ("digits/long_tail-10/erm/00000", True)
+    assert opened.said == [died]
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("the trial's process died", "its process died"),
+        ("ray.exceptions.ActorDiedError: The actor died unexpectedly.\n\tactor_id: 5", "its process died"),
+        ("ActorDiedError: The actor died because its node has died. Node Id: 8f", "its machine is gone"),
+        ("File a.py\nno training step ended within 60 s; above, where", "no training step ended within 60 s"),
+        ("Traceback (most recent call last):\n  File a.py\nKeyError: 'x'\n", "KeyError: 'x'"),
+    ],
+)
+def test_what_ended_a_process_is_said_in_a_few_words(reason: str, said: str) -> None:
+    assert cause_of(reason) == said
 
 
 def test_a_death_after_a_new_epoch_does_not_count_and_one_after_a_repeated_epoch_does(
@@ -302,14 +320,24 @@ def test_a_death_after_a_new_epoch_does_not_count_and_one_after_a_repeated_epoch
         assert opened.trial(0, 0).state.name == state
 
 
-def test_a_machine_that_is_taken_away_costs_no_retry_but_not_for_ever(desk: Callable[..., Desk]) -> None:
-    opened, lost = desk(), "ActorDiedError: The actor died because its node has died. Node Id: 8f"
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "ActorDiedError: The actor died because its node has died. Node Id: 8f",
+        # what Ray says in the first seconds, before it has declared the machine dead
+        "ActorUnavailableError: The actor ab41 is unavailable: The actor is temporarily unavailable: RpcError: RPC "
+        "error: recvmsg:Connection reset by peer rpc_code: 14. The task may or may not have been executed.",
+    ],
+)
+def test_a_machine_that_is_taken_away_costs_no_retry_but_not_for_ever(desk: Callable[..., Desk], lost: str) -> None:
+    opened = desk()
     for attempt in range(20 + 2):  # and one retry
         assert opened.trial(0, 0).state.name == "RUNNING" if attempt else True
         opened.manager.start(str(attempt))
         opened.manager.note_error(str(attempt), lost)
         opened.manager.end(str(attempt), None, failed=True)
     assert opened.trial(0, 0).state.name == "FAIL"
+    assert (opened.manager.restarts.not_counted, opened.manager.restarts.counted) == (20, 1)
 
 
 def test_a_worker_that_is_replaced_costs_its_next_trial_no_retry() -> None:

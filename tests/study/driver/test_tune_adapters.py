@@ -68,6 +68,7 @@ def test_a_worker_that_comes_free_goes_to_a_trial_that_has_none_starting(
     waiting: list[Any] = [SimpleNamespace(trial_id=name, status=Trial.PENDING) for name in ("older", "newer")]
     older, newer = waiting
     trials, scheduler = [running, older], LedgerScheduler(manager)
+    monkeypatch.setattr(tune_adapters, "forget_ended", lambda controller: [])
     controller = SimpleNamespace(get_trials=lambda: trials)
     assert scheduler.choose_trial_to_run(controller) is older
     assert scheduler.choose_trial_to_run(controller) is None  # its own worker is starting

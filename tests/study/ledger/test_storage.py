@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -144,3 +145,36 @@ def test_a_journal_damaged_in_its_middle_is_named(line: bytes, tmp_path: Path) -
     (tmp_path / "ledger.journal").write_bytes(b"\n".join(lines) + b"\n")
     with pytest.raises(BadInput, match=r"ledger\.journal: is damaged"):
         open_storage(tmp_path, None)
+
+
+def test_a_write_that_fails_halfway_leaves_no_half_line(tmp_path: Path) -> None:
+    study = _study(open_storage(tmp_path, None))
+    journal = tmp_path / "ledger.journal"
+    before = journal.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 20, limits[1]))
+        with pytest.raises(OSError, match="File too large"):
+            study.ask()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert journal.read_bytes() == before
+    assert study.ask().number == 0  # the same process goes on
+    assert len(_study(open_storage(tmp_path, None)).get_trials()) == 1
+
+
+def test_lines_of_earlier_versions_have_no_checksum(tmp_path: Path) -> None:
+    lines = _write_some(tmp_path).splitlines()
+    plain = [line[: line.index(b',"crc32"')] + b"}" for line in lines]
+    (tmp_path / "ledger.journal").write_bytes(b"\n".join([*plain[:5], *lines[5:]]) + b"\n")
+    assert [trial.value for trial in _study(open_storage(tmp_path, None)).get_trials()] == [0.5, 0.25]
+
+
+@pytest.mark.parametrize("at", [0.02, 0.3, 0.6, 0.9, 0.999])
+def test_a_flipped_bit_is_noticed_in_every_line(at: float, tmp_path: Path) -> None:
+    whole = bytearray(_write_some(tmp_path))
+    whole[int(len(whole) * at)] ^= 2
+    (tmp_path / "ledger.journal").write_bytes(whole)
+    if whole.endswith(b"\n"):
+        with pytest.raises(BadInput, match=r"ledger\.journal: line \d+ was changed after it was written"):
+            open_storage(tmp_path, None, writable=False)

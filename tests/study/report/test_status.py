@@ -172,3 +172,10 @@ def test_a_fault_while_a_study_is_counted_hides_no_other(tmp_path: Path, monkeyp
     before = StudyView.remaining
     monkeypatch.setattr(StudyView, "remaining", lambda view: {}["gone"] if view.spec.name == "bad" else before(view))
     assert [study["state"] for study in overview(tmp_path)] == ["unreadable", "interrupted"]
+
+
+def test_the_total_is_an_upper_bound_until_the_settings_to_confirm_are_known(tmp_path: Path) -> None:
+    spec = spec_of(methods=["erm", "cce"], search={"trials": 2, "pruner": "none"}, confirm={"seeds": 3})
+    MadeStudy(tmp_path, spec)
+    (before,) = overview(tmp_path)
+    assert (before["done"], before["trials"], before["trials_exact"]) == (0, 2 * 1 + 2 + 3 + 6, False)

@@ -239,7 +239,7 @@ def test_a_bracket_does_not_see_the_others() -> None:
         ({"name": "threshold", "lower": 0.5, "upper": 0.5}, "`lower` must be < `upper`"),
         ({"name": "median", "patience": 0}, "greater than or equal to 1"),
         ({"name": "median", "min_delta": -1}, "greater than or equal to 0"),
-        ({"name": "wilcoxon"}, "'hyperband' or 'threshold'"),
+        ({"name": "wilcoxon"}, "unknown pruner 'wilcoxon'. Allowed: hyperband, median"),
     ],
 )
 def test_what_a_pruner_cannot_be(spec: dict[str, Any], said: str) -> None:

@@ -85,8 +85,8 @@ class Job:
 
 @pytest.fixture
 def send(slurm: SlurmLab, make_script: Callable[..., str], tmp_path: Path) -> Callable[..., Job]:
-    def make(driver: str, *, again: int = 0, nodes: int = 2) -> Job:
-        script = make_script(nodes=nodes, stop_before=10, cpus_per_task=1)
+    def make(driver: str, *, again: int = 0, nodes: int = 2, time: str = "1:00:00") -> Job:
+        script = make_script(nodes=nodes, time=time, stop_before=20, cpus_per_task=1)
         return Job(slurm, script, tmp_path / "runs" / "tiny" / "slurm", driver, again)
 
     return make
@@ -118,6 +118,24 @@ def test_a_warned_driver_stops_and_its_job_goes_back_in_the_queue(send: Callable
     assert job.log().count("told to stop") == 3
     assert [f"start {start} of it" in job.log() for start in (1, 2, 3, 4)] == [True, True, True, False]
     assert ended["JobState"] == "FAILED"  # the last `slurm-next` gave the driver's own code back
+
+
+def test_an_early_warning_is_not_obeyed_but_the_job_s_own_clock_is(send: Callable[..., Job]) -> None:
+    job = send(WAITS_FOR_USR1, again=1, nodes=1, time="1")  # of which Slurm warns at any moment of its first 40 s
+    job.wait_for_driver()
+    begun = time.monotonic()
+    job.wait_for_driver(1)
+    assert time.monotonic() - begun > 35
+    first, _, _ = job.log().partition("start 2 of it")
+    assert "the wall time ends in 20 s: stopping" in first and first.count("told to stop") == 1
+    time.sleep(0.5)
+    job.warn()
+    time.sleep(0.5)
+    job.warn()  # Slurm warns once: who signals again means it
+    begun = time.monotonic()
+    assert job.end()["Restarts"] == "1"
+    assert time.monotonic() - begun < 30
+    assert "asked to stop" in job.log().partition("start 2 of it")[2]
 
 
 def test_a_driver_that_does_not_stop_is_killed_before_the_wall_time(send: Callable[..., Job]) -> None:

@@ -49,12 +49,23 @@ def test_without_a_number_of_processors_a_job_takes_whole_nodes() -> None:
 
 
 @pytest.mark.parametrize(
+    ("time", "given", "margin", "grace"),
+    [("4:00:00", None, 120, 90), ("1", None, 20, 10), ("3", None, 60, 45), ("4:00:00", 600, 600, 450)],
+)
+def test_a_short_wall_time_has_a_short_margin(time: str, given: int | None, margin: int, grace: int) -> None:
+    options = JobOptions(nodes=1, time=time, stop_before=given)
+    assert (options.margin, options.grace) == (margin, grace)
+    assert f"--signal=B:USR1@{margin}" in options.lines()
+
+
+@pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"nodes": 0}, "--nodes 0: must be at least 1"),
         ({"cpus_per_task": 0}, "--cpus-per-task 0"),
-        ({"stop_before": 5}, "--stop-before 5: must be at least 10"),
+        ({"stop_before": 5}, "--stop-before 5: must be at least 20"),
         ({"stop_before": 901}, "at most half of the wall time, which is 1800 seconds"),
+        ({"time": "0:30"}, "--time 0:30: must be at least 40 seconds, got 30"),
         ({"partition": "a b"}, "--partition 'a b'"),
         ({"partition": "gpu\n#SBATCH --uid=0"}, "--partition"),
         ({"sbatch": ("mem=0",)}, "must be one option of sbatch"),

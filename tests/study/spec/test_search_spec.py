@@ -14,7 +14,7 @@ Make = Callable[..., dict[str, Any]]
 @pytest.mark.parametrize(
     ("search", "said"),
     [
-        ({"searcher": "cma"}, ["search.searcher", "'cmaes'", "'grid'", "got 'cma'"]),
+        ({"searcher": "cma"}, ["search.searcher", "unknown searcher 'cma'; did you mean 'cmaes'?"]),
         ({"grid_points": 1}, ["search.grid_points", "greater than or equal to 2", "got 1"]),
         ({"transfer": "perhaps"}, ["search.transfer", "got 'perhaps'"]),
         ({"warm_start": 3}, ["search.warm_start", "got 3"]),

@@ -165,8 +165,8 @@ def test_a_data_set_expands_to_its_profiles_in_order(study_mapping: Make) -> Non
         ),
         ({"search": {"trials": 0}}, ["search.trials", "greater than or equal to 1", "got 0"]),
         ({"search": {"trials": "many"}}, ["search.trials", "integer", "got 'many'"]),
-        ({"search": {"searcher": "tpee"}}, ["search.searcher", "'tpe'", "got 'tpee'"]),
-        ({"search": {"pruner": "medain"}}, ["search.pruner.name", "'median'", "got 'medain'"]),
+        ({"search": {"searcher": "tpee"}}, ["search.searcher", "unknown searcher 'tpee'; did you mean 'tpe'?"]),
+        ({"search": {"pruner": "medain"}}, ["search.pruner.name", "unknown pruner 'medain'; did you mean 'median'?"]),
         ({"training": {"lr": 0}}, ["training.lr", "greater than 0", "got 0"]),
         ({"training": {"nesterov": True, "momentum": 0}}, ["training", "`nesterov` needs `momentum` > 0"]),
         (

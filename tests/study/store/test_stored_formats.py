@@ -21,6 +21,7 @@ from study.report.export import export_study
 from study.report.status import status_of
 from study.spec.cell import expand
 from study.spec.study_spec import StudySpec
+from study.store.seals import unsealed_json
 from study.store.study_folder import StudyFolder, stored_names
 from study.store.study_view import open_view
 from study.store.warm_start import read_warm_starts
@@ -79,7 +80,7 @@ def test_an_interrupted_study_goes_on_in_todays_words(storage: Path) -> None:
     while (new := ledger.next()) is not None:
         ledger.of(new).complete(new.number, 0.5)
     assert ledger.remaining() == 0
-    assert json.loads(folder.format_path.read_bytes()) == {"version": 4, "oldest": 1}
+    assert unsealed_json(folder.format_path) == {"version": 4, "oldest": 1}
     assert "values:" not in folder.spec_path.read_text()
     view = open_view(folder)
     assert view.state == "finished"
@@ -108,7 +109,7 @@ def test_automatic_precision_keeps_the_meaning_it_had(device: str, precision: st
     assert folder.read_spec().training.precision == read_as
     assert open_view(folder).spec.training.precision == read_as
     folder.write_spec(folder.read_spec())  # as a resume does
-    assert json.loads(folder.format_path.read_bytes()) == {"version": 4, "oldest": 2}
+    assert unsealed_json(folder.format_path) == {"version": 4, "oldest": 2}
     assert folder.read_spec().training.precision == read_as
     with pytest.raises(BadInput, match=r"training\.precision=float32: a resume may change only"):
         resume(folder.name, storage, ("training.precision=float32",), address=None, console=Console())

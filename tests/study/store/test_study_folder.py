@@ -68,6 +68,16 @@ def test_a_study_whose_file_was_never_written_does_not_exist(tmp_path: Path, mak
     assert _stored(tmp_path, make_spec("seed=9")).read_spec().seed == 9
 
 
+@pytest.mark.parametrize("left", ["cells", "ledger.journal"])
+def test_the_remains_of_a_study_are_not_taken_over(left: str, tmp_path: Path, make_spec: MakeSpec) -> None:
+    folder = _stored(tmp_path, make_spec())
+    folder.spec_path.unlink()
+    (folder.path / left).mkdir()
+    for attempt in (folder.refuse_taken, folder.read_spec):
+        with pytest.raises(BadInput, match=rf"{folder.spec_path}: is missing, but {left} of the study are there"):
+            attempt()
+
+
 def test_an_unknown_study_gets_the_nearest_name(tmp_path: Path, make_spec: MakeSpec) -> None:
     for name in ("mnist-affinity", "cifar-lt"):
         _stored(tmp_path, make_spec(name=name))
@@ -130,7 +140,10 @@ def test_one_process_drives_until_it_dies(tmp_path: Path, make_spec: MakeSpec) -
         assert driver.stdout is not None
         assert driver.stdout.readline() == b"driving\n"
         assert folder.is_driven()
-        with pytest.raises(BadInput, match="study 'tiny' is being run by another process now"), folder.driver_lock():
+        with (
+            pytest.raises(BadInput, match=f"run by another process now: process {driver.pid} on "),
+            folder.driver_lock(),
+        ):
             pass
         os.kill(driver.pid, signal.SIGKILL)
     assert not folder.is_driven()

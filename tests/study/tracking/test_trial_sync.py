@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
+from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from PIL import Image
 
 from study.store.study_folder import StudyFolder
@@ -119,10 +120,19 @@ def test_recording_twice_changes_nothing(made: MadeStudy, dump: Dumper) -> None:
     assert (again.written, again.there) == (0, 5)
 
 
-@pytest.mark.parametrize("call", ["create_run", "log_artifacts", "log_batch", "set_terminated", "get_metric_history"])
+@pytest.mark.parametrize(
+    ("owner", "call"),
+    [
+        (MlflowClient, "create_run"),
+        (LocalArtifactRepository, "log_artifacts"),
+        (MlflowClient, "log_batch"),
+        (MlflowClient, "set_terminated"),
+        (MlflowClient, "get_metric_history"),
+    ],
+)
 @pytest.mark.parametrize("after", [False, True])
 def test_a_death_at_any_request_leaves_nothing_that_recording_again_does_not_mend(
-    made: MadeStudy, dump: Dumper, monkeypatch: pytest.MonkeyPatch, call: str, after: bool
+    made: MadeStudy, dump: Dumper, monkeypatch: pytest.MonkeyPatch, owner: Any, call: str, after: bool
 ) -> None:
     trial = made.start()
     made.train(trial, range(1, 3))
@@ -130,15 +140,15 @@ def test_a_death_at_any_request_leaves_nothing_that_recording_again_does_not_men
     made.train(trial, range(3, EPOCHS + 1))
     made.ledger.of(trial).complete(trial.number, 0.9)
     pruned = made.prune()
-    original = getattr(MlflowClient, call)
+    original = getattr(owner, call)
 
-    def die(self: MlflowClient, *args: Any, **named: Any) -> Any:
+    def die(self: Any, *args: Any, **named: Any) -> Any:
         if after:
             original(self, *args, **named)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(MlflowClient, call, die)
+        patch.setattr(owner, call, die)
         with pytest.raises(KeyboardInterrupt):
             record_study(made.folder)
     record_study(made.folder)

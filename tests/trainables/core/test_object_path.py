@@ -86,7 +86,7 @@ def test_a_storage_that_is_away_for_a_moment_is_awaited(s3: S3Server) -> None:
 
 
 def test_a_storage_that_stays_away_is_a_fault_of_the_machine(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(object_path, "PATIENCE", 0.0)
+    monkeypatch.setattr(object_path._storage, "seconds", 0.0)
     s3.relay.close()
     try:
         with pytest.raises(OSError, match="object storage does not answer") as caught:

@@ -31,7 +31,7 @@ from trainables.core.trial_report import (
 from trainables.core.trial_task import TrialTask
 from trainables.data import load
 from trainables.entry_points.ray_trainable import ImbalanceTrial
-from trainables.training.checkpoints import save_checkpoint
+from trainables.training.checkpoints import load_state, save_checkpoint
 from trainables.training.trainer import Trainer
 
 MakeTrial = Callable[..., TrialConfig]
@@ -315,9 +315,24 @@ def test_an_end_whose_record_was_lost_is_had_again(make_trial: MakeTrial, tmp_pa
     _steps(ImbalanceTrial(_given(trial, tmp_path)))
     (file,) = tmp_path.glob("epochs-*.jsonl")
     file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:2]))
-    results = _steps(ImbalanceTrial(_given(trial, tmp_path)))
+    again = ImbalanceTrial(_given(trial, tmp_path))
+    assert [_timeless(one) for one in TrialFolder(tmp_path).history()] == _expected(trial)  # from the last checkpoint
+    results = _steps(again)
     assert _results(results) == _expected(trial)[2:]
     assert isinstance(results[-1], EpochDone) and results[-1].finished
+    assert [len(attempt) for attempt in TrialFolder(tmp_path).attempts()] == [2, 1]  # nothing was trained again
+
+
+def test_an_end_without_its_result_is_had_again_by_repeating_epochs(make_trial: MakeTrial, tmp_path: Path) -> None:
+    trial = make_trial(epochs=3, checkpoint_seconds=0)
+    _steps(ImbalanceTrial(_given(trial, tmp_path)))
+    state = load_state(tmp_path / "checkpoint-000003.pt")
+    assert state is not None
+    save_checkpoint(tmp_path, 3, {name: value for name, value in state.items() if name != "result"})
+    (file,) = tmp_path.glob("epochs-*.jsonl")
+    file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:2]))
+    results = _steps(ImbalanceTrial(_given(trial, tmp_path)))
+    assert _results(results) == _expected(trial)[2:]
 
 
 def _tested(trial: TrialConfig, folder: Path) -> dict[str, Any]:
@@ -375,8 +390,10 @@ def test_a_trial_continued_in_another_precision_names_both(make_trial: MakeTrial
     assert found["environment"]["precision"] == ("bfloat16" if used == "bfloat16" else "bfloat16, float32")
 
 
-def test_artifacts_are_there_before_the_last_epoch_is_stored(make_trial: MakeTrial, tmp_path: Path) -> None:
-    """A resume takes a trial with a last epoch for finished, so a kill may not leave that epoch without artifacts."""
+def test_all_that_belongs_to_the_end_is_there_before_the_last_epoch_is_stored(
+    make_trial: MakeTrial, tmp_path: Path
+) -> None:
+    """A resume takes a trial with a last epoch for finished, so a kill may not leave that epoch without the rest."""
     trial, place = make_trial(epochs=2, checkpoint_seconds=0), tmp_path / "00000"
     given = TrialTask(trial, place, tmp_path / "shared", False, artifacts=("offsets", "mistakes")).to_json()
     first = ImbalanceTrial(given)
@@ -386,11 +403,13 @@ def test_artifacts_are_there_before_the_last_epoch_is_stored(make_trial: MakeTri
 
     def noted(result: EpochResult) -> None:
         seen.append((place / "offsets.json").exists() and (place / "mistakes.npz").exists())
+        seen.append((place / "checkpoint-000002.pt").exists())
+        seen.append(json.loads((place / "evaluation.json").read_text())["epoch"] == 2)
         stored(result)
 
     first._folder.append_epoch = noted  # type: ignore[method-assign]
     _steps(first)
-    assert seen == [True]
+    assert seen == [True, True, True]
     whole = {name: (place / name).read_bytes() for name in ("offsets.json", "mistakes.npz")}
     # killed in between: neither the last epoch nor the artifacts are there, and another process continues
     for path in (place / "offsets.json", place / "mistakes.npz", place / "checkpoint-000002.pt"):

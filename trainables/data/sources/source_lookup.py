@@ -16,6 +16,7 @@ from trainables.data.sources.class_folders import ClassFolders
 from trainables.data.sources.digits import Digits
 from trainables.data.sources.image_cache import cache_dir
 from trainables.data.sources.list_files import ListFiles, list_prefixes
+from trainables.data.sources.own_dataset import OwnSource, plugged_dataset, plugged_datasets
 from trainables.data.sources.parquet_folder import ParquetFolder
 from trainables.data.sources.resized import Resized
 from trainables.data.sources.source import Source
@@ -33,7 +34,8 @@ FOLDER_KINDS: dict[FolderKind, Callable[[str, Path, int | None], Source]] = {
 def find_source(config: DataConfig) -> Source:
     """Return the source of a data set without opening an image file.
 
-    A folder ``<data_dir>/<dataset>/`` of a kind in `FOLDER_KINDS` takes precedence over the names of `DATASETS`.
+    A data set of a plug-in comes first. A folder ``<data_dir>/<dataset>/`` of a kind in `FOLDER_KINDS` takes precedence
+    over the names of `DATASETS`.
 
     Args:
         config: ``dataset``, ``data_dir`` and ``image_size`` are used; ``data_dir`` defaults to the environment
@@ -43,6 +45,10 @@ def find_source(config: DataConfig) -> Source:
         BadInput: if the name is unknown, the data folder does not exist, or the data set's folder lacks a file.
     """
     root = data_dir(config)
+    own = plugged_dataset(config.dataset)
+    if own is not None:
+        source = OwnSource(own, root)
+        return source if config.image_size is None else Resized(source, config.image_size)
     folder = None if root is None else _folder(root, config.dataset)
     kind = None if folder is None else folder_kind(folder)
     if folder is not None and kind is not None:
@@ -86,8 +92,8 @@ def data_dir(config: DataConfig) -> Path | None:
 
 
 def dataset_names(root: Path | None) -> set[str]:
-    """Return the names that a data set may have with a data folder: those of `DATASETS` and of the folders below it."""
-    return {*DATASETS, *folder_datasets(root)}
+    """Return the names that a data set may have: of `DATASETS`, of plug-ins and of the folders below a data folder."""
+    return {*DATASETS, *folder_datasets(root), *(own.name for own in plugged_datasets())}
 
 
 def folder_datasets(root: Path | None) -> dict[str, FolderKind]:

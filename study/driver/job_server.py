@@ -1,0 +1,154 @@
+"""The job server of a Ray cluster: its address, its token, a client, and one message for each error."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urlsplit
+
+from trainables.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobSubmissionClient
+
+EXAMPLE_ADDRESS = "http://127.0.0.1:8265"
+CONNECT_SECONDS = 10.0
+
+
+class TokenRefused(BadInput):
+    """The cluster asks for a token, and there is none here or another one."""
+
+
+def checked_address(address: str) -> str:
+    """Return the address of a job server without a trailing slash.
+
+    Raises:
+        BadInput: the address does not have the form http://host:port or https://host[:port].
+
+    >>> checked_address("http://127.0.0.1:8265/")
+    'http://127.0.0.1:8265'
+    """
+    parts = urlsplit(address)
+    plain = parts.path in ("", "/") and not (parts.query or parts.fragment or parts.username)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not plain or _port(parts) is None:
+        raise BadInput(f"--address: must be a cluster's job server, for example {EXAMPLE_ADDRESS}, got '{address}'")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _port(parts: SplitResult) -> int | None:
+    try:
+        return parts.port or {"https": 443}.get(parts.scheme)
+    except ValueError:  # not a number, or above 65535
+        return None
+
+
+def token() -> str | None:
+    """Return the cluster token as Ray finds it: $RAY_AUTH_TOKEN, $RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token.
+
+    Raises:
+        BadInput: the file named by $RAY_AUTH_TOKEN_PATH cannot be read.
+    """
+    if given := os.environ.get("RAY_AUTH_TOKEN"):
+        return given.strip()
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    path = Path(named) if named else Path.home() / ".ray" / "auth_token"
+    try:
+        return path.read_text(encoding="utf-8").strip() or None
+    except OSError as error:
+        if named:
+            raise BadInput(f"RAY_AUTH_TOKEN_PATH: {named}: {error.strerror}") from None
+        return None
+
+
+def headers() -> dict[str, str] | None:
+    """Return the HTTP header with the token, which Ray's client sends by itself only if RAY_AUTH_MODE is set."""
+    known = token()
+    return {"Authorization": f"Bearer {known}"} if known else None
+
+
+def connected(address: str) -> JobSubmissionClient:
+    """Return a client of a job server that answers.
+
+    Args:
+        address: as `checked_address` returned it.
+
+    Raises:
+        BadInput: nothing answers, Ray's job client is not installed, or the cluster refuses the token.
+    """
+    _reach(urlsplit(address))
+    try:
+        from ray.job_submission import JobSubmissionClient
+    except ImportError:
+        raise _not_installed() from None
+    logging.getLogger("ray").setLevel(
+        logging.WARNING
+    )  # of packages that are uploaded; importing Ray sets its own level
+    with explained(address), _environment("RAY_API_SERVER_ADDRESS", address):
+        client = JobSubmissionClient(address, headers=headers())
+    for noisy in ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)  # of uploads; the client has set its own level
+    return client
+
+
+def _not_installed() -> BadInput:
+    return BadInput("Ray's job client is not installed here; install this project with its extra `cluster`")
+
+
+def _reach(parts: SplitResult) -> None:
+    """Fail within seconds instead of the minutes that Ray's client would wait."""
+    assert parts.hostname is not None
+    try:
+        socket.create_connection((parts.hostname, _port(parts) or 0), timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        raise BadInput(
+            f"--address {parts.geturl()}: nothing answers there ({error}); is the port forwarded? "
+            "`ray dashboard cluster.yaml` does it"
+        ) from None
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """Set a variable that Ray's client prefers to the address it is given."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
+        if before is not None:
+            os.environ[name] = before
+
+
+@contextmanager
+def explained(address: str) -> Iterator[None]:
+    """Convert errors of Ray's client and its libraries into one clear message."""
+    try:
+        from aiohttp import ClientError
+    except ImportError:  # it comes with Ray's job client
+        raise _not_installed() from None
+    from ray.exceptions import AuthenticationError
+    from requests.exceptions import RequestException
+
+    try:
+        yield
+    except AuthenticationError as error:
+        raise TokenRefused(f"--address {address}: {_refused(error.message)}") from None
+    except (RuntimeError, OSError, KeyError, RequestException, ClientError) as error:
+        raise BadInput(f"--address {address}: the job server did not do as asked: {error}") from None
+
+
+def _refused(said: str) -> str:
+    if said.startswith("Authentication required"):
+        return (
+            "the cluster asks for a token, and there is none in RAY_AUTH_TOKEN, "
+            "the file of RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token"
+        )
+    return (
+        "the cluster refuses this machine's token; it must be the one that the head was started with, in "
+        "RAY_AUTH_TOKEN, the file of RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token"
+    )

@@ -1,0 +1,83 @@
+"""Searchers and pruners by name: the project's own, then those of plug-ins, as factories of Optuna's classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from search_spaces import Space
+from trainables.core.plugin_table import Table
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+
+
+@dataclass(frozen=True)
+class SearcherContext:
+    """What a searcher may use.
+
+    Attributes:
+        seed: of this trial. A searcher is built for every trial, so that a resumed study proposes the same params:
+            what it knows it reads from the trials of its Optuna study.
+        number: of this trial in its cell, from 0.
+        space: the cell's search space.
+        distributions: the same as Optuna samples it.
+    """
+
+    seed: int
+    number: int
+    space: Space
+    distributions: Mapping[str, BaseDistribution]
+
+
+@dataclass(frozen=True)
+class PrunerContext:
+    """What a pruner may use.
+
+    Attributes:
+        first_epoch: number of epochs before a trial's last stage; earlier epochs are not shown to it.
+        last_epoch: number of epochs of a trial.
+        warmup_epochs: epochs of the last stage before the first decision, as the study file asks.
+    """
+
+    first_epoch: int
+    last_epoch: int
+    warmup_epochs: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Searcher:
+    """A searcher of a plug-in: ``name`` under `search.searcher`, and a function that builds Optuna's sampler."""
+
+    name: str
+    build: Callable[[SearcherContext], BaseSampler]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruner:
+    """A pruner of a plug-in: ``name`` under `search.pruner`, and a function that builds Optuna's pruner.
+
+    A pruner decides by the values in the ledger alone, so that a resumed study prunes the same trials.
+    """
+
+    name: str
+    build: Callable[[PrunerContext], BasePruner]
+
+
+def _own_searcher(context: SearcherContext) -> BaseSampler:
+    raise NotImplementedError("study.search.sampler_factory builds it")
+
+
+def _own_pruner(context: PrunerContext) -> BasePruner:
+    raise NotImplementedError("study.search.pruners builds it")
+
+
+_SEARCHERS = ("tpe", "gp", "cmaes", "random", "qmc", "grid")
+_PRUNERS = ("none", "median", "percentile", "successive-halving", "hyperband", "threshold")
+SEARCHERS: Table[Searcher] = Table(
+    "searchers", Searcher, {name: Searcher(name=name, build=_own_searcher) for name in _SEARCHERS}
+)
+PRUNERS: Table[Pruner] = Table("pruners", Pruner, {name: Pruner(name=name, build=_own_pruner) for name in _PRUNERS})

@@ -1,0 +1,210 @@
+"""What a stored study says of its plug-ins: their origins, their digests, and what reports need of their methods.
+
+Reports, lists and exports never run the code of a plug-in: they read ``plugins.json``, which is written when the study
+is created. A resume runs the stored copies.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+from pydantic import create_model
+
+from search_spaces import SPACES
+from search_spaces.dimension import Choices, Range, Space
+from study.spec.search_tables import PRUNERS, SEARCHERS, Pruner, Searcher
+from study.spec.study_plugins import FOLDER, used_sources
+from study.spec.study_spec import StudySpec
+from trainables.backbones import BACKBONES
+from trainables.backbones.architecture import Architecture
+from trainables.core.errors import BadInput
+from trainables.core.plugin_source import find_source
+from trainables.core.storage_path import StoragePath, write_atomically
+from trainables.methods.method import EpochMetric, Method, SharedPrefix
+from trainables.methods.plan import Hyperparameters
+from trainables.methods.registry import METHODS
+
+FILE = "plugins.json"
+
+
+class PluginRecord(NamedTuple):
+    """A plug-in of a stored study.
+
+    Attributes:
+        stored: path of the copy, from the study's folder.
+        digest: of its source when the study was created.
+        origin: the path or module that it was copied from.
+    """
+
+    stored: str
+    digest: str
+    origin: str
+
+
+def write_plugin_records(folder: StoragePath, spec: StudySpec) -> None:
+    """Write ``plugins.json`` of a new study; nothing without plug-ins.
+
+    Args:
+        folder: the study's folder.
+        spec: the study, whose plug-ins are active.
+    """
+    sources = used_sources(spec)
+    if not sources:
+        return
+    own = [name for name in dict.fromkeys(method.name for method in spec.methods) if not METHODS.is_inside(name)]
+    needed = [*own, *(n for name in own for n in _related(METHODS[name]) if not METHODS.is_inside(n))]
+    content = {
+        "plugins": [
+            {
+                "stored": f"{FOLDER}/{source.name}{'' if source.is_package else '.py'}",
+                "digest": source.digest,
+                "origin": source.given if "/" not in source.given else str(source.path),
+            }
+            for source in sources
+        ],
+        "methods": [_described(METHODS[name]) for name in reversed(dict.fromkeys(needed))],
+        "backbones": [_described_network(spec.model.name)] if not BACKBONES.is_inside(spec.model.name) else [],
+        "searchers": [] if SEARCHERS.is_inside(spec.search.searcher) else [spec.search.searcher],
+        "pruners": [] if PRUNERS.is_inside(spec.search.pruner.name) else [spec.search.pruner.name],
+        "spaces": {name: {f: d.model_dump(mode="json") for f, d in SPACES[name].items()} for name in own},
+    }
+    write_atomically(folder / FILE, json.dumps(content, indent=1).encode())
+
+
+def plugin_records(folder: StoragePath) -> list[PluginRecord]:
+    """Return the plug-ins of a stored study; none where it has no ``plugins.json``.
+
+    Raises:
+        BadInput: the file cannot be read.
+    """
+    return [PluginRecord(**each) for each in _read(folder).get("plugins", [])]
+
+
+def check_copies(folder: StoragePath) -> list[str]:
+    """Check that the stored copies of a study's plug-ins are those that it began with.
+
+    Returns:
+        A sentence for every plug-in whose origin has changed since: a resume goes on with the copy.
+
+    Raises:
+        BadInput: a copy is missing or has changed.
+    """
+    notes = []
+    for record in plugin_records(folder):
+        if find_source(record.stored, folder).digest != record.digest:
+            raise BadInput(
+                f"{folder / record.stored}: this copy of the plug-in {record.origin} has changed since the study "
+                "began, and trials before and after could not be compared; put the copy back, or start a new study"
+            )
+        if _has_changed(record, folder):
+            notes.append(
+                f"plug-in {record.origin} has changed since the study began; the study goes on with its own copy, "
+                f"{folder / record.stored}. For the new code, start a new study"
+            )
+    return notes
+
+
+def describe_plugins(folder: StoragePath) -> None:
+    """Let reports read a study without the code of its plug-ins: from what was written when it was created.
+
+    Raises:
+        BadInput: ``plugins.json`` cannot be read.
+    """
+    content = _read(folder)
+    for each in content.get("methods", []):
+        METHODS.describe({each["name"]: _stand_in(each)})
+    for each in content.get("backbones", []):
+        BACKBONES.describe({each["name"]: Architecture(**each, build=_missing(each["name"]))})
+    SEARCHERS.describe({name: Searcher(name=name, build=_missing(name)) for name in content.get("searchers", [])})
+    PRUNERS.describe({name: Pruner(name=name, build=_missing(name)) for name in content.get("pruners", [])})
+    SPACES.describe({name: _space(fields) for name, fields in content.get("spaces", {}).items()})
+
+
+def _has_changed(record: PluginRecord, folder: StoragePath) -> bool:
+    try:
+        now = find_source(record.origin, folder)
+    except BadInput:
+        return False  # moved or not here; the copy is what counts
+    before = find_source(record.stored, folder)
+    return now.files != before.files
+
+
+def _read(folder: StoragePath) -> dict[str, Any]:
+    path = folder / FILE
+    if not path.exists():
+        return {}
+    try:
+        content: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: cannot be read ({error}); put back a copy of it") from None
+    return content
+
+
+def _related(method: Method) -> Iterable[str]:
+    if method.reference is not None:
+        yield method.reference
+    if method.shared_prefix is not None and method.shared_prefix.method is not None:
+        yield method.shared_prefix.method.name
+
+
+def _described_network(name: str) -> dict[str, Any]:
+    network = BACKBONES[name]
+    return {"name": name, "features": network.features, "paper": network.paper, "parameters": network.parameters}
+
+
+def _described(method: Method) -> dict[str, Any]:
+    prefix = method.shared_prefix
+    return {
+        "name": method.name,
+        "title": method.title,
+        "paper": method.paper,
+        "equation": method.equation,
+        "given_in_part": method.given_in_part,
+        "defaults": method.params().model_dump(mode="json"),
+        "presets": {name: dict(values) for name, values in method.presets.items()},
+        "defer_field": method.defer_field,
+        "reference": method.reference,
+        "shared_prefix": None
+        if prefix is None
+        else {"method": None if prefix.method is None else prefix.method.name, "params": prefix.params},
+        "epoch_metrics": {name: asdict(metric) for name, metric in method.epoch_metrics.items()},
+    }
+
+
+def _missing(name: str) -> Callable[..., Any]:
+    def build(*given: Any) -> Any:
+        raise BadInput(f"'{name}' comes from a plug-in that is not loaded; `study resume` loads the study's own copy")
+
+    return build
+
+
+def _stand_in(said: Mapping[str, Any]) -> Method:
+    """Return a method that knows its defaults and presets, and cannot be trained."""
+    fields: dict[str, Any] = {name: (Any, value) for name, value in said["defaults"].items()}
+    prefix = said["shared_prefix"]
+    return Method(
+        name=said["name"],
+        title=said["title"],
+        paper=said["paper"],
+        equation=said["equation"],
+        given_in_part=said["given_in_part"],
+        params=create_model("StoredParams", __base__=Hyperparameters, **fields),
+        build=_missing(said["name"]),
+        presets=said["presets"],
+        defer_field=said["defer_field"],
+        reference=said["reference"],
+        shared_prefix=None
+        if prefix is None
+        else SharedPrefix(None if prefix["method"] is None else METHODS[prefix["method"]], prefix["params"]),
+        epoch_metrics={name: EpochMetric(**metric) for name, metric in said["epoch_metrics"].items()},
+    )
+
+
+def _space(fields: Mapping[str, Any]) -> Space:
+    return {
+        name: Choices.model_validate(each) if "choices" in each else Range.model_validate(each)
+        for name, each in fields.items()
+    }
