@@ -102,12 +102,15 @@ class SharedTraining:
         return self.path / f"state-{self.until:06d}.pt"
 
     def acquire(self) -> bool:
-        """Take the training on, unless another trial has; the lock is freed when its holder dies.
+        """Take the training on, unless another process has; the lock is freed when its holder dies.
 
         A database frees it also when it restarts. Another process may then have taken it, and the training with it:
         this one leaves what it has trained and waits.
         """
-        return bool(self.workers.agreed(int(self._acquire() if self.workers.leads else False)))
+        held = bool(self.workers.agreed(int(self._acquire() if self.workers.leads else False)))
+        if not held:
+            self._trainer = None
+        return held
 
     def _acquire(self) -> bool:
         if self._lock.held:

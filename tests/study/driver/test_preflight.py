@@ -109,6 +109,11 @@ def test_a_trial_must_fit_the_machine() -> None:
     check_resources(ResourcesSpec(cpus=cpus), None)
     with pytest.raises(BadInput, match=rf"resources\.cpus: a trial asks for {cpus + 1}, this machine has {cpus}"):
         check_resources(ResourcesSpec(cpus=cpus + 1), None)
+    check_resources(ResourcesSpec(workers=cpus), None)
+    with pytest.raises(
+        BadInput, match=rf"resources\.workers: the {cpus + 1} workers of a trial ask for {cpus + 1} proc"
+    ):
+        check_resources(ResourcesSpec(workers=cpus + 1), None)
     with pytest.raises(BadInput, match=r"resources\.gpus: a trial asks for 64"):
         check_resources(ResourcesSpec(gpus=64), None)
 

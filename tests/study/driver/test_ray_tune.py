@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import ray
+from ray import tune
 
 from study.driver.ray_connection import init_ray
-from study.driver.ray_tune import _concurrency, _join
+from study.driver.ray_tune import _concurrency, _join, _places
 from study.ledger.study_ledger import Ledger
-from study.spec.study_spec import StudySpec
+from study.spec.study_spec import ResourcesSpec, StudySpec
 from trainables.core.errors import BadInput
 
 MakeSpec = Callable[..., StudySpec]
@@ -26,6 +27,8 @@ MakeSpec = Callable[..., StudySpec]
         ({"CPU": 8.0}, {"cpus": 1, "gpus": 1}, None, 4),  # a cluster that will grow
         ({"CPU": 8.0}, {"cpus": 1}, 2, 2),
         ({"CPU": 1.0}, {"cpus": 1}, 6, 6),
+        ({"CPU": 8.0}, {"cpus": 1, "workers": 4}, None, 2),
+        ({"CPU": 64.0, "GPU": 8.0}, {"cpus": 4, "gpus": 1, "workers": 4}, None, 2),
     ],
 )
 def test_trials_at_a_time(
@@ -40,6 +43,13 @@ def test_trials_at_a_time(
     monkeypatch.setattr("ray.cluster_resources", lambda: cluster)
     spec = make_spec(resources=resources, search={"trials": 4, "concurrency": concurrency})
     assert _concurrency(spec, open_ledger(spec)) == expected
+
+
+def test_a_trial_of_several_workers_reserves_a_bundle_for_each() -> None:
+    assert _places(ResourcesSpec(cpus=2, gpus=0.25)) == {"cpu": 2, "gpu": 0.25}
+    places = _places(ResourcesSpec(cpus=4, gpus=1, workers=3))
+    assert isinstance(places, tune.PlacementGroupFactory)
+    assert places.bundles == [{"CPU": 4, "GPU": 1}] * 3
 
 
 def test_a_ray_that_cannot_be_joined_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import FrozenTrial
 
-from study.driver.retries import cause_of
+from study.driver.retries import Retries, cause_of
 from study.driver.trial_manager import TrialManager
 from study.ledger.cell_ledger import Assignment
 from study.ledger.study_ledger import Ledger
@@ -338,6 +338,13 @@ def test_a_machine_that_is_taken_away_costs_no_retry_but_not_for_ever(desk: Call
         opened.manager.end(str(attempt), None, failed=True)
     assert opened.trial(0, 0).state.name == "FAIL"
     assert (opened.manager.restarts.not_counted, opened.manager.restarts.counted) == (20, 1)
+
+
+def test_a_worker_that_is_replaced_costs_its_next_trial_no_retry() -> None:
+    retries = Retries(most=0, epochs=2)
+    for _ in range(3):
+        assert retries.allows_another("ray::X.reset() ... memory_growth.WorkerReplaced: its memory has grown by 5 GiB")
+    assert not retries.allows_another("the trial's process died")
 
 
 def test_repeated_epochs_of_shared_trainings_are_no_progress_for_ever(desk: Callable[..., Desk]) -> None:

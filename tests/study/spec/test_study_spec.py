@@ -402,3 +402,20 @@ def test_the_first_of_many_faults_are_listed(study_mapping: Make) -> None:
 def test_an_unknown_key_of_thousands_is_still_unknown(study_mapping: Make) -> None:
     message = _refused(study_mapping(training={f"key{number}": 1 for number in range(30)}))
     assert "unknown key 'key0'. Allowed: " in message and "training: unknown key" in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"resources.gpus": 0.5}, r"resources\.gpus: must be 0 or a whole number with 2 workers.*got 0\.5"),
+        ({"model": "efficientnet_b0"}, r"resources\.workers: efficientnet_b0 draws random numbers.*must be 1.*got 2"),
+        ({"training.compile": "true"}, r"resources\.workers: must be 1 with `training\.compile`, got 2"),
+        ({"training.batch_size": 3}, r"resources\.workers: must be at most half of `training\.batch_size` 3, got 2"),
+        ({"resources.workers": 0}, r"resources\.workers: must be greater than or equal to 1, got 0"),
+    ],
+)
+def test_a_trial_that_cannot_be_split_is_refused(changes: dict[str, Any], said: str, study_mapping: Make) -> None:
+    overrides = tuple(f"{key}={value}" for key, value in {"resources.workers": 2, **changes}.items())
+    with pytest.raises(BadInput, match=said):
+        checked_spec(study_mapping(), overrides, source="my.yaml")
+    assert checked_spec(study_mapping(), ("resources.workers=2",), source="s").resources.workers == 2

@@ -30,6 +30,7 @@ from trainables.core.trial_report import (
 )
 from trainables.core.trial_task import TrialTask
 from trainables.data import load
+from trainables.entry_points.memory_growth import WorkerReplaced
 from trainables.entry_points.ray_trainable import ImbalanceTrial
 from trainables.training.checkpoints import load_state, save_checkpoint
 from trainables.training.trainer import Trainer
@@ -448,3 +449,20 @@ def test_object_storage_that_went_away_before_a_trial_is_a_fault_of_the_machine(
     (done,) = _steps(trainable)
     assert isinstance(done, EpochDone) and done.finished
     assert done.trained_in == {"precision": "float32", "device": "cpu"}
+
+
+def test_a_process_that_has_grown_refuses_the_next_trial(make_trial: MakeTrial, tmp_path: Path) -> None:
+    def given(number: int, growth: int | None) -> dict[str, Any]:
+        folder = tmp_path / f"{number}"
+        return TrialTask(make_trial(epochs=1), folder, tmp_path / "shared", False, growth_bytes=growth).to_json()
+
+    trainable = ImbalanceTrial(given(0, 2**26))
+    _steps(trainable)
+    assert trainable.reset_config(given(1, 2**26)), "the first trial is what growth is measured against"
+    _steps(trainable)
+    leaked = bytearray(b"x") * 2**27
+    with pytest.raises(WorkerReplaced, match=r"memory has grown by 0\.\d\d GiB since its first trial"):
+        trainable.reset_config(given(2, 2**26))
+    assert len(leaked) == 2**27
+    trainable.cleanup()
+    assert not (tmp_path / "2").exists()
