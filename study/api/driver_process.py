@@ -15,6 +15,7 @@ from trainables.core.errors import BadInput
 
 _SOME_FAILED, _BAD_INPUT, _INTERRUPTED = 1, 2, 130
 _KEPT_LINES = 20
+_COLOURS = ("FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
 
 
 def drive(words: Sequence[str], *, quiet: bool) -> None:
@@ -32,11 +33,12 @@ def drive(words: Sequence[str], *, quiet: bool) -> None:
         RuntimeError: the command died.
         KeyboardInterrupt: the caller was interrupted; everything finished is stored.
     """
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    # a notebook's kernel asks programs for colours and live tables, which its cells cannot show
+    environment = {name: value for name, value in os.environ.items() if name not in _COLOURS}
     command = [sys.executable, "-m", "study.cli.app", *words]
     process = subprocess.Popen(
         command,
-        env=environment,
+        env={**environment, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

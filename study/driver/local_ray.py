@@ -113,7 +113,8 @@ class LocalRay:
     def _last_error(self) -> str:
         self._errors.seek(0)
         lines = [line.strip() for line in self._errors.read().decode(errors="replace").splitlines()]
-        lines = [line for line in lines if line and line != "<no Python frame>"]
+        fatal = [line for line in lines if line.startswith("Fatal Python error")]  # stacks of threads follow it
+        lines = fatal or [line for line in lines if line and line != "<no Python frame>"]
         return lines[-1][:500] if lines else f"exit status {self._process.returncode}"
 
     def __enter__(self) -> LocalRay:

@@ -26,6 +26,8 @@ def cause_of(reason: str) -> str:
     >>> cause_of("ray.exceptions.ActorDiedError: The actor died unexpectedly before finishing this task. ...")
     'its process died'
     """
+    if _REPLACED.search(reason):
+        return "the memory of its process had grown"
     if stood := _STOOD_STILL.search(reason):
         return stood[0]
     if _MACHINE_GONE.search(reason):

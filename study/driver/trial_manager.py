@@ -139,11 +139,11 @@ class TrialManager:
             ),
             locks=self._locks,
             hang_seconds=None if (limit := self._ledger.study.resources.hang_minutes) is None else 60 * limit,
+            plugins={str(self._folder / stored): digest for stored, digest in self._plugins.items()},
             workers=self._ledger.study.resources.workers,
             growth_bytes=None
             if (growth := self._ledger.study.resources.worker_growth_gb) is None
             else int(growth * 2**30),
-            plugins={str(self._folder / stored): digest for stored, digest in self._plugins.items()},
         )
 
     def assignment(self, runner_id: str) -> Assignment:

@@ -16,7 +16,7 @@ from study.store.ledger_check import check_known, check_results, params_fault, p
 from study.store.plugin_records import describe_plugins
 from study.store.study_folder import StudyFolder
 from study.store.trial_view import STATES, TrialView, read_ahead, trial_view
-from trainables.core.errors import BadInput, unknown_name
+from trainables.core.errors import BadInput, shown, unknown_name
 from trainables.core.metric_names import METRICS
 from trainables.core.storage_path import StoragePath
 
@@ -210,12 +210,26 @@ def open_view(folder: StudyFolder) -> StudyView:
             unknown = unknown_name("method", method.name, SPACES)
             raise BadInput(f"{folder.spec_path}: methods[{number}]: {unknown}")
     cells = expand(spec)
+    try:
+        return StudyView(spec, folder, _cell_views(spec, cells, folder))
+    except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:
+        if isinstance(error, BadInput):
+            raise
+        # a journal line that is sound for Optuna, but holds a value of another kind
+        where = folder.read_ledger or spec.records.ledger or folder.path / "ledger.journal"
+        why = shown(f"{type(error).__name__}: {error}", 300)
+        raise BadInput(
+            f"{where}: the ledger of study '{folder.name}' is damaged ({why}); put back a copy of it"
+        ) from None
+
+
+def _cell_views(spec: StudySpec, cells: list[Cell], folder: StudyFolder) -> tuple[CellView, ...]:
     trials = _stored_trials(spec, cells, folder)
     for place, stored in trials.items():
         check_results(spec, place, stored, folder.path)
     if not any(trials.values()):
         check_known(spec, dict.fromkeys(places_of(cells), 0), folder.path)
-    views = (
+    return tuple(
         cell_view(
             cell,
             trials.get(cell.name, ()),
@@ -225,7 +239,6 @@ def open_view(folder: StudyFolder) -> StudyView:
         )
         for cell in cells
     )
-    return StudyView(spec, folder, tuple(views))
 
 
 def _stored_trials(spec: StudySpec, cells: Iterable[Cell], folder: StudyFolder) -> dict[str, list[FrozenTrial]]:

@@ -13,8 +13,7 @@ NOTEBOOK = Path(__file__).parents[2] / "examples" / "metric_against_ratio.ipynb"
 
 
 @pytest.mark.timeout(900)
-def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+def test_the_notebook_runs(tmp_path: Path) -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells), "the notebook is stored without outputs"
     where = {"metadata": {"path": str(tmp_path)}}

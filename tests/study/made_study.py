@@ -123,6 +123,11 @@ class MadeStudy:
         cell.complete(trial.number, *(math.nan if value is None else value for value in values))
         return trial
 
+    def end(self, trial: Assignment) -> None:
+        """Complete a trial with what its last epoch found, and nothing else."""
+        record = self.files(trial).history()[-1]
+        self.ledger.of(trial).complete(trial.number, *(record[name] for name in self.spec.search.metrics))
+
     def confirm(self, tested: Callable[[Assignment], float], until: int | None = None) -> list[Assignment]:
         """Run the confirmation trials, or only this many; ``tested`` gives all test metrics."""
         done: list[Assignment] = []

@@ -34,11 +34,11 @@ class TrialTask:
         artifacts: kinds of `ARTIFACTS` to store after the last epoch.
         locks: URL of the database that holds the locks of folders on object storage; None for local folders.
         hang_seconds: seconds without a training step after which the process ends itself; None waits for ever.
+        plugins: path of every plug-in's copy in the storage -> digest of its source.
         workers: processes that train the trial together.
         rank: of the process that gets this task, from 0.
         growth_bytes: growth of the process since its first trial after which it is replaced before the next one; None
             never replaces it.
-        plugins: path of every plug-in's copy in the storage -> digest of its source.
     """
 
     trial: TrialConfig
@@ -51,10 +51,10 @@ class TrialTask:
     artifacts: tuple[str, ...] = ()
     locks: str | None = None
     hang_seconds: float | None = None
+    plugins: Mapping[str, str] = field(default_factory=dict)
     workers: int = 1
     rank: int = 0
     growth_bytes: int | None = None
-    plugins: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the task as plain values, the configuration of Ray's Trainable."""
@@ -69,10 +69,10 @@ class TrialTask:
             "artifacts": list(self.artifacts),
             "locks": self.locks,
             "hang_seconds": self.hang_seconds,
+            "plugins": dict(self.plugins),
             "workers": self.workers,
             "rank": self.rank,
             "growth_bytes": self.growth_bytes,
-            "plugins": dict(self.plugins),
         }
 
     @classmethod
@@ -94,8 +94,8 @@ class TrialTask:
             tuple(given["artifacts"]),
             given.get("locks"),
             given.get("hang_seconds"),
+            dict(given.get("plugins", {})),
             int(given.get("workers", 1)),
             int(given.get("rank", 0)),
             given.get("growth_bytes"),
-            dict(given.get("plugins", {})),
         )

@@ -252,7 +252,7 @@ def test_a_resume_on_other_data(command: Command, stored: StudyFolder) -> None:
         timeout=120,
     )
     assert done.returncode == 2
-    assert "study 'tiny': the data changed since it was started" in done.stderr
+    assert "study 'tiny': the images or labels of digits/long_tail-10 changed since it was started" in done.stderr
     assert stored.spec_path.read_bytes() == before
 
 

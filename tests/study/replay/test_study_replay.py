@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,7 @@ def test_a_wrong_name_is_told_with_the_nearest(made: Recorded) -> None:
 
 def test_a_study_without_an_epoch_cannot_be_replayed(made: Recorded) -> None:
     os.remove(made.folder.path / "ledger.journal")
+    shutil.rmtree(made.folder.path / "cells")
     with pytest.raises(BadInput, match=r"study 'recorded': no trial of digits/long_tail-10/cce has an epoch"):
         replay_study(made.folder, ReplayOptions())
 

@@ -75,7 +75,7 @@ def test_the_recorder_and_study_record_write_the_same(storage: Path, dump: Dumpe
             made.train(trial, range(epoch, epoch + 1))
             recorder.touch(trial, False)
             time.sleep(0.05)
-        made.ledger.of(trial).complete(trial.number, 0.5 + trial.number / 10)
+        made.end(trial)
         recorder.touch(trial, True)
     for trial in made.confirm(lambda trial: 0.7 + trial.number / 100):
         recorder.touch(trial, True)
@@ -119,7 +119,7 @@ def test_many_touches_are_gathered(made: MadeStudy, monkeypatch: pytest.MonkeyPa
     for epoch in range(1, EPOCHS + 1):
         made.train(trial, range(epoch, epoch + 1))
         recorder.touch(trial, False)
-    made.ledger.of(trial).complete(trial.number, 0.5)
+    made.end(trial)
     recorder.touch(trial, True)
     recorder.close()
     assert len(requests) == 3  # the trial's, the cell's, the tag of the cell's best trial
@@ -215,7 +215,7 @@ def test_a_run_deleted_by_hand_is_made_anew(made: MadeStudy, client: MlflowClien
     made.train(trial, range(2, 3))
     recorder.touch(trial, False)
     made.train(trial, range(3, EPOCHS + 1))
-    made.ledger.of(trial).complete(trial.number, 0.5)
+    made.end(trial)
     recorder.touch(trial, True)
     recorder.close()
     record_study(made.folder)

@@ -138,7 +138,7 @@ def test_a_death_at_any_request_leaves_nothing_that_recording_again_does_not_men
     made.train(trial, range(1, 3))
     StudySync(made.folder, made.spec).trial(view_of(made, trial.key))
     made.train(trial, range(3, EPOCHS + 1))
-    made.ledger.of(trial).complete(trial.number, 0.9)
+    made.end(trial)
     pruned = made.prune()
     original = getattr(owner, call)
 
@@ -176,7 +176,7 @@ def test_a_running_trial_grows(made: MadeStudy, dump: Dumper) -> None:
     assert len(growing["metrics"]["validation/loss"]) == 2
     # a resumed trial repeats an epoch, with other speed but equal numbers
     made.train(trial, range(2, EPOCHS + 1), images_per_second=77.0)
-    made.ledger.of(trial).complete(trial.number, 0.5)
+    made.end(trial)
     assert sync.trial(view_of(made, trial.key))
     assert [step for step, _, _ in dump()[trial.key]["metrics"]["validation/loss"]] == [1, 2, 3, 4, 5]
 
@@ -214,7 +214,7 @@ def test_a_late_look_at_a_running_trial_does_not_undo_its_end(made: MadeStudy, d
     stale, slow = view_of(made, trial.key), StudySync(made.folder, made.spec)
     assert slow.runs
     made.train(trial, range(3, EPOCHS + 1))
-    made.ledger.of(trial).complete(trial.number, 0.5)
+    made.end(trial)
     record_study(made.folder)
     before = dump()
     slow.trial(stale)
