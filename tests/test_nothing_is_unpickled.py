@@ -24,8 +24,12 @@ _NEVER = {
     "pd.read_pickle",
     "torch.jit.load",
 }
-_ALLOWED = {"study/tracking/exported_classifier.py": {"torch.export.load"}}
-"""Copied into an MLflow model; only whoever loads that model runs it, and an MLflow model is code anyway."""
+_ALLOWED = {
+    # copied into an MLflow model; only whoever loads that model runs it, and an MLflow model is code anyway
+    "study/tracking/exported_classifier.py": {"torch.export.load"},
+    # a plug-in is code that its user named; only training runs the copy that the study keeps, reading never does
+    "trainables/core/plugin_source.py": {"exec"},
+}
 
 
 def unsafe_calls(source: str) -> Iterator[str]:
@@ -53,7 +57,10 @@ def unsafe_calls(source: str) -> Iterator[str]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_file_unpickles_nothing(path: Path) -> None:
     name = path.relative_to(ROOT).as_posix()
-    assert set(unsafe_calls(path.read_text(encoding="utf-8"))) == _ALLOWED.get(name, set())
+    found = set(unsafe_calls(path.read_text(encoding="utf-8")))
+    allowed = _ALLOWED.get(name, set())
+    assert {call.partition(": ")[2] or call for call in found if allowed} == allowed
+    assert allowed or not found
 
 
 def test_unsafe_calls_are_found() -> None:
