@@ -75,7 +75,7 @@ def read_samples(path: Path) -> list[Sample]:
 
 
 class Growth(NamedTuple):
-    """How a driver grew while its trials ended.
+    """Growth of a driver's memory, open files and threads over its trials.
 
     Attributes:
         rate: trials a second, from the first tenth of the trials to the last ended one.

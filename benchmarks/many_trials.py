@@ -16,10 +16,6 @@ time, where 625 s are the least: 9 ms a trial of bookkeeping, on one node of 16 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -29,17 +25,16 @@ from typing import Any
 
 from benchmarks.driver_growth import Growth, growth_of, read_samples
 from benchmarks.machine import header
-from benchmarks.sweeps import SAMPLES, SIDES, SweepTimes
+from benchmarks.sweeps import SAMPLES, SIDES, SweepTimes, in_new_process
 
 WORKERS = 4
 PUBLISHED_MS = 1000 * (715.27 - 625) / 10_000
 """Ray's published bookkeeping overhead in ms a trial."""
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "MLFLOW_DISABLE_TELEMETRY": "true"}
 
 
 @contextmanager
 def cluster(nodes: int) -> Iterator[str]:
-    """Start a Ray cluster of so many nodes on this machine, `WORKERS` processor cores in all; yields its address."""
+    """Start a Ray cluster on this machine and yield its address; its nodes share `WORKERS` processor cores."""
     from ray.cluster_utils import Cluster
 
     share = {"num_cpus": WORKERS // nodes}
@@ -58,19 +53,10 @@ def measure(side: str, trials: int, address: str) -> tuple[SweepTimes, Growth, f
     """Run one sweep in a new process and folder; also return the seconds of the whole process."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder).resolve()
-        sweep = [sys.executable, "-m", "benchmarks.sweeps", side, str(trials), str(WORKERS), "1", str(place)]
         began = time.perf_counter()
-        done = subprocess.run(
-            [*sweep, "--address", address],
-            cwd=Path(__file__).parents[1],
-            env={**os.environ, **_QUIET},
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode:
-            raise RuntimeError(f"{side}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+        times = in_new_process(side, trials, WORKERS, 1, place, address=address)
         seconds = time.perf_counter() - began
-        return SweepTimes(**json.loads(done.stdout.splitlines()[-1])), growth_of(read_samples(place / SAMPLES)), seconds
+        return times, growth_of(read_samples(place / SAMPLES)), seconds
 
 
 def row(side: str, nodes: int, trials: int, growth: Growth) -> str:

@@ -11,16 +11,12 @@ our workers, which import torch once. A shorter sweep of ours gives the cost of 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 from benchmarks.machine import cores, header
-from benchmarks.sweeps import SweepTimes
+from benchmarks.sweeps import SweepTimes, in_new_process
 
 MOST_SECONDS, LEAST_RATIO = 0.4, 3.0
 
@@ -28,19 +24,7 @@ MOST_SECONDS, LEAST_RATIO = 0.4, 3.0
 def measure(side: str, trials: int, concurrency: int, epochs: int) -> SweepTimes:
     """Run one sweep in a new process and folder."""
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder).resolve()
-        numbers = [str(trials), str(concurrency), str(epochs)]
-        quiet = {"RAY_USAGE_STATS_ENABLED": "0", "MLFLOW_DISABLE_TELEMETRY": "true"}
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.sweeps", side, *numbers, str(place)],
-            cwd=Path(__file__).parents[1],
-            env={**os.environ, **quiet},
-            capture_output=True,
-            text=True,
-        )
-    if done.returncode:
-        raise RuntimeError(f"{side}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
-    return SweepTimes(**json.loads(done.stdout.splitlines()[-1]))
+        return in_new_process(side, trials, concurrency, epochs, Path(folder).resolve())
 
 
 def _line(side: str, times: SweepTimes) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,6 +21,7 @@ from study.spec.study_spec import StudySpec
 
 _LOW, _HIGH = 0.005, 0.5
 _METRIC = "balanced_accuracy"
+_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "MLFLOW_DISABLE_TELEMETRY": "true"}
 SAMPLES = "samples.jsonl"
 """File of a sweep's folder with the driver's memory and open files over time."""
 
@@ -233,6 +237,28 @@ SIDES: dict[str, Callable[..., SweepTimes]] = {
     "stock": stock,
     "stock, actors reused": partial(stock, reuse=True),
 }
+
+
+def in_new_process(
+    side: str, trials: int, concurrency: int, epochs: int, folder: Path, *, address: str | None = None
+) -> SweepTimes:
+    """Run one sweep in a new process; arguments as in `ours`.
+
+    Raises:
+        RuntimeError: the sweep failed.
+    """
+    numbers = [str(trials), str(concurrency), str(epochs)]
+    place = [] if address is None else ["--address", address]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.sweeps", side, *numbers, str(folder), *place],
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, **_QUIET},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{side}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+    return SweepTimes(**json.loads(done.stdout.splitlines()[-1]))
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ def trial_frame(view: StudyView) -> pd.DataFrame:
 
 
 def _trial(study: str, trial: TrialView) -> dict[str, Any]:
-    result, test = trial.result(), trial.test()
+    result, test = trial.result(), trial.tested()
     return {
         **trial_row(study, trial),
         "epochs": trial.epochs,

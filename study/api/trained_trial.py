@@ -48,7 +48,7 @@ class Trial:
     @property
     def test_metrics(self) -> dict[str, float] | None:
         """Test metrics; None for a trial of the search, which never sees the test images."""
-        found = self._view.test()
+        found = self._view.tested()
         return None if found is None else dict(found["metrics"])
 
     @property

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
+from study.driver.job_server import token_path
 from study.slurm import shared_storage
 from trainables.core.errors import BadInput
 from trainables.core.kernel_lock import KernelLock
@@ -18,7 +19,7 @@ from trainables.core.storage_path import StoragePath, write_atomically
 from trainables.data.sources.source_lookup import folder_datasets
 
 _PACKAGES = ("ray", "torch", "torchvision", "optuna", "mlflow", "pyarrow")
-_FREE_BYTES_NEEDED = 2 * 2**30
+FREE_BYTES_NEEDED = 2 * 2**30
 
 
 class Finding(NamedTuple):
@@ -142,7 +143,7 @@ def _free_space(storage: StoragePath) -> Iterator[Finding]:
         free = shutil.disk_usage(existing).free
         text = f"{free / 2**30:.0f} GiB free for {what} at {place}"
         mend = f"free 2 GiB there, or name another folder with {variable}"
-        yield Finding("disk space", text, free > _FREE_BYTES_NEEDED, mend)
+        yield Finding("disk space", text, free > FREE_BYTES_NEEDED, mend)
 
 
 def _data(data_dir: Path | None) -> Finding:
@@ -166,8 +167,7 @@ def _data(data_dir: Path | None) -> Finding:
 
 def token_finding() -> Finding:
     """Check that a cluster's token is here, where only its owner reads it."""
-    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    path = Path(named) if named else Path.home() / ".ray" / "auth_token"
+    path, named = token_path()
     if os.environ.get("RAY_AUTH_TOKEN"):
         return Finding("cluster token", "in RAY_AUTH_TOKEN")
     try:
@@ -175,7 +175,7 @@ def token_finding() -> Finding:
     except OSError as error:
         if named:
             mend = "copy the cluster's token there, or unset RAY_AUTH_TOKEN_PATH"
-            return Finding("cluster token", f"RAY_AUTH_TOKEN_PATH: {named}: {error.strerror}", good=False, mend=mend)
+            return Finding("cluster token", f"RAY_AUTH_TOKEN_PATH: {path}: {error.strerror}", good=False, mend=mend)
         return Finding("cluster token", "none yet; needed only for a cluster (docs/cluster.md)")
     if mode & 0o077 and not named:  # a secret that is mounted is guarded by its folder
         return Finding("cluster token", f"others may read {path}", good=False, mend=f"chmod 600 {path}")

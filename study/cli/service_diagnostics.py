@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from study.cli.diagnostics import Finding
+from study.cli.diagnostics import FREE_BYTES_NEEDED, Finding
 from trainables.core.errors import BadInput
 from trainables.core.object_path import ObjectPath
 from trainables.core.storage_path import StoragePath
 from trainables.core.url_secrets import from_environment
 
 _MOST_SECONDS_AHEAD = 30.0
-_FREE_BYTES_NEEDED = 2 * 2**30
 
 
 def service_findings(storage: StoragePath, data_dir: Path | None, address: str | None) -> Iterator[Finding]:
@@ -106,6 +105,6 @@ def _cluster(address: str, storage: StoragePath, data_dir: Path | None) -> Itera
         yield Finding(
             subject,
             f"Python {node.versions['python']}, torch {node.versions['torch']}{gpus}, {node.free / 2**30:.0f} GiB free",
-            node.free > _FREE_BYTES_NEEDED,
+            node.free > FREE_BYTES_NEEDED,
             mend="free 2 GiB in its temporary folder, or start Ray there with another --temp-dir",
         )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from study.driver.driver_before import wait_for_lock
 from study.driver.places import with_places
-from study.spec.flat_mapping import flat
+from study.spec.flat_mapping import changed_paths, flat
 from study.spec.study_spec import StudySpec
 from study.spec.validation import load_spec
 from study.store.study_folder import StudyFolder
@@ -24,12 +25,9 @@ if TYPE_CHECKING:
     from study.driver.driver import Outcome
 
 STORED_IN = "stored in "
-"""What a job's log says before the place of the studies."""
+"""Beginning of the line of a job's log that names its storage."""
 
-_LOCK_PATIENCE = 180.0
-"""Seconds until a file server has released the lock of a driver whose node died."""
 _MOST_DIFFERENCES = 5
-_ABSENT = object()
 
 
 def job_storage(given: str | None) -> StoragePath:
@@ -99,7 +97,8 @@ def drive(
     name = load_spec(spec_path, tuple(overrides)).name if spec is None else spec.name
     ledger = None if spec is None else with_places(spec).records.ledger
     folder = StudyFolder(storage, name, ledger=ledger)
-    _wait_for_lock(folder, console)
+    if folder.spec_path.exists():
+        wait_for_lock(folder, partial(console.print, highlight=False))
     if resume:
         changes = tuple(override for override in overrides if not override.startswith("name="))
         return driver.resume(name, storage, changes, address=address, console=console, data_dir=data_dir)
@@ -111,23 +110,14 @@ def drive(
     return driver.run(spec, storage, address=address, console=console, source=spec_path.name)
 
 
-def _wait_for_lock(folder: StudyFolder, console: Console) -> None:
-    if not folder.spec_path.exists() or not folder.is_driven():
-        return
-    console.print(f"waiting up to {_LOCK_PATIENCE:.0f} s for the lock of another driver", highlight=False)
-    end = time.monotonic() + _LOCK_PATIENCE
-    while folder.is_driven() and time.monotonic() < end:
-        time.sleep(1.0)
-
-
 def _refuse_another(spec: StudySpec, folder: StudyFolder) -> None:
     """Refuse to continue a stored study that differs from the sent one; data folders may have moved."""
     old = flat(folder.read_spec().model_dump(mode="json"))
     new = flat(with_places(spec).model_dump(mode="json"))
     changed = [
         f"{path}: {_value(old, path)} there, {_value(new, path)} here"
-        for path in sorted(old.keys() | new.keys())
-        if old.get(path, _ABSENT) != new.get(path, _ABSENT) and not path.endswith(".data_dir")
+        for path in changed_paths(old, new)
+        if not path.endswith(".data_dir")
     ]
     if changed:
         more = len(changed) - _MOST_DIFFERENCES

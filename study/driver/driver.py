@@ -25,18 +25,18 @@ from study.ledger.storage import ledger_at, open_storage
 from study.ledger.study_ledger import Ledger
 from study.spec.cell import Cell, expand
 from study.spec.confirmed_settings import check_confirmation
-from study.spec.flat_mapping import flat
+from study.spec.flat_mapping import changed_paths, flat
 from study.spec.study_spec import StudySpec
 from study.spec.validation import milestone_note
 from study.store.completion import why_finished
 from study.store.ledger_check import check_known, check_results
 from study.store.partial_files import remove_partial_files
-from study.store.plugin_records import check_copies, plugin_records
+from study.store.plugin_records import changed_origins, plugin_records
 from study.store.same_data import check_same_data
 from study.store.study_folder import PACKED, StudyFolder
 from study.store.trial_view import STATES, TrialView, trial_view
 from study.store.warm_start import find_warm_starts, keep_warm_starts, read_warm_starts
-from trainables.core.errors import BadInput
+from trainables.core.errors import BadInput, reason_of
 from trainables.core.locks import Lock
 from trainables.core.object_path import StorageFault, speak_of_outages
 from trainables.core.patience import Patience, ServiceAway
@@ -78,9 +78,6 @@ class ExitCode(IntEnum):
     SOME_FAILED = 1
     BAD_INPUT = 2
     INTERRUPTED = 130
-
-
-_ABSENT = object()
 
 
 @dataclass(frozen=True)
@@ -186,7 +183,7 @@ def resume(
 
     before, spec = folder.read_spec(to_train=True), folder.read_spec(overrides, to_train=True)
     _refuse_changes(before, spec)
-    for changed in check_copies(folder.path):
+    for changed in changed_origins(folder.path):
         console.print(f"  {changed}", style="yellow", highlight=False, markup=False)
     spec = spec.with_data_dir(data_dir, everywhere=True)
     _say_of_passwords(spec, console)
@@ -284,9 +281,7 @@ def _refuse_changes(before: StudySpec, after: StudySpec) -> None:
     if after.search.trials < before.search.trials:
         raise BadInput(f"--set search.trials={after.search.trials}: must be at least {before.search.trials}, as before")
     check_confirmation(before, after)
-    every = sorted(old.keys() | new.keys())
-    changed = [path for path in every if old.get(path, _ABSENT) != new.get(path, _ABSENT)]
-    forbidden = [path for path in changed if not path.startswith(RAISABLE)]
+    forbidden = [path for path in changed_paths(old, new) if not path.startswith(RAISABLE)]
     if forbidden:
         path = next((path for path in forbidden if new.get(path)), forbidden[0])
         raise BadInput(
@@ -375,7 +370,7 @@ def _drive(
             if manager.restarts:
                 progress.say(str(manager.restarts))
         except (StorageFault, ServiceAway) as error:
-            fault = getattr(error, "strerror", None) or str(error)
+            fault = reason_of(error)
         finally:
             recorder.close(_FAREWELL if interrupts.asked else _CATCH_UP)
             packer.close()

@@ -47,6 +47,12 @@ def _port(parts: SplitResult) -> int | None:
         return None
 
 
+def token_path() -> tuple[Path, bool]:
+    """Return the file in which Ray looks for the cluster token, and whether $RAY_AUTH_TOKEN_PATH names it."""
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    return Path(named) if named else Path.home() / ".ray" / "auth_token", bool(named)
+
+
 def token() -> str | None:
     """Return the cluster token as Ray finds it: $RAY_AUTH_TOKEN, $RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token.
 
@@ -55,13 +61,12 @@ def token() -> str | None:
     """
     if given := os.environ.get("RAY_AUTH_TOKEN"):
         return given.strip()
-    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    path = Path(named) if named else Path.home() / ".ray" / "auth_token"
+    path, named = token_path()
     try:
         return path.read_text(encoding="utf-8").strip() or None
     except OSError as error:
         if named:
-            raise BadInput(f"RAY_AUTH_TOKEN_PATH: {named}: {error.strerror}") from None
+            raise BadInput(f"RAY_AUTH_TOKEN_PATH: {path}: {error.strerror}") from None
         return None
 
 

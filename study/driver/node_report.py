@@ -33,7 +33,7 @@ MOST_SECONDS_APART = 30.0
 
 
 class NodeReport(NamedTuple):
-    """What a node says of itself.
+    """Properties of a node, as the node reports them.
 
     Attributes:
         name: its host name and address.

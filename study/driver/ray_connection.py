@@ -10,7 +10,7 @@ USAGE_REPORTS_OFF = {"RAY_USAGE_STATS_ENABLED": "0"}
 """Environment of every Ray that is started: without it Ray sends reports of its use to its makers."""
 
 JOINING = "joining the Ray cluster at "
-"""What a driver says once its study, data and storage are checked."""
+"""Beginning of the line that a driver prints after its checks, before it joins Ray."""
 
 
 def init_ray(address: str, **options: Any) -> None:

@@ -57,7 +57,7 @@ class Retries:
     _shared: int = 0
     _advanced: bool = False
     counted: bool = False
-    """Whether the last death counted."""
+    """True if the last death counted."""
 
     def start_from(self, epoch: int) -> None:
         """Note the last stored epoch, which is none that this driver has seen trained."""
@@ -89,7 +89,7 @@ class Retries:
 
 @dataclass
 class Restarts:
-    """How many trials a driver has started again, over all trials of a study."""
+    """Number of trials of a study that a driver has started again."""
 
     counted: int = 0
     not_counted: int = 0

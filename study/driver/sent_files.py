@@ -1,4 +1,4 @@
-"""What a job is sent: the study file, its plug-ins, overrides that hold a password, and this installation's code."""
+"""Files of a job: the study file, its plug-ins, overrides that hold a password, and this installation's code."""
 
 from __future__ import annotations
 

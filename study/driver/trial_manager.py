@@ -11,6 +11,7 @@ from study.driver.retries import Restarts, Retries, cause_of
 from study.ledger.cell_ledger import Assignment
 from study.ledger.study_ledger import Ledger
 from study.store.study_folder import SHARED
+from trainables.core.errors import reason_of
 from trainables.core.object_path import StorageFault
 from trainables.core.patience import ServiceAway
 from trainables.core.step_progress import StepProgress, foremost, read_step_progress, remove_step_progress
@@ -160,7 +161,7 @@ class TrialManager:
 
     def _halt(self, why: Exception | str) -> None:
         """Store nothing more and stop the running trials at their next report; a resume takes their epochs in."""
-        self.fault = (why.strerror if isinstance(why, OSError) else None) or str(why)
+        self.fault = why if isinstance(why, str) else reason_of(why)
         self._halted = True
 
     def _still_owned(self, every: float = 0.0) -> bool:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,8 +12,8 @@ from typing import Any
 from optuna.storages.journal import BaseJournalBackend
 
 from trainables.core.kernel_lock import KernelLock
+from trainables.core.line_checksum import checksum, is_whole
 
-_CHECKSUM = re.compile(rb',"crc32":"([0-9a-f]{8})"\}\n$')
 _CREATES_STUDY, _CREATES_TRIAL = 0, 4
 """Operations of Optuna's journal: study and trial ids count them."""
 
@@ -57,7 +55,7 @@ class JournalFile(BaseJournalBackend):
             for line in file:
                 if not line.endswith(b"\n"):
                     return
-                if number >= log_number_from and not _is_whole(line):
+                if number >= log_number_from and not is_whole(line):
                     raise ChangedLine(self._describe(number, line))
                 number, offset = number + 1, offset + len(line)
                 if number > log_number_from:
@@ -118,16 +116,4 @@ def _line(log: dict[str, Any]) -> bytes:
     b'{"op_code":7,"step":1,"crc32":"597dd9e1"}\n'
     """
     said = json.dumps(log, separators=(",", ":")).encode()[:-1]
-    return said + b',"crc32":"%08x"}\n' % zlib.crc32(said)
-
-
-def _is_whole(line: bytes) -> bool:
-    r"""Return False if a line differs from its checksum; a line without one is taken as it is.
-
-    >>> _is_whole(_line({"step": 1})), _is_whole(_line({"step": 1}).replace(b"1", b"2", 1)), _is_whole(b'{"step":1}\\n')
-    (True, False, True)
-    """
-    found = _CHECKSUM.search(line)
-    if found is None:
-        return b'"crc32"' not in line
-    return int(found[1], 16) == zlib.crc32(line[: found.start()])
+    return said + b',"crc32":"%s"}\n' % checksum(said).encode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +13,6 @@ from study.store.study_folder import StudyFolder
 
 if TYPE_CHECKING:
     from study.driver.driver import Outcome
-
-_LOCK_PATIENCE = 180.0
-"""Seconds until a file server has released the lock of a driver whose node died."""
 
 
 def drive(
@@ -37,6 +33,7 @@ def drive(
     """
     from study.driver import driver
     from study.driver.cluster_nodes import wait_for_nodes
+    from study.driver.driver_before import wait_for_lock
     from study.driver.interrupts import warnings_of_batch_systems
 
     _read_programs()
@@ -46,9 +43,7 @@ def drive(
     if joined < nodes:
         console.print(f"  going on with {joined} of {nodes} nodes: the others did not join Ray", style="yellow")
     with warnings_of_batch_systems():  # Ray has installed a handler of its own
-        end = time.monotonic() + _LOCK_PATIENCE
-        while folder.is_driven() and time.monotonic() < end:
-            time.sleep(2.0)
+        wait_for_lock(folder)
         if folder.spec_path.exists():
             return driver.resume(spec.name, storage, tuple(overrides), address=address, console=console)
         return driver.run(spec, storage, address=address, console=console, source=str(spec_path))

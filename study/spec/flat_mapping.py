@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+_ABSENT = object()
 
 
 def flat(value: Any, path: str = "") -> dict[str, Any]:
@@ -18,3 +21,13 @@ def flat(value: Any, path: str = "") -> dict[str, Any]:
     else:
         return {path: value}
     return {place: leaf for key, inner in items for place, leaf in flat(inner, key).items()}
+
+
+def changed_paths(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Return the paths, in order, at which two mappings of `flat` differ; one may lack what the other has.
+
+    >>> changed_paths({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": None})
+    ['b', 'c']
+    """
+    every = sorted(before.keys() | after.keys())
+    return [path for path in every if before.get(path, _ABSENT) != after.get(path, _ABSENT)]

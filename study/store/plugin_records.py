@@ -83,28 +83,32 @@ def plugin_records(folder: StoragePath) -> list[PluginRecord]:
     return [PluginRecord(**each) for each in _read(folder).get("plugins", [])]
 
 
-def check_copies(folder: StoragePath) -> list[str]:
+def check_copies(folder: StoragePath) -> None:
     """Check that the stored copies of a study's plug-ins are those that it began with.
-
-    Returns:
-        A sentence for every plug-in whose origin has changed since: a resume goes on with the copy.
 
     Raises:
         BadInput: a copy is missing or has changed.
     """
-    notes = []
     for record in plugin_records(folder):
         if find_source(record.stored, folder).digest != record.digest:
             raise BadInput(
                 f"{folder / record.stored}: this copy of the plug-in {record.origin} has changed since the study "
                 "began, and trials before and after could not be compared; put the copy back, or start a new study"
             )
-        if _has_changed(record, folder):
-            notes.append(
-                f"plug-in {record.origin} has changed since the study began; the study goes on with its own copy, "
-                f"{folder / record.stored}. For the new code, start a new study"
-            )
-    return notes
+
+
+def changed_origins(folder: StoragePath) -> list[str]:
+    """Return a sentence for every plug-in whose origin has changed since the study began: it goes on with the copy.
+
+    Raises:
+        BadInput: a copy is missing.
+    """
+    return [
+        f"plug-in {record.origin} has changed since the study began; the study goes on with its own copy, "
+        f"{folder / record.stored}. For the new code, start a new study"
+        for record in plugin_records(folder)
+        if _has_changed(record, folder)
+    ]
 
 
 def describe_plugins(folder: StoragePath) -> None:

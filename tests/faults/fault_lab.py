@@ -41,6 +41,19 @@ def wait_until(happened: Callable[[], Any], what: str, seconds: float = DEADLINE
         time.sleep(0.01)
 
 
+def one_cell(name: str, *, epochs: int, trials: int) -> dict[str, Any]:
+    """Return a study of one cell whose trials come one after another and depend on nothing but its seed."""
+    return {
+        "name": name,
+        "data": [{"dataset": "digits", "validation_fraction": 0.2, "profiles": [{"ratio": 10}]}],
+        "methods": ["cce"],
+        "model": "mlp",
+        "training": {"epochs": epochs, "batch_size": 32, "lr": 0.05, "checkpoint_seconds": 0, "precision": "float32"},
+        "search": {"trials": trials, "searcher": "random", "pruner": "none", "concurrency": 1, "transfer": False},
+        "artifacts": {"embedding": "none", "mistakes": "none"},
+    }
+
+
 class Running:
     """The command and all processes that it started."""
 

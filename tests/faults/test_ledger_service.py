@@ -8,21 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.faults.fault_lab import Lab, Running, Undisturbed, content, wait_until
+from tests.faults.fault_lab import Lab, Running, Undisturbed, content, one_cell, wait_until
 from tests.servers import PostgresServer, Relay
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 EPOCHS, TRIALS = 40, 4
-STUDY: dict[str, Any] = {
-    "name": "ledgered",
-    "data": [{"dataset": "digits", "validation_fraction": 0.2, "profiles": [{"ratio": 10}]}],
-    "methods": ["cce"],
-    "model": "mlp",
-    "training": {"epochs": EPOCHS, "batch_size": 32, "lr": 0.05, "checkpoint_seconds": 0, "precision": "float32"},
-    "search": {"trials": TRIALS, "searcher": "random", "pruner": "none", "concurrency": 1, "transfer": False},
-    "artifacts": {"embedding": "none", "mistakes": "none"},
-}
+STUDY = one_cell("ledgered", epochs=EPOCHS, trials=TRIALS)
 
 
 class Disturbed:

@@ -9,21 +9,13 @@ from typing import Any
 
 import pytest
 
-from tests.faults.fault_lab import Lab, Running, Undisturbed, content, wait_until
+from tests.faults.fault_lab import Lab, Running, Undisturbed, content, one_cell, wait_until
 from tests.servers import SLOW_DOWN, PostgresServer, S3Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 EPOCHS, TRIALS = 25, 3
-STUDY: dict[str, Any] = {
-    "name": "on-s3",
-    "data": [{"dataset": "digits", "validation_fraction": 0.2, "profiles": [{"ratio": 10}]}],
-    "methods": ["cce"],
-    "model": "mlp",
-    "training": {"epochs": EPOCHS, "batch_size": 32, "lr": 0.05, "checkpoint_seconds": 0, "precision": "float32"},
-    "search": {"trials": TRIALS, "searcher": "random", "pruner": "none", "concurrency": 1, "transfer": False},
-    "artifacts": {"embedding": "none", "mistakes": "none"},
-}
+STUDY = one_cell("on-s3", epochs=EPOCHS, trials=TRIALS)
 SHARING = {**STUDY, "name": "sharing", "methods": [{"name": "drw", "params": {"beta": 0.99}}, "drs"]}
 
 

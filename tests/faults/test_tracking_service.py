@@ -5,25 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.faults.fault_lab import Lab, wait_until
+from tests.faults.fault_lab import Lab, one_cell, wait_until
 from tests.servers import MlflowServer, http_error
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 EPOCHS, TRIALS = 60, 4
-STUDY: dict[str, Any] = {
-    "name": "recorded",
-    "data": [{"dataset": "digits", "validation_fraction": 0.2, "profiles": [{"ratio": 10}]}],
-    "methods": ["cce"],
-    "model": "mlp",
-    "training": {"epochs": EPOCHS, "batch_size": 32, "lr": 0.05, "checkpoint_seconds": 0, "precision": "float32"},
-    "search": {"trials": TRIALS, "searcher": "random", "pruner": "none", "concurrency": 1, "transfer": False},
-    "artifacts": {"embedding": "none", "mistakes": "none"},
-}
+STUDY = one_cell("recorded", epochs=EPOCHS, trials=TRIALS)
 
 
 @pytest.fixture

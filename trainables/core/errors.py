@@ -31,6 +31,15 @@ def shown(value: object, longest: int = 100) -> str:
     return start if len(text) <= longest else f"{start}... ({len(text):,} characters)"
 
 
+def reason_of(error: Exception) -> str:
+    """Return what an error says; of an error of the system without its number.
+
+    >>> reason_of(OSError(28, "No space left on device")), reason_of(ValueError("no"))
+    ('No space left on device', 'no')
+    """
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
 class UnknownKeys(BadInput):
     """Keys that a mapping of the configuration does not have.
 

@@ -7,7 +7,6 @@ import json
 import logging
 import math
 import os
-import re
 import uuid
 import zipfile
 import zlib
@@ -16,6 +15,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from trainables.core.line_checksum import checksum, is_whole
 from trainables.core.object_path import ObjectPath
 from trainables.core.storage_path import StoragePath, local_copy, write_atomically
 
@@ -297,13 +297,10 @@ def _with_params(stored: StoredJson) -> StoredJson:
     return {**stored, "trial": {**trial, "method": renamed}}
 
 
-_CHECKSUM = re.compile(rb', "crc32": "([0-9a-f]{8})"\}$')
-
-
 def _line(result: EpochResult) -> str:
     """Return an epoch result as a line whose last key is a checksum of what is before it."""
     said = json.dumps(result)[:-1]
-    return f'{said}, "crc32": "{zlib.crc32(said.encode()):08x}"}}\n'
+    return f'{said}, "crc32": "{checksum(said.encode())}"}}\n'
 
 
 def whole_lines(content: bytes) -> list[EpochResult]:
@@ -317,14 +314,13 @@ def whole_lines(content: bytes) -> list[EpochResult]:
     """
     results = []
     for line in content.splitlines():
-        found = _CHECKSUM.search(line)
-        if found is not None and int(found[1], 16) != zlib.crc32(line[: found.start()]):
+        if not is_whole(line):
             continue
         try:
             result = json.loads(line)
         except ValueError:
             continue
-        if isinstance(result, dict) and isinstance(result.get("epoch"), int) and (found or "crc32" not in result):
+        if isinstance(result, dict) and isinstance(result.get("epoch"), int):
             result.pop("crc32", None)
             results.append(result)
     return results

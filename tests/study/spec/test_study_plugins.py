@@ -11,7 +11,7 @@ import pytest
 from search_spaces import SPACES
 from study.spec.study_plugins import activate_plugins, store_plugins
 from study.spec.validation import load_spec
-from study.store.plugin_records import check_copies
+from study.store.plugin_records import changed_origins
 from study.store.study_folder import StudyFolder
 from study.store.study_view import open_view
 from trainables.backbones import BACKBONES, build_backbone
@@ -187,12 +187,12 @@ def test_a_stored_study_holds_the_source_and_goes_on_with_it(folder: Path) -> No
     assert stored.read_spec(to_train=True).plugins == ("plugins/mine.py",)
     digest = METHODS.code_of("mine")
     (folder / "mine.py").write_text(METHOD.replace("0.1", "0.2"))
-    (note,) = check_copies(stored.path)
+    (note,) = changed_origins(stored.path)
     assert f"plug-in {folder / 'mine.py'} has changed" in note and "goes on with its own copy" in note
     stored.read_spec(to_train=True)
     assert METHODS.code_of("mine") == digest and build_params(MethodConfig(name="mine")).model_dump() == {"alpha": 0.1}
     (folder / "mine.py").unlink()
-    assert check_copies(stored.path) == []
+    assert changed_origins(stored.path) == []
     (stored.path / "plugins" / "mine.py").write_text(METHOD.replace("0.1", "0.2"))
     with pytest.raises(BadInput, match=r"this copy of the plug-in .* has changed since the study began"):
         stored.read_spec(to_train=True)
