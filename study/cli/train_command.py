@@ -44,6 +44,10 @@ def train(
     precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or native.")] = "auto",
     label_noise: Annotated[float, typer.Option(help="Share of wrong training labels.")] = 0.0,
     image_size: Annotated[int | None, typer.Option(help="Scale and crop images to this size in pixels.")] = None,
+    test_fraction: Annotated[
+        float, typer.Option(help="Share of each class drawn as test images, if the data set has no test split.")
+    ] = 0.2,
+    test_seed: Annotated[int, typer.Option(help="Seed of that draw.")] = 0,
     seed: Annotated[int, typer.Option(help="Seed of weights, order and augmentation.")] = 0,
     test: Annotated[bool, typer.Option(help="Evaluate on the test images at the end.")] = False,
     verify: Annotated[
@@ -84,6 +88,8 @@ def train(
         minority=minority,
         protocol=protocol,
         label_noise=label_noise,
+        test_fraction=test_fraction,
+        test_seed=test_seed,
         model=model,
         weights=weights,
         seed=seed,

@@ -38,7 +38,8 @@ def check_data(spec: StudySpec, cells: list[Cell], console: Console, *, source: 
     Args:
         spec: the study; its network must accept the images.
         cells: the cells; cells with the same data set and profile share their data.
-        console: prints the number of images of every profile, and warns of excessive margins.
+        console: prints the number of images of every profile and what serves as test split; warns of excessive
+            margins.
         source: the study file's name, for messages.
 
     Returns:
@@ -49,6 +50,7 @@ def check_data(spec: StudySpec, cells: list[Cell], console: Console, *, source: 
     """
     fingerprints: dict[str, str] = {}
     ratios: dict[str, float] = {}
+    said: set[str] = set()
     for cell in cells:
         place = f"{cell.dataset}/{cell.profile}"
         if place in fingerprints:
@@ -65,6 +67,9 @@ def check_data(spec: StudySpec, cells: list[Cell], console: Console, *, source: 
             f"{min(counts)} in the smallest; {summary.validation_size} to validate",
             highlight=False,
         )
+        if summary.other_test is not None and cell.dataset not in said:
+            said.add(cell.dataset)
+            console.print(f"  {cell.dataset}: {summary.other_test.said}", highlight=False, markup=False)
     for cell in cells:
         warning = boundary_warning(cell, ratios[f"{cell.dataset}/{cell.profile}"])
         if warning is not None:

@@ -81,7 +81,8 @@ class Comparison:
 class Table:
     """All confirmed results on one data set and profile; ``precisions`` are those of all trials there.
 
-    ``select`` is ``last`` or ``best``: the epoch of each trial whose weights were evaluated.
+    ``select`` is ``last`` or ``best``: the epoch of each trial whose weights were evaluated. ``test_images`` says where
+    those come from; None if from a test split of the data set.
     """
 
     dataset: str
@@ -93,6 +94,7 @@ class Table:
     against_preset: tuple[Comparison, ...]
     precisions: Precisions
     select: str
+    test_images: str | None = None
 
 
 def confirmed_tables(view: StudyView, *, metric: str | None = None, baseline: str | None = None) -> list[Table]:
@@ -173,6 +175,7 @@ def _table(view: StudyView, cells: list[CellView], metric: str, baseline: str | 
         ),
         precisions_of(cells),
         view.spec.search.select,
+        next((found for cell in cells for trial in cell.confirming[:1] if (found := trial.test_images)), None),
     )
 
 

@@ -101,6 +101,10 @@ def _notes(tables: list[Table]) -> list[str]:
         notes.append("No comparison with a baseline: the study has no ERM. --baseline METHOD names another one.")
     if any(table.protocol == "test-select" for table in tables):
         notes.append("Protocol test-select: params were selected on these test images, so the results are optimistic.")
+    drawn = {table.dataset: table.test_images for table in tables if table.test_images is not None}
+    notes += [
+        f"Test images of {dataset}: {found}; it has no test split of its own." for dataset, found in drawn.items()
+    ]
     if any(table.select == "best" for table in tables):
         notes.append("Every trial was evaluated with the weights of its best epoch on validation images.")
     merged = sum((Counter(table.precisions) for table in tables), Counter[tuple[str, str]]())
@@ -114,6 +118,7 @@ def report_as_json(tables: list[Table]) -> list[dict[str, Any]]:
             "dataset": table.dataset,
             "profile": table.profile,
             "protocol": table.protocol,
+            "test_images": table.test_images,
             "metric": table.metric,
             "select": table.select,
             "undefined": undefined(table),

@@ -27,6 +27,8 @@ def single_trial(
     minority: str = "last",
     protocol: str = "holdout",
     label_noise: float = 0.0,
+    test_fraction: float = 0.2,
+    test_seed: int = 0,
     model: str = "resnet32",
     weights: str | None = None,
     seed: int = 0,
@@ -47,6 +49,8 @@ def single_trial(
         minority: ``last``, ``first``, ``odd`` or ``even`` classes.
         protocol: ``holdout``, ``published``, ``m2m`` or ``test-select``.
         label_noise: share of wrong training labels.
+        test_fraction: share of each class drawn as test images, if the data set has no test split.
+        test_seed: seed of that draw.
         model: a network.
         weights: file of pretrained weights.
         seed: of weights, order and augmentation.
@@ -67,6 +71,8 @@ def single_trial(
             "profile": {"kind": kind, "minority": minority} | ({} if kind == "natural" else {"ratio": ratio}),
             "protocol": protocol,
             "label_noise": label_noise,
+            "test_fraction": test_fraction,
+            "test_seed": test_seed,
         },
         "model": {"name": model, "weights": weights},
         "method": {"name": method, "preset": preset, "params": dict(params or {})},

@@ -22,6 +22,7 @@ from trainables.core.config import (
     check_folds,
 )
 from trainables.core.errors import BadInput, unknown_name
+from trainables.core.hf_name import hf_name, is_hf
 from trainables.core.paths import data_folder_named, folder_named
 from trainables.core.url_secrets import hidden
 
@@ -89,8 +90,17 @@ class DataSpec(StrictModel):
     validation_fraction: float = Field(0.1, gt=0, lt=1)
     label_noise: float = Field(0.0, ge=0, lt=1)
     subset_seed: int = Field(0, ge=0)
+    test_fraction: float = Field(0.2, gt=0, lt=1)
+    test_seed: int = Field(0, ge=0)
     folds: int | None = Field(None, ge=2)
     memory_budget_gb: float = Field(8.0, ge=0, allow_inf_nan=False)
+
+    @field_validator("dataset")
+    @classmethod
+    def _of_a_form(cls, dataset: str) -> str:
+        if is_hf(dataset):
+            hf_name(dataset)
+        return dataset
 
     @field_validator("data_dir")
     @classmethod

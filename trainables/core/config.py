@@ -86,6 +86,9 @@ class DataConfig(StrictModel):
         validation_fraction: share held out of each class, of train (``holdout``) or test (``m2m``), in (0, 1).
         label_noise: share of training labels replaced by another class sampled uniformly, in [0, 1).
         subset_seed: seed of the image subset, independent of the training seed.
+        test_fraction: share of each class drawn as test images from a data set without a test split, in (0, 1); other
+            data sets refuse any value but the default.
+        test_seed: seed of that draw alone.
         folds: number of stratified folds of the training images under ``holdout``, at least 2; None means one holdout.
         fold: fold held out for validation, in [0, folds); given exactly if ``folds`` is.
         memory_budget_gb: a split with more GB (1e9 bytes) of decoded images is streamed from its memory-mapped file;
@@ -100,6 +103,8 @@ class DataConfig(StrictModel):
     validation_fraction: float = Field(0.1, gt=0, lt=1)
     label_noise: float = Field(0.0, ge=0, lt=1)
     subset_seed: int = Field(0, ge=0)
+    test_fraction: float = Field(0.2, gt=0, lt=1)
+    test_seed: int = Field(0, ge=0)
     folds: int | None = Field(None, ge=2)
     fold: int | None = Field(None, ge=0)
     memory_budget_gb: float = Field(8.0, ge=0, allow_inf_nan=False)
@@ -251,7 +256,7 @@ class MethodConfig(StrictModel):
 
 
 _ADDED_FIELDS = {
-    "data": ("folds", "fold"),
+    "data": ("folds", "fold", "test_fraction", "test_seed"),
     "training": ("brightness", "crop_size", "crop_padding", "test_crop_size", "input_scaling"),
 }
 """Fields that `TrialConfig.fingerprint` leaves out while they have their default."""
