@@ -88,6 +88,7 @@ def _test_notes(spec: StudySpec, data_dir: Path | None, source: str) -> list[str
     """
     from study.spec.cell import dataset_label
     from trainables.core.errors import BadInput
+    from trainables.core.hf_name import is_hf
     from trainables.data.sources.source import other_test_of
     from trainables.data.sources.source_lookup import find_source, is_here
 
@@ -96,6 +97,10 @@ def _test_notes(spec: StudySpec, data_dir: Path | None, source: str) -> list[str
         placed = data if data_dir is None or data.data_dir else data.model_copy(update={"data_dir": str(data_dir)})
         config = placed.configs()[0]
         if not is_here(config):
+            if is_hf(data.dataset):
+                notes[f"{dataset_label(data)}: its splits are not known before a run has fetched and converted it"] = (
+                    None
+                )
             continue
         try:
             other = other_test_of(find_source(config))

@@ -48,6 +48,8 @@ class MadeStudy:
             self.folder.create(self.spec, {})
         self.cells = {cell.name: cell for cell in expand(self.spec)}
         self.classes = classes
+        self.described: dict[str, Any] = {}
+        """What else the processes of its trials say of themselves."""
         self.reopen()
 
     def reopen(self) -> None:
@@ -79,7 +81,12 @@ class MadeStudy:
         config = trial.config
         environment = {"code": "c0de", "git_commit": "abc123+", "device": "cpu", "precision": "float32"}
         files.write_config(
-            {"trial": config.model_dump(mode="json"), "data_fingerprint": "f1", "environment": environment}
+            {
+                "trial": config.model_dump(mode="json"),
+                "data_fingerprint": "f1",
+                "environment": environment,
+                **self.described,
+            }
         )
         counts = [max(1, int(300 / 10 ** (k / max(1, self.classes - 1)))) for k in range(self.classes)]
         for epoch in epochs:

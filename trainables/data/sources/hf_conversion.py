@@ -18,6 +18,7 @@ from trainables.data.sources.parquet_folder import UNSPLIT
 from trainables.data.sources.parquet_writing import Rows, write_split
 
 HF_MISSING = "needs the package `datasets`: pip install 'longtail-study[hf]'"
+_ON_A_NODE = "On a cluster only the machine that starts the study needs it, with a --data-dir that all nodes see"
 
 _READERS = ("arrow", "cache", "imagefolder", "parquet")
 """Kinds of files that are read; others of `datasets` unpickle, or hold no images."""
@@ -46,7 +47,7 @@ def convert(name: HfName, local: Path | None, target: Path, say: Say) -> dict[st
     try:
         import datasets
     except ImportError as error:
-        raise BadInput(f"data set '{name.written}' {HF_MISSING} ({error})") from None
+        raise BadInput(f"data set '{name.written}' {HF_MISSING} ({error}). {_ON_A_NODE}") from None
     splits, revision = _opened(datasets, name, local, say)
     first = next(iter(splits.values()))
     image, label = _columns(datasets, name, first.features)
@@ -106,10 +107,12 @@ def _builder(datasets: Any, name: HfName, local: Path | None) -> tuple[Any, str 
     try:
         builder = datasets.load_dataset_builder(name.repository, name.configuration, revision=revision)
         return builder, str(builder.hash)
-    except (ConnectionError, OSError) as error:
+    except ValueError:  # an unknown configuration
+        raise
+    except Exception:  # the Hub's client has errors of its own beside ConnectionError
         snapshot = _snapshot(name, revision)
         if snapshot is None:
-            raise error
+            raise
         return datasets.load_dataset_builder(str(snapshot), name.configuration), snapshot.name
 
 

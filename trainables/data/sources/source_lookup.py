@@ -84,6 +84,8 @@ def _source(config: DataConfig, draw: DrawnTest) -> Source:
         return hf_source(config.dataset, root, config.image_size, draw)
     folder = None if root is None else _folder(root, config.dataset)
     kind = None if folder is None else folder_kind(folder)
+    if folder is not None and kind is None and _is_saved(folder):
+        raise BadInput(f"{folder} was saved by `datasets`: name it as hf:{config.dataset} (docs/data.md)")
     if folder is not None and kind is not None:
         return FOLDER_KINDS[kind](config.dataset, folder, config.image_size, draw)
     if config.dataset in DATASETS:
@@ -179,11 +181,19 @@ def _kind(folder: Path) -> FolderKind | None:
         return "lists"
     if (folder / ATTRIBUTES).is_file():
         return "celeba"
+    if _is_saved(folder):
+        return None
     if (folder / "train").is_dir():
         return "folders"
     if (folder / UNSPLIT).is_file():
         return "unsplit parquet"
     return "flat folders" if is_flat(folder) else None
+
+
+def _is_saved(folder: Path) -> bool:
+    """Return True for a folder of `save_to_disk`, whose splits look like folders of classes."""
+    one = (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file()
+    return one or (folder / "dataset_dict.json").is_file()
 
 
 def _folder(root: Path, dataset: str) -> Path | None:

@@ -118,6 +118,11 @@ def test_a_folder_of_the_data_folder(hf: Any, root: Path) -> None:
     assert values("hf:tables", root, "test") == [*range(50, 60)]
 
 
+def test_a_saved_folder_without_the_prefix_is_told_how(hf: Any, root: Path) -> None:
+    saved(hf, root / "pets", train=made(hf, 0), test=made(hf, 100))
+    assert refused("pets", root) == f"{root}/pets was saved by `datasets`: name it as hf:pets (docs/data.md)"
+
+
 def test_the_local_cache_of_the_hub(hf: Any, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     commit = "0123456789abcdef0123456789abcdef01234567"
     repository = Path(hf.config.HF_CACHE_HOME) / "hub" / "datasets--owner--pets"
@@ -137,6 +142,27 @@ def test_the_local_cache_of_the_hub(hf: Any, root: Path, capsys: pytest.CaptureF
     assert values("hf:pets", root, "train") == [*range(10)]  # an old name, without its owner
     said = refused("hf:owner/gone", root)
     assert "hf:owner/gone" in said and "Ways out: (1) run again with a network" in said and "save_to_disk" in said
+
+
+def test_the_local_cache_serves_when_the_network_fails(hf: Any, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class ConnectError(Exception):
+        """As the library's client has it: no `ConnectionError` and no `OSError`."""
+
+    snapshot = Path(hf.config.HF_CACHE_HOME) / "hub" / "datasets--owner--shapes" / "snapshots" / ("ab" * 20)
+    snapshot.mkdir(parents=True)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text(snapshot.name)
+    for split, first in (("train", 0), ("test", 70)):
+        made(hf, first).to_parquet(str(snapshot / f"{split}-00000-of-00001.parquet"))
+    whole = hf.load_dataset_builder
+
+    def unreachable(path: str, *given: Any, **named: Any) -> Any:
+        if path == "owner/shapes":
+            raise ConnectError("[Errno -2] Name or service not known")
+        return whole(path, *given, **named)
+
+    monkeypatch.setattr(hf, "load_dataset_builder", unreachable)
+    assert values("hf:owner/shapes", root, "test") == [*range(70, 80)]
 
 
 def test_one_split_alone_is_drawn_from(hf: Any, tmp_path: Path, root: Path) -> None:
