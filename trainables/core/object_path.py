@@ -42,6 +42,8 @@ _LASTING = (
     "HTTP status 403",
 )
 """Words of errors that last: the storage gives the same answer to every further try."""
+_UNSUPPORTED = ("HTTP status 405", "HTTP status 411", "HTTP status 501")
+"""Answers of a server that lacks what was asked for, such as uploads in chunks with a checksum at their end."""
 
 Result = TypeVar("Result")
 
@@ -91,7 +93,7 @@ def speak_of_outages(say: Callable[[str], None]) -> None:
 
 def _away(error: Exception) -> str | None:
     """Return why the storage is away; None for errors that a further try would meet again."""
-    lasts = isinstance(error, FileNotFoundError) or any(word in str(error) for word in _LASTING)
+    lasts = isinstance(error, FileNotFoundError) or any(word in str(error) for word in _LASTING + _UNSUPPORTED)
     return str(error) if isinstance(error, OSError) and not lasts else None
 
 
@@ -404,4 +406,8 @@ def _reason(said: str) -> str:
     """Return a sentence for what a storage's error says."""
     if any(word in said for word in _LASTING):
         return f"access is refused: credentials are missing or wrong, or lack the permission ({said})"
+    if any(word in said for word in _UNSUPPORTED):
+        return (
+            f"the server does not take such a request; AWS_REQUEST_CHECKSUM_CALCULATION=when_required may help ({said})"
+        )
     return f"cannot be used ({said})"
