@@ -381,7 +381,7 @@ class ObjectPath:
             writing: put an object, read it back and delete it again.
 
         Raises:
-            BadInput: the bucket does not exist, access is refused, nothing answers, or objects are not kept as they are.
+            BadInput: the bucket does not exist, access is refused, nothing answers, or objects come back changed.
         """
         probe = self / f".probe-{os.getpid()}-{time.time_ns():x}"
         try:
