@@ -144,10 +144,10 @@ def most_gained(
     best = int(np.nanargmax(mean))
     before, after = (float(found.recall[name][:, best].mean()) for name in (against, method))
     deviation = float(gains[:, best].std(ddof=1)) if len(gains) > 1 else float("nan")
-    pair = (
+    own, other = (
         dict(zip(found.seeds[name], found.recall[name][:, best].tolist(), strict=True)) for name in (method, against)
     )
-    test = paired(*pair, race)
+    test = paired(own, other, race)
     # the class was picked among all
     p = min(1.0, test.t_test * len(found.counts)) if tested and test.t_test is not None else None
     return ClassGain(found.names[best], found.counts[best], before, after, deviation, p, len(gains))
