@@ -44,6 +44,7 @@ class SequentialTTest:
                 p = 2 * stats.t.sf(np.abs(total) / np.sqrt(n * variance), n - 1)
                 smallest = np.minimum(smallest, p)
         self._smallest = np.sort(smallest)
+        self._levels: dict[float, float] = {}
 
     def p_value(self, differences: Sequence[float]) -> float | None:
         """Return the sequential two-sided p value of the null hypothesis that the differences have mean 0.
@@ -54,7 +55,9 @@ class SequentialTTest:
         Returns:
             The p value; None before the first look, and while no look had differences that differ.
         """
-        nominal = [p for n in range(self.first, min(len(differences), self.last) + 1) if (p := _p(differences[:n]))]
+        nominal = [
+            p for n in range(self.first, min(len(differences), self.last) + 1) if (p := _p(tuple(differences[:n])))
+        ]
         return self.of_minimum(min(nominal)) if nominal else None
 
     def of_minimum(self, nominal: float) -> float:
@@ -68,11 +71,13 @@ class SequentialTTest:
 
     def nominal_level(self, level: float) -> float:
         """Return the nominal level of each look at which the whole sequence errs with probability ``level``."""
+        if level in self._levels:
+            return self._levels[level]
         low, high = math.log(level / (self.last - self.first + 1) / 2), math.log(level)
         for _ in range(50):
             middle = (low + high) / 2
             low, high = (middle, high) if self.of_minimum(math.exp(middle)) <= level else (low, middle)
-        return math.exp(low)
+        return self._levels.setdefault(level, math.exp(low))
 
     def half_width(self, differences: Sequence[float], level: float) -> float:
         """Return half the width of the repeated confidence interval of the mean difference.
@@ -103,7 +108,8 @@ def _deviation(differences: Sequence[float]) -> float:
     return math.sqrt(math.fsum((value - mean) ** 2 for value in differences) / (len(differences) - 1))
 
 
-def _p(differences: Sequence[float]) -> float | None:
+@lru_cache(maxsize=10_000)
+def _p(differences: tuple[float, ...]) -> float | None:
     """Return the nominal p value of the t test; None if all differences are equal, up to rounding."""
     from scipy import stats
 
