@@ -151,23 +151,40 @@ class Confirmation:
         return any(same_params(setting.params, trial.params) for setting in best)
 
     def remaining(self, *, known: bool) -> int:
-        """Return the number of trials yet to start or end; ``known`` is True once the search is over."""
+        """Return the number of trials yet to start or end; ``known`` is True once the search is over.
+
+        While a race goes on, an upper bound.
+        """
         if not known:
             return self.total(known=False)
+        left = self._asked_for()
+        return self._at_most() - self._ended() if left and self._races else left
+
+    def _asked_for(self) -> int:
+        """Return the number of trials that run or are to be started as far as is known now."""
         running = sum(len(cell.trials(TrialState.RUNNING)) for cell in self.cells.values())
         return running + sum(1 for _ in self._missing())
 
+    def _at_most(self) -> int:
+        return sum(confirmed_at_most(self._spec, cell.cell) for cell in self.cells.values())
+
+    def _ended(self) -> int:
+        return sum(len(cell.trials(*ENDED)) for cell in self.cells.values())
+
+    @property
+    def _races(self) -> bool:
+        return self._spec.confirm is not None and self._spec.confirm.race is not None
+
     def total(self, *, known: bool) -> int:
-        """Return the number of confirmation trials: an upper bound while ``known`` is False (the search runs)."""
-        if not known:
-            return sum(confirmed_at_most(self._spec, cell.cell) for cell in self.cells.values())
-        ended = sum(len(cell.trials(*ENDED)) for cell in self.cells.values())
-        return ended + self.remaining(known=True)
+        """Return the number of confirmation trials.
+
+        An upper bound while the search runs (``known`` is False), and while a race does.
+        """
+        return self._ended() + self.remaining(known=True) if known else self._at_most()
 
     def races(self) -> bool:
         """Return True while a race may ask for further seeds."""
-        raced = self._spec.confirm is not None and self._spec.confirm.race is not None
-        return raced and self.remaining(known=True) > 0
+        return self._races and self._asked_for() > 0
 
     def total_is_exact(self) -> bool:
         """Return True if the number of trials is known while the search runs."""
