@@ -15,6 +15,10 @@ from study.report.significance import WILCOXON_FROM
 from study.terminal import plain_table
 from trainables.core.metric_names import METRICS
 
+RACED = (
+    "p(t): sequential paired t test, two-sided, valid although the results decided how many seeds were trained. "
+    "Holm: corrected over methods."
+)
 SHORT = {"balanced_accuracy": "bal acc", "geometric_mean": "g-mean"}
 
 
@@ -91,11 +95,13 @@ def _p(value: float | None) -> str:
 def _notes(tables: list[Table]) -> list[str]:
     fewest = min((row.n for table in tables for row in table.rows), default=0)
     notes = [
-        "p(t): paired t test; p(W): Wilcoxon's signed-rank test; both two-sided. Holm: corrected over methods.",
+        RACED
+        if any(table.raced for table in tables)
+        else "p(t): paired t test; p(W): Wilcoxon's signed-rank test; both two-sided. Holm: corrected over methods.",
         f"Paired over at least {fewest} common seeds. A seed sets initial weights and order, not the images: the tests "
         "say nothing about other data sets.",
     ]
-    if fewest < WILCOXON_FROM:
+    if fewest < WILCOXON_FROM and not any(table.raced for table in tables):
         notes.append(f"Wilcoxon's test needs {WILCOXON_FROM} nonzero differences: with fewer, p cannot reach .05.")
     if not any(table.against_baseline or undefined(table) for table in tables):
         notes.append("No comparison with a baseline: the study has no ERM. --baseline METHOD names another one.")

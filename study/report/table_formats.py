@@ -133,8 +133,10 @@ def _marks(table: PaperTable) -> list[str]:
     marks = "Bold: best of a column."
     values = [value for column in table.columns for value in column.values.values()]
     if any(value.p is not None for value in values):
+        raced = any(column.raced for column in table.columns)
+        test = "sequential paired t test" if raced else "Student's paired t test"
         return [
-            f"{marks} Underlined: not significantly worse (Student's paired t test over common seeds, two-sided, "
+            f"{marks} Underlined: not significantly worse ({test} over common seeds, two-sided, "
             f"Holm-corrected over the rows of a column, p ≥ {LEVEL:g})."
         ]
     if any(column.on == "test" for column in table.columns):

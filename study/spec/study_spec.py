@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from search_spaces import Dimension
-from study.spec.confirm_spec import ConfirmSpec
+from study.spec.confirm_spec import BASELINE, ConfirmSpec
 from study.spec.search_spec import PrunerSpec, SearchSpec, named
 from trainables.core.config import (
     DataConfig,
@@ -250,6 +250,16 @@ class StudySpec(StrictModel):
         metric = self.confirm.metric if self.confirm is not None else None
         if metric is not None and metric not in self.search.metrics:
             raise unknown_name("searched metric under confirm.metric:", metric, self.search.metrics)
+        return self
+
+    @model_validator(mode="after")
+    def _race_has_a_baseline(self) -> StudySpec:
+        race = self.confirm.race if self.confirm is not None else None
+        if race is not None and race.compare == "baseline" and all(m.name != BASELINE for m in self.methods):
+            raise ValueError(
+                f"`confirm.race.compare` baseline needs the method {BASELINE} in `methods`; "
+                "otherwise allowed: best, all"
+            )
         return self
 
     @model_validator(mode="after")

@@ -145,7 +145,8 @@ class MadeStudy:
             epoch = self._result(trial)["epoch"]
             self.files(trial).write_test({**found, "epoch": epoch, "metrics": {**metrics, "few": math.nan}})
             record = self._result(trial)
-            self.ledger.of(trial).note_end(trial.number, record)
+            raced = self.spec.confirm is not None and self.spec.confirm.race is not None
+            self.ledger.of(trial).note_end(trial.number, record, tested=metrics if raced else None)
             self.ledger.of(trial).complete(trial.number, *(record[name] for name in self.spec.search.metrics))
             done.append(trial)
         return done
