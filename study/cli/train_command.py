@@ -27,9 +27,13 @@ def train(
     ratio: Annotated[float, typer.Option(help="Imbalance ratio, at least 1.")] = 100.0,
     minority: Annotated[str, typer.Option(help="last, first, odd or even classes.")] = "last",
     protocol: Annotated[str, typer.Option(help="holdout, published, m2m or test-select.")] = "holdout",
-    model: Annotated[str, typer.Option(help="A network.")] = "resnet32",
+    model: Annotated[str, typer.Option(help="A network of `study models`.")] = "resnet32",
     weights: Annotated[
         str | None, typer.Option(help="File of pretrained weights, or timm for those of a network of timm.")
+    ] = None,
+    model_options: Annotated[
+        list[str] | None,
+        typer.Option("--model-option", metavar="NAME=VALUE", help="Set an option of a network of timm, repeatable."),
     ] = None,
     preset: Annotated[str, typer.Option(help="A preset of the method.")] = "recommended",
     params: MethodParams = None,
@@ -90,6 +94,7 @@ def train(
         label_noise=label_noise,
         model=model,
         weights=weights,
+        options=_params(model_options),
         seed=seed,
         schedule=schedule,
         epochs=epochs,

@@ -123,8 +123,8 @@ def fitted(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], path: Path
     said = [f"it {verb} {_some(names)}" for verb, names in faults if names]
     if said:
         raise BadInput(
-            f"weights {path} do not fit the network: {'; '.join(said)}. For images up to 64 pixels the first convolution "
-            "of torchvision's networks differs from that of their published weights; networks of timm keep it"
+            f"weights {path} do not fit the network: {'; '.join(said)}. For images up to 64 pixels the first "
+            "convolution of torchvision's networks differs from that of their published weights"
         )
     return {k: given[k] for k in wanted if k in given}
 

@@ -195,9 +195,9 @@ def examine(name: str, options: Options, in_channels: int, image_size: int) -> E
         features.sum().backward()  # type: ignore[no-untyped-call]
     except Exception as error:  # timm's networks raise many types for sizes that they cannot take
         raise BadInput(
-            f"{name} cannot take images of {image_size} pixels with {in_channels} channels: {_first_line(error)}. It was made for "
-            f"{own_size(name)} pixels: `image_size` in the data's settings scales images, and `options` in the model's "
-            "changes the network"
+            f"{name} cannot take images of {image_size} pixels with {in_channels} channels: {_first_line(error)}. It "
+            f"was made for {own_size(name)} pixels: `image_size` in the data's settings scales images, and `options` "
+            "in the model's change the network"
         ) from None
     idle = tuple(key for key, value in network.named_parameters() if value.grad is None)
     return Examined(features.shape[1], draws.seen, idle)

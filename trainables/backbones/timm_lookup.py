@@ -97,6 +97,22 @@ def why_undivided(name: str, options: Mapping[str, Any], in_channels: int, image
     return None
 
 
+def note_on_weights(model: ModelConfig) -> str | None:
+    """Say where the weights of ``weights: timm`` are, without asking a server; None for other networks.
+
+    Raises:
+        BadInput: as `with_found_weights`, except that a cache need not have them.
+    """
+    if model.weights != TIMM:
+        return None
+    _check_of_timm(model)
+    from trainables.backbones.timm_weights import cached_weights
+
+    found = cached_weights(model.name)
+    where = "in no cache yet; `study run` downloads them" if found is None else f"in {found}"
+    return f"the weights of {model.name} are {where}"
+
+
 def with_found_weights(model: ModelConfig, say: Callable[[str], None]) -> ModelConfig:
     """Return a network with the file of its weights in place of ``weights: timm``; other networks stay as they are.
 
@@ -111,9 +127,7 @@ def with_found_weights(model: ModelConfig, say: Callable[[str], None]) -> ModelC
     """
     if model.weights != TIMM:
         return model
-    if not model.of_timm:
-        raise BadInput(f"`weights: {TIMM}` needs a network of timm, got {model.name}; a file of that name is ./{TIMM}")
-    require_timm(model.name)
+    _check_of_timm(model)
     from trainables.backbones.timm_weights import timm_weights
 
     return model.model_copy(update={"weights": str(timm_weights(model.name, say))})
@@ -129,3 +143,9 @@ def weights_statistics(name: str, channels: int) -> tuple[tuple[float, ...], tup
     from trainables.backbones.timm_weights import input_statistics_of
 
     return input_statistics_of(name, channels)
+
+
+def _check_of_timm(model: ModelConfig) -> None:
+    if not model.of_timm:
+        raise BadInput(f"`weights: {TIMM}` needs a network of timm, got {model.name}; a file of that name is ./{TIMM}")
+    require_timm(model.name)

@@ -1,4 +1,4 @@
-"""timm's own weights: where they are, or how they are downloaded, and how their images were normalised; imports timm."""
+"""timm's own weights: where they are or how they are downloaded, and how their images were normalised."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _from_torchs_cache(name: str, url: str) -> Path:
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     if not path.is_file():
         raise BadInput(
-            f"the weights of {name} are not on Hugging Face, and {path} does not exist; download {url} to there, or name "
-            "the file by `weights: FILE`"
+            f"the weights of {name} are not on Hugging Face, and {path} does not exist; download {url} to there, or "
+            "name the file by `weights: FILE`"
         )
     return path
