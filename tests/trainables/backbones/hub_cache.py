@@ -14,6 +14,15 @@ def empty_cache(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
     return folder / "hub"
 
 
+def reach(monkeypatch: pytest.MonkeyPatch, server: str) -> None:
+    """Let this process ask a server in Hugging Face's place; the client reads its settings when it is imported."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server)
+    template = server + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+
+
 def cached(cache: Path, repository: str, content: Path) -> Path:
     """Put a file into a cache as the client does, and return its place."""
     place = cache / repository / "snapshots" / "0123abc" / "model.safetensors"
