@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ def single_trial(
     test_seed: int = 0,
     model: str = "resnet32",
     weights: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] = print,
     seed: int = 0,
     schedule: str | Mapping[str, Any] = "step",
     **training: Any,
@@ -52,7 +54,9 @@ def single_trial(
         test_fraction: share of each class drawn as test images, if the data set has no test split.
         test_seed: seed of that draw.
         model: a network.
-        weights: file of pretrained weights.
+        weights: file of pretrained weights; ``timm`` for timm's own of a network of timm.
+        options: of a network of timm.
+        say: is told of a download of weights before it starts.
         seed: of weights, order and augmentation.
         schedule: ``step``, ``cosine`` or ``constant``, or a mapping as in a study file.
         training: further settings below ``training`` of a study file, such as ``epochs`` and ``lr``.
@@ -60,7 +64,8 @@ def single_trial(
     Raises:
         BadInput: an unknown name or a value that is not allowed.
     """
-    from trainables.backbones import check_backbone
+    from trainables.backbones import architecture_of
+    from trainables.backbones.timm_lookup import with_found_weights
     from trainables.methods.registry import build_params
 
     given = {
@@ -74,7 +79,7 @@ def single_trial(
             "test_fraction": test_fraction,
             "test_seed": test_seed,
         },
-        "model": {"name": model, "weights": weights},
+        "model": {"name": model, "weights": weights, "options": dict(options or {})},
         "method": {"name": method, "preset": preset, "params": dict(params or {})},
         "training": {**training, "schedule": {"kind": schedule} if isinstance(schedule, str) else dict(schedule)},
         "seed": seed,
@@ -84,5 +89,5 @@ def single_trial(
     except ValidationError as error:
         raise BadInput("\n".join(error_lines(error))) from None
     build_params(config.method)
-    check_backbone(config.model.name, 1, 32)
-    return config
+    architecture_of(config.model.name, config.model.options)
+    return config.model_copy(update={"model": with_found_weights(config.model, say)})

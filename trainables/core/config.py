@@ -132,24 +132,39 @@ def check_folds(protocol: str, validation_fraction: float) -> None:
         raise ValueError(f"`validation_fraction` must be omitted with `folds`, got {validation_fraction:g}")
 
 
+TIMM = "timm"
+"""Prefix of the names of timm's networks, before a slash; as ``weights``, timm's own weights of the network."""
+
+Option = bool | int | float | str
+"""A plain value of an option of a network."""
+
+
 class ModelConfig(StrictModel):
     """Backbone of a trial; the head belongs to the method.
 
     Attributes:
-        name: a name of `trainables.backbones.MODELS`.
+        name: a name of `trainables.backbones.BACKBONES`; ``timm/NAME`` is a network of timm.
         weights: file of an initial state dict, in safetensors or torch format; its content, not its path, enters the
-            fingerprint. None initialises the weights from the seed.
+            fingerprint. None initialises the weights from the seed; `TIMM` stands for timm's own weights of the network
+            until their file is found.
+        options: keyword arguments of a network of timm, such as ``patch_size``: plain values, or lists of them.
     """
 
     name: str = "resnet32"
     weights: str | None = None
+    options: dict[str, Option | list[Option]] = Field(default_factory=dict)
+
+    @property
+    def of_timm(self) -> bool:
+        """Return True for a network of timm, by its name."""
+        return self.name.startswith(f"{TIMM}/")
 
     @field_validator("weights")
     @classmethod
     def _absolute(cls, weights: str | None) -> str | None:
         # a worker has another working directory
-        if weights is None:
-            return None
+        if weights is None or weights == TIMM:
+            return weights
         if "\0" in weights:
             raise ValueError("must be a file's name, and holds a NUL byte")
         try:
@@ -206,7 +221,9 @@ class TrainingConfig(StrictModel):
             else 0.
         test_crop_size: height and width in pixels of the centre crops that are evaluated; None means ``crop_size``.
         input_scaling: ``standard`` subtracts the mean and divides by the deviation of the training images, per channel;
-            ``symmetric`` scales pixels to [-1, 1].
+            ``pretrained`` does so with those of the images that timm's weights were trained on; ``symmetric`` scales
+            pixels to [-1, 1]; ``auto`` is ``pretrained`` for networks of timm that begin from weights, else
+            ``standard``.
         precision: ``float32``; ``bfloat16``, by autocast; ``native``, bfloat16 where the device multiplies it natively,
             else float32; ``auto``, which is ``native`` on a GPU and float32 on a processor.
         checkpoint_seconds: minimum time between two checkpoints; 0 writes one every epoch.
@@ -224,7 +241,7 @@ class TrainingConfig(StrictModel):
     crop_size: int | None = Field(None, ge=1, le=4096)
     crop_padding: int | None = Field(None, ge=0, le=4096)
     test_crop_size: int | None = Field(None, ge=1, le=4096)
-    input_scaling: Literal["standard", "symmetric"] = "standard"
+    input_scaling: Literal["auto", "standard", "symmetric", "pretrained"] = "auto"
     precision: Literal["auto", "float32", "bfloat16", "native"] = "auto"
     channels_last: bool = True
     compile: bool = False
@@ -247,6 +264,9 @@ class TrainingConfig(StrictModel):
         return self
 
 
+_PLAIN = TrainingConfig()
+
+
 class MethodConfig(StrictModel):
     """A method of `trainables.methods.registry.METHODS`, its preset, and the params that override the preset."""
 
@@ -257,9 +277,17 @@ class MethodConfig(StrictModel):
 
 _ADDED_FIELDS = {
     "data": ("folds", "fold", "test_fraction", "test_seed"),
+    "model": ("options",),
     "training": ("brightness", "crop_size", "crop_padding", "test_crop_size", "input_scaling"),
 }
 """Fields that `TrialConfig.fingerprint` leaves out while they have their default."""
+
+
+def input_scaling(model: ModelConfig, training: TrainingConfig) -> str:
+    """Return how images are normalised, ``auto`` resolved: ``standard``, ``symmetric`` or ``pretrained``."""
+    if training.input_scaling != "auto":
+        return training.input_scaling
+    return "pretrained" if model.of_timm and model.weights is not None else "standard"
 
 
 class TrialConfig(StrictModel):
@@ -292,11 +320,13 @@ class TrialConfig(StrictModel):
             "training": {"checkpoint_seconds"},
         }
         said = self.model_dump(mode="json", exclude=unsaid)
+        if said["training"]["input_scaling"] == input_scaling(self.model, _PLAIN):
+            said["training"]["input_scaling"] = "auto"  # what it is named has no effect
         # a field added later enters only if it is used, so that checkpoints of earlier studies stay theirs
         for part, names in _ADDED_FIELDS.items():
             fields = type(getattr(self, part)).model_fields
             for name in names:
-                if said[part][name] == fields[name].default:
+                if said[part][name] == fields[name].get_default(call_default_factory=True):
                     del said[part][name]
         # the digest keeps the field's first name, so that checkpoints of earlier studies stay theirs
         said["method"]["hyperparameters"] = said["method"].pop("params")
