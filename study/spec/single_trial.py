@@ -57,6 +57,7 @@ def single_trial(
         BadInput: an unknown name or a value that is not allowed.
     """
     from trainables.backbones import check_backbone
+    from trainables.components.optimizers import check_optimizer_settings
     from trainables.methods.registry import build_params
 
     given = {
@@ -78,5 +79,6 @@ def single_trial(
     except ValidationError as error:
         raise BadInput("\n".join(error_lines(error))) from None
     build_params(config.method)
+    check_optimizer_settings(config.training)
     check_backbone(config.model.name, 1, 32)
     return config

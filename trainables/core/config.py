@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -192,7 +192,17 @@ class TrainingConfig(StrictModel):
     Attributes:
         epochs: epoch budget, at least 1.
         batch_size: images per step; the last, smaller batch of an epoch is kept.
-        lr: peak learning rate of SGD.
+        lr: peak learning rate of the optimizer.
+        momentum: of ``sgd``.
+        nesterov: Nesterov momentum, of ``sgd``.
+        weight_decay: added to the gradient by ``sgd``, apart from the gradient by ``adamw``.
+        optimizer: ``sgd``, ``adamw``, or one of a plug-in.
+        betas: decay of the first and second moments of ``adamw``, each in [0, 1).
+        layer_decay: layer i of the backbone's L layers has the learning rate lr * layer_decay^(L - i), the head lr; in
+            (0, 1]. 1 gives all the same rate.
+        clip_norm: largest Euclidean norm of all gradients together, > 0; longer ones are scaled. None leaves them.
+        ema: decay in (0, 1) of a moving average of the weights over the steps, which is evaluated, selected and
+            exported in place of the weights. None keeps no average.
         augmentation: ``auto`` means `trainables.data.default_augmentation`.
         brightness: b, training pixels are multiplied by a factor uniform in [1 - b, 1 + b], in [0, 1].
         crop_size: height and width in pixels of the images that the network gets: random crops in training with
@@ -220,6 +230,11 @@ class TrainingConfig(StrictModel):
     crop_padding: int | None = Field(None, ge=0, le=4096)
     test_crop_size: int | None = Field(None, ge=1, le=4096)
     input_scaling: Literal["standard", "symmetric"] = "standard"
+    optimizer: str = Field("sgd", min_length=1, max_length=64)
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    clip_norm: float | None = Field(None, gt=0, allow_inf_nan=False)
+    ema: float | None = Field(None, gt=0, lt=1)
     precision: Literal["auto", "float32", "bfloat16", "native"] = "auto"
     channels_last: bool = True
     compile: bool = False
@@ -252,7 +267,10 @@ class MethodConfig(StrictModel):
 
 _ADDED_FIELDS = {
     "data": ("folds", "fold"),
-    "training": ("brightness", "crop_size", "crop_padding", "test_crop_size", "input_scaling"),
+    "training": (
+        *("brightness", "crop_size", "crop_padding", "test_crop_size", "input_scaling"),
+        *("optimizer", "betas", "layer_decay", "clip_norm", "ema"),
+    ),
 }
 """Fields that `TrialConfig.fingerprint` leaves out while they have their default."""
 
@@ -275,8 +293,8 @@ class TrialConfig(StrictModel):
         is refused (`trainables.training.resolved_values`). A shared training is never configured by `defaults-0.1`,
         and its identity adds the precision used.
         The data folder, the memory budget and the checkpoint interval are excluded, since they may change on a resume.
-        A weights file enters by its content, and a plug-in that has the method, network or data set by its source, as
-        it is loaded in this process.
+        A weights file enters by its content, and a plug-in that has the method, network, data set or optimizer by its
+        source, as it is loaded in this process.
 
         Raises:
             BadInput: if the weights file cannot be read.
@@ -291,7 +309,8 @@ class TrialConfig(StrictModel):
         for part, names in _ADDED_FIELDS.items():
             fields = type(getattr(self, part)).model_fields
             for name in names:
-                if said[part][name] == fields[name].default:
+                default = fields[name].default
+                if said[part][name] == (list(default) if isinstance(default, tuple) else default):
                     del said[part][name]
         # the digest keeps the field's first name, so that checkpoints of earlier studies stay theirs
         said["method"]["hyperparameters"] = said["method"].pop("params")
@@ -301,7 +320,12 @@ class TrialConfig(StrictModel):
             said["method"]["preset"] = "recommended"  # its name when they were written
         if self.model.weights is not None:
             said["weights"] = content_of(Path(self.model.weights))
-        named = {"methods": self.method.name, "backbones": self.model.name, "datasets": self.data.dataset}
+        named = {
+            "methods": self.method.name,
+            "backbones": self.model.name,
+            "datasets": self.data.dataset,
+            "optimizers": self.training.optimizer,
+        }
         code = {group: digest for group, name in named.items() if (digest := code_of(group, name)) is not None}
         if code:
             said["plugins"] = code
