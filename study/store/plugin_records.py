@@ -126,7 +126,13 @@ def describe_plugins(folder: StoragePath) -> None:
     for each in content.get("backbones", []):
         BACKBONES.describe({each["name"]: Architecture(**each, build=_missing(each["name"]))})
     for each in content.get("optimizers", []):
-        OPTIMIZERS.describe({each["name"]: OptimizerFactory(**each, build=_missing(each["name"]))})
+        OPTIMIZERS.describe(
+            {
+                each["name"]: OptimizerFactory(
+                    **{**each, "settings": tuple(each["settings"])}, build=_missing(each["name"])
+                )
+            }
+        )
     SEARCHERS.describe({name: Searcher(name=name, build=_missing(name)) for name in content.get("searchers", [])})
     PRUNERS.describe({name: Pruner(name=name, build=_missing(name)) for name in content.get("pruners", [])})
     SPACES.describe({name: _space(fields) for name, fields in content.get("spaces", {}).items()})

@@ -90,11 +90,12 @@ def test_a_network_may_name_its_layers_and_a_sequence_needs_no_names() -> None:
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "resnet18", "convnext_atto"])
 def test_timms_networks_have_the_order_of_timms_own_layer_decay(name: str) -> None:
     timm: Any = pytest.importorskip("timm")
+    optim: Any = pytest.importorskip("timm.optim")
     network = timm.create_model(name, num_classes=0)
     order = layer_order(f"timm/{name}", Backbone(network.num_features, network))
     scales = {
         id(p): group["lr_scale"]
-        for group in timm.optim.param_groups_layer_decay(network, layer_decay=0.5)
+        for group in optim.param_groups_layer_decay(network, layer_decay=0.5)
         for p in group["params"]
     }
     last = max(order.values())
