@@ -23,6 +23,8 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
         "max-grad-norm",
     ),
     "training.ema": ("ema", "ema-decay", "model-ema", "model-ema-decay"),
+    "training.auto_augment": ("auto-augment", "autoaugment", "randaugment", "rand-augment", "trivialaugment"),
+    "training.cutout": ("cutout", "random-erasing", "erasing"),
     "training.schedule": ("schedule", "scheduler", "lr-schedule", "lr-scheduler"),
     "training.schedule.warmup": ("warmup", "warmup-epochs", "warmup-ratio"),
     "training.schedule.milestones": ("milestones",),

@@ -95,7 +95,7 @@ def trial_parameters(view: TrialView, config: TrialConfig) -> dict[str, str]:
 
 
 _TRAINING = {"epochs", "batch_size", "lr", "momentum", "weight_decay", "augmentation", "precision"}
-_IF_USED = ("optimizer", "layer_decay", "clip_norm", "ema")
+_IF_USED = ("auto_augment", "rand_magnitude", "cutout", "optimizer", "layer_decay", "clip_norm", "ema")
 """Fields that are shown only where they depart from the papers' recipes."""
 
 

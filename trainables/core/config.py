@@ -205,6 +205,13 @@ class TrainingConfig(StrictModel):
             exported in place of the weights. None keeps no average.
         augmentation: ``auto`` means `trainables.data.default_augmentation`.
         brightness: b, training pixels are multiplied by a factor uniform in [1 - b, 1 + b], in [0, 1].
+        contrast: c, the contrast of a training image is changed by a factor uniform in [1 - c, 1 + c], in [0, 1].
+        saturation: likewise, of colour images.
+        auto_augment: operations on training images after crop, flip and jitter: ``rand`` is RandAugment, ``trivial`` is
+            TrivialAugment (wide); None applies none.
+        rand_ops: operations of ``rand`` per image.
+        rand_magnitude: their strength, in 0..30.
+        cutout: side in pixels of a square of the training images that shows the mean colour; 0 hides nothing.
         crop_size: height and width in pixels of the images that the network gets: random crops in training with
             ``crop`` and ``crop-flip``, centre crops otherwise; None means the whole image.
         crop_padding: zero pixels around an image that random crops may reach into; None means 4 without ``crop_size``,
@@ -226,6 +233,12 @@ class TrainingConfig(StrictModel):
     schedule: ScheduleConfig = ScheduleConfig()
     augmentation: Literal["auto", "none", "flip", "crop", "crop-flip", "resized-crop-flip"] = "auto"
     brightness: float = Field(0.0, ge=0, le=1)
+    contrast: float = Field(0.0, ge=0, le=1)
+    saturation: float = Field(0.0, ge=0, le=1)
+    auto_augment: Literal["rand", "trivial"] | None = None
+    rand_ops: int = Field(2, ge=1, le=14)
+    rand_magnitude: int = Field(9, ge=0, le=30)
+    cutout: int = Field(0, ge=0, le=4096)
     crop_size: int | None = Field(None, ge=1, le=4096)
     crop_padding: int | None = Field(None, ge=0, le=4096)
     test_crop_size: int | None = Field(None, ge=1, le=4096)
@@ -251,6 +264,16 @@ class TrainingConfig(StrictModel):
         return self
 
     @model_validator(mode="after")
+    def _strength_of_rand_augment(self) -> TrainingConfig:
+        for name in ("rand_ops", "rand_magnitude"):
+            if self.auto_augment != "rand" and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(
+                    f"`{name}` needs `auto_augment: rand`, got {getattr(self, name)} with "
+                    f"{self.auto_augment or 'no auto_augment'}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> TrainingConfig:
         if self.nesterov and self.momentum == 0:
             raise ValueError("`nesterov` needs `momentum` > 0, got 0")
@@ -269,6 +292,7 @@ _ADDED_FIELDS = {
     "data": ("folds", "fold"),
     "training": (
         *("brightness", "crop_size", "crop_padding", "test_crop_size", "input_scaling"),
+        *("contrast", "saturation", "auto_augment", "rand_ops", "rand_magnitude", "cutout"),
         *("optimizer", "betas", "layer_decay", "clip_norm", "ema"),
     ),
 }

@@ -35,6 +35,7 @@ from trainables.core.workers import ALONE, Workers
 from trainables.data import Split, StudyData, resolve_augmentation
 from trainables.data.pipeline.batch_pipeline import BatchPipeline
 from trainables.data.pipeline.streaming_pipeline import open_pipeline
+from trainables.data.pipeline.strong_augmentation import strong_augmentation
 from trainables.methods.plan import EVERYTHING, MethodContext, Stage, StageStart
 from trainables.methods.registry import build_plan, reference_of
 from trainables.training.averaged_weights import AveragedWeights
@@ -153,6 +154,7 @@ class Trainer:
             padding=training.crop_padding,
             crop_size=training.crop_size,
             brightness=training.brightness,
+            strong=strong_augmentation(training, self.input_scaling()[0]),
         )
 
     def _pipeline(self, split: Split) -> BatchPipeline:

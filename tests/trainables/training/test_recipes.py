@@ -81,6 +81,34 @@ def test_also_in_bfloat16_with_batch_norm(make_trial: MakeTrial, method: str) ->
     _check_resume(trial.model_copy(update={"model": ModelConfig(name="resnet20")}), stops=(2,))
 
 
+STRONG = {
+    **{"augmentation": "crop-flip", "brightness": 0.3, "contrast": 0.3, "saturation": 0.3},
+    **{"auto_augment": "rand", "rand_magnitude": 12, "cutout": 3},
+}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("method", ["erm", "cot", "sam", "m2m", "mixup-drw", "smote", "crt"])
+def test_also_with_strong_augmentation(make_trial: MakeTrial, method: str, precision: str) -> None:
+    trial = make_trial(method, epochs=3, **{**RECIPE, **STRONG, "precision": precision})
+    _check_resume(trial.model_copy(update={"model": ModelConfig(name="conv-tiny")}), stops=(2,))
+
+
+def test_augmentation_draws_nothing_from_the_global_generator_and_validation_has_none(make_trial: MakeTrial) -> None:
+    trainer = _trainer(make_trial(epochs=2, **STRONG))
+    before = torch.random.get_rng_state()
+    draws = trainer.batches.draw(40, torch.Generator().manual_seed(0))
+    rows = torch.arange(40)
+    changed = trainer.batches.pixels(rows, draws)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert changed.dtype == torch.uint8 and not torch.equal(changed, trainer.batches.pixels(rows))
+    assert torch.equal(trainer.batches.pixels(rows, draws), changed)
+    plain = _trainer(make_trial(epochs=2))
+    for (ours, _), (theirs, _) in zip(trainer.validation.in_order(64), plain.validation.in_order(64), strict=True):
+        assert torch.equal(ours, theirs)
+    assert trainer.validation.strong is None and trainer.batches.strong is not None
+
+
 def _check_resume(trial: TrialConfig, stops: tuple[int, ...]) -> None:
     whole = _trainer(trial)
     records = _records(whole)
