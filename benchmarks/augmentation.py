@@ -1,8 +1,8 @@
-"""Compare images per second of the on-device pipeline with strong augmentation and without, and with one image at a time.
+"""Images per second of the on-device pipeline with strong augmentation, without, and augmented one image at a time.
 
-`ours` is `BatchPipeline` with ``crop-flip`` and the settings of a row, from stored images to normalised batches; its ratio
-is to ``crop-flip`` alone. `one by one` calls torchvision's transform for every image of the batch on the same tensors,
-which is what gives every image operations of its own there. Medians over rounds in which all take turns.
+`ours` is `BatchPipeline` with ``crop-flip`` and the settings of a row, from stored images to normalised batches; its
+ratio is to ``crop-flip`` alone. `one by one` calls torchvision's transform for every image of the batch on the same
+tensors, which is what gives every image operations of its own there. Medians over rounds in which all take turns.
 """
 
 from __future__ import annotations
