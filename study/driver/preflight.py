@@ -20,6 +20,7 @@ from study.spec.study_spec import RecordsSpec, ResourcesSpec, StudySpec
 from study.store.study_folder import check_ledger
 from study.store.trial_view import TrialView
 from study.tracking.client import tracking_uri
+from trainables.backbones.layer_order import check_layer_order
 from trainables.backbones.pretrained_weights import check_weights
 from trainables.backbones.timm_lookup import with_found_weights
 from trainables.core.device import FASTER_IN_BFLOAT16, multiplies_bfloat16, pick_device, precision_used
@@ -114,6 +115,11 @@ def _summary(spec: StudySpec, cell: Cell, source: str) -> DataSummary:
             check_weights(spec.model.name, channels, height, Path(spec.model.weights), spec.model.options)
         except BadInput as error:
             raise BadInput(f"{source}: model: {error}") from None
+    if spec.training.layer_decay < 1 or "layer_decay" in spec.search.training:
+        try:
+            check_layer_order(spec.model.name, channels, height)
+        except BadInput as error:
+            raise BadInput(f"{source}: training: {error}") from None
     return summary
 
 

@@ -66,6 +66,7 @@ def single_trial(
     """
     from trainables.backbones import architecture_of
     from trainables.backbones.timm_lookup import with_found_weights
+    from trainables.components.optimizers import check_optimizer_settings
     from trainables.methods.registry import build_params
 
     given = {
@@ -89,5 +90,6 @@ def single_trial(
     except ValidationError as error:
         raise BadInput("\n".join(error_lines(error))) from None
     build_params(config.method)
+    check_optimizer_settings(config.training)
     architecture_of(config.model.name, config.model.options)
     return config.model_copy(update={"model": with_found_weights(config.model, say)})

@@ -20,6 +20,7 @@ from trainables.backbones import architecture_of
 from trainables.backbones.backbone_names import EFFICIENTNETS
 from trainables.backbones.timm_names import is_timm
 from trainables.components.lr_schedule import ineffective_milestones
+from trainables.components.optimizers import check_optimizer_settings
 from trainables.core.config import MethodConfig, TrainingConfig
 from trainables.core.errors import BadInput, shown, unknown_name
 from trainables.core.storage_path import StoragePath
@@ -82,6 +83,7 @@ def _faults_of_names(spec: StudySpec, examined: Examined, *, look_up: bool) -> l
     if examined.is_sound("model"):
         faults += _faults_of_model(spec, look_up=look_up)
     if examined.is_sound("training"):
+        faults += _optimizer_faults(spec.training)
         for name, dimension in spec.search.training.items():
             faults += _training_faults(spec, name, dimension)
     if examined.is_sound("resources") and examined.is_sound("training"):
@@ -231,14 +233,26 @@ def _value_faults(method: MethodSpec, name: str, dimension: Dimension) -> list[s
     return []
 
 
+def _optimizer_faults(training: TrainingConfig) -> list[str]:
+    try:
+        check_optimizer_settings(training)
+    except BadInput as error:
+        return [f"training: {error}"]
+    return []
+
+
 def _training_faults(spec: StudySpec, name: str, dimension: Dimension) -> list[str]:
     from trainables.methods.registry import describe
 
+    if getattr(spec.training, name) is None:
+        return [f"search.training.{name}: `training.{name}` must be given, too: it is the value of the first trial"]
     for value in dimension.examples:
         try:
-            TrainingConfig.model_validate({**spec.training.model_dump(), name: value})
+            training = TrainingConfig.model_validate({**spec.training.model_dump(), name: value})
         except ValidationError as error:
             return [f"search.training.{name}: {describe(error)}"]
+        if _optimizer_faults(training) and not _optimizer_faults(spec.training):
+            return [f"search.training.{name}: the optimizer {training.optimizer} has no `{name}`; leave it out"]
     return []
 
 

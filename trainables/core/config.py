@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -212,9 +212,26 @@ class TrainingConfig(StrictModel):
     Attributes:
         epochs: epoch budget, at least 1.
         batch_size: images per step; the last, smaller batch of an epoch is kept.
-        lr: peak learning rate of SGD.
+        lr: peak learning rate of the optimizer.
+        momentum: of ``sgd``.
+        nesterov: Nesterov momentum, of ``sgd``.
+        weight_decay: added to the gradient by ``sgd``, apart from the gradient by ``adamw``.
+        optimizer: ``sgd``, ``adamw``, or one of a plug-in.
+        betas: decay of the first and second moments of ``adamw``, each in [0, 1).
+        layer_decay: layer i of the backbone's L layers has the learning rate lr * layer_decay^(L - i), the head lr; in
+            (0, 1]. 1 gives all the same rate.
+        clip_norm: largest Euclidean norm of all gradients together, > 0; longer ones are scaled. None leaves them.
+        ema: decay in (0, 1) of a moving average of the weights over the steps, which is evaluated, selected and
+            exported in place of the weights. None keeps no average.
         augmentation: ``auto`` means `trainables.data.default_augmentation`.
         brightness: b, training pixels are multiplied by a factor uniform in [1 - b, 1 + b], in [0, 1].
+        contrast: c, the contrast of a training image is changed by a factor uniform in [1 - c, 1 + c], in [0, 1].
+        saturation: likewise, of colour images.
+        auto_augment: operations on training images after crop, flip and jitter: ``rand`` is RandAugment, ``trivial`` is
+            TrivialAugment (wide); None applies none.
+        rand_ops: operations of ``rand`` per image.
+        rand_magnitude: their strength, in 0..30.
+        cutout: side in pixels of a square of the training images that shows the mean colour; 0 hides nothing.
         crop_size: height and width in pixels of the images that the network gets: random crops in training with
             ``crop`` and ``crop-flip``, centre crops otherwise; None means the whole image.
         crop_padding: zero pixels around an image that random crops may reach into; None means 4 without ``crop_size``,
@@ -238,10 +255,21 @@ class TrainingConfig(StrictModel):
     schedule: ScheduleConfig = ScheduleConfig()
     augmentation: Literal["auto", "none", "flip", "crop", "crop-flip", "resized-crop-flip"] = "auto"
     brightness: float = Field(0.0, ge=0, le=1)
+    contrast: float = Field(0.0, ge=0, le=1)
+    saturation: float = Field(0.0, ge=0, le=1)
+    auto_augment: Literal["rand", "trivial"] | None = None
+    rand_ops: int = Field(2, ge=1, le=14)
+    rand_magnitude: int = Field(9, ge=0, le=30)
+    cutout: int = Field(0, ge=0, le=4096)
     crop_size: int | None = Field(None, ge=1, le=4096)
     crop_padding: int | None = Field(None, ge=0, le=4096)
     test_crop_size: int | None = Field(None, ge=1, le=4096)
     input_scaling: Literal["auto", "standard", "symmetric", "pretrained"] = "auto"
+    optimizer: str = Field("sgd", min_length=1, max_length=64)
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    clip_norm: float | None = Field(None, gt=0, allow_inf_nan=False)
+    ema: float | None = Field(None, gt=0, lt=1)
     precision: Literal["auto", "float32", "bfloat16", "native"] = "auto"
     channels_last: bool = True
     compile: bool = False
@@ -255,6 +283,16 @@ class TrainingConfig(StrictModel):
                 f"`schedule.milestones` must be below `epochs` ({self.epochs}), got {late[0]}; "
                 f"fractions follow the budget"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _strength_of_rand_augment(self) -> TrainingConfig:
+        for name in ("rand_ops", "rand_magnitude"):
+            if self.auto_augment != "rand" and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(
+                    f"`{name}` needs `auto_augment: rand`, got {getattr(self, name)} with "
+                    f"{self.auto_augment or 'no auto_augment'}"
+                )
         return self
 
     @model_validator(mode="after")
@@ -278,7 +316,11 @@ class MethodConfig(StrictModel):
 _ADDED_FIELDS = {
     "data": ("folds", "fold", "test_fraction", "test_seed"),
     "model": ("options",),
-    "training": ("brightness", "crop_size", "crop_padding", "test_crop_size", "input_scaling"),
+    "training": (
+        *("brightness", "crop_size", "crop_padding", "test_crop_size", "input_scaling"),
+        *("contrast", "saturation", "auto_augment", "rand_ops", "rand_magnitude", "cutout"),
+        *("optimizer", "betas", "layer_decay", "clip_norm", "ema"),
+    ),
 }
 """Fields that `TrialConfig.fingerprint` leaves out while they have their default."""
 
@@ -308,8 +350,8 @@ class TrialConfig(StrictModel):
         is refused (`trainables.training.resolved_values`). A shared training is never configured by `defaults-0.1`,
         and its identity adds the precision used.
         The data folder, the memory budget and the checkpoint interval are excluded, since they may change on a resume.
-        A weights file enters by its content, and a plug-in that has the method, network or data set by its source, as
-        it is loaded in this process.
+        A weights file enters by its content, and a plug-in that has the method, network, data set or optimizer by its
+        source, as it is loaded in this process.
 
         Raises:
             BadInput: if the weights file cannot be read.
@@ -326,7 +368,8 @@ class TrialConfig(StrictModel):
         for part, names in _ADDED_FIELDS.items():
             fields = type(getattr(self, part)).model_fields
             for name in names:
-                if said[part][name] == fields[name].get_default(call_default_factory=True):
+                default = fields[name].get_default(call_default_factory=True)
+                if said[part][name] == (list(default) if isinstance(default, tuple) else default):
                     del said[part][name]
         # the digest keeps the field's first name, so that checkpoints of earlier studies stay theirs
         said["method"]["hyperparameters"] = said["method"].pop("params")
@@ -336,7 +379,12 @@ class TrialConfig(StrictModel):
             said["method"]["preset"] = "recommended"  # its name when they were written
         if self.model.weights is not None:
             said["weights"] = content_of(Path(self.model.weights))
-        named = {"methods": self.method.name, "backbones": self.model.name, "datasets": self.data.dataset}
+        named = {
+            "methods": self.method.name,
+            "backbones": self.model.name,
+            "datasets": self.data.dataset,
+            "optimizers": self.training.optimizer,
+        }
         code = {group: digest for group, name in named.items() if (digest := code_of(group, name)) is not None}
         if code:
             said["plugins"] = code
