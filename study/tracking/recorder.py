@@ -17,6 +17,7 @@ from study.tracking.study_sync import StudySync
 from trainables.core.errors import BadInput
 from trainables.core.patience import ServiceAway
 from trainables.core.storage_path import StoragePath
+from trainables.core.trial_folder import DamagedBundle
 from trainables.core.url_secrets import masked
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ class Recorder:
         if kind in self._said or isinstance(error, ServiceAway):  # of the ledger, which its driver speaks of
             return
         self._said.add(kind)
-        if isinstance(error, BadInput):  # a damaged file affects all trials
+        if isinstance(error, BadInput) and not isinstance(error, DamagedBundle):  # a damaged file affects all trials
             self._warn(f"tracking is off, the study continues: {error}")
             return
         self._warn(f"not written to MLflow: {key or 'summaries'}: {kind}: {_first_line(error)}")
