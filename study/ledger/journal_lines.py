@@ -112,8 +112,7 @@ def _wrong_attribute(field: str, attributes: Mapping[str, Any]) -> str | None:
         return found
     if attributes.get("phase", CONFIRM) != CONFIRM:
         return f"`{field}.phase` must be '{CONFIRM}', got {_said(attributes['phase'])}"
-    lacking = [name for name in ("seed", PARAMS, PARAM_SOURCE) if "phase" in attributes and name not in attributes]
-    return f"`{field}` lacks `{lacking[0]}`" if lacking else None
+    return f"`{field}` lacks `seed`" if "phase" in attributes and "seed" not in attributes else None
 
 
 def _wrong(values: Mapping[str, Any], kinds: Mapping[str, _Kind], place: str = "") -> str | None:

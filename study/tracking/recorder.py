@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from study.spec.confirmed_settings import CONFIRM
@@ -97,7 +98,7 @@ class Recorder:
         """Sync what is left and the cells' summaries, and stop. Calling it again does nothing.
 
         Args:
-            timeout: seconds after which the rest is left to ``study record``.
+            timeout: seconds after which the rest is left to ``study record``; an interrupt ends them at once.
             quiet: say nothing of what is left, since a resume follows at once.
 
         Returns:
@@ -107,7 +108,8 @@ class Recorder:
             first, self._closing = not self._closing, True
             self._forget_summaries()
             self._changed.notify()
-        self._thread.join(timeout)
+        with suppress(KeyboardInterrupt):  # the caller's user does not want to wait
+            self._thread.join(timeout)
         with self._changed:
             keys = {*self._due, *self._left} | ({self._at} if self._at is not None else set())
             keys = {key for key in keys if key[1] != _SUMMARY}
