@@ -54,10 +54,10 @@ def reproduce(
     replaced forms have studies of their own.
     """
     from study import terminal
+    from study.driver.last_signals import hold_signals, study_is_over
     from study.reproduce.joined_figures import joined_as_json, joined_figures
     from study.reproduce.published import published_tables, table_named
     from study.reproduce.reproduction_list import hours_text, listed, print_list
-    from study.driver.last_signals import hold_signals, study_is_over
     from study.reproduce.reproduction_plan import Changes, plan
     from study.reproduce.reproduction_tables import print_reproduction, reproduction_markdown
     from study.store.study_folder import storage_root

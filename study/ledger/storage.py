@@ -23,6 +23,11 @@ _ELSEWHERE = (
     "; a machine that reaches it under another address (a forwarded port) reads it by `study status NAME --ledger URL`"
 )
 
+_NOTHING_BEGAN = (
+    ". Nothing has started, and nothing was changed: once the database answers, run the same command again; "
+    "`study doctor` with STUDY_LEDGER set to this URL says what is wrong with it"
+)
+
 _PUT_BACK = "put back a copy of it, or start a new study"
 
 _DAMAGE = (ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError)
@@ -70,6 +75,7 @@ def open_storage(
             return PatientStorage(revealed(url, "STUDY_LEDGER"), patience)
         except Exception as error:  # SQLAlchemy and its drivers raise many types
             hint = f"; {_PASSWORD_PLACES}" if "password" in str(error).lower() else "" if writable else _ELSEWHERE
+            hint += _NOTHING_BEGAN if writable else ""
             raise BadInput(f"records.ledger: cannot open {masked(url)}: {shown(error, 500)}{hint}") from None
     if not isinstance(folder, Path):
         raise BadInput(f"records.ledger: {folder} is on object storage and its study file names no database")

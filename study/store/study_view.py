@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from study.spec.cell import Cell
 
-__all__ = ["STATES", "CellView", "StudyView", "TrialView", "cell_view", "listed", "open_view", "stored_trials", "trial_view"]
+__all__ = ["STATES", "CellView", "StudyView", "TrialView", "cell_view", "listed", "open_view", "trial_view"]
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,4 @@ def test_while_records_are_written_a_signal_says_so_and_ends_the_wait() -> None:
         interrupts.recording()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
-    assert said == [
-        "asked to end (SIGTERM): not waiting for the records in MLflow; `study record tiny` completes them"
-    ]
+    assert said == ["asked to end (SIGTERM): not waiting for the records in MLflow; `study record tiny` completes them"]

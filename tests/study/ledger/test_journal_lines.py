@@ -17,7 +17,7 @@ from trainables.core.errors import BadInput
 Line = dict[str, Any]
 
 
-def _is_confirming(line: Line) -> bool:
+def _confirms(line: Line) -> bool:
     return bool(line.get("user_attrs", {}).get("phase"))
 
 
@@ -42,11 +42,11 @@ def _to(name: str, value: object) -> Callable[[Line], None]:
 
 
 SPOILT: dict[str, tuple[Callable[[Line], bool], Callable[[Line], object], str]] = {
-    "a phase that is a number": (_is_confirming, _in_attributes("phase", 5), "`user_attrs.phase` must be a text, got 5"),
-    "another phase": (_is_confirming, _in_attributes("phase", "x"), "`user_attrs.phase` must be 'confirm', got 'x'"),
-    "a seed in words": (_is_confirming, _in_attributes("seed", "x"), "`user_attrs.seed` must be a whole number, got 'x'"),
-    "no seed": (_is_confirming, lambda line: line["user_attrs"].pop("seed"), "`user_attrs` lacks `seed`"),
-    "emptied params": (_is_confirming, _in_attributes("params", None), "`user_attrs.params` must be a mapping, got null"),
+    "a phase that is a number": (_confirms, _in_attributes("phase", 5), "`user_attrs.phase` must be a text, got 5"),
+    "another phase": (_confirms, _in_attributes("phase", "x"), "`user_attrs.phase` must be 'confirm', got 'x'"),
+    "a seed in words": (_confirms, _in_attributes("seed", "x"), "`user_attrs.seed` must be a whole number, got 'x'"),
+    "no seed": (_confirms, lambda line: line["user_attrs"].pop("seed"), "`user_attrs` lacks `seed`"),
+    "emptied params": (_confirms, _in_attributes("params", None), "`user_attrs.params` must be a mapping, got null"),
     "an emptied attribute": (_is_note, _to("user_attr", {}), "`user_attr` must be a mapping with one name, got {}"),
     "an attribute that is no mapping": (_is_note, _to("user_attr", 3), "`user_attr` must be a mapping, got 3"),
     "an emptied value": (_is_epoch, _to("intermediate_value", ""), "`intermediate_value` must be a number, got ''"),
