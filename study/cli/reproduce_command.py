@@ -56,6 +56,7 @@ def reproduce(
     replaced forms have studies of their own.
     """
     from study import terminal
+    from study.driver.last_signals import hold_signals, study_is_over
     from study.reproduce.joined_figures import joined_as_json, joined_figures
     from study.reproduce.published import published_tables, table_named
     from study.reproduce.reproduction_list import hours_text, listed, print_list
@@ -80,6 +81,8 @@ def reproduce(
         # what is printed for programs stays alone on standard output
         progress = terminal.console() if not (as_json or markdown) else _errors()
         code = _train(planned, root, data_dir, folder, address, progress)
+        hold_signals()
+        study_is_over()
     joined = joined_figures(planned, root)
     line = None
     if show:

@@ -6,7 +6,6 @@ is created. A resume runs the stored copies.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple
@@ -18,10 +17,11 @@ from search_spaces.dimension import Choices, Range, Space
 from study.spec.search_tables import PRUNERS, SEARCHERS, Pruner, Searcher
 from study.spec.study_plugins import FOLDER, used_sources
 from study.spec.study_spec import StudySpec
+from study.store.seals import sealed_json, unsealed_json
 from trainables.backbones import BACKBONES
 from trainables.backbones.architecture import Architecture
 from trainables.components.optimizers import OPTIMIZERS, OptimizerFactory
-from trainables.core.errors import BadInput
+from trainables.core.errors import BadInput, reason_of
 from trainables.core.plugin_source import find_source
 from trainables.core.storage_path import StoragePath, write_atomically
 from trainables.methods.method import EpochMetric, Method, SharedPrefix
@@ -74,14 +74,14 @@ def write_plugin_records(folder: StoragePath, spec: StudySpec) -> None:
         "pruners": [] if PRUNERS.is_inside(spec.search.pruner.name) else [spec.search.pruner.name],
         "spaces": {name: {f: d.model_dump(mode="json") for f, d in SPACES[name].items()} for name in own},
     }
-    write_atomically(folder / FILE, json.dumps(content, indent=1).encode())
+    write_atomically(folder / FILE, sealed_json(content))
 
 
 def plugin_records(folder: StoragePath) -> list[PluginRecord]:
     """Return the plug-ins of a stored study; none where it has no ``plugins.json``.
 
     Raises:
-        BadInput: the file cannot be read.
+        BadInput: the file cannot be read or was changed.
     """
     return [PluginRecord(**each) for each in _read(folder).get("plugins", [])]
 
@@ -90,14 +90,25 @@ def check_copies(folder: StoragePath) -> None:
     """Check that the stored copies of a study's plug-ins are those that it began with.
 
     Raises:
-        BadInput: a copy is missing or has changed.
+        BadInput: a copy is missing or has changed; the first one is named.
     """
     for record in plugin_records(folder):
-        if find_source(record.stored, folder).digest != record.digest:
-            raise BadInput(
-                f"{folder / record.stored}: this copy of the plug-in {record.origin} has changed since the study "
-                "began, and trials before and after could not be compared; put the copy back, or start a new study"
-            )
+        if (fault := changed_copy(record, folder)) is not None:
+            raise BadInput(fault)
+
+
+def changed_copy(record: PluginRecord, folder: StoragePath) -> str | None:
+    """Return a sentence if the stored copy of a plug-in is missing or has changed; else None."""
+    try:
+        found = find_source(record.stored, folder).digest
+    except BadInput as error:
+        return f"{error}; put the study's copy of it back"
+    if found == record.digest:
+        return None
+    return (
+        f"{folder / record.stored}: this copy of the plug-in {record.origin} has changed since the study "
+        "began, and trials before and after could not be compared; put the copy back, or start a new study"
+    )
 
 
 def changed_origins(folder: StoragePath) -> list[str]:
@@ -156,10 +167,11 @@ def _read(folder: StoragePath) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        content: dict[str, Any] = json.loads(path.read_bytes())
+        return unsealed_json(path)
+    except BadInput as error:
+        raise BadInput(f"{error}; put back a copy of it") from None
     except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: cannot be read ({error}); put back a copy of it") from None
-    return content
+        raise BadInput(f"{path}: cannot be read ({reason_of(error)}); put back a copy of it") from None
 
 
 def _related(method: Method) -> Iterable[str]:

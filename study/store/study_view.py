@@ -12,10 +12,10 @@ from study.ledger.optuna_internals import study_ids
 from study.spec.confirmed_settings import CONFIRM, Setting, seeds_of, settings_of
 from study.spec.objectives import Metrics, Ranking, names_of
 from study.spec.study_spec import StudySpec
-from study.store.ledger_check import check_known, check_results, params_fault, places_of, trial_faults
+from study.store.ledger_check import check_known, check_results, places_of
 from study.store.plugin_records import describe_plugins
 from study.store.study_folder import StudyFolder
-from study.store.trial_view import STATES, TrialView, read_ahead, trial_view
+from study.store.trial_view import STATES, TrialView, trial_view
 from trainables.core.errors import BadInput, shown, unknown_name
 from trainables.core.metric_names import METRICS
 from trainables.core.storage_path import StoragePath
@@ -255,14 +255,14 @@ def open_view(folder: StudyFolder) -> StudyView:
             raise
         # a journal line that is sound for Optuna, but holds a value of another kind
         where = folder.read_ledger or spec.records.ledger or folder.path / "ledger.journal"
-        why = shown(f"{type(error).__name__}: {error}", 300)
+        why = shown(f"{type(error).__name__}: {error}".removesuffix(": "), 300)
         raise BadInput(
             f"{where}: the ledger of study '{folder.name}' is damaged ({why}); put back a copy of it"
         ) from None
 
 
 def _cell_views(spec: StudySpec, cells: list[Cell], folder: StudyFolder) -> tuple[CellView, ...]:
-    trials = _stored_trials(spec, cells, folder)
+    trials = stored_trials(spec, cells, folder)
     for place, stored in trials.items():
         check_results(spec, place, stored, folder.path)
     if not any(trials.values()):
@@ -294,7 +294,7 @@ def with_races(spec: StudySpec, cells: tuple[CellView, ...]) -> tuple[CellView, 
     return tuple(replace(cell, raced=wanted.get(cell.cell.name, {})) for cell in cells)
 
 
-def _stored_trials(spec: StudySpec, cells: Iterable[Cell], folder: StudyFolder) -> dict[str, list[FrozenTrial]]:
+def stored_trials(spec: StudySpec, cells: Iterable[Cell], folder: StudyFolder) -> dict[str, list[FrozenTrial]]:
     """Return the trials in a study's ledger: name of a cell or of its confirmation -> trials."""
     from study.ledger.storage import open_storage
 
@@ -309,30 +309,3 @@ def _stored_trials(spec: StudySpec, cells: Iterable[Cell], folder: StudyFolder) 
                 stored = storage.get_all_trials(ids[f"{spec.name}/{place}"], deepcopy=False)
                 trials[place] = [read_trial(trial) for trial in stored]
     return trials
-
-
-def damage_in(folder: StudyFolder) -> tuple[int, list[str]]:
-    """Read every file of every trial of a study, and compare it with the ledger.
-
-    Returns:
-        The number of trials, and a sentence on each fault.
-
-    Raises:
-        BadInput: as in `open_view`: what must be mended before the trials can be compared.
-    """
-    view = open_view(folder)
-    cells = [cell.cell for cell in view.cells]
-    trials = _stored_trials(view.spec, cells, folder)
-    known = {place: len(trials.get(place, ())) for place in places_of(cells)}
-    faults = []
-    try:
-        check_known(view.spec, known, folder.path)
-    except BadInput as error:
-        faults.append(str(error))
-    started = [trial for cell in view.cells for trial in cell.all_trials]
-    read_ahead(started)
-    for place, stored in trials.items():
-        for trial in stored:
-            faults += trial_faults(view.spec, place, trial, folder.path)
-    faults += [fault for trial in started if (fault := params_fault(trial)) is not None]
-    return len(started), faults

@@ -125,15 +125,17 @@ class TrialView:
         """Return what `test` does.
 
         Raises:
-            BadInput: the trial is complete, and the file with its test results is damaged.
+            BadInput: the trial has confirmed its setting, and the file with its test results is damaged.
         """
-        found = self.test()
-        if found is None and self.state == "COMPLETE" and (damaged := self.files.damaged_file("test.json")) is not None:
+        damaged = None
+        if self.confirms is not None and self.state == "COMPLETE":
+            damaged = self.files.damaged_file("test.json")
+        if damaged is not None:
             raise BadInput(
                 f"{damaged}: is damaged, and with it the test results of trial {self.key}; put back a copy of it, "
                 "or move it away to leave this seed out"
             )
-        return found
+        return self.test()
 
     @property
     def epochs(self) -> int:

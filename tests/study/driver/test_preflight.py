@@ -250,3 +250,25 @@ def test_what_ray_finds_by_itself_is_left_to_it(address: str | None) -> None:
 def test_a_port_that_answers_is_enough() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         check_cluster(f"127.0.0.1:{server.getsockname()[1]}")
+
+
+@pytest.mark.parametrize("command", ["run", "resume"])
+def test_a_database_that_is_away_when_a_study_starts_says_how_to_go_on(command: str, tmp_path: Path) -> None:
+    from study.driver import driver
+    from tests.study.made_study import MadeStudy, spec_of
+
+    url = "postgresql+psycopg://me@127.0.0.1:1/study"  # nothing listens there
+    storage = tmp_path / "runs"
+    with pytest.raises(BadInput) as caught:
+        if command == "run":
+            spec = spec_of(records={"ledger": url})
+            driver.run(spec, storage, address=None, console=Console(quiet=True))
+        else:
+            made = MadeStudy(storage)
+            made.folder.write_spec(spec_of(records={"ledger": url}))
+            driver.resume("made", storage, (), address=None, console=Console(quiet=True))
+    said = str(caught.value)
+    assert said.startswith(f"records.ledger: cannot open {url}: ") and "refused" in said and "\n" not in said
+    assert ". Nothing has started, and nothing was changed: once the database answers, run the same command" in said
+    assert "`study doctor` with STUDY_LEDGER set" in said
+    assert (storage / "made/study.yaml").exists() == (command == "resume")
