@@ -141,6 +141,15 @@ def check_dataset(dataset: OwnDataset | str, data_dir: Path | None = None) -> No
     _raise(own.name, faults)
 
 
+def small_network(method: str) -> str:
+    """Return the network on which a method is tried: a perceptron, or a transformer for what tunes its blocks.
+
+    >>> small_network("erm"), small_network("lora")
+    ('mlp', 'transformer-tiny')
+    """
+    return "transformer-tiny" if METHODS[method].tuning in ("lora", "adapter") else "mlp"
+
+
 def faults_of_params(method: Method) -> list[str]:
     """Return numbers without bounds, and presets that are refused."""
     faults = []
@@ -254,7 +263,7 @@ def faults_of_training(name: str) -> list[str]:
     config = TrialConfig.model_validate(
         {
             "data": {"dataset": "digits", "profile": {"ratio": 10}, "validation_fraction": 0.2},
-            "model": {"name": "mlp"},
+            "model": {"name": small_network(name)},
             "method": {"name": name},
             "training": {"epochs": _EPOCHS, "batch_size": 64, "lr": 0.05, "precision": "float32"},
         }
@@ -268,9 +277,9 @@ def faults_of_training(name: str) -> list[str]:
 def _faults_of_trainings(config: TrialConfig) -> Iterator[str]:
     data, device = load(config.data), torch.device("cpu")
     whole = Trainer(config, data, device)
-    before = {name: value.clone() for name, value in whole.network.named_parameters()}
+    before = {name: value.clone() for name, value in whole.network.trainable_parameters()}
     records = [_numbers(whole.run_epoch()) for _ in range(_EPOCHS)]
-    for name, value in whole.network.named_parameters():
+    for name, value in whole.network.trainable_parameters():
         if torch.equal(value, before[name]):
             yield f"the weights `{name}` did not change in {_EPOCHS} epochs: no stage trains them"
     if not all(math.isfinite(float(record["loss"])) for record in records):

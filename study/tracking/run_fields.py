@@ -127,6 +127,9 @@ def trial_tags(view: TrialView, stored: StoredJson | None) -> dict[str, str]:
         for name in ("code", "git_commit", "device", "precision", "host"):
             if environment.get(name) is not None:
                 tags[name if name != "precision" else "precision_used"] = str(environment[name])
+        for name in ("trained_parameters", "parameters"):
+            if environment.get(name) is not None:
+                tags[name] = str(environment[name])
         if environment.get("git_commit"):
             tags["mlflow.source.git.commit"] = environment["git_commit"].rstrip("+")
     return {name: value[:_TAG_LENGTH] for name, value in tags.items()}

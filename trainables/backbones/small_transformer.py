@@ -58,21 +58,27 @@ class Block(nn.Module):
 
 
 class SmallTransformer(nn.Module):
-    """Patches with learned positions, two blocks, and the mean token after a normalisation as features."""
+    """Patches with learned positions, two blocks, and one layer from all normalised tokens to the features.
+
+    From random weights it learned handwritten digits in 20 epochs of 7 steps with that layer, and hardly with the mean
+    token as features.
+    """
 
     def __init__(self, in_channels: int, image_size: int) -> None:
         super().__init__()
         patch = -(-image_size // _PATCHES)
         side = image_size // patch
         self.embed = nn.Conv2d(in_channels, _DIM, patch, stride=patch)
+        nn.init.kaiming_normal_(self.embed.weight, nonlinearity="relu")
         self.positions = nn.Parameter(0.02 * torch.randn(1, side * side, _DIM))
         self.blocks = nn.Sequential(*(Block(_DIM, _HEADS, _HIDDEN) for _ in range(_DEPTH)))
         self.norm = nn.LayerNorm(_DIM, eps=1e-6)
+        self.join = nn.Linear(side * side * _DIM, _DIM)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return features (B, d) of images (B, C, H, W)."""
         tokens = self.embed(images).flatten(2).transpose(1, 2) + self.positions
-        features: Tensor = self.norm(self.blocks(tokens).mean(dim=1))
+        features: Tensor = self.join(self.norm(self.blocks(tokens)).flatten(1))
         return features
 
 

@@ -102,9 +102,7 @@ def adaptformer(params: AdaptFormerParams, context: MethodContext) -> Plan:
     """Compose AdaptFormer: ERM of adapters beside the perceptrons and a head."""
     from trainables.components.tuning import ParallelAdapters
 
-    tuning = ParallelAdapters(
-        params.width, params.adapter_scale, normalised=params.normalised, dropout=params.dropout
-    )
+    tuning = ParallelAdapters(params.width, params.adapter_scale, normalised=params.normalised, dropout=params.dropout)
     return _cross_entropy(params.head, tuning, context)
 
 

@@ -77,7 +77,7 @@ def check_tuning(config: TrialConfig, class_counts: Tensor, shape: tuple[int, in
 
 
 def _unused(backbone: Backbone, names: frozenset[str], images: Tensor) -> list[str]:
-    """Return the parameters that the features do not depend on, such as those of a layer that is read but not called."""
+    """Return the parameters without effect on the features: of a layer whose weight is read, but which is not called."""
     parameters = dict(backbone.named_parameters())
     try:
         features = backbone.eval().requires_grad_(True)(images)

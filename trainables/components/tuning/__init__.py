@@ -6,6 +6,7 @@ from trainables.components.tuning.biases import Biases
 from trainables.components.tuning.head_alone import HeadAlone
 from trainables.components.tuning.low_rank import LowRank, merge_low_rank
 from trainables.components.tuning.parallel_adapters import ParallelAdapters
-from trainables.components.tuning.tuning import Tuning, tuning_named
+from trainables.components.tuning.tuning import Tuning
+from trainables.components.tuning.tuning_choice import tuning_named
 
 __all__ = ["Biases", "HeadAlone", "LowRank", "ParallelAdapters", "Tuning", "merge_low_rank", "tuning_named"]

@@ -128,7 +128,7 @@ class LowRankLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return (..., out) of (..., in)."""
-        low = F.linear(input, self.down.flatten(0, 1)).unflatten(-1, self.down.shape[:2])
+        low = F.linear(input, self.down.flatten(0, 1)).unflatten(-1, (len(self.chosen), -1))  # type: ignore[no-untyped-call]
         added = torch.einsum("...cr,cor->...co", low, self.up)
         if self.parts > 1:
             none = torch.zeros_like(added[..., :1, :])
@@ -180,7 +180,8 @@ class LowRankConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """Return (B, out, ...) of (B, in, height, width)."""
         added = F.conv2d(self._conv_forward(input, self.down, None), self.up)
-        return self._conv_forward(input, self.weight, self.bias) + self.factor * added
+        changed: Tensor = self._conv_forward(input, self.weight, self.bias) + self.factor * added
+        return changed
 
     def merged(self) -> nn.Conv2d:
         """Return a plain layer that computes the same."""

@@ -72,11 +72,12 @@ class AdaptedBlock(nn.Module):
 
     def __init__(self, block: nn.Module, adapter: Adapter) -> None:
         super().__init__()
-        for name, part in block.named_children():
-            self.add_module(name, part)
-        for name in ("ls1", "drop_path1", "ls2", "drop_path2"):
-            if name not in self._modules:
-                self.add_module(name, nn.Identity())
+        parts = dict(block.named_children())
+        self.norm1, self.attn, self.norm2, self.mlp = (parts.pop(name) for name in ("norm1", "attn", "norm2", "mlp"))
+        self.ls1, self.drop_path1 = (parts.pop(name, nn.Identity()) for name in ("ls1", "drop_path1"))
+        self.ls2, self.drop_path2 = (parts.pop(name, nn.Identity()) for name in ("ls2", "drop_path2"))
+        if parts:
+            raise ValueError(f"a block with parts that are not known: {', '.join(parts)}")
         self.adapter = adapter
 
     def forward(self, tokens: Tensor) -> Tensor:

@@ -1,10 +1,8 @@
-"""The interface of all tunings, and the tuning that a configuration names."""
+"""The interface of all tunings."""
 
 from __future__ import annotations
 
 from torch import nn
-
-from trainables.core.config import TuningConfig
 
 
 class Tuning:
@@ -32,25 +30,3 @@ class Tuning:
             BadInput: the network lacks the parts that would be trained; names the network.
         """
         raise NotImplementedError
-
-
-def tuning_named(config: TuningConfig) -> Tuning:
-    """Return the tuning of a configuration.
-
-    >>> tuning_named(TuningConfig(scope="lora", rank=4)).rank
-    4
-    """
-    from trainables.components.tuning.biases import Biases
-    from trainables.components.tuning.head_alone import HeadAlone
-    from trainables.components.tuning.low_rank import LowRank
-    from trainables.components.tuning.parallel_adapters import ParallelAdapters
-
-    match config.scope:
-        case "head":
-            return HeadAlone()
-        case "bias":
-            return Biases()
-        case "lora":
-            return LowRank(config.rank, config.alpha, config.projections)
-        case "adapter":
-            return ParallelAdapters(config.width, config.adapter_scale)
