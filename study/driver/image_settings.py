@@ -27,7 +27,7 @@ def check_image_settings(spec: StudySpec, dataset: str, image_shape: Shape, *, s
     try:
         shape = network_input(spec.model, spec.training, dataset, image_shape)
         place = "model"
-        check_image_shape(spec.model.name, shape)
+        check_image_shape(spec.model.name, shape, spec.model.options)
     except BadInput as error:
         raise BadInput(f"{source}: {place}: {error}") from None
     return shape

@@ -56,7 +56,7 @@ def single_trial(
     Raises:
         BadInput: an unknown name or a value that is not allowed.
     """
-    from trainables.backbones import check_backbone
+    from trainables.backbones import architecture_of
     from trainables.methods.registry import build_params
 
     given = {
@@ -78,5 +78,5 @@ def single_trial(
     except ValidationError as error:
         raise BadInput("\n".join(error_lines(error))) from None
     build_params(config.method)
-    check_backbone(config.model.name, 1, 32)
+    architecture_of(config.model.name, config.model.options)
     return config

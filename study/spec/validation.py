@@ -16,8 +16,9 @@ from study.spec.misplaced_keys import answer
 from study.spec.study_plugins import activate_given
 from study.spec.study_spec import MOST_CELLS, MethodSpec, StudySpec
 from study.spec.yaml_io import read_yaml, with_overrides
-from trainables.backbones import BACKBONES
+from trainables.backbones import architecture_of
 from trainables.backbones.backbone_names import EFFICIENTNETS
+from trainables.backbones.timm_names import is_timm
 from trainables.components.lr_schedule import ineffective_milestones
 from trainables.core.config import MethodConfig, TrainingConfig
 from trainables.core.errors import BadInput, shown, unknown_name
@@ -41,7 +42,7 @@ def checked_spec(
         overrides: ``path=value`` pairs that replace parts of it, values in YAML.
         source: the file's name, for error messages.
         folder: where paths of plug-ins count from: those of the study, and no others, become active in this process.
-            None runs no code of a plug-in.
+            None runs no code of a plug-in and looks up no network of timm, to read a stored study.
 
     Raises:
         BadInput: if the mapping is not a valid study; its faults are all listed, one per line. Each line names the
@@ -56,7 +57,7 @@ def checked_spec(
     examined = examine(mapping)
     faults = _lines(examined.faults)
     if examined.spec is not None:
-        faults += _faults_of_names(examined.spec, examined)
+        faults += _faults_of_names(examined.spec, examined, look_up=folder is not None)
     if faults or examined.spec is None:
         raise BadInput("\n".join(f"{source}: {fault}" for fault in _first(faults)))
     return examined.spec
@@ -69,7 +70,7 @@ def _first(faults: list[str]) -> list[str]:
     return [shown(fault, _LONGEST_FAULT) for fault in single[:_MOST_FAULTS]] + more
 
 
-def _faults_of_names(spec: StudySpec, examined: Examined) -> list[str]:
+def _faults_of_names(spec: StudySpec, examined: Examined, *, look_up: bool) -> list[str]:
     """Return the faults that the schema cannot see, of all parts that are sound for the schema."""
     if spec.number_of_cells > MOST_CELLS:
         parts = "data sets x profiles x folds x methods"
@@ -78,9 +79,8 @@ def _faults_of_names(spec: StudySpec, examined: Examined) -> list[str]:
     for number, method in enumerate(spec.methods):
         if len(faults) <= _MOST_FAULTS and examined.is_sound("methods", number):
             faults += [f"methods[{number}]: {fault}" for fault in method_faults(method)]
-    if examined.is_sound("model") and spec.model.name not in BACKBONES:
-        faults.append(f"model: {unknown_name('model', spec.model.name, BACKBONES)}")
     if examined.is_sound("model"):
+        faults += _faults_of_model(spec, look_up=look_up)
         faults += [
             f"methods[{number}]: {fault}"
             for number, method in enumerate(spec.methods)
@@ -102,6 +102,17 @@ def _tuned_twice(method: MethodSpec, spec: StudySpec) -> str | None:
     if spec.model.tuned is None or method.name not in METHODS or METHODS[method.name].tuning is None:
         return None
     return f"{method.name} says itself what is trained; leave out the method, or `model.tuned` {spec.model.tuned.scope}"
+
+
+def _faults_of_model(spec: StudySpec, *, look_up: bool) -> list[str]:
+    """Return why there is no such network. One of timm is looked up, which imports timm, only to run a study."""
+    if is_timm(spec.model.name) and not look_up:
+        return []
+    try:
+        architecture_of(spec.model.name, spec.model.options)
+    except BadInput as error:
+        return [f"model: {error}"]
+    return []
 
 
 def _faults_of_workers(spec: StudySpec) -> list[str]:

@@ -127,6 +127,9 @@ def check_folds(protocol: str, validation_fraction: float) -> None:
         raise ValueError(f"`validation_fraction` must be omitted with `folds`, got {validation_fraction:g}")
 
 
+Option = bool | int | float | str
+"""A plain value of an option of a network."""
+
 Projections = Literal["query-value", "attention", "blocks", "all"]
 """Layers that LoRA adapts (`trainables.components.tuning.low_rank`)."""
 TunedScope = Literal["head", "bias", "lora", "adapter"]
@@ -167,15 +170,17 @@ class ModelConfig(StrictModel):
     """Backbone of a trial; the head belongs to the method.
 
     Attributes:
-        name: a name of `trainables.backbones.MODELS`.
+        name: a name of `trainables.backbones.BACKBONES`; ``timm/NAME`` is a network of timm.
         weights: file of an initial state dict, in safetensors or torch format; its content, not its path, enters the
             fingerprint. None initialises the weights from the seed.
         tuned: what is trained of it; in a file also the scope alone. None, or ``all``, trains everything that the
             method trains.
+        options: keyword arguments of a network of timm, such as ``patch_size``: plain values, or lists of them.
     """
 
     name: str = "resnet32"
     weights: str | None = None
+    options: dict[str, Option | list[Option]] = Field(default_factory=dict)
     tuned: TuningConfig | None = None
 
     @field_validator("tuned", mode="before")
@@ -300,7 +305,7 @@ class MethodConfig(StrictModel):
 
 _ADDED_FIELDS = {
     "data": ("folds", "fold"),
-    "model": ("tuned",),
+    "model": ("options", "tuned"),
     "training": ("brightness", "crop_size", "crop_padding", "test_crop_size", "input_scaling"),
 }
 """Fields that `TrialConfig.fingerprint` leaves out while they have their default."""
@@ -340,7 +345,7 @@ class TrialConfig(StrictModel):
         for part, names in _ADDED_FIELDS.items():
             fields = type(getattr(self, part)).model_fields
             for name in names:
-                if said[part][name] == fields[name].default:
+                if said[part][name] == fields[name].get_default(call_default_factory=True):
                     del said[part][name]
         # the digest keeps the field's first name, so that checkpoints of earlier studies stay theirs
         said["method"]["hyperparameters"] = said["method"].pop("params")

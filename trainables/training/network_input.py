@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainables.backbones import BACKBONES, MIN_IMAGE_SIZE
+from trainables.backbones import MIN_IMAGE_SIZE, architecture_of
 from trainables.core.config import ModelConfig, TrainingConfig
 from trainables.core.errors import BadInput
 from trainables.data.catalog import resolve_augmentation
@@ -41,7 +41,7 @@ def network_input(model: ModelConfig, training: TrainingConfig, dataset: str, im
     size = training.crop_size
     shape = (channels, height, width) if size is None else (channels, size, size)
     tested = training.test_crop_size
-    if BACKBONES[model.name].square and tested not in (None, shape[1]):
+    if architecture_of(model.name, model.options).square and tested not in (None, shape[1]):
         raise BadInput(f"`test_crop_size` must equal the training size {shape[1]} for {model.name}, got {tested}")
     if tested is not None and tested < MIN_IMAGE_SIZE:
         raise BadInput(f"`test_crop_size` must be at least {MIN_IMAGE_SIZE} pixels, got {tested}")

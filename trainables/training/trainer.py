@@ -112,9 +112,9 @@ class Trainer:
         stored_channels, stored_height, stored_width = (int(size) for size in data.train.images.shape[1:])
         stored = (stored_channels, stored_height, stored_width)
         shape = network_input(config.model, config.training, config.data.dataset, stored)
-        check_image_shape(config.model.name, shape)
+        check_image_shape(config.model.name, shape, config.model.options)
         channels, height, _ = shape
-        backbone = build_backbone(config.model.name, channels, height)
+        backbone = build_backbone(config.model.name, channels, height, config.model.options)
         if config.model.weights is not None:
             load_weights(backbone, Path(config.model.weights))
         norms_over_workers(backbone, workers, self.device)

@@ -65,7 +65,7 @@ def check_tuning(config: TrialConfig, class_counts: Tensor, shape: tuple[int, in
         return
     channels, height, width = shape
     with torch.device("meta"):
-        backbone = build_backbone(config.model.name, channels, height)
+        backbone = build_backbone(config.model.name, channels, height, config.model.options)
     with torch.random.fork_rng(devices=()):
         plan = build_plan(config.method, MethodContext(class_counts, backbone.feature_dim))
         names = tune(backbone, config.model, plan, config.method.name)
@@ -77,7 +77,7 @@ def check_tuning(config: TrialConfig, class_counts: Tensor, shape: tuple[int, in
 
 
 def _unused(backbone: Backbone, names: frozenset[str], images: Tensor) -> list[str]:
-    """Return the parameters without effect on the features: of a layer whose weight is read, but which is not called."""
+    """Return the parameters that the features do not depend on, as those of a layer that is never called."""
     parameters = dict(backbone.named_parameters())
     try:
         features = backbone.eval().requires_grad_(True)(images)

@@ -320,6 +320,7 @@ ELSEWHERE = {
     "training.crop_padding": "test_random_crops_are_torchvisions (data/pipeline/test_crop_size.py)",
     "training.test_crop_size": "test_crops_brightness_and_symmetric_inputs_resume_bit_for_bit",
     "data.memory_budget_gb": "test_a_training_does_not_depend_on_the_memory_budget (test_streaming_pipeline.py)",
+    "model.options": "test_options_change_the_network_and_its_image_size_follows_the_data (test_timm_backbones.py)",
     "model.weights": "test_a_training_begins_from_the_weights (backbones/test_pretrained_weights.py)",
     "training.channels_last": "test_channels_last_lays_images_and_weights_out_so",
     "training.compile": "test_compile_compiles_the_network_and_changes_no_name",
