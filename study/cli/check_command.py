@@ -105,9 +105,9 @@ def _check_tuning(spec: StudySpec, classes: int, shape: tuple[int, int, int], so
 
     from study.spec.cell import expand
     from trainables.core.errors import BadInput
-    from trainables.training.tuned_backbone import check_tuning
+    from trainables.training.tuned_backbone import check_tuning, tuning_key
 
-    for base in {cell.base.method.name: cell.base for cell in expand(spec)}.values():
+    for base in {tuning_key(cell.base): cell.base for cell in expand(spec)}.values():
         try:
             check_tuning(base, torch.ones(classes, dtype=torch.int64), shape)
         except BadInput as error:

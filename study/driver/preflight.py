@@ -30,7 +30,7 @@ from trainables.core.storage_path import StoragePath
 from trainables.data import DataSummary, prepare
 from trainables.methods.boundary_shift import excessive
 from trainables.methods.registry import build_params, method_named
-from trainables.training.tuned_backbone import check_tuning
+from trainables.training.tuned_backbone import check_tuning, tuning_key
 
 _CONNECT_SECONDS = 10.0
 
@@ -53,12 +53,13 @@ def check_data(spec: StudySpec, cells: list[Cell], console: Console, *, source: 
     """
     fingerprints: dict[str, str] = {}
     ratios: dict[str, float] = {}
+    tuned: set[object] = set()
     for cell in cells:
         place = f"{cell.dataset}/{cell.profile}"
         if place in fingerprints:
             continue
         there = [other for other in cells if f"{other.dataset}/{other.profile}" == place]
-        summary = _summary(spec, there, source)
+        summary = _summary(spec, there, source, tuned)
         for metric in spec.search.recorded:
             where = "metric" if metric in spec.search.metrics else f"constraints.{metric}"
             _check_metric(metric, summary, f"{source}: search.{where}", place)
@@ -102,8 +103,15 @@ def boundary_warning(cell: Cell, ratio: float) -> str | None:
     )
 
 
-def _summary(spec: StudySpec, cells: list[Cell], source: str) -> DataSummary:
-    """Read the data that some cells share, and check that the network takes it and every method can tune it."""
+def _summary(spec: StudySpec, cells: list[Cell], source: str, tuned: set[object]) -> DataSummary:
+    """Read the data that some cells share, and check that the network takes it and every method can tune it.
+
+    Args:
+        spec: the study.
+        cells: the cells.
+        source: the study file's name, for messages.
+        tuned: tunings that were checked before; those checked here are added.
+    """
     cell = cells[0]
     place = next(f"data[{i}]" for i, data in enumerate(spec.data) if cell.base.data in data.configs())
     try:
@@ -113,6 +121,10 @@ def _summary(spec: StudySpec, cells: list[Cell], source: str) -> DataSummary:
     shape = check_image_settings(spec, cell.base.data.dataset, summary.image_shape, source=source)
     channels, height, _ = shape
     for each in cells:
+        key = (tuning_key(each.base), shape, len(summary.class_counts))
+        if key in tuned:
+            continue
+        tuned.add(key)
         try:
             check_tuning(each.base, torch.tensor(summary.class_counts), shape)
         except BadInput as error:

@@ -51,6 +51,13 @@ def two_tunings(method: str, model: ModelConfig) -> str:
     return f"`tuned` {model.tuned.scope} does not go with {method}, which says itself what is trained"
 
 
+def tuning_key(config: TrialConfig) -> str | None:
+    """Return a text that trainings of one network share if they tune it alike; None if nothing is tuned."""
+    if method_named(config.method.name).tuning is not None:
+        return config.method.model_dump_json()
+    return None if config.model.tuned is None else config.model.tuned.model_dump_json()
+
+
 def check_tuning(config: TrialConfig, class_counts: Tensor, shape: tuple[int, int, int]) -> None:
     """Raise `BadInput` where the tuning of a training fails, or has a part that its network does not use.
 
@@ -61,7 +68,7 @@ def check_tuning(config: TrialConfig, class_counts: Tensor, shape: tuple[int, in
         class_counts: training images per class, int64 (K,).
         shape: of the images that the network gets, (C, H, W).
     """
-    if config.model.tuned is None and method_named(config.method.name).tuning is None:
+    if tuning_key(config) is None:
         return
     channels, height, width = shape
     with torch.device("meta"):
