@@ -17,7 +17,7 @@ import yaml
 from pydantic import ValidationError
 
 from study.report.catalog_tables import methods_markdown
-from study.report.method_documents import documents
+from study.report.method_documents import documents, from_scratch
 from study.spec.validation import checked_spec
 from trainables.methods.registry import METHODS
 

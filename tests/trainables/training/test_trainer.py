@@ -321,6 +321,7 @@ ELSEWHERE = {
     "training.test_crop_size": "test_crops_brightness_and_symmetric_inputs_resume_bit_for_bit",
     "data.memory_budget_gb": "test_a_training_does_not_depend_on_the_memory_budget (test_streaming_pipeline.py)",
     "model.options": "test_options_change_the_network_and_its_image_size_follows_the_data (test_timm_backbones.py)",
+    "model.tuned": "test_every_scope_goes_with_any_loss_and_repeats_its_bits (test_tuned_backbone.py)",
     "model.weights": "test_a_training_begins_from_the_weights (backbones/test_pretrained_weights.py)",
     "training.channels_last": "test_channels_last_lays_images_and_weights_out_so",
     "training.compile": "test_compile_compiles_the_network_and_changes_no_name",
