@@ -201,8 +201,8 @@ def random_weights_note(spec: StudySpec) -> str | None:
         return None
     who = f"`tuned` {spec.model.tuned.scope}" if spec.model.tuned is not None else ", ".join(_tuning_methods(spec))
     return (
-        f"model.weights: {who} trains a small part of {spec.model.name}, and the rest keeps its random weights; "
-        "give it pretrained ones"
+        f"model.weights: under {who} a small part of {spec.model.name} is trained, and the rest keeps its random "
+        "weights; give it pretrained ones"
     )
 
 

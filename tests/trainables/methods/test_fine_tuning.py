@@ -69,7 +69,7 @@ def test_adapters_are_refused_on_a_network_of_convolutions(name: str, make_trial
 
 
 def test_lora_on_convolutions_says_how(make_trial: Any) -> None:
-    with pytest.raises(BadInput, match=r"^lora: .* conv-tiny has none; `projections`: all adapts"):
+    with pytest.raises(BadInput, match=r"^lora: .* conv-tiny has none; `projections: all` adapts"):
         _trainer(_on(make_trial("lora"), "conv-tiny"))
 
 

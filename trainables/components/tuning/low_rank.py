@@ -79,15 +79,15 @@ class LowRank(Tuning):
                 if pair is None:
                     raise BadInput(
                         f"{network}: the layers of query and value in {below} are not known; take "
-                        "`projections`: attention, blocks or all"
+                        "other `projections`: attention, blocks or all"
                     )
                 yield from ((f"{below}.{name}", 1, (0,)) for name in sorted(pair))
 
     def _blocks(self, backbone: nn.Module, network: str) -> dict[str, nn.Module]:
         try:
-            return blocks_for(backbone, network, f"`projections`: {self.projections}")
+            return blocks_for(backbone, network, f"`projections: {self.projections}` needs")
         except BadInput as error:
-            raise BadInput(f"{error}; `projections`: all adapts its linear layers and convolutions") from None
+            raise BadInput(f"{error}; `projections: all` adapts its linear layers and convolutions") from None
 
 
 def _is_plain(module: nn.Module) -> bool:

@@ -117,7 +117,7 @@ class ParallelAdapters(Tuning):
 
     def prepare(self, backbone: nn.Module, network: str) -> frozenset[str]:
         """Replace every block by an adapted one and return the names of the adapters' parameters."""
-        blocks = blocks_for(backbone, network, "adapters")
+        blocks = blocks_for(backbone, network, "adapters need")
         width = balanced_width(self.classes, len(blocks)) if self.width is None else self.width
         trained: list[str] = []
         for name, block in blocks.items():

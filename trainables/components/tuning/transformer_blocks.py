@@ -22,9 +22,9 @@ def blocks_for(backbone: nn.Module, network: str, what: str) -> dict[str, nn.Mod
     """Return the transformer blocks of a network that must have some.
 
     Raises:
-        BadInput: it has none; names the network and says ``what`` needs them.
+        BadInput: it has none; the message begins with ``what``, such as "adapters need".
     """
     blocks = transformer_blocks(backbone)
     if not blocks:
-        raise BadInput(f"{what} need transformer blocks, and {network} has none")
+        raise BadInput(f"{what} transformer blocks, and {network} has none")
     return blocks

@@ -7,7 +7,7 @@ from torch import nn
 
 from trainables.backbones import build_backbone
 from trainables.components.tuning import Biases, HeadAlone, tuning_named
-from trainables.core.config import TuningConfig, TunedScope
+from trainables.core.config import TunedScope, TuningConfig
 from trainables.core.errors import BadInput
 
 

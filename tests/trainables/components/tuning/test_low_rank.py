@@ -110,5 +110,5 @@ def test_convolutions_with_groups_stay_as_they_are() -> None:
 
 
 def test_a_network_without_attention_is_refused_by_name() -> None:
-    with pytest.raises(BadInput, match=r"conv-tiny has none; `projections`: all adapts"):
+    with pytest.raises(BadInput, match=r"conv-tiny has none; `projections: all` adapts"):
         LowRank(2, 2.0, "query-value").prepare(build_backbone("conv-tiny", 1, 8), "conv-tiny")
