@@ -104,10 +104,11 @@ def test_the_head_starts_from_the_class_means_of_frozen_features(
 
 def test_the_defaults_are_those_of_the_released_code() -> None:
     """LIFT's configs/model/in21k_vit_b16.yaml and utils/config.py; AdaptFormer's main_image.py."""
-    lift, adapter = (build_params(MethodConfig(name=name)) for name in ("lift", "adaptformer"))
+    lift: Any = build_params(MethodConfig(name="lift"))
+    adapter: Any = build_params(MethodConfig(name="adaptformer"))
     assert (lift.width, lift.adapter_scale, lift.scale, lift.tau) == (None, 1.0, 25.0, 1.0)
     assert (adapter.width, adapter.adapter_scale) == (64, 0.1)
-    official = build_params(MethodConfig(name="adaptformer", preset="official"))
+    official: Any = build_params(MethodConfig(name="adaptformer", preset="official"))
     assert (official.normalised, official.dropout) == (False, 0.1)
 
 
