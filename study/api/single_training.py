@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,11 +72,12 @@ def train(
         trained.append(trainer)
         return lambda _: {}
 
+    say: Callable[[str], None] = (lambda _: None) if quiet else print
     found = train_once(
-        single_trial(method, params=params, **settings),
+        single_trial(method, params=params, say=say, **settings),
         output=None if output is None else Path(output),
         with_test=test,
-        say=(lambda _: None) if quiet else print,
+        say=say,
         extras=(keep,),
         on_epoch=rows.append,
     )

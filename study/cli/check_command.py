@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from study.report.forecast import Measured
     from study.spec.cell import Cell
     from study.spec.study_spec import StudySpec
+    from trainables.core.config import TrialConfig
 
 
 def check(
@@ -47,7 +48,8 @@ def check(
 
     _check_images(checked, spec.name)
     found = forecast(checked, root, measure=measuring)
-    notes = [note for note in (milestone_note(checked), random_weights_note(checked)) if note is not None]
+    found_notes = (milestone_note(checked), _note_on_weights(checked, spec.name), random_weights_note(checked))
+    notes = [note for note in found_notes if note is not None]
     if as_json:
         print_json({**found.to_json(), "notes": notes})
         return
@@ -56,6 +58,21 @@ def check(
         console.print(line, highlight=False, markup=False)
     for note in notes:
         console.print(note, style="yellow", highlight=False, markup=False)
+
+
+def _note_on_weights(spec: StudySpec, source: str) -> str | None:
+    """Say where the weights of ``weights: timm`` are, without asking a server.
+
+    Raises:
+        BadInput: there are none of this network.
+    """
+    from trainables.backbones.timm_lookup import note_on_weights
+    from trainables.core.errors import BadInput
+
+    try:
+        return note_on_weights(spec.model)
+    except BadInput as error:
+        raise BadInput(f"{source}: model: {error}") from None
 
 
 def _check_names(spec: StudySpec, data_dir: Path | None, source: str) -> None:
@@ -114,6 +131,11 @@ def _check_tuning(spec: StudySpec, classes: int, shape: tuple[int, int, int], so
             raise BadInput(f"{source}: methods: {error}") from None
 
 
+def _without_weights(config: TrialConfig) -> TrialConfig:
+    """Return a training that takes as long and reads no weights, which may not have been downloaded."""
+    return config.model_copy(update={"model": config.model.model_copy(update={"weights": None})})
+
+
 def measured_rates(spec: StudySpec, cells: Sequence[Cell]) -> tuple[Measured, float]:
     """Measure one training for each data set and profile."""
     from study.report.recorded_rates import Rate
@@ -124,7 +146,7 @@ def measured_rates(spec: StudySpec, cells: Sequence[Cell]) -> tuple[Measured, fl
     for cell in cells:
         place = cell.dataset, cell.profile
         if place not in rates:
-            seconds, size = measured_rate(cell.base, spec.resources.cpus)
+            seconds, size = measured_rate(_without_weights(cell.base), spec.resources.cpus)
             rates[place] = Rate(seconds, "measured now with ERM, without validation")
             largest = max(largest, size)
     return rates, float(largest)

@@ -6,6 +6,7 @@ import math
 import os
 import socket
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ from study.store.study_folder import check_ledger
 from study.store.trial_view import TrialView
 from study.tracking.client import tracking_uri
 from trainables.backbones.pretrained_weights import check_weights
+from trainables.backbones.timm_lookup import with_found_weights
 from trainables.core.device import FASTER_IN_BFLOAT16, multiplies_bfloat16, pick_device, precision_used
 from trainables.core.errors import BadInput
 from trainables.core.metrics import from_confusion
@@ -131,10 +133,31 @@ def _summary(spec: StudySpec, cells: list[Cell], source: str, tuned: set[object]
             raise BadInput(f"{source}: methods: {error}") from None
     if spec.model.weights is not None:
         try:
-            check_weights(spec.model.name, channels, height, Path(spec.model.weights))
+            check_weights(spec.model.name, channels, height, Path(spec.model.weights), spec.model.options)
         except BadInput as error:
             raise BadInput(f"{source}: model: {error}") from None
     return summary
+
+
+def with_weights(spec: StudySpec, console: Console, *, source: str) -> StudySpec:
+    """Return a study with the file of its network's weights in place of ``weights: timm``.
+
+    The driver finds or downloads them before anything trains; the path is stored with the study, and its content is
+    part of every fingerprint.
+
+    Args:
+        spec: the study.
+        console: is told of a download before it starts.
+        source: the study file's name, for messages.
+
+    Raises:
+        BadInput: the weights are neither in a cache nor to be had.
+    """
+    say = partial(console.print, style="yellow", highlight=False, markup=False)
+    try:
+        return spec.model_copy(update={"model": with_found_weights(spec.model, say)})
+    except BadInput as error:
+        raise BadInput(f"{source}: model: {error}") from None
 
 
 def _check_metric(metric: str, summary: DataSummary, where: str, place: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ def single_trial(
     label_noise: float = 0.0,
     model: str = "resnet32",
     weights: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] = print,
     seed: int = 0,
     schedule: str | Mapping[str, Any] = "step",
     **training: Any,
@@ -48,7 +50,9 @@ def single_trial(
         protocol: ``holdout``, ``published``, ``m2m`` or ``test-select``.
         label_noise: share of wrong training labels.
         model: a network.
-        weights: file of pretrained weights.
+        weights: file of pretrained weights; ``timm`` for timm's own of a network of timm.
+        options: of a network of timm.
+        say: is told of a download of weights before it starts.
         seed: of weights, order and augmentation.
         schedule: ``step``, ``cosine`` or ``constant``, or a mapping as in a study file.
         training: further settings below ``training`` of a study file, such as ``epochs`` and ``lr``.
@@ -57,6 +61,7 @@ def single_trial(
         BadInput: an unknown name or a value that is not allowed.
     """
     from trainables.backbones import architecture_of
+    from trainables.backbones.timm_lookup import with_found_weights
     from trainables.methods.registry import build_params
 
     given = {
@@ -68,7 +73,7 @@ def single_trial(
             "protocol": protocol,
             "label_noise": label_noise,
         },
-        "model": {"name": model, "weights": weights},
+        "model": {"name": model, "weights": weights, "options": dict(options or {})},
         "method": {"name": method, "preset": preset, "params": dict(params or {})},
         "training": {**training, "schedule": {"kind": schedule} if isinstance(schedule, str) else dict(schedule)},
         "seed": seed,
@@ -79,4 +84,4 @@ def single_trial(
         raise BadInput("\n".join(error_lines(error))) from None
     build_params(config.method)
     architecture_of(config.model.name, config.model.options)
-    return config
+    return config.model_copy(update={"model": with_found_weights(config.model, say)})

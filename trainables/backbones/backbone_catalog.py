@@ -1,4 +1,8 @@
-"""Catalog of backbones: paper, features and parameters; importing it does not import torch."""
+"""Catalog of backbones: paper, features and parameters; importing it does not import torch.
+
+The networks here are this project's own: those of the papers, and torchvision's with stems for small images. The
+papers' tables are trained with them, so a new version of timm changes no published number (docs/networks.md).
+"""
 
 from __future__ import annotations
 

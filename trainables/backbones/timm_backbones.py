@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from functools import cache, partial
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import timm
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainables.backbones.architecture import MIN_IMAGE_SIZE, Architecture
 from trainables.backbones.backbone import Backbone
-from trainables.backbones.timm_names import PREFIX
+from trainables.backbones.timm_names import PREFIX, Listed
 from trainables.core.errors import BadInput, shown
 
 Options = tuple[tuple[str, Any], ...]
@@ -59,6 +61,30 @@ class TimmBackbone(Backbone):
         super().__init__(known.features, _created(name, options, in_channels, image_size))
         self.name, self.options, self.in_channels, self.image_size = name, options, in_channels, image_size
 
+    def adapted(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return a state dict as timm would load it into this network.
+
+        timm renames what other projects call otherwise, resamples position embeddings, adds up or repeats the weights
+        of the first layer for other channels, and leaves out the classifier.
+
+        Raises:
+            ValueError: timm cannot make one of it.
+        """
+        taken: dict[str, Tensor] = {}
+
+        def take(network: nn.Module, given: dict[str, Tensor], *_: Any, **__: Any) -> Any:
+            taken.update(given)
+            return nn.modules.module._IncompatibleKeys([], [])
+
+        # timm does not say which names were missing: what it would load is compared with the network's own names
+        given = {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": dict(state), "file": None}}
+        with torch.random.fork_rng(devices=[]), patch.object(nn.Module, "load_state_dict", take):
+            try:
+                _create(self.name, self.options, self.in_channels, self.image_size, **given)
+            except Exception as error:  # timm's filters meet names and shapes that they do not expect
+                raise ValueError(f"{type(error).__name__}: {_first_line(error)}") from error
+        return taken
+
 
 def timm_architecture(name: str, options: Mapping[str, Any]) -> Architecture:
     """Return a network of timm.
@@ -83,9 +109,19 @@ def frozen(options: Mapping[str, Any]) -> Options:
     return tuple(sorted((key, tuple(v) if isinstance(v, list) else v) for key, v in options.items()))
 
 
-def timm_names(pattern: str = "") -> list[str]:
-    """Return the names of timm's networks that fit a pattern such as ``timm/vit_tiny*``; all without one."""
-    return [PREFIX + name for name in timm.list_models(pattern.removeprefix(PREFIX))]
+def timm_names(pattern: str) -> dict[str, Listed]:
+    """Return the networks of timm that fit a pattern.
+
+    Args:
+        pattern: with the prefix, of ``*``, ``?`` and letters; also one with a tag, such as ``timm/resnet50.a*``.
+    """
+    tagged: dict[str, list[str]] = {}
+    for name in timm.list_pretrained():
+        tagged.setdefault(name.partition(".")[0], []).append(name.partition(".")[2])
+    wanted, _, tag = pattern.removeprefix(PREFIX).partition(".")
+    named = {name: [t for t in tagged.get(name, []) if fnmatchcase(t, tag or "*")] for name in timm.list_models()}
+    fitting = {PREFIX + n: tags for n, tags in named.items() if fnmatchcase(n, wanted) and (tags or not tag)}
+    return {name: Listed(own_size(name), takes_one_size(name), tags) for name, tags in fitting.items()}
 
 
 def pretrained_config(name: str) -> Any:
@@ -154,15 +190,14 @@ def examine(name: str, options: Options, in_channels: int, image_size: int) -> E
         _check_patches(network, image_size)
         with draws:
             features = network(images)
-        if not isinstance(features, torch.Tensor) or features.dim() != 2:
+        if not isinstance(features, Tensor) or features.dim() != 2:
             raise ValueError("it gives no feature vector for an image")
         features.sum().backward()  # type: ignore[no-untyped-call]
     except Exception as error:  # timm's networks raise many types for sizes that they cannot take
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadInput(
-            f"{name} cannot take images of {image_size} pixels with {in_channels} channels: {said}. It was made for "
-            f"{own_size(name)} pixels: `image_size` in the data's settings scales images, and `options` in the model's "
-            "changes the network"
+            f"{name} cannot take images of {image_size} pixels with {in_channels} channels: {_first_line(error)}. It "
+            f"was made for {own_size(name)} pixels: `image_size` in the data's settings scales images, and `options` "
+            "in the model's change the network"
         ) from None
     idle = tuple(key for key, value in network.named_parameters() if value.grad is None)
     return Examined(features.shape[1], draws.seen, idle)
@@ -184,19 +219,25 @@ def on_meta(name: str, options: Options, in_channels: int, image_size: int | Non
         return _created(name, options, in_channels, image_size)
 
 
-def _created(name: str, options: Options, in_channels: int, image_size: int | None, **more: Any) -> nn.Module:
+def _created(name: str, options: Options, in_channels: int, image_size: int | None) -> nn.Module:
+    try:
+        return _create(name, options, in_channels, image_size)
+    except Exception as error:  # an unknown option is a TypeError, a size that does not fit an AssertionError
+        given = ", ".join(f"{key}: {value}" for key, value in options)
+        raise BadInput(f"timm cannot build {name} with options {{{given}}}: {_first_line(error)}") from None
+
+
+def _create(name: str, options: Options, in_channels: int, image_size: int | None, **more: Any) -> nn.Module:
     said = dict(options)
     if takes_one_size(name, options) and image_size is not None:
         said["img_size"] = image_size
-    try:
-        made: nn.Module = timm.create_model(
-            name.removeprefix(PREFIX), num_classes=0, in_chans=in_channels, **said, **more
-        )
-    except Exception as error:  # an unknown option is a TypeError, a size that does not fit an AssertionError
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        given = ", ".join(f"{key}: {value}" for key, value in said.items())
-        raise BadInput(f"timm cannot build {name} with {{{given}}}: {reason}") from None
+    bare = name.removeprefix(PREFIX)
+    made: nn.Module = timm.create_model(bare, num_classes=0, in_chans=in_channels, **said, **more)
     return made
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _check_patches(network: nn.Module, image_size: int) -> None:

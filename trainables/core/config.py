@@ -127,6 +127,9 @@ def check_folds(protocol: str, validation_fraction: float) -> None:
         raise ValueError(f"`validation_fraction` must be omitted with `folds`, got {validation_fraction:g}")
 
 
+TIMM = "timm"
+"""Prefix of the names of timm's networks, before a slash; as ``weights``, timm's own weights of the network."""
+
 Option = bool | int | float | str
 """A plain value of an option of a network."""
 
@@ -172,10 +175,11 @@ class ModelConfig(StrictModel):
     Attributes:
         name: a name of `trainables.backbones.BACKBONES`; ``timm/NAME`` is a network of timm.
         weights: file of an initial state dict, in safetensors or torch format; its content, not its path, enters the
-            fingerprint. None initialises the weights from the seed.
+            fingerprint. None initialises the weights from the seed; `TIMM` stands for timm's own weights of the network
+            until their file is found.
+        options: keyword arguments of a network of timm, such as ``patch_size``: plain values, or lists of them.
         tuned: what is trained of it; in a file also the scope alone. None, or ``all``, trains everything that the
             method trains.
-        options: keyword arguments of a network of timm, such as ``patch_size``: plain values, or lists of them.
     """
 
     name: str = "resnet32"
@@ -192,12 +196,17 @@ class ModelConfig(StrictModel):
             raise ValueError(str(unknown_name("scope", given, ("all", *get_args(TunedScope)))))
         return None if given == "all" else {"scope": given}
 
+    @property
+    def of_timm(self) -> bool:
+        """Return True for a network of timm, by its name."""
+        return self.name.startswith(f"{TIMM}/")
+
     @field_validator("weights")
     @classmethod
     def _absolute(cls, weights: str | None) -> str | None:
         # a worker has another working directory
-        if weights is None:
-            return None
+        if weights is None or weights == TIMM:
+            return weights
         if "\0" in weights:
             raise ValueError("must be a file's name, and holds a NUL byte")
         try:
@@ -254,7 +263,9 @@ class TrainingConfig(StrictModel):
             else 0.
         test_crop_size: height and width in pixels of the centre crops that are evaluated; None means ``crop_size``.
         input_scaling: ``standard`` subtracts the mean and divides by the deviation of the training images, per channel;
-            ``symmetric`` scales pixels to [-1, 1].
+            ``pretrained`` does so with those of the images that timm's weights were trained on; ``symmetric`` scales
+            pixels to [-1, 1]; ``auto`` is ``pretrained`` for networks of timm that begin from weights, else
+            ``standard``.
         precision: ``float32``; ``bfloat16``, by autocast; ``native``, bfloat16 where the device multiplies it natively,
             else float32; ``auto``, which is ``native`` on a GPU and float32 on a processor.
         checkpoint_seconds: minimum time between two checkpoints; 0 writes one every epoch.
@@ -272,7 +283,7 @@ class TrainingConfig(StrictModel):
     crop_size: int | None = Field(None, ge=1, le=4096)
     crop_padding: int | None = Field(None, ge=0, le=4096)
     test_crop_size: int | None = Field(None, ge=1, le=4096)
-    input_scaling: Literal["standard", "symmetric"] = "standard"
+    input_scaling: Literal["auto", "standard", "symmetric", "pretrained"] = "auto"
     precision: Literal["auto", "float32", "bfloat16", "native"] = "auto"
     channels_last: bool = True
     compile: bool = False
@@ -295,6 +306,9 @@ class TrainingConfig(StrictModel):
         return self
 
 
+_PLAIN = TrainingConfig()
+
+
 class MethodConfig(StrictModel):
     """A method of `trainables.methods.registry.METHODS`, its preset, and the params that override the preset."""
 
@@ -309,6 +323,13 @@ _ADDED_FIELDS = {
     "training": ("brightness", "crop_size", "crop_padding", "test_crop_size", "input_scaling"),
 }
 """Fields that `TrialConfig.fingerprint` leaves out while they have their default."""
+
+
+def input_scaling(model: ModelConfig, training: TrainingConfig) -> str:
+    """Return how images are normalised, ``auto`` resolved: ``standard``, ``symmetric`` or ``pretrained``."""
+    if training.input_scaling != "auto":
+        return training.input_scaling
+    return "pretrained" if model.of_timm and model.weights is not None else "standard"
 
 
 class TrialConfig(StrictModel):
@@ -341,6 +362,8 @@ class TrialConfig(StrictModel):
             "training": {"checkpoint_seconds"},
         }
         said = self.model_dump(mode="json", exclude=unsaid)
+        if said["training"]["input_scaling"] == input_scaling(self.model, _PLAIN):
+            said["training"]["input_scaling"] = "auto"  # what it is named has no effect
         # a field added later enters only if it is used, so that checkpoints of earlier studies stay theirs
         for part, names in _ADDED_FIELDS.items():
             fields = type(getattr(self, part)).model_fields

@@ -78,7 +78,10 @@ def test_a_data_set_expands_to_its_profiles_in_order(study_mapping: Make) -> Non
     ("change", "said"),
     [
         # path, what was given, what is allowed, nearest name
-        ({"methods": ["lddam"]}, ["methods[0]", "unknown method 'lddam'", "did you mean 'ldam'?", "Allowed: adaptformer"]),
+        (
+            {"methods": ["lddam"]},
+            ["methods[0]", "unknown method 'lddam'", "did you mean 'ldam'?", "Allowed: adaptformer"],
+        ),
         ({"methods": ["erm", {"name": "cce", "preset": "papper"}]}, ["methods[1]", "preset", "did you mean 'paper'"]),
         ({"model": "resnet-32"}, ["model", "'resnet-32'", "did you mean 'resnet32'"]),
         (
