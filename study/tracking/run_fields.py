@@ -63,6 +63,7 @@ def cell_parameters(cell: Cell) -> dict[str, str]:
         "dataset": cell.dataset,
         "profile": cell.profile,
         "model": config.model.name,
+        **_tuned(config),
         "preset": config.method.preset,
         "protocol": config.data.protocol,
         "epochs": config.training.epochs,
@@ -84,6 +85,7 @@ def trial_parameters(view: TrialView, config: TrialConfig) -> dict[str, str]:
         "subset_seed": data.subset_seed,
         "validation_fraction": data.validation_fraction,
         "model": config.model.name,
+        **_tuned(config),
         "method": view.cell.method,
         "preset": config.method.preset,
         **config.method.params,
@@ -91,6 +93,10 @@ def trial_parameters(view: TrialView, config: TrialConfig) -> dict[str, str]:
         **training.model_dump(include=_TRAINING),
     }
     return {name: shown(value) for name, value in parameters.items()}
+
+
+def _tuned(config: TrialConfig) -> dict[str, str]:
+    return {} if config.model.tuned is None else {"tuned": config.model.tuned.scope}
 
 
 _TRAINING = {"epochs", "batch_size", "lr", "momentum", "weight_decay", "augmentation", "precision"}
