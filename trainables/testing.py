@@ -211,6 +211,9 @@ def _faults_of_stages(method: Method, params: Any, plan: Plan) -> Iterator[str]:
     if not isinstance(plan, Plan):
         yield f"`build` must return a Plan, got {type(plan).__name__}"
         return
+    scope = None if plan.tuning is None else plan.tuning.scope
+    if scope != method.tuning:
+        yield f"its plan tunes {scope or 'nothing'}, and its `tuning` says {method.tuning or 'nothing'}"
     starts = [stage.start for stage in plan.stages]
     if not starts or starts[0] != 0 or sorted(set(starts)) != starts:
         yield f"the stages must begin at 0 and then at rising fractions of the epochs, got {starts}"

@@ -159,3 +159,8 @@ def test_a_data_set_that_changes_or_does_not_fit_is_described() -> None:
     assert "train: read again it has other images" in said
     assert "test: its images are uint8 (1, 9, 9), those of train uint8 (1, 8, 8)" in said
     check_dataset(OwnDataset(name="tried", read=lambda split, folder: _images()))
+
+
+def test_a_method_says_what_its_plan_tunes() -> None:
+    said = _said(check_method, _method(_right, tuning="head"), {})
+    assert "its plan tunes nothing, and its `tuning` says head" in said
