@@ -10,8 +10,11 @@ import pytest
 import torch
 
 from trainables.backbones import BACKBONES, MODELS, build_backbone, check_image_shape
+from trainables.backbones.timm_lookup import why_undivided
+from trainables.components.whole_batch_norm import norms_over_workers
 from trainables.core.config import ModelConfig, TrialConfig
 from trainables.core.errors import BadInput
+from trainables.core.workers import Workers
 from trainables.testing import check_backbone
 
 timm = pytest.importorskip("timm")
@@ -44,6 +47,20 @@ def test_options_change_the_network_and_its_image_size_follows_the_data() -> Non
     assert backbone(torch.zeros(2, 1, 28, 28)).shape == (2, 192)
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "why"),
+    [
+        ("timm/test_vit", {}, None),
+        ("timm/test_vit", {"proj_drop_rate": 0.1}, "draws random numbers"),
+        ("timm/test_convnext", {"drop_path_rate": 0.1}, "draws random numbers"),
+        ("timm/efficientvim_m1", {}, "has a parameter that no gradient reaches, weights, for which"),
+    ],
+)
+def test_why_a_networks_batches_cannot_be_split(name: str, options: dict[str, Any], why: str | None) -> None:
+    found = why_undivided(name, options, 3, 64)
+    assert found == why if why is None else str(found).startswith(why)
+
+
 def test_looking_at_a_network_draws_nothing() -> None:
     torch.manual_seed(0)
     before = torch.get_rng_state()
@@ -58,7 +75,7 @@ def test_looking_at_a_network_draws_nothing() -> None:
         ("timm/resnet50.nobody", 32, {}, r"no weights 'nobody' of timm/resnet50; allowed: .*a1_in1k"),
         ("timm/test_vit", 28, {}, r"multiple of its patches of 16 pixels .*It was made for 160 pixels: `image_size`"),
         ("timm/test_resnet", 4, {}, "`image_size` must be at least 8 pixels, got 4"),
-        ("timm/test_resnet", 32, {"depht": 3}, r"cannot build timm/test_resnet with {depht: 3}: .*'depht'"),
+        ("timm/test_resnet", 32, {"depht": 3}, r"cannot build timm/test_resnet with options {depht: 3}: .*'depht'"),
         ("timm/test_vit", 32, {"img_size": 32}, "`options.img_size` of timm/test_vit follows from the data"),
         ("timm/test_vit", 32, {"drop_path_rate": 1.5}, "`options.drop_path_rate` .* below 1, got 1.5"),
         ("timm/test_vit", 32, {"global_pool": ""}, "no feature vector"),
@@ -76,6 +93,19 @@ def test_a_vision_transformer_needs_square_images_and_a_residual_network_does_no
     with pytest.raises(BadInput, match="timm/test_vit needs square images, got 32 x 48"):
         check_image_shape("timm/test_vit", (3, 32, 48))
     check_image_shape("timm/test_resnet", (3, 32, 48))
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_batch_norm_over_several_processes_keeps_the_activations_that_timm_joins_to_it(device: str) -> None:
+    def features(over: Workers) -> torch.Tensor:
+        torch.manual_seed(2)
+        backbone = build_backbone("timm/test_efficientnet", 3, 32)
+        norms_over_workers(backbone, over, torch.device(device))
+        with torch.no_grad():
+            found: torch.Tensor = backbone.eval()(torch.randn(4, 3, 32, 32))
+        return found
+
+    assert torch.equal(features(Workers()), features(Workers(0, 2)))
 
 
 def test_only_this_projects_networks_are_listed() -> None:

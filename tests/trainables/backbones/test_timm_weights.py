@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import save, save_file
 
+from tests.trainables.backbones.hub_cache import cached, empty_cache
 from trainables.backbones import build_backbone
 from trainables.backbones.pretrained_weights import check_weights, load_weights, read_state
 from trainables.backbones.timm_lookup import weights_statistics, with_found_weights
@@ -37,23 +38,10 @@ def published(name: str, path: Path, **options: Any) -> Any:
     return network
 
 
-def cached(cache: Path, folder: str, content: Path) -> Path:
-    """Put a file into a cache of Hugging Face, as its client does."""
-    place = cache / folder / "snapshots" / "0123abc" / "model.safetensors"
-    place.parent.mkdir(parents=True)
-    (cache / folder / "refs").mkdir()
-    (cache / folder / "refs" / "main").write_text("0123abc")
-    place.write_bytes(content.read_bytes())
-    return place
-
-
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """An empty cache of Hugging Face, and no network."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("huggingface_hub.file_download.HF_HUB_CACHE", str(tmp_path / "hub"), raising=False)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    return tmp_path / "hub"
+    return empty_cache(monkeypatch, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["test_vit", "test_resnet"])
