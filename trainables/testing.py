@@ -27,11 +27,12 @@ from trainables.backbones.architecture import Architecture
 from trainables.components.heads import LinearHead
 from trainables.components.network import Outputs
 from trainables.components.optimizers import OPTIMIZERS, OptimizerFactory, set_learning_rate
-from trainables.core.config import MethodConfig, TrainingConfig, TrialConfig
+from trainables.core.config import DataConfig, MethodConfig, TrainingConfig, TrialConfig
 from trainables.core.plugin_table import TABLES, Table
 from trainables.data import load
-from trainables.data.sources.own_dataset import OWN_DATASETS, OwnDataset, fault_of
+from trainables.data.sources.own_dataset import OwnDataset, fault_of, plugged_dataset
 from trainables.data.sources.source import LabelledImages, SplitName
+from trainables.data.sources.source_lookup import find_source
 from trainables.methods.method import Method
 from trainables.methods.plan import MethodContext, Plan
 from trainables.methods.registry import METHODS, build_params
@@ -188,17 +189,18 @@ def _faults_of_stored_state(
 
 
 def check_dataset(dataset: OwnDataset | str, data_dir: Path | None = None) -> None:
-    """Check a data set of a plug-in by reading all its splits twice.
+    """Check a data set by reading all its splits twice.
 
     Args:
-        dataset: the data set, or the name of an active plug-in's.
+        dataset: a plug-in's data set, or any name that a study file may have under ``dataset``.
         data_dir: the data folder that it reads from.
 
     Raises:
+        BadInput: there is no such data set, or its files are not of the form of docs/data.md.
         BrokenContract: wrong types or shapes, labels out of range, classes without an image, splits that do not fit
             together, or other images when it is read again.
     """
-    own = OWN_DATASETS[dataset] if isinstance(dataset, str) else dataset
+    own = _own(dataset, data_dir)
     splits: list[SplitName] = ["train", "test", *(["validation"] if own.has_validation else [])]  # type: ignore[list-item]
     read: dict[SplitName, LabelledImages] = {}
     faults = []
@@ -231,6 +233,17 @@ def check_dataset(dataset: OwnDataset | str, data_dir: Path | None = None) -> No
                 f"{first.images.dtype} {first.images.shape[1:]}"
             )
     _raise(own.name, faults)
+
+
+def _own(dataset: OwnDataset | str, data_dir: Path | None) -> OwnDataset:
+    """Return a data set that is given by name as one that a plug-in could have."""
+    if not isinstance(dataset, str):
+        return dataset
+    plugged = plugged_dataset(dataset)
+    if plugged is not None:
+        return plugged
+    source = find_source(DataConfig(dataset=dataset, data_dir=None if data_dir is None else str(data_dir)))
+    return OwnDataset(name=dataset, read=lambda split, _: source.read(split), has_validation=source.has_validation)
 
 
 def faults_of_params(method: Method) -> list[str]:

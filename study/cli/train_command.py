@@ -27,8 +27,14 @@ def train(
     ratio: Annotated[float, typer.Option(help="Imbalance ratio, at least 1.")] = 100.0,
     minority: Annotated[str, typer.Option(help="last, first, odd or even classes.")] = "last",
     protocol: Annotated[str, typer.Option(help="holdout, published, m2m or test-select.")] = "holdout",
-    model: Annotated[str, typer.Option(help="A network.")] = "resnet32",
-    weights: Annotated[str | None, typer.Option(help="File of pretrained weights.")] = None,
+    model: Annotated[str, typer.Option(help="A network of `study models`.")] = "resnet32",
+    weights: Annotated[
+        str | None, typer.Option(help="File of pretrained weights, or timm for those of a network of timm.")
+    ] = None,
+    model_options: Annotated[
+        list[str] | None,
+        typer.Option("--model-option", metavar="NAME=VALUE", help="Set an option of a network of timm, repeatable."),
+    ] = None,
     preset: Annotated[str, typer.Option(help="A preset of the method.")] = "recommended",
     params: MethodParams = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 200,
@@ -46,10 +52,16 @@ def train(
     cutout: Annotated[int, typer.Option(help="Side in pixels of a square that is hidden.")] = 0,
     crop_size: Annotated[int | None, typer.Option(help="Crop images to this size in pixels.")] = None,
     test_crop_size: Annotated[int | None, typer.Option(help="Size of the centre crops that are evaluated.")] = None,
-    input_scaling: Annotated[str, typer.Option(help="standard, or symmetric for pixels in [-1, 1].")] = "standard",
+    input_scaling: Annotated[
+        str, typer.Option(help="standard, symmetric for pixels in [-1, 1], or pretrained for timm's weights.")
+    ] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or native.")] = "auto",
     label_noise: Annotated[float, typer.Option(help="Share of wrong training labels.")] = 0.0,
     image_size: Annotated[int | None, typer.Option(help="Scale and crop images to this size in pixels.")] = None,
+    test_fraction: Annotated[
+        float, typer.Option(help="Share of each class drawn as test images, if the data set has no test split.")
+    ] = 0.2,
+    test_seed: Annotated[int, typer.Option(help="Seed of that draw.")] = 0,
     seed: Annotated[int, typer.Option(help="Seed of weights, order and augmentation.")] = 0,
     test: Annotated[bool, typer.Option(help="Evaluate on the test images at the end.")] = False,
     verify: Annotated[
@@ -90,8 +102,11 @@ def train(
         minority=minority,
         protocol=protocol,
         label_noise=label_noise,
+        test_fraction=test_fraction,
+        test_seed=test_seed,
         model=model,
         weights=weights,
+        options=_params(model_options),
         seed=seed,
         schedule=schedule,
         epochs=epochs,

@@ -129,6 +129,8 @@ def trial_tags(view: TrialView, stored: StoredJson | None) -> dict[str, str]:
     if stored is not None:
         environment = stored["environment"]
         tags["data_fingerprint"] = stored["data_fingerprint"]
+        if "test_images" in stored:
+            tags["test_images"] = str(stored["test_images"])
         if "reference_seed" in stored:
             tags["reference_seed"] = str(stored["reference_seed"])
         tags["environment"] = json.dumps(environment, sort_keys=True)

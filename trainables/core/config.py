@@ -86,6 +86,9 @@ class DataConfig(StrictModel):
         validation_fraction: share held out of each class, of train (``holdout``) or test (``m2m``), in (0, 1).
         label_noise: share of training labels replaced by another class sampled uniformly, in [0, 1).
         subset_seed: seed of the image subset, independent of the training seed.
+        test_fraction: share of each class drawn as test images from a data set without a test split, in (0, 1); other
+            data sets refuse any value but the default.
+        test_seed: seed of that draw alone.
         folds: number of stratified folds of the training images under ``holdout``, at least 2; None means one holdout.
         fold: fold held out for validation, in [0, folds); given exactly if ``folds`` is.
         memory_budget_gb: a split with more GB (1e9 bytes) of decoded images is streamed from its memory-mapped file;
@@ -100,6 +103,8 @@ class DataConfig(StrictModel):
     validation_fraction: float = Field(0.1, gt=0, lt=1)
     label_noise: float = Field(0.0, ge=0, lt=1)
     subset_seed: int = Field(0, ge=0)
+    test_fraction: float = Field(0.2, gt=0, lt=1)
+    test_seed: int = Field(0, ge=0)
     folds: int | None = Field(None, ge=2)
     fold: int | None = Field(None, ge=0)
     memory_budget_gb: float = Field(8.0, ge=0, allow_inf_nan=False)
@@ -127,24 +132,39 @@ def check_folds(protocol: str, validation_fraction: float) -> None:
         raise ValueError(f"`validation_fraction` must be omitted with `folds`, got {validation_fraction:g}")
 
 
+TIMM = "timm"
+"""Prefix of the names of timm's networks, before a slash; as ``weights``, timm's own weights of the network."""
+
+Option = bool | int | float | str
+"""A plain value of an option of a network."""
+
+
 class ModelConfig(StrictModel):
     """Backbone of a trial; the head belongs to the method.
 
     Attributes:
-        name: a name of `trainables.backbones.MODELS`.
+        name: a name of `trainables.backbones.BACKBONES`; ``timm/NAME`` is a network of timm.
         weights: file of an initial state dict, in safetensors or torch format; its content, not its path, enters the
-            fingerprint. None initialises the weights from the seed.
+            fingerprint. None initialises the weights from the seed; `TIMM` stands for timm's own weights of the network
+            until their file is found.
+        options: keyword arguments of a network of timm, such as ``patch_size``: plain values, or lists of them.
     """
 
     name: str = "resnet32"
     weights: str | None = None
+    options: dict[str, Option | list[Option]] = Field(default_factory=dict)
+
+    @property
+    def of_timm(self) -> bool:
+        """Return True for a network of timm, by its name."""
+        return self.name.startswith(f"{TIMM}/")
 
     @field_validator("weights")
     @classmethod
     def _absolute(cls, weights: str | None) -> str | None:
         # a worker has another working directory
-        if weights is None:
-            return None
+        if weights is None or weights == TIMM:
+            return weights
         if "\0" in weights:
             raise ValueError("must be a file's name, and holds a NUL byte")
         try:
@@ -218,7 +238,9 @@ class TrainingConfig(StrictModel):
             else 0.
         test_crop_size: height and width in pixels of the centre crops that are evaluated; None means ``crop_size``.
         input_scaling: ``standard`` subtracts the mean and divides by the deviation of the training images, per channel;
-            ``symmetric`` scales pixels to [-1, 1].
+            ``pretrained`` does so with those of the images that timm's weights were trained on; ``symmetric`` scales
+            pixels to [-1, 1]; ``auto`` is ``pretrained`` for networks of timm that begin from weights, else
+            ``standard``.
         precision: ``float32``; ``bfloat16``, by autocast; ``native``, bfloat16 where the device multiplies it natively,
             else float32; ``auto``, which is ``native`` on a GPU and float32 on a processor.
         checkpoint_seconds: minimum time between two checkpoints; 0 writes one every epoch.
@@ -242,7 +264,7 @@ class TrainingConfig(StrictModel):
     crop_size: int | None = Field(None, ge=1, le=4096)
     crop_padding: int | None = Field(None, ge=0, le=4096)
     test_crop_size: int | None = Field(None, ge=1, le=4096)
-    input_scaling: Literal["standard", "symmetric"] = "standard"
+    input_scaling: Literal["auto", "standard", "symmetric", "pretrained"] = "auto"
     optimizer: str = Field("sgd", min_length=1, max_length=64)
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     layer_decay: float = Field(1.0, gt=0, le=1)
@@ -280,6 +302,9 @@ class TrainingConfig(StrictModel):
         return self
 
 
+_PLAIN = TrainingConfig()
+
+
 class MethodConfig(StrictModel):
     """A method of `trainables.methods.registry.METHODS`, its preset, and the params that override the preset."""
 
@@ -289,7 +314,8 @@ class MethodConfig(StrictModel):
 
 
 _ADDED_FIELDS = {
-    "data": ("folds", "fold"),
+    "data": ("folds", "fold", "test_fraction", "test_seed"),
+    "model": ("options",),
     "training": (
         *("brightness", "crop_size", "crop_padding", "test_crop_size", "input_scaling"),
         *("contrast", "saturation", "auto_augment", "rand_ops", "rand_magnitude", "cutout"),
@@ -297,6 +323,13 @@ _ADDED_FIELDS = {
     ),
 }
 """Fields that `TrialConfig.fingerprint` leaves out while they have their default."""
+
+
+def input_scaling(model: ModelConfig, training: TrainingConfig) -> str:
+    """Return how images are normalised, ``auto`` resolved: ``standard``, ``symmetric`` or ``pretrained``."""
+    if training.input_scaling != "auto":
+        return training.input_scaling
+    return "pretrained" if model.of_timm and model.weights is not None else "standard"
 
 
 class TrialConfig(StrictModel):
@@ -329,11 +362,13 @@ class TrialConfig(StrictModel):
             "training": {"checkpoint_seconds"},
         }
         said = self.model_dump(mode="json", exclude=unsaid)
+        if said["training"]["input_scaling"] == input_scaling(self.model, _PLAIN):
+            said["training"]["input_scaling"] = "auto"  # what it is named has no effect
         # a field added later enters only if it is used, so that checkpoints of earlier studies stay theirs
         for part, names in _ADDED_FIELDS.items():
             fields = type(getattr(self, part)).model_fields
             for name in names:
-                default = fields[name].default
+                default = fields[name].get_default(call_default_factory=True)
                 if said[part][name] == (list(default) if isinstance(default, tuple) else default):
                     del said[part][name]
         # the digest keeps the field's first name, so that checkpoints of earlier studies stay theirs

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from trainables.backbones import BACKBONES, MIN_IMAGE_SIZE
-from trainables.core.config import ModelConfig, TrainingConfig
+from trainables.backbones import MIN_IMAGE_SIZE, architecture_of
+from trainables.core.config import ModelConfig, TrainingConfig, input_scaling
 from trainables.core.errors import BadInput
 from trainables.data.catalog import resolve_augmentation
 
@@ -31,6 +31,10 @@ def network_input(model: ModelConfig, training: TrainingConfig, dataset: str, im
     channels, height, width = image_shape
     if (height, width) == (1, 1):
         _refuse_image_settings(training, dataset)
+    if input_scaling(model, training) == "pretrained" and not model.of_timm:
+        raise BadInput(
+            f"`input_scaling` pretrained needs a network of timm, got {model.name}; allowed: auto, standard, symmetric"
+        )
     if training.crop_padding is not None and augmentation not in ("crop", "crop-flip"):
         raise BadInput(
             f"`crop_padding` needs a random crop, got augmentation {augmentation}; allowed with: crop, crop-flip"
@@ -48,7 +52,7 @@ def network_input(model: ModelConfig, training: TrainingConfig, dataset: str, im
             f"`cutout` must be at most {min(shape[1:])} pixels, the size of the images, got {training.cutout}"
         )
     tested = training.test_crop_size
-    if BACKBONES[model.name].square and tested not in (None, shape[1]):
+    if architecture_of(model.name, model.options).square and tested not in (None, shape[1]):
         raise BadInput(f"`test_crop_size` must equal the training size {shape[1]} for {model.name}, got {tested}")
     if tested is not None and tested < MIN_IMAGE_SIZE:
         raise BadInput(f"`test_crop_size` must be at least {MIN_IMAGE_SIZE} pixels, got {tested}")
@@ -67,7 +71,7 @@ def _refuse_image_settings(training: TrainingConfig, dataset: str) -> None:
     fields = TrainingConfig.model_fields
     for name in (*_OF_PIXELS, "crop_size", "crop_padding", "test_crop_size", "input_scaling"):
         value = getattr(training, name)
-        if value != fields[name].default:
+        if value not in (fields[name].default, "standard"):
             raise BadInput(f"`{name}` {value} needs images, but {dataset} holds vectors; omit it")
 
 

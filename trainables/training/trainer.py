@@ -16,6 +16,7 @@ from torch import Tensor
 from trainables.backbones import build_backbone, check_image_shape
 from trainables.backbones.layer_order import layer_order
 from trainables.backbones.pretrained_weights import load_weights
+from trainables.backbones.timm_lookup import weights_statistics
 from trainables.components.batch import Batch, EpochOrder, TransformContext
 from trainables.components.lr_schedule import learning_rate, over_a_stage
 from trainables.components.network import Network, Outputs
@@ -24,7 +25,7 @@ from trainables.components.posthoc.posthoc_change import PostHoc
 from trainables.components.sampling import batches_of, epoch_indices
 from trainables.components.updates import Step
 from trainables.components.whole_batch_norm import norms_over_workers
-from trainables.core.config import TrialConfig
+from trainables.core.config import TrialConfig, input_scaling
 from trainables.core.derived_seeds import derive_seed
 from trainables.core.device import autocast_dtype, keep_freed_memory, pick_device
 from trainables.core.metrics import from_confusion, recall_per_class
@@ -110,9 +111,9 @@ class Trainer:
         stored_channels, stored_height, stored_width = (int(size) for size in data.train.images.shape[1:])
         stored = (stored_channels, stored_height, stored_width)
         shape = network_input(config.model, config.training, config.data.dataset, stored)
-        check_image_shape(config.model.name, shape)
+        check_image_shape(config.model.name, shape, config.model.options)
         channels, height, _ = shape
-        backbone = build_backbone(config.model.name, channels, height)
+        backbone = build_backbone(config.model.name, channels, height, config.model.options)
         if config.model.weights is not None:
             load_weights(backbone, Path(config.model.weights))
         norms_over_workers(backbone, workers, self.device)
@@ -170,7 +171,10 @@ class Trainer:
     def input_scaling(self) -> tuple[Sequence[float], Sequence[float]]:
         """Return mean and standard deviation per channel, by which images in [0, 1] or features are normalised."""
         mean, std = self.data.mean, self.data.std
-        if self.config.training.input_scaling == "symmetric":
+        scaling = input_scaling(self.config.model, self.config.training)
+        if scaling == "pretrained":
+            return weights_statistics(self.config.model.name, len(mean))
+        if scaling == "symmetric":
             return (0.5,) * len(mean), (0.5,) * len(std)  # (x - 0.5) / 0.5 maps [0, 1] to [-1, 1]
         return mean, std
 
