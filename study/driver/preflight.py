@@ -144,7 +144,7 @@ def _summary(spec: StudySpec, cells: list[Cell], source: str, tuned: set[object]
             raise BadInput(f"{source}: model: {error}") from None
     if spec.training.layer_decay < 1 or "layer_decay" in spec.search.training:
         try:
-            check_layer_order(spec.model.name, channels, height)
+            check_layer_order(spec.model.name, channels, height, spec.model.options)
         except BadInput as error:
             raise BadInput(f"{source}: training: {error}") from None
     return summary
