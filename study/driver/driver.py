@@ -373,9 +373,14 @@ def _drive(
                 progress.say(str(manager.restarts))
         except (StorageFault, ServiceAway) as error:
             fault = reason_of(error)
+        except KeyboardInterrupt:  # beside Ray, and said: what there is to do is left to a resume
+            pass
         finally:
-            recorder.close(_FAREWELL if interrupts.asked else _CATCH_UP)
-            packer.close()
+            interrupts.recording()
+            with suppress(KeyboardInterrupt):
+                recorder.close(_FAREWELL if interrupts.asked else _CATCH_UP)
+            with suppress(KeyboardInterrupt):
+                packer.close()
     if patience.gave_up is not None:
         return _without_ledger(folder, patience.gave_up, interrupted=interrupts.asked)
     return _outcome(spec, ledger, folder, fault=fault, out_of_time=out_of_time)

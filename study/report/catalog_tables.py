@@ -24,6 +24,8 @@ _FOLDERS: dict[FolderKind, str] = {
     "lists": "list files",
     "celeba": "CelebA-5",
     "folders": "class folders",
+    "unsplit parquet": "Parquet images without a test split (test images are drawn)",
+    "flat folders": "class folders without a test split (test images are drawn)",
 }
 
 
@@ -147,6 +149,7 @@ def dataset_entries(data_dir: Path | None = None) -> list[dict[str, Any]]:
         BadInput: the folder does not exist.
     """
     from trainables.data import DATASETS
+    from trainables.data.sources.hf_folder import converted_sets
     from trainables.data.sources.own_dataset import plugged_datasets
     from trainables.data.sources.source_lookup import data_dir as data_folder
     from trainables.data.sources.source_lookup import folder_datasets
@@ -167,16 +170,21 @@ def dataset_entries(data_dir: Path | None = None) -> list[dict[str, Any]]:
         }
         for name in names
     ]
-    return known + own
+    hub = [
+        {"name": name, "title": "", "classes": None, "source": f"of Hugging Face, converted, in {folder}"}
+        for name, folder in converted_sets(root).items()
+    ]
+    return known + hub + own
 
 
 def _folder_source(folder: Path, kind: FolderKind) -> str:
-    from trainables.data.sources.parquet_folder import holds_vectors, schema_of
+    from trainables.data.sources.parquet_folder import UNSPLIT, holds_vectors, schema_of
 
     said = _FOLDERS[kind]
-    if kind == "parquet":
+    if kind in ("parquet", "unsplit parquet"):
+        file = folder / (UNSPLIT if kind == "unsplit parquet" else "train.parquet")
         try:
-            said = "Parquet vectors" if holds_vectors(schema_of(folder / "train.parquet")) else said
+            said = said.replace("images", "vectors") if holds_vectors(schema_of(file)) else said
         except BadInput:
             said = "Parquet, damaged"
     return f"{said} in {folder}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -86,6 +86,9 @@ class DataConfig(StrictModel):
         validation_fraction: share held out of each class, of train (``holdout``) or test (``m2m``), in (0, 1).
         label_noise: share of training labels replaced by another class sampled uniformly, in [0, 1).
         subset_seed: seed of the image subset, independent of the training seed.
+        test_fraction: share of each class drawn as test images from a data set without a test split, in (0, 1); other
+            data sets refuse any value but the default.
+        test_seed: seed of that draw alone.
         folds: number of stratified folds of the training images under ``holdout``, at least 2; None means one holdout.
         fold: fold held out for validation, in [0, folds); given exactly if ``folds`` is.
         memory_budget_gb: a split with more GB (1e9 bytes) of decoded images is streamed from its memory-mapped file;
@@ -100,6 +103,8 @@ class DataConfig(StrictModel):
     validation_fraction: float = Field(0.1, gt=0, lt=1)
     label_noise: float = Field(0.0, ge=0, lt=1)
     subset_seed: int = Field(0, ge=0)
+    test_fraction: float = Field(0.2, gt=0, lt=1)
+    test_seed: int = Field(0, ge=0)
     folds: int | None = Field(None, ge=2)
     fold: int | None = Field(None, ge=0)
     memory_budget_gb: float = Field(8.0, ge=0, allow_inf_nan=False)
@@ -133,6 +138,41 @@ TIMM = "timm"
 Option = bool | int | float | str
 """A plain value of an option of a network."""
 
+Projections = Literal["query-value", "attention", "blocks", "all"]
+"""Layers that LoRA adapts (`trainables.components.tuning.low_rank`)."""
+TunedScope = Literal["head", "bias", "lora", "adapter"]
+"""What is trained of a network instead of all of it."""
+_ONLY_WITH = {"rank": "lora", "alpha": "lora", "projections": "lora", "width": "adapter", "adapter_scale": "adapter"}
+
+
+class TuningConfig(StrictModel):
+    """What is trained of a network beside its head, for every method of a study alike.
+
+    Attributes:
+        scope: ``head`` nothing, ``bias`` its biases, ``lora`` a summand of low rank of chosen layers, ``adapter`` a
+            bottleneck beside the perceptron of every transformer block.
+        rank: of LoRA's summands.
+        alpha: their factor is alpha / rank.
+        projections: layers with such a summand.
+        width: of the adapters' bottleneck.
+        adapter_scale: factor of the adapters' outputs.
+    """
+
+    scope: TunedScope
+    rank: int = Field(8, ge=1, le=1024)
+    alpha: float = Field(8.0, gt=0, le=10_000)
+    projections: Projections = "query-value"
+    width: int = Field(64, ge=1, le=4096)
+    adapter_scale: float = Field(0.1, gt=0, le=100)
+
+    @model_validator(mode="after")
+    def _nothing_without_effect(self) -> TuningConfig:
+        for name, scope in _ONLY_WITH.items():
+            # what is stored names every field
+            if scope != self.scope and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"`{name}` needs scope {scope}, got scope {self.scope}")
+        return self
+
 
 class ModelConfig(StrictModel):
     """Backbone of a trial; the head belongs to the method.
@@ -143,11 +183,23 @@ class ModelConfig(StrictModel):
             fingerprint. None initialises the weights from the seed; `TIMM` stands for timm's own weights of the network
             until their file is found.
         options: keyword arguments of a network of timm, such as ``patch_size``: plain values, or lists of them.
+        tuned: what is trained of it; in a file also the scope alone. None, or ``all``, trains everything that the
+            method trains.
     """
 
     name: str = "resnet32"
     weights: str | None = None
     options: dict[str, Option | list[Option]] = Field(default_factory=dict)
+    tuned: TuningConfig | None = None
+
+    @field_validator("tuned", mode="before")
+    @classmethod
+    def _scope_alone(cls, given: Any) -> Any:
+        if not isinstance(given, str):
+            return given
+        if given not in ("all", *get_args(TunedScope)):
+            raise ValueError(str(unknown_name("scope", given, ("all", *get_args(TunedScope)))))
+        return None if given == "all" else {"scope": given}
 
     @property
     def of_timm(self) -> bool:
@@ -207,9 +259,26 @@ class TrainingConfig(StrictModel):
     Attributes:
         epochs: epoch budget, at least 1.
         batch_size: images per step; the last, smaller batch of an epoch is kept.
-        lr: peak learning rate of SGD.
+        lr: peak learning rate of the optimizer.
+        momentum: of ``sgd``.
+        nesterov: Nesterov momentum, of ``sgd``.
+        weight_decay: added to the gradient by ``sgd``, apart from the gradient by ``adamw``.
+        optimizer: ``sgd``, ``adamw``, or one of a plug-in.
+        betas: decay of the first and second moments of ``adamw``, each in [0, 1).
+        layer_decay: layer i of the backbone's L layers has the learning rate lr * layer_decay^(L - i), the head lr; in
+            (0, 1]. 1 gives all the same rate.
+        clip_norm: largest Euclidean norm of all gradients together, > 0; longer ones are scaled. None leaves them.
+        ema: decay in (0, 1) of a moving average of the weights over the steps, which is evaluated, selected and
+            exported in place of the weights. None keeps no average.
         augmentation: ``auto`` means `trainables.data.default_augmentation`.
         brightness: b, training pixels are multiplied by a factor uniform in [1 - b, 1 + b], in [0, 1].
+        contrast: c, the contrast of a training image is changed by a factor uniform in [1 - c, 1 + c], in [0, 1].
+        saturation: likewise, of colour images.
+        auto_augment: operations on training images after crop, flip and jitter: ``rand`` is RandAugment, ``trivial`` is
+            TrivialAugment (wide); None applies none.
+        rand_ops: operations of ``rand`` per image.
+        rand_magnitude: their strength, in 0..30.
+        cutout: side in pixels of a square of the training images that shows the mean colour; 0 hides nothing.
         crop_size: height and width in pixels of the images that the network gets: random crops in training with
             ``crop`` and ``crop-flip``, centre crops otherwise; None means the whole image.
         crop_padding: zero pixels around an image that random crops may reach into; None means 4 without ``crop_size``,
@@ -233,10 +302,21 @@ class TrainingConfig(StrictModel):
     schedule: ScheduleConfig = ScheduleConfig()
     augmentation: Literal["auto", "none", "flip", "crop", "crop-flip", "resized-crop-flip"] = "auto"
     brightness: float = Field(0.0, ge=0, le=1)
+    contrast: float = Field(0.0, ge=0, le=1)
+    saturation: float = Field(0.0, ge=0, le=1)
+    auto_augment: Literal["rand", "trivial"] | None = None
+    rand_ops: int = Field(2, ge=1, le=14)
+    rand_magnitude: int = Field(9, ge=0, le=30)
+    cutout: int = Field(0, ge=0, le=4096)
     crop_size: int | None = Field(None, ge=1, le=4096)
     crop_padding: int | None = Field(None, ge=0, le=4096)
     test_crop_size: int | None = Field(None, ge=1, le=4096)
     input_scaling: Literal["auto", "standard", "symmetric", "pretrained"] = "auto"
+    optimizer: str = Field("sgd", min_length=1, max_length=64)
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    clip_norm: float | None = Field(None, gt=0, allow_inf_nan=False)
+    ema: float | None = Field(None, gt=0, lt=1)
     precision: Literal["auto", "float32", "bfloat16", "native"] = "auto"
     channels_last: bool = True
     compile: bool = False
@@ -250,6 +330,16 @@ class TrainingConfig(StrictModel):
                 f"`schedule.milestones` must be below `epochs` ({self.epochs}), got {late[0]}; "
                 f"fractions follow the budget"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _strength_of_rand_augment(self) -> TrainingConfig:
+        for name in ("rand_ops", "rand_magnitude"):
+            if self.auto_augment != "rand" and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(
+                    f"`{name}` needs `auto_augment: rand`, got {getattr(self, name)} with "
+                    f"{self.auto_augment or 'no auto_augment'}"
+                )
         return self
 
     @model_validator(mode="after")
@@ -271,9 +361,13 @@ class MethodConfig(StrictModel):
 
 
 _ADDED_FIELDS = {
-    "data": ("folds", "fold"),
-    "model": ("options",),
-    "training": ("brightness", "crop_size", "crop_padding", "test_crop_size", "input_scaling"),
+    "data": ("folds", "fold", "test_fraction", "test_seed"),
+    "model": ("options", "tuned"),
+    "training": (
+        *("brightness", "crop_size", "crop_padding", "test_crop_size", "input_scaling"),
+        *("contrast", "saturation", "auto_augment", "rand_ops", "rand_magnitude", "cutout"),
+        *("optimizer", "betas", "layer_decay", "clip_norm", "ema"),
+    ),
 }
 """Fields that `TrialConfig.fingerprint` leaves out while they have their default."""
 
@@ -303,8 +397,8 @@ class TrialConfig(StrictModel):
         is refused (`trainables.training.resolved_values`). A shared training is never configured by `defaults-0.1`,
         and its identity adds the precision used.
         The data folder, the memory budget and the checkpoint interval are excluded, since they may change on a resume.
-        A weights file enters by its content, and a plug-in that has the method, network or data set by its source, as
-        it is loaded in this process.
+        A weights file enters by its content, and a plug-in that has the method, network, data set or optimizer by its
+        source, as it is loaded in this process.
 
         Raises:
             BadInput: if the weights file cannot be read.
@@ -321,7 +415,8 @@ class TrialConfig(StrictModel):
         for part, names in _ADDED_FIELDS.items():
             fields = type(getattr(self, part)).model_fields
             for name in names:
-                if said[part][name] == fields[name].get_default(call_default_factory=True):
+                default = fields[name].get_default(call_default_factory=True)
+                if said[part][name] == (list(default) if isinstance(default, tuple) else default):
                     del said[part][name]
         # the digest keeps the field's first name, so that checkpoints of earlier studies stay theirs
         said["method"]["hyperparameters"] = said["method"].pop("params")
@@ -331,7 +426,12 @@ class TrialConfig(StrictModel):
             said["method"]["preset"] = "recommended"  # its name when they were written
         if self.model.weights is not None:
             said["weights"] = content_of(Path(self.model.weights))
-        named = {"methods": self.method.name, "backbones": self.model.name, "datasets": self.data.dataset}
+        named = {
+            "methods": self.method.name,
+            "backbones": self.model.name,
+            "datasets": self.data.dataset,
+            "optimizers": self.training.optimizer,
+        }
         code = {group: digest for group, name in named.items() if (digest := code_of(group, name)) is not None}
         if code:
             said["plugins"] = code

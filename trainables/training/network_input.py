@@ -9,13 +9,15 @@ from trainables.data.catalog import resolve_augmentation
 
 Shape = tuple[int, int, int]
 
+_OF_PIXELS = ("brightness", "contrast", "saturation", "auto_augment", "cutout")
+
 
 def network_input(model: ModelConfig, training: TrainingConfig, dataset: str, image_shape: Shape) -> Shape:
     """Return the shape of the training images as the network gets them, after cropping.
 
     Args:
         model: networks with a layer of fixed size need one size in training and evaluation.
-        training: crop sizes, augmentation, brightness and input scaling are used.
+        training: crop sizes, augmentation, changes of pixels and input scaling are used.
         dataset: name of the data set, for messages.
         image_shape: (C, H, W) of the stored images in pixels, or (D, 1, 1) for feature vectors.
 
@@ -37,6 +39,7 @@ def network_input(model: ModelConfig, training: TrainingConfig, dataset: str, im
         raise BadInput(
             f"`crop_padding` needs a random crop, got augmentation {augmentation}; allowed with: crop, crop-flip"
         )
+    _check_channels(training, dataset, channels)
     padding = training.crop_padding or 0
     _check_crop("crop_size", training.crop_size, padding, dataset, image_shape)
     _check_crop("test_crop_size", training.test_crop_size, 0, dataset, image_shape)
@@ -44,6 +47,10 @@ def network_input(model: ModelConfig, training: TrainingConfig, dataset: str, im
         _check_crop("crop_size", training.crop_size, 0, dataset, image_shape)
     size = training.crop_size
     shape = (channels, height, width) if size is None else (channels, size, size)
+    if training.cutout > min(shape[1:]):
+        raise BadInput(
+            f"`cutout` must be at most {min(shape[1:])} pixels, the size of the images, got {training.cutout}"
+        )
     tested = training.test_crop_size
     if architecture_of(model.name, model.options).square and tested not in (None, shape[1]):
         raise BadInput(f"`test_crop_size` must equal the training size {shape[1]} for {model.name}, got {tested}")
@@ -52,9 +59,17 @@ def network_input(model: ModelConfig, training: TrainingConfig, dataset: str, im
     return shape
 
 
+def _check_channels(training: TrainingConfig, dataset: str, channels: int) -> None:
+    if channels in (1, 3):
+        return
+    for name in ("contrast", "saturation", "auto_augment"):
+        if value := getattr(training, name):
+            raise BadInput(f"`{name}` {value} needs images of 1 or 3 channels, but those of {dataset} have {channels}")
+
+
 def _refuse_image_settings(training: TrainingConfig, dataset: str) -> None:
     fields = TrainingConfig.model_fields
-    for name in ("brightness", "crop_size", "crop_padding", "test_crop_size", "input_scaling"):
+    for name in (*_OF_PIXELS, "crop_size", "crop_padding", "test_crop_size", "input_scaling"):
         value = getattr(training, name)
         if value not in (fields[name].default, "standard"):
             raise BadInput(f"`{name}` {value} needs images, but {dataset} holds vectors; omit it")

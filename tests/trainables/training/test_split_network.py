@@ -21,7 +21,8 @@ SEVERAL = ("erm", "ldam-drw", "elm", "affinity", "offset", "m2m")
 
 
 def test_two_workers_equal_one_to_rounding_and_each_other_exactly(make_trial: MakeTrial, tmp_path: Path) -> None:
-    _check([make_trial(name, epochs=3) for name in SEVERAL], 2, tmp_path)
+    recipe = {"clip_norm": 0.5, "ema": 0.9, "layer_decay": 0.6}
+    _check([*(make_trial(name, epochs=3) for name in SEVERAL), make_trial(epochs=3, **recipe)], 2, tmp_path)
 
 
 @pytest.mark.slow
