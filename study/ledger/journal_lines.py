@@ -79,9 +79,9 @@ _LAST_OPERATION, _CREATES_TRIAL, _SETS_TRIAL_ATTRIBUTE, _SETS_ONE = 10, 4, 8, (2
 def line_fault(log: object) -> str | None:
     """Return what is wrong with a line of the journal, with the field; None if every field is of its kind.
 
-    >>> line_fault({"op_code": 8, "trial_id": 3, "user_attr": {"seed": "x"}})
+    >>> line_fault({"op_code": 8, "worker_id": "w", "trial_id": 3, "user_attr": {"seed": "x"}})
     "`user_attr.seed` must be a whole number, got 'x'"
-    >>> line_fault({"op_code": 8, "trial_id": 3, "user_attr": {}})
+    >>> line_fault({"op_code": 8, "worker_id": "w", "trial_id": 3, "user_attr": {}})
     '`user_attr` must be a mapping with one name, got {}'
     """
     if not isinstance(log, dict):
