@@ -87,7 +87,7 @@ def line_fault(log: object) -> str | None:
     if not isinstance(log, dict):
         return f"must be a mapping, got {_said(log)}"
     operation = log.get("op_code")
-    if not _WHOLE.holds(operation) or not 0 <= operation <= _LAST_OPERATION:
+    if type(operation) is not int or not 0 <= operation <= _LAST_OPERATION:
         return f"`op_code` must be a whole number from 0 to {_LAST_OPERATION}, got {_said(operation)}"
     needed = _NEEDED.get(operation, {})
     lacking = next((name for name in ("worker_id", *needed) if name not in log), None)
