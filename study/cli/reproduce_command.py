@@ -38,7 +38,9 @@ def reproduce(
     dataset: Annotated[
         str | None, typer.Option(help="Data set in place of the table's first one, long-tailed.")
     ] = None,
-    ratio: Annotated[float, typer.Option(help="Imbalance ratio of --dataset.")] = 100,
+    ratio: Annotated[
+        float, typer.Option(help="Imbalance ratio of --dataset; the output says it beside the table's.")
+    ] = 100,
     measure: Annotated[bool, typer.Option("--measure", help="With --show: time a few batches for the hours.")] = False,
     as_json: AsJson = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
@@ -127,6 +129,8 @@ def _train(
     from trainables.core.errors import BadInput
 
     table, left_out = planned.table, []
+    for label in planned.labels:
+        console.print(f"{table.name}: {label}", highlight=False, markup=False)
     ready = []
     for study in planned.studies.values():
         missing = [need for name in study.spec.data if not (need := need_of(name.dataset, folder)).trains]

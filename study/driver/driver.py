@@ -127,14 +127,16 @@ def run(
         check_places,
         check_resources,
         precision_note,
+        with_weights,
     )
 
     spec = with_places(spec)
     folder = StudyFolder(storage, spec.name, ledger=spec.records.ledger)
-    cells = expand(spec)
     check_resources(spec.resources, address)
     check_cluster(address)
     check_places(spec.records, storage)
+    spec = with_weights(spec, console, source=source)
+    cells = expand(spec)
     warm_starts = find_warm_starts(spec, cells, storage, source=source)
     data = check_data(spec, cells, console, source=source)
     _say_of_passwords(spec, console)

@@ -20,6 +20,7 @@ from study.spec.study_spec import StudySpec
 from study.store.seals import sealed_json, unsealed_json
 from trainables.backbones import BACKBONES
 from trainables.backbones.architecture import Architecture
+from trainables.components.optimizers import OPTIMIZERS, OptimizerFactory
 from trainables.core.errors import BadInput, reason_of
 from trainables.core.plugin_source import find_source
 from trainables.core.storage_path import StoragePath, write_atomically
@@ -56,6 +57,7 @@ def write_plugin_records(folder: StoragePath, spec: StudySpec) -> None:
         return
     own = [name for name in dict.fromkeys(method.name for method in spec.methods) if not METHODS.is_inside(name)]
     needed = [*own, *(n for name in own for n in _related(METHODS[name]) if not METHODS.is_inside(n))]
+    optimizer = OPTIMIZERS[spec.training.optimizer]
     content = {
         "plugins": [
             {
@@ -67,6 +69,7 @@ def write_plugin_records(folder: StoragePath, spec: StudySpec) -> None:
         ],
         "methods": [_described(METHODS[name]) for name in reversed(dict.fromkeys(needed))],
         "backbones": [_described_network(spec.model.name)] if not BACKBONES.is_inside(spec.model.name) else [],
+        "optimizers": [] if OPTIMIZERS.is_inside(optimizer.name) else [_described_optimizer(optimizer)],
         "searchers": [] if SEARCHERS.is_inside(spec.search.searcher) else [spec.search.searcher],
         "pruners": [] if PRUNERS.is_inside(spec.search.pruner.name) else [spec.search.pruner.name],
         "spaces": {name: {f: d.model_dump(mode="json") for f, d in SPACES[name].items()} for name in own},
@@ -133,9 +136,21 @@ def describe_plugins(folder: StoragePath) -> None:
         METHODS.describe({each["name"]: _stand_in(each)})
     for each in content.get("backbones", []):
         BACKBONES.describe({each["name"]: Architecture(**each, build=_missing(each["name"]))})
+    for each in content.get("optimizers", []):
+        OPTIMIZERS.describe(
+            {
+                each["name"]: OptimizerFactory(
+                    **{**each, "settings": tuple(each["settings"])}, build=_missing(each["name"])
+                )
+            }
+        )
     SEARCHERS.describe({name: Searcher(name=name, build=_missing(name)) for name in content.get("searchers", [])})
     PRUNERS.describe({name: Pruner(name=name, build=_missing(name)) for name in content.get("pruners", [])})
     SPACES.describe({name: _space(fields) for name, fields in content.get("spaces", {}).items()})
+
+
+def _described_optimizer(optimizer: OptimizerFactory) -> dict[str, Any]:
+    return {"name": optimizer.name, "settings": list(optimizer.settings), "paper": optimizer.paper}
 
 
 def _has_changed(record: PluginRecord, folder: StoragePath) -> bool:

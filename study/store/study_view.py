@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from search_spaces import SPACES
@@ -23,9 +23,20 @@ from trainables.core.storage_path import StoragePath
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
+    from study.search.racing import RacedSetting
     from study.spec.cell import Cell
 
-__all__ = ["STATES", "CellView", "StudyView", "TrialView", "cell_view", "listed", "open_view", "trial_view"]
+__all__ = [
+    "STATES",
+    "CellView",
+    "StudyView",
+    "TrialView",
+    "cell_view",
+    "listed",
+    "open_view",
+    "trial_view",
+    "with_races",
+]
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,9 @@ class CellView:
     """One cell with its started trials in order; ``frozen`` holds the same trials as Optuna objects.
 
     Confirmation trials are only in ``confirming``.
+
+    Attributes:
+        raced: role of a setting -> number of seeds that a race has asked for so far; empty without a race.
     """
 
     cell: Cell
@@ -40,6 +54,7 @@ class CellView:
     trials: tuple[TrialView, ...]
     frozen: tuple[FrozenTrial, ...]
     confirming: tuple[TrialView, ...] = ()
+    raced: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def all_trials(self) -> tuple[TrialView, ...]:
@@ -107,10 +122,33 @@ class CellView:
 
     def unconfirmed(self, spec: StudySpec) -> int:
         """Return the number of confirmation trials yet to end, by the search so far."""
-        wanted, left = set(seeds_of(spec)), 0
+        left = 0
         for setting in self.settings(spec):
+            wanted = set(seeds_of(spec)[: self.seeds_wanted(spec, setting)])
             left += len(wanted - {trial.confirms for trial in self.confirmed(setting) if trial.state != "RUNNING"})
         return left
+
+    def seeds_wanted(self, spec: StudySpec, setting: Setting) -> int:
+        """Return the number of seeds with which a setting is to be confirmed, in a race as far as is known now."""
+        seeds = spec.confirm.seeds if spec.confirm is not None else 0
+        return max((self.raced.get(name, seeds) for name in setting.names), default=seeds)
+
+    def raced_settings(self, spec: StudySpec) -> list[RacedSetting]:
+        """Return the cell's settings with the test metrics that the ledger has of them."""
+        from study.search.racing import RacedSetting
+
+        return [
+            RacedSetting(
+                self.cell,
+                setting,
+                {
+                    t.confirms: t.ended_with.get("test")
+                    for t in self.confirmed(setting)
+                    if t.confirms and t.state != "RUNNING"
+                },
+            )
+            for setting in self.settings(spec)
+        ]
 
     def _ranking(self, first: str | None = None) -> Ranking[TrialView]:
         return Ranking(self.metrics, lambda trial: trial.values, lambda trial: trial.constraint_violation, first)
@@ -229,7 +267,7 @@ def _cell_views(spec: StudySpec, cells: list[Cell], folder: StudyFolder) -> tupl
         check_results(spec, place, stored, folder.path)
     if not any(trials.values()):
         check_known(spec, dict.fromkeys(places_of(cells), 0), folder.path)
-    return tuple(
+    views = (
         cell_view(
             cell,
             trials.get(cell.name, ()),
@@ -239,6 +277,21 @@ def _cell_views(spec: StudySpec, cells: list[Cell], folder: StudyFolder) -> tupl
         )
         for cell in cells
     )
+    return with_races(spec, tuple(views))
+
+
+def with_races(spec: StudySpec, cells: tuple[CellView, ...]) -> tuple[CellView, ...]:
+    """Return all cells of a study, each with the number of seeds that a race has asked for; without a race as given."""
+    if spec.confirm is None or spec.confirm.race is None:
+        return cells
+    from study.search.racing import seeds_wanted_in, table_of
+
+    wanted: dict[str, dict[str, int]] = {}
+    for place in dict.fromkeys(table_of(cell.cell) for cell in cells):
+        table = [one for cell in cells if table_of(cell.cell) == place for one in cell.raced_settings(spec)]
+        for one, seeds in zip(table, seeds_wanted_in(spec, table), strict=True):
+            wanted.setdefault(one.cell.name, {}).update(dict.fromkeys(one.setting.names, seeds))
+    return tuple(replace(cell, raced=wanted.get(cell.cell.name, {})) for cell in cells)
 
 
 def stored_trials(spec: StudySpec, cells: Iterable[Cell], folder: StudyFolder) -> dict[str, list[FrozenTrial]]:

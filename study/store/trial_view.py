@@ -193,6 +193,12 @@ class TrialView:
         found = self.ended_with if "precision" in self.ended_with else self.environment()
         return (str(found["precision"]), str(found.get("device", "?"))) if found.get("precision") else None
 
+    @property
+    def test_images(self) -> str | None:
+        """Where the test images come from; None if from a test split of the data set, or before its process began."""
+        found = (self.stored_config() or {}).get("test_images")
+        return None if found is None else str(found)
+
     def stored_config(self) -> StoredJson | None:
         """Return ``trial.json``: configuration, data and environment; None until its process has written it."""
         return self.files.config()

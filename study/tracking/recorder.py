@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from study.spec.confirmed_settings import CONFIRM
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
-from study.store.study_view import CellView, cell_view, trial_view
+from study.store.study_view import CellView, cell_view, trial_view, with_races
 from study.tracking.client import is_away, tracking_uri
 from study.tracking.study_sync import StudySync
 from trainables.core.errors import BadInput
@@ -178,6 +178,13 @@ class Recorder:
             self._sync.trial(trial_view(ledger.cell, ledger.trials()[key[1]], self._sync.folder.path))
 
     def _cell_view(self, name: str) -> CellView:
+        confirm = self._ledger.study.confirm
+        if confirm is None or confirm.race is None:
+            return self._own_view(name)
+        views = tuple(self._own_view(one) for one in self._ledger.cells)  # a race looks at all cells of a table
+        return next(view for view in with_races(self._ledger.study, views) if view.cell.name == name)
+
+    def _own_view(self, name: str) -> CellView:
         cell, places = self._ledger.cells[name], self._ledger.places
         confirming = places[f"{name}/{CONFIRM}"].trials() if f"{name}/{CONFIRM}" in places else ()
         metric, path = self._ledger.study.search.metric, self._sync.folder.path

@@ -19,7 +19,7 @@ from study.tracking.metric_keys import (
     test_key,
 )
 from study.tracking.run_shown import plain, shown
-from trainables.core.config import TrialConfig
+from trainables.core.config import TrainingConfig, TrialConfig
 from trainables.core.epoch_selection import best_epoch
 from trainables.core.trial_folder import CLASS_RECALL, EpochResult, StoredJson, method_metrics
 from trainables.methods.registry import selectable_after
@@ -63,6 +63,7 @@ def cell_parameters(cell: Cell) -> dict[str, str]:
         "dataset": cell.dataset,
         "profile": cell.profile,
         "model": config.model.name,
+        **_tuned(config),
         "preset": config.method.preset,
         "protocol": config.data.protocol,
         "epochs": config.training.epochs,
@@ -84,16 +85,29 @@ def trial_parameters(view: TrialView, config: TrialConfig) -> dict[str, str]:
         "subset_seed": data.subset_seed,
         "validation_fraction": data.validation_fraction,
         "model": config.model.name,
+        **_tuned(config),
         "method": view.cell.method,
         "preset": config.method.preset,
         **config.method.params,
         "schedule": training.schedule.kind,
         **training.model_dump(include=_TRAINING),
+        **{name: value for name, value in _departures(training).items() if name in _IF_USED},
     }
     return {name: shown(value) for name, value in parameters.items()}
 
 
+def _tuned(config: TrialConfig) -> dict[str, str]:
+    return {} if config.model.tuned is None else {"tuned": config.model.tuned.scope}
+
+
 _TRAINING = {"epochs", "batch_size", "lr", "momentum", "weight_decay", "augmentation", "precision"}
+_IF_USED = ("auto_augment", "rand_magnitude", "cutout", "optimizer", "layer_decay", "clip_norm", "ema")
+"""Fields that are shown only where they depart from the papers' recipes."""
+
+
+def _departures(training: TrainingConfig) -> dict[str, Any]:
+    fields = TrainingConfig.model_fields
+    return {name: value for name, value in training.model_dump().items() if value != fields[name].default}
 
 
 def trial_tags(view: TrialView, stored: StoredJson | None) -> dict[str, str]:
@@ -121,12 +135,17 @@ def trial_tags(view: TrialView, stored: StoredJson | None) -> dict[str, str]:
     if stored is not None:
         environment = stored["environment"]
         tags["data_fingerprint"] = stored["data_fingerprint"]
+        if "test_images" in stored:
+            tags["test_images"] = str(stored["test_images"])
         if "reference_seed" in stored:
             tags["reference_seed"] = str(stored["reference_seed"])
         tags["environment"] = json.dumps(environment, sort_keys=True)
         for name in ("code", "git_commit", "device", "precision", "host"):
             if environment.get(name) is not None:
                 tags[name if name != "precision" else "precision_used"] = str(environment[name])
+        for name in ("trained_parameters", "parameters"):
+            if environment.get(name) is not None:
+                tags[name] = str(environment[name])
         if environment.get("git_commit"):
             tags["mlflow.source.git.commit"] = environment["git_commit"].rstrip("+")
     return {name: value[:_TAG_LENGTH] for name, value in tags.items()}

@@ -183,7 +183,7 @@ def shared_reference(shared: SharedTraining) -> Network:
         state = wait_for(shared)
         trainer = Trainer(shared.config, shared.data, shared.device)
     trainer.load(state)
-    return trainer.network.requires_grad_(False).eval()
+    return trainer.evaluated.requires_grad_(False).eval()
 
 
 def wait_for(shared: SharedTraining) -> State:

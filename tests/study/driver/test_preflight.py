@@ -16,7 +16,7 @@ from study.driver.preflight import check_cluster, check_data, check_places, chec
 from study.spec.cell import expand
 from study.spec.study_spec import RecordsSpec, ResourcesSpec, StudySpec
 from study.spec.validation import milestone_note
-from tests.trainables.data.written_sets import write_celeba, write_vector_folder
+from tests.trainables.data.written_sets import write_celeba, write_image, write_vector_folder
 from trainables.core.errors import BadInput
 from trainables.data import load
 
@@ -39,6 +39,18 @@ def test_says_what_every_profile_leaves_and_returns_fingerprints(make_spec: Make
     assert len(lines) == 2
     assert f"digits/long_tail-10: {counts.sum()} images to train on" in lines[0]
     assert f"{counts.max()} in the largest class and {counts.min()} in the smallest" in lines[0]
+
+
+def test_says_once_per_data_set_that_test_images_are_drawn(make_spec: MakeSpec, tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        for i in range(20):
+            write_image(tmp_path / "pets" / name / f"{i}.png", i)
+    spec = make_spec("data.0.dataset=pets", "data.0.profiles.0.ratio=[2, 4]", f"data.0.data_dir={tmp_path}")
+    _, lines = _checked(spec)
+    assert [line for line in lines if "test images" in line] == [
+        "  pets: no test split of its own: 8 of its 40 images, 20 % of every class, are drawn as test images by "
+        "test_seed 0"
+    ]
 
 
 def test_fingerprints_follow_what_is_drawn(make_spec: MakeSpec) -> None:
@@ -260,3 +272,27 @@ def test_a_database_that_is_away_when_a_study_starts_says_how_to_go_on(command: 
     assert ". Nothing has started, and nothing was changed: once the database answers, run the same command" in said
     assert "`study doctor` with STUDY_LEDGER set" in said
     assert (storage / "made/study.yaml").exists() == (command == "resume")
+
+
+def test_random_weights_under_fine_tuning_are_a_warning(make_spec: MakeSpec, tmp_path: Path) -> None:
+    spec = make_spec(methods=["erm", "bitfit"])
+    assert any("warning: model.weights: under bitfit a small part of mlp is trained" in x for x in _checked(spec)[1])
+    assert not any("model.weights" in line for line in _checked(make_spec(methods=["erm", "crt"]))[1])
+
+
+@pytest.mark.parametrize(
+    ("methods", "tuned", "said"),
+    [
+        (["erm", "adaptformer"], None, "methods: adaptformer: adapters need transformer blocks, and mlp has none"),
+        (
+            ["erm", "cce"],
+            {"scope": "lora"},
+            "methods: erm: `projections: query-value` needs transformer blocks, and mlp",
+        ),
+    ],
+)
+def test_a_network_without_what_is_tuned_is_refused(
+    methods: list[str], tuned: object, said: str, make_spec: MakeSpec
+) -> None:
+    with pytest.raises(BadInput, match=rf"^my\.yaml: {re.escape(said)}"):
+        _checked(make_spec(methods=methods, model={"name": "mlp", "tuned": tuned}))
