@@ -56,10 +56,10 @@ class Landscape:
     methods: tuple[str, ...]
     ratios: tuple[float, ...] = (10.0, 20.0, 50.0, 100.0, 200.0)
     model: str = "mlp"
-    epochs: int = 5
+    epochs: int = 4
     batch_size: int = 128
-    validation_fraction: float = 0.8
-    validation_per_class: int = 500
+    validation_fraction: float = 0.85
+    validation_per_class: int = 300
     points: int = 60
     seeds: int = 3
 
