@@ -86,7 +86,8 @@ class SearchSpec(StrictModel):
         metric: the objective, a recorded metric at the selected epoch; several make the search multi-objective.
         select: the epoch that is a trial's result: the ``last``, or the ``best`` on validation by the metric.
         constraints: recorded metric -> bounds at the selected epoch that the best trial must satisfy.
-        searcher: ``tpe``, ``gp``, ``cmaes``, ``random``, ``qmc``, ``grid``, or one of a plug-in.
+        searcher: ``tpe``, ``gp``, ``cmaes``, ``random``, ``qmc``, ``grid``, ``ratio-gp``, or one of a
+            plug-in.
         grid_points: number of points of a range without a grid of its own (grid).
         transfer: if true, cells try the best params of the other cells of their method.
         warm_start: earlier studies in the same storage; cells try their best params after the preset's.
@@ -154,9 +155,9 @@ class SearchSpec(StrictModel):
 
     @model_validator(mode="after")
     def _ranked_by_one_metric(self) -> SearchSpec:
-        if len(self.metrics) > 1 and self.searcher == "cmaes":
+        if len(self.metrics) > 1 and self.searcher in ("cmaes", "ratio-gp"):
             raise ValueError(
-                "`searcher` cmaes supports only one metric; with several, allowed: tpe, gp, random, qmc, grid"
+                f"`searcher` {self.searcher} supports only one metric; with several, allowed: tpe, gp, random, qmc, grid"
             )
         return self
 
