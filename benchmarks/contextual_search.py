@@ -61,12 +61,16 @@ def replay(path: Path, methods: tuple[str, ...], trials: int, changes: dict[str,
     spec = study.model_copy(update={"search": type(study.search).model_validate(search), "seed": seed})
     done = simulate(spec, surrogates, noise=True)
     return {
-        name: _measured(ledger.ended(), ledger.trials(), done.truth, surrogates[name]["balanced_accuracy"].best(maximize=True))
+        name: _measured(
+            ledger.ended(), ledger.trials(), done.truth, surrogates[name]["balanced_accuracy"].best(maximize=True)
+        )
         for name, ledger in done.ledger.cells.items()
     }
 
 
-def _measured(ended: Sequence[Any], trials: Sequence[Any], truth: dict[str, float], best: float) -> tuple[int, list[float]]:
+def _measured(
+    ended: Sequence[Any], trials: Sequence[Any], truth: dict[str, float], best: float
+) -> tuple[int, list[float]]:
     until, regret, chosen, highest = len(trials), [], math.nan, -math.inf
     for assignment, trial in zip(ended, trials, strict=True):
         true = truth[assignment.key]
@@ -121,7 +125,10 @@ def main() -> None:
     run = partial(replay, path, tuple(given.methods), given.trials, {"pruner": {"name": given.pruner}})
     surrogates = _landscape(path, tuple(given.methods))[1]
     errors = [(one["balanced_accuracy"].error(), one["balanced_accuracy"].noise()) for one in surrogates.values()]
-    print(f"surrogate: error {np.mean(errors, axis=0)[0]:.4f}, noise over seeds {np.mean(errors, axis=0)[1]:.4f}", flush=True)
+    print(
+        f"surrogate: error {np.mean(errors, axis=0)[0]:.4f}, noise over seeds {np.mean(errors, axis=0)[1]:.4f}",
+        flush=True,
+    )
     found: dict[str, list[Found]] = {}
     with ProcessPoolExecutor(given.jobs, mp_context=get_context("spawn")) as pool:
         for arm in given.arms:

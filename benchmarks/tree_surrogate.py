@@ -36,7 +36,11 @@ class TreeSurrogate:
     """
 
     def __init__(
-        self, space: Space, settings: Sequence[dict[str, Any]], curves: Sequence[Sequence[list[float] | None]], epochs: int
+        self,
+        space: Space,
+        settings: Sequence[dict[str, Any]],
+        curves: Sequence[Sequence[list[float] | None]],
+        epochs: int,
     ) -> None:
         """Fit the trees.
 
@@ -77,7 +81,7 @@ class TreeSurrogate:
         seeds = self._seeds[rng.choice(nearest)]
         one = seeds[rng.integers(len(seeds))] - seeds.mean(axis=0)
         # the mean over few seeds is nearer to each of them than the true mean is
-        return self.curve_at(point) + one * np.sqrt(len(seeds) / max(1, len(seeds) - 1))
+        return np.asarray(self.curve_at(point) + one * np.sqrt(len(seeds) / max(1, len(seeds) - 1)))
 
     def diverges_after(self, values: dict[str, Any]) -> int | None:
         """Return the epoch after which a seed of the nearest recorded point diverged, or None."""
@@ -111,7 +115,9 @@ class _Forest:
     """Extremely randomised trees whose nodes lie in arrays, so that one point takes no longer than a tree is deep."""
 
     def __init__(self, points: Floats, curves: Floats) -> None:
-        fitted = ExtraTreesRegressor(_TREES, min_samples_leaf=min(_LEAF, len(points)), random_state=0).fit(points, curves)
+        fitted = ExtraTreesRegressor(_TREES, min_samples_leaf=min(_LEAF, len(points)), random_state=0).fit(
+            points, curves
+        )
         trees = [one.tree_ for one in fitted.estimators_]
         most = max(tree.node_count for tree in trees)
         shape = (len(trees), most)

@@ -242,7 +242,9 @@ class CellLedger:
         """
         missing = {d.searched_name(name) for name, d in self.cell.space.items()} - trial.params.keys()
         if missing and QUEUED_PARAMS not in trial.system_attrs:
-            before = optuna.create_study(directions=self._study.directions, sampler=self._searcher(trial.number, trial.datetime_start))
+            before = optuna.create_study(
+                directions=self._study.directions, sampler=self._searcher(trial.number, trial.datetime_start)
+            )
             before.add_trials(self.trials()[: trial.number])
             asked = before.ask()
             self._suggested(asked)

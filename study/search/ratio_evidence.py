@@ -151,8 +151,8 @@ class Evidence:
         """Return the values of the trials that ended first, of all if ``first`` is None.
 
         A complete trial counts with its value. A pruned one counts with its result so far at the share of the epochs
-        that it reached; complete trials then also count at the share that half of the pruned trials reached, so that the
-        model can tell an early epoch from a poor setting. A failed trial counts like the worst complete one of its
+        that it reached; complete trials then also count at the share that half of the pruned trials reached, so that
+        the model can tell an early epoch from a poor setting. A failed trial counts like the worst complete one of its
         cell, so that a region that diverges is left.
         """
         ended = self._ended[:first]
@@ -190,7 +190,9 @@ class Evidence:
             np.array(self._tasks)[cells],
             np.array([row[2] for row in found], dtype=np.float64),
         )
-        return Observation(rows, compressed(np.array([row[3] for row in found], dtype=np.float64), cells, rows.fidelity))
+        return Observation(
+            rows, compressed(np.array([row[3] for row in found], dtype=np.float64), cells, rows.fidelity)
+        )
 
     def violations(self, name: str, first: int | None = None) -> Observation:
         """Return by how much complete trials satisfy a constraint, (n,); negative values violate it."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,9 +47,7 @@ class Places:
 
     def coordinates(self, places: Floats) -> Floats:
         """Return the coordinates, (m, D), of the params at places, (m, p)."""
-        columns = [
-            self._columns(name, places[:, i]) for i, name in enumerate(self.space)
-        ]
+        columns = [self._columns(name, places[:, i]) for i, name in enumerate(self.space)]
         return np.concatenate(columns, axis=1) if columns else np.zeros((len(places), 0))
 
     def _columns(self, name: str, places: Floats) -> Floats:
@@ -269,12 +266,15 @@ def _whole_params(trial: FrozenTrial, space: Space) -> dict[str, Any] | None:
 
 
 def _constraint_names(cells: Sequence[CellTrials]) -> list[str]:
-    names = {name for cell in cells for trial in cell.trials if trial.state == TrialState.COMPLETE for name in trial.constraints}
+    names = {
+        name
+        for cell in cells
+        for trial in cell.trials
+        if trial.state == TrialState.COMPLETE
+        for name in trial.constraints
+    }
     return sorted(names)
 
 
-def _constraint(evidence: Evidence, name: str):
-    def observe(first: int | None) -> Observation:
-        return evidence.violations(name, first)
-
-    return observe
+def _constraint(evidence: Evidence, name: str) -> Callable[[int | None], Observation]:
+    return lambda first: evidence.violations(name, first)

@@ -89,7 +89,7 @@ class RatioModel:
       Both have the same length scales over the params, one per param (a list of choices has one in all);
     - on several data sets, ``shared`` and ``moving`` of different data sets are correlated by 1 / (1 + ``task``), and
       ``ratio`` and ``cell`` tell their levels apart;
-    - ``early``, what is missing before the last epoch: a level, a Matern over the params and a level per cell, all times
+    - ``early``, what is missing before the last epoch: a level, a Matern over the params and a level per cell, times
       (e^(-rate s) - e^(-rate)) / (1 - e^(-rate)) at share s of the epochs, which is 0 at the end. It is left out if all
       rows are at the end.
 
@@ -97,8 +97,8 @@ class RatioModel:
     classes are rarer. Noise is one variance, times a factor per cell with a prior around 1: repeated trainings of a
     setting in a cell speak for the cell, and a cell without any takes the common one.
 
-    All hyperparameters have weak log-normal priors and are fitted by maximum a posteriori, from one fixed start, so that
-    equal rows give equal models.
+    All hyperparameters have weak log-normal priors and are fitted by maximum a posteriori, from one fixed start, so
+    that equal rows give equal models.
     """
 
     def __init__(self, layout: Layout, rows: Rows, values: Floats, log_params: Floats) -> None:
@@ -254,7 +254,9 @@ class _Parts:
         self.kernel, self.one, self.other = kernel, one, other
         several = layout.cells > 1
         groups = np.array(layout.groups)
-        self.squares = [_squared(one.points[:, groups == g], other.points[:, groups == g]) for g in range(layout.lengths)]
+        self.squares = [
+            _squared(one.points[:, groups == g], other.points[:, groups == g]) for g in range(layout.lengths)
+        ]
         distance = np.zeros((len(one), len(other)))
         for length, square in zip(kernel.lengths, self.squares, strict=True):
             distance += square / length**2
@@ -264,7 +266,7 @@ class _Parts:
         self.slope = (1 + root) * decay * (5 / 3)
         """-2 dk / d(distance), so that dk / d(log length) = slope * square / length^2"""
         self.growth = np.multiply.outer(kernel.growth(one), kernel.growth(other))
-        self.same_task = 1.0
+        self.same_task: Floats | float = 1.0
         if layout.tasks > 1:
             apart = np.not_equal.outer(one.task, other.task)
             self.apart = apart

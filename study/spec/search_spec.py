@@ -157,7 +157,8 @@ class SearchSpec(StrictModel):
     def _ranked_by_one_metric(self) -> SearchSpec:
         if len(self.metrics) > 1 and self.searcher in ("cmaes", "ratio-gp"):
             raise ValueError(
-                f"`searcher` {self.searcher} supports only one metric; with several, allowed: tpe, gp, random, qmc, grid"
+                f"`searcher` {self.searcher} supports only one metric; with several, allowed: "
+                f"tpe, gp, random, qmc, grid"
             )
         return self
 
