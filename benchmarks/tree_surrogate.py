@@ -21,7 +21,7 @@ from study.search.unit_cube import Floats, unit_point
 from study.spec.cell import expand
 from study.spec.study_spec import StudySpec
 
-_TREES = 200
+_TREES = 100
 _LEAF = 2
 """Smallest number of recorded points in a leaf; the best of single points would owe its place to chance."""
 _NEIGHBOURS = 5

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces import Choices, Space
-from study.search.ratio_model import Layout, RatioModel, Rows, fit_params
+from study.search.ratio_model import Layout, Rows
 from study.search.trial_params import params_of
-from study.search.unit_cube import Floats, unit_point
+from study.search.unit_cube import Floats, Ints, unit_point
 from study.spec.search_tables import CellTrials
-
-MOST_FITTED = 400
-"""Largest number of rows to which hyperparameters are fitted; the cost of a step is cubic."""
-MOST_ROWS = 1500
-"""Largest number of rows that the model holds."""
-_FIRST_FIT, _GROWTH = 8, 1.5
-_KEPT_FITS = 256
-"""Fits that a process keeps: some for each method of a study."""
-
-_fits: OrderedDict[bytes, Floats] = OrderedDict()
 
 
 @dataclass(frozen=True)
@@ -66,11 +54,57 @@ class Observation:
 
     Attributes:
         rows: where they were trained.
-        values: larger is better, (n,); far below the best of a cell compressed, as `compressed` says.
+        values: larger is better, (n,).
     """
 
     rows: Rows
     values: Floats
+
+
+@dataclass(frozen=True)
+class Compression:
+    """Maps values so that distances to a cell's best grow only logarithmically beyond the usual distance.
+
+    A few settings that fail would otherwise set the scale of the model, and what is best would be told apart badly. The
+    better half of all settings keeps its values.
+
+    Attributes:
+        best: best value of every cell, (cells,), -inf without one.
+        usual: median distance of complete trials to the best of their cell; 0 changes nothing.
+    """
+
+    best: Floats
+    usual: float
+
+    @classmethod
+    def of(cls, values: Floats, rows: Rows, cells: int) -> Compression:
+        """Return the compression of values, (n,), larger is better."""
+        best = np.full(cells, -np.inf)
+        np.maximum.at(best, rows.cell, values)
+        short = best[rows.cell] - values
+        known = short[(rows.fidelity == 1) & (short > 0)]
+        return cls(best, float(np.median(known)) if len(known) else 0.0)
+
+    def of_values(self, values: Floats, cell: Ints) -> Floats:
+        """Return compressed values, (n,), of trials of these cells, (n,)."""
+        if not self.usual:
+            return values
+        short = self.best[cell] - values
+        beyond = self.usual * (1 + np.log(np.maximum(short, self.usual) / self.usual))
+        return np.asarray(self.best[cell] - np.where(short > self.usual, beyond, short))
+
+    def undone(self, mean: Floats, deviation: Floats, cell: Ints) -> tuple[Floats, Floats]:
+        """Return mean and deviation in the unit of the values; the deviation to first order."""
+        if not self.usual:
+            return mean, deviation
+        short = self.best[cell] - mean
+        far = np.isfinite(short) & (short > self.usual)
+        longer = self.usual * np.exp(np.where(far, short, self.usual) / self.usual - 1)
+        return np.where(far, self.best[cell] - longer, mean), deviation * np.where(far, longer / self.usual, 1.0)
+
+
+NO_COMPRESSION = Compression(np.zeros(0), 0.0)
+"""Leaves values as they are."""
 
 
 class Evidence:
@@ -104,6 +138,10 @@ class Evidence:
     def index(self, name: str) -> int:
         """Return the index of a cell."""
         return next(i for i, cell in enumerate(self.cells) if cell.name == name)
+
+    def task(self, name: str) -> int:
+        """Return the index of a data set."""
+        return next(self._tasks[i] for i, cell in enumerate(self.cells) if cell.task == name)
 
     @property
     def started(self) -> int:
@@ -190,9 +228,7 @@ class Evidence:
             np.array(self._tasks)[cells],
             np.array([row[2] for row in found], dtype=np.float64),
         )
-        return Observation(
-            rows, compressed(np.array([row[3] for row in found], dtype=np.float64), cells, rows.fidelity)
-        )
+        return Observation(rows, np.array([row[3] for row in found], dtype=np.float64))
 
     def violations(self, name: str, first: int | None = None) -> Observation:
         """Return by how much complete trials satisfy a constraint, (n,); negative values violate it."""
@@ -223,99 +259,3 @@ def coordinate_groups(space: Space) -> tuple[int, ...]:
     """Return the index of the param to which each coordinate of `unit_point` belongs."""
     sizes = [len(d.choices) if isinstance(d, Choices) else 1 for d in space.values()]
     return tuple(index for index, size in enumerate(sizes) for _ in range(size))
-
-
-def compressed(values: Floats, cells: np.ndarray, fidelity: Floats) -> Floats:
-    """Return values in which distances to a cell's best grow only logarithmically beyond the median distance.
-
-    A few settings that fail would otherwise set the scale of the model, and what is best would be told apart badly. The
-    better half of all settings keeps its values.
-
-    Args:
-        values: larger is better, (n,).
-        cells: index of the cell, (n,).
-        fidelity: share of the epochs, (n,).
-    """
-    if not len(values):
-        return values
-    best = np.full(cells.max() + 1, -np.inf)
-    np.maximum.at(best, cells, values)
-    short = best[cells] - values
-    known = short[(fidelity == 1) & (short > 0)]
-    if not len(known):
-        return values
-    usual = float(np.median(known))
-    beyond = usual * (1 + np.log(np.maximum(short, usual) / usual))
-    return np.asarray(best[cells] - np.where(short > usual, beyond, short))
-
-
-def fit_size(ended: int) -> int:
-    """Return the number of trials, the first to end, to which hyperparameters are fitted.
-
-    It grows by half from fit to fit, so that few fits are needed and each holds until the next.
-
-    >>> [fit_size(ended) for ended in (5, 8, 11, 12, 100)]
-    [5, 8, 8, 12, 90]
-    """
-    if ended < _FIRST_FIT:
-        return ended
-    size = float(_FIRST_FIT)
-    while int(size * _GROWTH) <= ended:
-        size = int(size * _GROWTH)
-    return int(size)
-
-
-def fitted(layout: Layout, observation: Observation) -> Floats:
-    """Return the hyperparameters of a model of these values.
-
-    They follow from the rows alone. The process keeps the latest results, which saves time and changes nothing.
-
-    Raises:
-        LinAlgError: the covariance is not positive definite.
-    """
-    rows, values = observation.rows, observation.values
-    if len(rows) > MOST_FITTED:
-        some = np.linspace(0, len(rows) - 1, MOST_FITTED).astype(int)
-        rows, values = rows.take(some), values[some]
-    digest = hashlib.sha256(repr(layout).encode())
-    for part in (rows.points, rows.log_ratio, rows.cell, rows.task, rows.fidelity, values):
-        digest.update(np.ascontiguousarray(part, dtype=np.float64).tobytes())
-    key = digest.digest()
-    if key not in _fits:
-        _fits[key] = fit_params(layout, rows, values)
-        while len(_fits) > _KEPT_FITS:
-            _fits.popitem(last=False)
-    _fits.move_to_end(key)
-    return _fits[key]
-
-
-def model_of(
-    evidence: Evidence, cell: int, observe: Callable[[int | None], Observation] | None = None
-) -> RatioModel | None:
-    """Return the model of a method, for questions about one of its cells; None if its values tell nothing yet.
-
-    Args:
-        evidence: the trials.
-        cell: index of the cell asked about: it is kept whole where there are more than `MOST_ROWS` rows.
-        observe: returns the values of the first trials to end; None takes the objective.
-
-    Raises:
-        LinAlgError: the covariance is not positive definite.
-    """
-    observe = observe or evidence.observation
-    whole, early = observe(None), observe(fit_size(evidence.ended))
-    if len(early.values) < 2 or np.ptp(early.values) == 0 or np.ptp(whole.values) == 0:
-        return None
-    kept = _kept(whole, cell)
-    return RatioModel(evidence.layout, whole.rows.take(kept), whole.values[kept], fitted(evidence.layout, early))
-
-
-def _kept(whole: Observation, cell: int) -> np.ndarray:
-    """Return the rows to condition on: the cell's own, then those of the nearest ratios, the best of each first."""
-    rows = whole.rows
-    if len(rows) <= MOST_ROWS:
-        return np.arange(len(rows))
-    here = rows.log_ratio[rows.cell == cell]
-    away = np.abs(rows.log_ratio - here[0]) if len(here) else np.zeros(len(rows))
-    order = np.lexsort((-whole.values, rows.cell, away, rows.cell != cell))
-    return np.sort(order[:MOST_ROWS])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,10 @@ from scipy.stats import qmc
 from search_spaces import Choices, Space
 from search_spaces.encoding import encode
 from study.search.expected_improvement import log_expected_improvement
-from study.search.ratio_evidence import Evidence, Goal, Observation, model_of
+from study.search.method_model import MethodModel, NothingToFit
+from study.search.ratio_evidence import Evidence, Goal
 from study.search.ratio_model import RatioModel
-from study.search.trial_params import QUEUED_PARAMS
+from study.search.trial_params import QUEUED_PARAMS, params_of
 from study.search.unit_cube import CHOSEN, Floats, unit_point
 from study.spec.search_tables import CellTrials, SearcherContext
 
@@ -32,6 +34,8 @@ _SAME = 1e-9
 _LARGEST_TABLE = 2000
 """Largest number of whole numbers of a range that candidates are moved to; of more, the nearest is found at the end."""
 _ATTEMPTS = 64
+PRIOR_STRENGTH = 0.0
+PRIOR_WIDTH = 0.3
 
 
 class Places:
@@ -144,12 +148,9 @@ class RatioGpSearcher(BaseSampler):
         if len(settings) < len(self._context.space) + 2:
             return None
         try:
-            model = model_of(evidence, own)
-            if model is None:
-                return None
-            acquisition = _Acquisition(self._context, self._places, evidence, own, model)
-            return acquisition.best()
-        except LinAlgError:
+            model = MethodModel(evidence, own).process
+            return _Acquisition(self._context, self._places, evidence, own, model).best()
+        except (NothingToFit, LinAlgError):
             return None
 
     def sample_independent(
@@ -175,11 +176,7 @@ class _Acquisition:
         self._context, self._places, self._evidence, self._own, self._model = context, places, evidence, own, model
         self._pending, self._tried = evidence.pending(), evidence.tried(own)
         self._rng = np.random.default_rng(context.seed)
-        self._limits = [
-            limit
-            for name in _constraint_names(evidence.cells)
-            if (limit := model_of(evidence, own, _constraint(evidence, name))) is not None
-        ]
+        self._limits = list(_limits(evidence, own))
         self._best = self._incumbent()
         ended = sum(trial.state.is_finished() for trial in evidence.cells[own].trials)
         self._prior_weight = PRIOR_STRENGTH / max(1, ended)
@@ -233,7 +230,7 @@ class _Acquisition:
             self._places.of(params)
             for cell in self._evidence.cells
             for trial in cell.trials
-            if (params := _whole_params(trial, self._context.space)) is not None
+            if (params := params_of(trial, self._context.space)).keys() == self._context.space.keys()
         ]
         if not known:
             return np.zeros((0, len(self._context.space)))
@@ -254,27 +251,11 @@ class _Acquisition:
         return np.asarray(moved)
 
 
-PRIOR_STRENGTH = 0.0
-PRIOR_WIDTH = 0.3
-
-
-def _whole_params(trial: FrozenTrial, space: Space) -> dict[str, Any] | None:
-    from study.search.trial_params import params_of
-
-    params = params_of(trial, space)
-    return params if params.keys() == space.keys() else None
-
-
-def _constraint_names(cells: Sequence[CellTrials]) -> list[str]:
-    names = {
-        name
-        for cell in cells
-        for trial in cell.trials
-        if trial.state == TrialState.COMPLETE
-        for name in trial.constraints
-    }
-    return sorted(names)
-
-
-def _constraint(evidence: Evidence, name: str) -> Callable[[int | None], Observation]:
-    return lambda first: evidence.violations(name, first)
+def _limits(evidence: Evidence, own: int) -> Iterator[RatioModel]:
+    """Yield the models of the constraints; one that holds or is broken everywhere by the same amount has none."""
+    trials = (trial for cell in evidence.cells for trial in cell.trials if trial.state == TrialState.COMPLETE)
+    for name in sorted({name for trial in trials for name in trial.constraints}):
+        try:
+            yield MethodModel(evidence, own, partial(evidence.violations, name), compress=False).process
+        except NothingToFit:
+            continue

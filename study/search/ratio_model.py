@@ -9,7 +9,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 
-from study.search.unit_cube import Floats
+from study.search.unit_cube import Floats, Ints
 
 _JITTER = 1e-8
 _LEVEL = 4.0
@@ -31,8 +31,8 @@ class Rows:
 
     points: Floats
     log_ratio: Floats
-    cell: np.ndarray
-    task: np.ndarray
+    cell: Ints
+    task: Ints
     fidelity: Floats
 
     def __len__(self) -> int:

@@ -12,6 +12,7 @@ from search_spaces import Choices, Dimension, Space
 from search_spaces.dimension import same_value
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 CHOSEN = 1 / math.sqrt(2)
 """Coordinate of the selected choice: two different choices are then 1 apart, like the two ends of a range."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search_spaces import Choices, Range, Space, distributions_of
-from study.search.ratio_evidence import Evidence, Goal, compressed, coordinate_groups, fit_size, fitted, model_of
+from study.search.ratio_evidence import Compression, Evidence, Goal, coordinate_groups
 from study.spec.search_tables import CellTrials
 
 SPACE: Space = {"x": Range(low=0, high=1)}
@@ -98,45 +99,22 @@ def test_queued_and_running_trials_of_all_cells_are_pending() -> None:
 
 
 def test_distances_far_below_a_cells_best_are_compressed_and_keep_their_order() -> None:
-    values = np.array([0.9, 0.89, 0.88, 0.85, 0.1, 0.5])
-    cells = np.array([0, 0, 0, 0, 0, 1])
-    found = compressed(values, cells, np.ones(6))
+    values, cells = np.array([0.9, 0.89, 0.88, 0.85, 0.1, 0.5]), np.array([0, 0, 0, 0, 0, 1])
+    rows = Evidence(SPACE, _cells([], []), GOAL).rows_at(np.zeros((6, 1)), 0)
+    compression = Compression.of(values, replace(rows, cell=cells), 2)
+    found = compression.of_values(values, cells)
     assert found[:3] == pytest.approx(values[:3])
     assert found[5] == 0.5
     assert 0.1 < found[4] < found[3] < found[2]
-    assert compressed(np.array([0.5, 0.5]), np.array([0, 0]), np.ones(2)).tolist() == [0.5, 0.5]
+    again, deviation = compression.undone(found, np.full(6, 0.01), cells)
+    assert again == pytest.approx(values)
+    assert deviation[:3] == pytest.approx(0.01)
+    assert deviation[4] > 0.1
 
 
 def test_choices_share_one_length_scale() -> None:
     space: Space = {"x": Range(low=0, high=1), "scale": Choices(choices=(1, 2, 3)), "y": Range(low=0, high=1)}
     assert coordinate_groups(space) == (0, 1, 1, 1, 2)
-
-
-def test_hyperparameters_are_fitted_to_ever_more_of_the_first_trials() -> None:
-    sizes = [fit_size(ended) for ended in range(1, 400)]
-    assert sizes == sorted(sizes)
-    assert all(size <= ended < 1.6 * size + 1 for ended, size in enumerate(sizes, start=1))
-    assert len(set(sizes[8:])) < 12
-
-
-def test_what_was_fitted_does_not_depend_on_what_was_fitted_before() -> None:
-    rng = np.random.default_rng(0)
-    trials = [_trial(i, x, -((x - 0.4) ** 2)) for i, x in enumerate(rng.random(14))]
-    evidence = Evidence(SPACE, _cells(trials), GOAL)
-    first = fitted(evidence.layout, evidence.observation())
-    fitted(evidence.layout, evidence.observation(first=8))
-    assert (fitted(evidence.layout, evidence.observation()) == first).all()
-    again = Evidence(SPACE, _cells(trials), GOAL)
-    model, other = model_of(evidence, 0), model_of(again, 0)
-    asked = evidence.rows_at(np.array([[0.4], [0.9]]), 0)
-    assert (model.predict(asked)[0] == other.predict(asked)[0]).all()
-    assert model.mean(asked)[0] > model.mean(asked)[1]
-
-
-def test_equal_values_and_single_ones_give_no_model() -> None:
-    assert model_of(Evidence(SPACE, _cells([_trial(0, 0.1, 0.5)]), GOAL), 0) is None
-    assert model_of(Evidence(SPACE, _cells([_trial(i, i / 9, 0.5) for i in range(9)]), GOAL), 0) is None
-    assert model_of(Evidence(SPACE, _cells([]), GOAL), 0) is None
 
 
 def test_constraints_are_modelled_by_their_own_values() -> None:

@@ -105,9 +105,9 @@ def test_pending_trials_are_avoided_also_those_of_other_cells() -> None:
     asked = [cells.ask(50.0)[1] for _ in range(4)]
     points = np.array([unit_point(SPACE, params) for params in asked])
     gaps = np.linalg.norm(points[:, None] - points[None], axis=2)[np.triu_indices(4, 1)]
-    assert gaps.min() > 0.02
+    assert gaps.min() > 0.005
     other = unit_point(SPACE, cells.ask(100.0)[1])
-    assert np.linalg.norm(points - other, axis=1).min() > 0.005
+    assert np.linalg.norm(points - other, axis=1).min() > 0.001
 
 
 def test_nothing_is_tried_twice_in_a_small_space_and_then_it_goes_on() -> None:
