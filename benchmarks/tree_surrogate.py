@@ -75,13 +75,16 @@ class TreeSurrogate:
         return self.curve_at(unit_point(self.space, values))
 
     def noisy_curve(self, values: dict[str, Any], rng: np.random.Generator) -> Floats:
-        """Return the curve plus what one seed deviates from the mean at one of the nearest recorded points."""
+        """Return the curve plus what one seed deviates from the mean at one of the nearest points with several seeds."""
         point = unit_point(self.space, values)
-        nearest = np.argsort(np.linalg.norm(self.points - point, axis=1), kind="stable")[:_NEIGHBOURS]
+        order = np.argsort(np.linalg.norm(self.points - point, axis=1), kind="stable")
+        nearest = [i for i in order if len(self._seeds[i]) > 1][:_NEIGHBOURS]
+        if not nearest:
+            return self.curve_at(point)
         seeds = self._seeds[rng.choice(nearest)]
         one = seeds[rng.integers(len(seeds))] - seeds.mean(axis=0)
         # the mean over few seeds is nearer to each of them than the true mean is
-        return np.asarray(self.curve_at(point) + one * np.sqrt(len(seeds) / max(1, len(seeds) - 1)))
+        return np.asarray(self.curve_at(point) + one * np.sqrt(len(seeds) / (len(seeds) - 1)))
 
     def diverges_after(self, values: dict[str, Any]) -> int | None:
         """Return the epoch after which a seed of the nearest recorded point diverged, or None."""
