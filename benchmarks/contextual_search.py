@@ -17,7 +17,7 @@ import argparse
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
 from multiprocessing import get_context
@@ -106,6 +106,57 @@ def lines(found: dict[str, list[Found]], at: Sequence[int]) -> list[str]:
     return shown
 
 
+def suggest_times(counts: Sequence[int], repeats: int = 5) -> Iterator[str]:
+    """Yield how long a proposal takes where all trials, five params each, are of one method's five cells.
+
+    The first proposal of a driver fits the hyperparameters; the later ones follow a trial each, and mostly reuse them.
+    """
+    import optuna
+    from optuna.trial import create_trial
+
+    from search_spaces import Range, Space, distributions_of
+    from study.search.sampler_factory import MethodTrials, build_searcher
+    from study.spec.search_tables import CellTrials
+
+    space: Space = {name: Range(low=0, high=1) for name in "abcde"}
+    ratios = (10.0, 20.0, 50.0, 100.0, 200.0)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    for count in counts:
+        rng = np.random.default_rng(0)
+        studies = {ratio: optuna.create_study(direction="maximize") for ratio in ratios}
+
+        def add(ratio: float, params: dict[str, float], studies: Any = studies, rng: Any = rng) -> None:
+            missed = sum((x - 0.1 * math.log(ratio)) ** 2 for x in params.values())
+            value = 0.9 - 0.05 * math.log(ratio) - 0.1 * missed + 0.005 * rng.standard_normal()
+            studies[ratio].add_trial(create_trial(params=params, distributions=distributions_of(space), value=value))
+
+        for number in range(count):
+            add(ratios[number % 5], dict(zip(space, rng.random(5).tolist(), strict=True)))
+        spent = []
+        for number in range(repeats + 1):
+            ratio = ratios[(count + number) % 5]
+            method = MethodTrials(
+                f"cell {ratio:g}",
+                "method",
+                trials=lambda studies=studies: [
+                    CellTrials(f"cell {r:g}", "task", r, one.get_trials(deepcopy=False)) for r, one in studies.items()
+                ],
+            )
+            study = studies[ratio]
+            began = time.perf_counter(), time.process_time()
+            study.sampler = build_searcher(
+                "ratio-gp", 0, f"cell {ratio:g}", len(study.get_trials(deepcopy=False)), space, method=method
+            )
+            params = study.ask(distributions_of(space)).params
+            spent.append((time.perf_counter() - began[0], time.process_time() - began[1]))
+            add(ratio, params)
+        first, later = spent[0], np.median(spent[1:], axis=0)
+        yield (
+            f"{count:5d} trials: first {first[0]:.2f} s (processor {first[1]:.2f} s), "
+            f"later {later[0]:.2f} s (processor {later[1]:.2f} s)"
+        )
+
+
 def main() -> None:
     """Replay and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -122,6 +173,10 @@ def main() -> None:
     given = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     print(header("benchmarks.contextual_search", "optuna", "scikit-learn", "scipy"), flush=True)
+    if given.times:
+        for line in suggest_times((100, 1000, 5000)):
+            print(line, flush=True)
+        return
     path = given.file or FOLDER / f"{given.name}.json.gz"
     run = partial(replay, path, tuple(given.methods), given.trials, {"pruner": {"name": given.pruner}})
     if given.surrogate:

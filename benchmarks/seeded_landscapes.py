@@ -67,7 +67,7 @@ class Landscape:
 LANDSCAPES = {
     "mnist-small": Landscape("mnist", 14, ("cce", "affinity", "elm", "focal", "vs", "offset")),
     "cifar-small": Landscape(
-        "cifar10", 12, ("ldam", "logit-adjustment", "gcl", "mixup"), validation_per_class=200, points=40, seeds=2
+        "cifar10", 12, ("ldam", "logit-adjustment", "gcl", "mixup"), validation_per_class=200, points=32, seeds=2
     ),
 }
 """Landscapes by name."""

@@ -75,7 +75,7 @@ class TreeSurrogate:
         return self.curve_at(unit_point(self.space, values))
 
     def noisy_curve(self, values: dict[str, Any], rng: np.random.Generator) -> Floats:
-        """Return the curve plus what one seed deviates from the mean at one of the nearest points with several seeds."""
+        """Return the curve plus what one seed deviates from the mean at a near point with several seeds."""
         point = unit_point(self.space, values)
         order = np.argsort(np.linalg.norm(self.points - point, axis=1), kind="stable")
         nearest = [i for i in order if len(self._seeds[i]) > 1][:_NEIGHBOURS]
