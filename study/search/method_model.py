@@ -15,7 +15,7 @@ from study.search.ratio_evidence import NO_COMPRESSION, Compression, Evidence, O
 from study.search.ratio_model import Layout, RatioModel, Rows, fit_params
 from study.search.unit_cube import Floats, Ints, unit_point
 
-MOST_FITTED = 400
+MOST_FITTED = 256
 """Largest number of rows to which hyperparameters are fitted; the cost of a step is cubic."""
 MOST_ROWS = 1500
 """Largest number of rows that a model holds."""

@@ -163,6 +163,17 @@ class Evidence:
         """Return the points of every trial of a cell whose params are known, (m, D), queued and running ones too."""
         return self._stacked([self._point(cell, trial) for trial in self.cells[cell].trials])
 
+    def has_settings(self, least: int) -> bool:
+        """Return True if all cells together have at least so many different settings."""
+        found: set[bytes] = set()
+        for index, cell in enumerate(self.cells):
+            for trial in cell.trials:
+                if (point := self._point(index, trial)) is not None:
+                    found.add(point.tobytes())
+                if len(found) >= least:
+                    return True
+        return False
+
     def pending(self) -> Rows:
         """Return the queued and running trials of all cells."""
         waiting = (TrialState.RUNNING, TrialState.WAITING)

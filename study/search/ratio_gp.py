@@ -22,7 +22,7 @@ from study.search.expected_improvement import log_expected_improvement
 from study.search.method_model import MethodModel, NothingToFit
 from study.search.ratio_evidence import Evidence, Goal
 from study.search.ratio_model import RatioModel
-from study.search.trial_params import QUEUED_PARAMS, params_of
+from study.search.trial_params import QUEUED_PARAMS
 from study.search.unit_cube import CHOSEN, Floats, unit_point
 from study.spec.search_tables import CellTrials, SearcherContext
 
@@ -66,16 +66,18 @@ class Places:
         values, between = steps
         return np.asarray(values[np.searchsorted(between, places)][:, None])
 
-    def of(self, params: dict[str, Any]) -> Floats:
-        """Return the place of natural params, (p,); of a choice the middle of its share."""
-        return np.array(
-            [
-                (list(d.choices).index(d.nearest(params[name])) + 0.5) / len(d.choices)
-                if isinstance(d, Choices)
-                else d.to_unit(params[name])
-                for name, d in self.space.items()
-            ]
-        )
+    def at(self, points: Floats) -> Floats:
+        """Return the places, (m, p), of points of the unit cube, (m, D); of a choice the middle of its share."""
+        columns, begin = [], 0
+        for dimension in self.space.values():
+            if isinstance(dimension, Choices):
+                count = len(dimension.choices)
+                columns.append((points[:, begin : begin + count].argmax(axis=1) + 0.5) / count)
+                begin += count
+            else:
+                columns.append(points[:, begin])
+                begin += 1
+        return np.stack(columns, axis=1)
 
 
 def _steps(distribution: BaseDistribution) -> tuple[Floats, Floats] | None:
@@ -144,8 +146,7 @@ class RatioGpSearcher(BaseSampler):
         return np.asarray(place[0])
 
     def _proposal(self, evidence: Evidence, own: int) -> Floats | None:
-        settings = {tuple(point) for cell in range(len(evidence.cells)) for point in evidence.tried(cell)}
-        if len(settings) < len(self._context.space) + 2:
+        if not evidence.has_settings(len(self._context.space) + 2):
             return None
         try:
             model = MethodModel(evidence, own).process
@@ -226,19 +227,11 @@ class _Acquisition:
 
     def _near_best(self) -> Floats:
         """Return the settings of all cells that promise most here, and places around them."""
-        known = [
-            self._places.of(params)
-            for cell in self._evidence.cells
-            for trial in cell.trials
-            if (params := params_of(trial, self._context.space)).keys() == self._context.space.keys()
-        ]
-        if not known:
-            return np.zeros((0, len(self._context.space)))
-        places = np.unique(np.array(known), axis=0)
-        rows = self._evidence.rows_at(self._places.coordinates(places), self._own)
-        order = np.argsort(-self._model.mean(rows), kind="stable")[:_BEST]
-        around = [self._moved(places[i], _AROUND_BEST, _FIRST_STEP) for i in order]
-        return np.concatenate([places[order], *around])
+        settings = np.unique(self._model.rows.points, axis=0)
+        expected = self._model.mean(self._evidence.rows_at(settings, self._own))
+        order = np.argsort(-expected, kind="stable")[:_BEST]
+        places = self._places.at(settings[order])
+        return np.concatenate([places, *(self._moved(place, _AROUND_BEST, _FIRST_STEP) for place in places)])
 
     def _moved(self, place: Floats, count: int, step: float) -> Floats:
         """Return places around one: ranges moved by normal steps, and some choices drawn again."""

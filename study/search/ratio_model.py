@@ -210,10 +210,12 @@ class _Kernel:
 
     def between(self, one: Rows, other: Rows) -> Floats:
         """Return the covariance matrix, (n, m)."""
-        return self.parts(one, other).total
+        alike = len(one) > 0 and all(np.ptp(part) == 0 for part in (one.log_ratio, one.cell, one.task, one.fidelity))
+        return _Parts(self, one, other, one.take(np.zeros(1, dtype=np.int64)) if alike else one).total
 
-    def parts(self, one: Rows, other: Rows) -> _Parts:
-        return _Parts(self, one, other)
+    def parts(self, rows: Rows) -> _Parts:
+        """Return the covariance matrix of rows, (n, n), with its parts."""
+        return _Parts(self, rows, rows, rows)
 
     def growth(self, rows: Rows) -> Floats:
         """Return the factor by which params matter at the ratio of each row, (n,)."""
@@ -249,9 +251,9 @@ class _Kernel:
 class _Parts:
     """The parts of a covariance matrix, kept for the derivatives."""
 
-    def __init__(self, kernel: _Kernel, one: Rows, other: Rows) -> None:
+    def __init__(self, kernel: _Kernel, one: Rows, other: Rows, places: Rows) -> None:
+        """Compute them; ``places`` is ``one``, or one of its rows if all of them differ in their points alone."""
         layout, value = kernel.layout, kernel.value
-        self.kernel, self.one, self.other = kernel, one, other
         several = layout.cells > 1
         groups = np.array(layout.groups)
         self.squares = [
@@ -265,16 +267,16 @@ class _Parts:
         self.matern = (1 + root + root**2 / 3) * decay
         self.slope = (1 + root) * decay * (5 / 3)
         """-2 dk / d(distance), so that dk / d(log length) = slope * square / length^2"""
-        self.growth = np.multiply.outer(kernel.growth(one), kernel.growth(other))
+        self.growth = np.multiply.outer(kernel.growth(places), kernel.growth(other))
         self.same_task: Floats | float = 1.0
         if layout.tasks > 1:
-            apart = np.not_equal.outer(one.task, other.task)
+            apart = np.not_equal.outer(places.task, other.task)
             self.apart = apart
             self.same_task = np.where(apart, 1 / (1 + value["task"]), 1.0)
         if several:
-            self.gap = np.subtract.outer(one.log_ratio, other.log_ratio) / _DECADE
+            self.gap = np.subtract.outer(places.log_ratio, other.log_ratio) / _DECADE
             self.near = np.exp(-(self.gap**2) / (2 * value["ratio length"] ** 2))
-            self.same_cell = np.equal.outer(one.cell, other.cell) & (np.asarray(one.cell) >= 0)[:, None]
+            self.same_cell = np.equal.outer(places.cell, other.cell) & (places.cell >= 0)[:, None]
         amplitude = value["shared"] + (value["moving"] * self.near if several else 0.0)
         self.x_factor = amplitude * self.growth * self.same_task
         total = _LEVEL + self.x_factor * self.matern
@@ -283,7 +285,7 @@ class _Parts:
             total = total + value["ratio"] * self.near + value["cell"] * self.same_cell
         if layout.tasks > 1:
             total = total + value["task"] * _LEVEL / 4 * ~self.apart
-        self.early = np.multiply.outer(kernel.ahead(one), kernel.ahead(other)) if early else None
+        self.early = np.multiply.outer(kernel.ahead(places), kernel.ahead(other)) if early else None
         if self.early is not None:
             inside = value["early level"] + value["early"] * self.matern
             inside = inside + (value["early cell"] * self.same_cell if several else 0.0)
@@ -313,7 +315,7 @@ def log_posterior(log_params: Floats, rows: Rows, targets: Floats, layout: Layou
         LinAlgError: the covariance is not positive definite.
     """
     kernel = _Kernel(layout, log_params)
-    parts, value, n = kernel.parts(rows, rows), kernel.value, len(rows)
+    parts, value, n = kernel.parts(rows), kernel.value, len(rows)
     covariance = parts.total.copy()
     noise = kernel.noise(rows)
     covariance[np.diag_indices(n)] += noise + _JITTER * _LEVEL

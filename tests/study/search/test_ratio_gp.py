@@ -39,9 +39,9 @@ def test_places_have_the_coordinates_of_their_natural_params() -> None:
     drawn = np.random.default_rng(0).random((200, len(MIXED)))
     expected = [unit_point(MIXED, places.natural(place)) for place in drawn]
     assert places.coordinates(drawn) == pytest.approx(np.array(expected), abs=1e-12)
-    for place in drawn[:20]:
-        params = places.natural(place)
-        assert places.natural(places.of(params)) == pytest.approx(params)
+    again = places.at(np.array(expected))
+    for place, other in zip(drawn, again, strict=True):
+        assert places.natural(other) == pytest.approx(places.natural(place))
 
 
 class _Cells:
