@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 
@@ -324,7 +326,7 @@ def log_posterior(log_params: Floats, rows: Rows, targets: Floats, layout: Layou
     found = -targets @ weights / 2 - np.log(np.diag(root)).sum() - n * math.log(2 * math.pi) / 2
     pull = (np.multiply.outer(weights, weights) - cho_solve((root, True), np.eye(n), check_finite=False)) / 2
 
-    def along(derivative: Floats) -> float:
+    def along(derivative: npt.NDArray[Any]) -> float:
         return float(np.vdot(pull, derivative))
 
     slope = np.zeros(len(log_params))
