@@ -19,7 +19,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache, partial
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,10 @@ from benchmarks.arms import TOLERANCE, said
 from benchmarks.machine import cores, header
 from benchmarks.seeded_landscapes import FOLDER
 from benchmarks.tree_surrogate import read_landscape
+from study.replay.recorded_curves import Surrogates
 from study.replay.replay_outcome import estimate
 from study.replay.simulator import simulate
+from study.spec.study_spec import StudySpec
 
 ARMS: dict[str, dict[str, Any]] = {
     "random": {"searcher": "random", "transfer": False},
@@ -48,14 +50,19 @@ Found = dict[str, tuple[int, list[float]]]
 """Cell -> trials until near, and regret after every trial."""
 
 
-@cache
-def _landscape(path: Path, methods: tuple[str, ...]) -> Any:
-    return read_landscape(path, methods)
+_landscape: tuple[StudySpec, dict[str, Surrogates]]
+"""The landscape of this process."""
 
 
-def replay(path: Path, methods: tuple[str, ...], trials: int, changes: dict[str, Any], job: tuple[str, int]) -> Found:
+def take_landscape(study: StudySpec, surrogates: dict[str, Surrogates]) -> None:
+    """Set the landscape that `replay` uses in this process."""
+    global _landscape
+    _landscape = study, surrogates
+
+
+def replay(trials: int, changes: dict[str, Any], job: tuple[str, int]) -> Found:
     """Replay an arm once; a job is its name and the seed."""
-    study, surrogates = _landscape(path, methods)
+    study, surrogates = _landscape
     arm, seed = job
     search = study.search.model_dump() | {"trials": trials} | ARMS[arm] | changes
     spec = study.model_copy(update={"search": type(study.search).model_validate(search), "seed": seed})
@@ -167,6 +174,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=20, help="of a cell")
     parser.add_argument("--seeds", type=int, default=30, help="replays of every arm")
     parser.add_argument("--jobs", type=int, default=cores(), help="processes")
+    parser.add_argument("--interpolation", default="trees", choices=["trees", "gp"], help="of the landscape")
     parser.add_argument("--pruner", default="none", help="pruner")
     parser.add_argument("--surrogate", action="store_true", help="only say how well the surrogate predicts")
     parser.add_argument("--times", action="store_true", help="measure the time to suggest instead")
@@ -178,15 +186,17 @@ def main() -> None:
             print(line, flush=True)
         return
     path = given.file or FOLDER / f"{given.name}.json.gz"
-    run = partial(replay, path, tuple(given.methods), given.trials, {"pruner": {"name": given.pruner}})
+    study, surrogates = read_landscape(path, tuple(given.methods), trees=given.interpolation == "trees")
+    run = partial(replay, given.trials, {"pruner": {"name": given.pruner}})
     if given.surrogate:
-        surrogates = _landscape(path, tuple(given.methods))[1]
-        measured = [(one["balanced_accuracy"].error(), one["balanced_accuracy"].noise()) for one in surrogates.values()]
+        trees: Any = [one["balanced_accuracy"] for one in surrogates.values()]
+        measured = [(one.error(), one.noise()) for one in trees]
         error, noise = np.mean(measured, axis=0)
         print(f"surrogate: error at points left out {error:.4f}, noise over seeds {noise:.4f}", flush=True)
         return
     found: dict[str, list[Found]] = {}
-    with ProcessPoolExecutor(given.jobs, mp_context=get_context("spawn")) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(given.jobs, context, initializer=take_landscape, initargs=(study, surrogates)) as pool:
         for arm in given.arms:
             began = time.monotonic()
             found[arm] = list(pool.map(run, [(arm, seed) for seed in range(given.seeds)]))

@@ -17,6 +17,8 @@ from sklearn.ensemble import ExtraTreesRegressor
 
 from benchmarks.seeded_landscapes import Landscape, study_of
 from search_spaces import Space
+from study.replay.recorded_curves import Surrogates
+from study.replay.surrogate import Curve, Surrogate
 from study.search.unit_cube import Floats, unit_point
 from study.spec.cell import expand
 from study.spec.study_spec import StudySpec
@@ -144,21 +146,36 @@ class _Forest:
         return np.asarray(self._value[every, node].mean(axis=0))
 
 
-def read_landscape(path: Path, methods: Sequence[str] = ()) -> tuple[StudySpec, dict[str, dict[str, TreeSurrogate]]]:
+def read_landscape(
+    path: Path, methods: Sequence[str] = (), *, trees: bool = True
+) -> tuple[StudySpec, dict[str, Surrogates]]:
     """Return the study of a packed landscape, and cell -> metric -> surrogate.
 
     Args:
         path: file of `benchmarks.seeded_landscapes`.
         methods: the methods to keep; all if empty.
+        trees: False interpolates by the Gaussian process of `study replay`, a cell by itself.
     """
     content = json.loads(gzip.decompress(path.read_bytes()))
-    landscape = Landscape(**content["landscape"])
+    landscape = Landscape(**{k: tuple(v) if isinstance(v, list) else v for k, v in content["landscape"].items()})
     study = study_of(path.name.partition(".")[0], landscape)
     if methods:
         study = study.model_copy(update={"methods": [m for m in study.methods if m.name in methods]})
-    found = {}
+    found: dict[str, Any] = {}
     for cell in expand(study):
-        recorded = content["cells"][cell.name]
-        surrogate = TreeSurrogate(cell.space, recorded["points"], recorded["curves"], landscape.epochs)
+        settings, curves = content["cells"][cell.name]["points"], content["cells"][cell.name]["curves"]
+        surrogate = (TreeSurrogate if trees else _by_gaussian_process)(cell.space, settings, curves, landscape.epochs)
         found[cell.name] = {"balanced_accuracy": surrogate}
     return study, found
+
+
+def _by_gaussian_process(
+    space: Space, settings: Sequence[dict[str, Any]], curves: Sequence[Sequence[list[float] | None]], epochs: int
+) -> Surrogate:
+    recorded = [
+        Curve(params, np.array(curve + [np.nan] * (epochs - len(curve))), len(curve) < epochs)
+        for params, seeds in zip(settings, curves, strict=True)
+        for curve in seeds
+        if curve is not None
+    ]
+    return Surrogate(space, recorded, epochs)
