@@ -201,6 +201,44 @@ class S3Server:
         self._process.wait()
 
 
+def has_folder_s3() -> bool:
+    """Return True if the S3 server that keeps its objects in a folder is installed: npm install -g s3rver."""
+    return shutil.which("s3rver") is not None
+
+
+class FolderS3Server(S3Server):
+    """An S3 server that keeps its objects in a folder, so that its process may be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._port, self._folder = free_port(), folder
+        folder.mkdir(parents=True)
+        self.start()
+        self.relay = Relay(self._port)
+        self.relay.open()
+
+    def start(self) -> None:
+        """Start the process, on the port that it had before."""
+        command = ["s3rver", "--directory", str(self._folder / "objects"), "--address", "127.0.0.1"]
+        command += ["--port", str(self._port), "--no-vhost-buckets", "--allow-mismatched-signatures", "--silent"]
+        command += ["--configure-bucket", "runs"]
+        (self._folder / "objects").mkdir(exist_ok=True)
+        with (self._folder / "log").open("a") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        wait_for_port(self._port, self._process)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that lead a process to the server, which takes no upload in chunks with a checksum at its end."""
+        checksums = ("AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION")
+        keys = {"AWS_ACCESS_KEY_ID": "S3RVER", "AWS_SECRET_ACCESS_KEY": "S3RVER"}
+        return super().environment | keys | dict.fromkeys(checksums, "when_required")
+
+    def kill(self) -> None:
+        """Kill the process; the objects stay."""
+        self._process.kill()
+        self._process.wait()
+
+
 def has_gcs() -> bool:
     """Return True if the emulator of Google Cloud Storage is installed."""
     return importlib.util.find_spec("gcp_storage_emulator") is not None

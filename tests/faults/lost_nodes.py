@@ -2,7 +2,7 @@
 
 Ledger and MLflow's store are in PostgreSQL, files on an S3 server, records on an MLflow server with users; all are
 started here, on loopback. ``python -m tests.faults.lost_nodes --trials 200 --every 20`` prints the figures of
-docs/faults.md; ``--restart`` also stops PostgreSQL and cuts off the S3 server in the middle.
+docs/faults.md; ``--restart`` also kills PostgreSQL and the S3 server in the middle and starts them again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from study.spec.yaml_io import write_yaml
 from study.store.study_folder import StudyFolder
 from study.store.study_view import open_view
 from tests.faults.ray_nodes import RayNodes
-from tests.servers import PostgresServer, S3Server, free_port, has_postgres, has_s3, wait_for_port
+from tests.servers import FolderS3Server, PostgresServer, free_port, has_folder_s3, has_postgres, wait_for_port
 from trainables.core.object_path import ObjectPath
 from trainables.core.trial_folder import TrialFolder
 
@@ -45,7 +45,7 @@ def missing() -> list[str]:
     """Return what this machine lacks, as one would install it."""
     needed = {
         "PostgreSQL (Debian: postgresql)": has_postgres(),
-        "moto[server]": has_s3(),
+        "s3rver (npm install -g s3rver)": has_folder_s3(),
         "Flask-WTF (MLflow's users)": importlib.util.find_spec("flask_wtf") is not None,
     }
     return [name for name, here in needed.items() if not here]
@@ -164,7 +164,7 @@ class Trouble:
             self._stack.callback(shutil.rmtree, postgres_folder, ignore_errors=True)
             self._postgres = PostgresServer(postgres_folder / "server")
             self._stack.callback(self._postgres.stop)
-            self._s3 = S3Server()
+            self._s3 = FolderS3Server(folder / "s3")
             self._stack.callback(self._s3.stop)
             self._mlflow = UsersMlflow(folder / "mlflow", self._postgres)
             self._stack.callback(self._mlflow.stop)
@@ -188,7 +188,7 @@ class Trouble:
 
         Args:
             every: seconds between two losses.
-            restart: stop PostgreSQL and cut off S3 once, after half of the trials.
+            restart: kill PostgreSQL and the S3 server once, after half of the trials, and start them again.
             limit: seconds after which the study is given up.
         """
         path = self._folder / "study.yaml"
@@ -223,11 +223,11 @@ class Trouble:
         return self._figures(kills, resumes, seconds)
 
     def _interrupt_services(self) -> None:
-        self._s3.relay.close()
+        self._s3.kill()
         self._postgres.stop()
         time.sleep(OUTAGE)
         self._postgres.start()
-        self._s3.relay.open()
+        self._s3.start()
 
     def _driver(self, *words: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "study.cli.app", *words, "--storage", self._storage]
@@ -319,7 +319,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--every", type=float, default=20.0, help="seconds between two lost nodes")
-    parser.add_argument("--restart", action="store_true", help="stop PostgreSQL and cut off S3 once")
+    parser.add_argument("--restart", action="store_true", help="kill PostgreSQL and the S3 server once")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=float, default=1500.0, help="seconds after which it is given up")
     options = parser.parse_args()

@@ -42,6 +42,10 @@ _LASTING = (
     "HTTP status 403",
 )
 """Words of errors that last: the storage gives the same answer to every further try."""
+_UNSUPPORTED = ("HTTP status 405", "HTTP status 411", "HTTP status 501")
+"""Answers of a server that lacks what was asked for, such as uploads in chunks with a checksum at their end."""
+_WITHOUT_CHUNKS = "AWS_REQUEST_CHECKSUM_CALCULATION=when_required may help"
+"""Uploads go in chunks with a checksum at their end, which some servers refuse and others store as it came."""
 
 Result = TypeVar("Result")
 
@@ -91,7 +95,7 @@ def speak_of_outages(say: Callable[[str], None]) -> None:
 
 def _away(error: Exception) -> str | None:
     """Return why the storage is away; None for errors that a further try would meet again."""
-    lasts = isinstance(error, FileNotFoundError) or any(word in str(error) for word in _LASTING)
+    lasts = isinstance(error, FileNotFoundError) or any(word in str(error) for word in _LASTING + _UNSUPPORTED)
     return str(error) if isinstance(error, OSError) and not lasts else None
 
 
@@ -374,10 +378,10 @@ class ObjectPath:
         """Ask the storage once whether studies can be read here, and stored.
 
         Args:
-            writing: put an object, and delete it again.
+            writing: put an object, read it back and delete it again.
 
         Raises:
-            BadInput: the bucket does not exist, access is refused, or nothing answers.
+            BadInput: the bucket does not exist, access is refused, nothing answers, or objects come back changed.
         """
         probe = self / f".probe-{os.getpid()}-{time.time_ns():x}"
         try:
@@ -390,7 +394,11 @@ class ObjectPath:
                 stream = self._fs.open_output_stream(probe._key)
                 stream.write(b"probe")
                 stream.close()
+                back = self._fs.open_input_stream(probe._key).read()
                 self._fs.delete_file(probe._key)
+                if back != b"probe":
+                    said = f"an object of 5 bytes came back with {len(back)}, as other bytes"
+                    raise BadInput(f"storage '{self}': {said}; {_WITHOUT_CHUNKS}")
         except OSError as error:
             raise BadInput(f"storage '{self}': {_reason(str(error))}") from None
 
@@ -404,4 +412,6 @@ def _reason(said: str) -> str:
     """Return a sentence for what a storage's error says."""
     if any(word in said for word in _LASTING):
         return f"access is refused: credentials are missing or wrong, or lack the permission ({said})"
+    if any(word in said for word in _UNSUPPORTED):
+        return f"the server does not take such a request; {_WITHOUT_CHUNKS} ({said})"
     return f"cannot be used ({said})"

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import errno
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from tests.servers import S3Server
+from tests.servers import FolderS3Server, S3Server, has_folder_s3, http_error
 from trainables.core import object_path
 from trainables.core.errors import BadInput
 from trainables.core.object_path import ObjectPath
@@ -101,6 +103,57 @@ def test_a_storage_that_stays_away_is_a_fault_of_the_machine(s3: S3Server, monke
 def test_the_check_leaves_nothing(s3: S3Server) -> None:
     ObjectPath.parsed("s3://runs/checked").check(writing=True)
     assert list(files_below(ObjectPath.parsed("s3://runs/checked"))) == []
+
+
+def test_a_server_that_takes_no_chunked_upload_is_refused_at_once(s3: S3Server) -> None:
+    s3.relay.answer_with(http_error("411 Length Required"))
+    try:
+        with pytest.raises(BadInput, match="AWS_REQUEST_CHECKSUM_CALCULATION=when_required may help"):
+            ObjectPath.parsed("s3://runs/x").check(writing=True)
+        with pytest.raises(OSError, match="does not take such a request"):
+            (ObjectPath.parsed("s3://runs/x") / "y").write_text("y")
+    finally:
+        s3.relay.answer_with(None)
+
+
+@pytest.mark.skipif(not has_folder_s3(), reason="needs s3rver: npm install -g s3rver")
+def test_objects_outlive_the_server_that_keeps_them_in_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = FolderS3Server(tmp_path / "s3")
+    code = (
+        "import sys; from trainables.core.object_path import ObjectPath; "
+        "path = ObjectPath.parsed('s3://runs/studies') / 'a'; "
+        "path.write_text('kept') if sys.argv[1] == 'write' else print(path.read_text())"
+    )
+    run = [sys.executable, "-c", code]
+    try:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        subprocess.run([*run, "write"], check=True, timeout=120)
+        server.kill()
+        server.start()
+        assert subprocess.run([*run, "read"], check=True, timeout=120, capture_output=True).stdout == b"kept\n"
+    finally:
+        server.stop()
+
+
+@pytest.mark.skipif(not has_folder_s3(), reason="needs s3rver: npm install -g s3rver")
+def test_a_server_that_stores_the_chunks_as_they_came_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = FolderS3Server(tmp_path / "s3")
+    code = "from trainables.core.object_path import ObjectPath; ObjectPath.parsed('s3://runs/x').check(writing=True)"
+    try:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+        monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_supported")
+        refused = subprocess.run([sys.executable, "-c", code], timeout=120, capture_output=True, text=True)
+        assert "an object of 5 bytes came back with" in refused.stderr
+        assert "AWS_REQUEST_CHECKSUM_CALCULATION=when_required may help" in refused.stderr
+    finally:
+        server.stop()
 
 
 def test_wrong_credentials_are_refused_at_once(s3: S3Server) -> None:
