@@ -14,6 +14,7 @@ short of the noise-free best, in the mean over cells. Means over seeds with 95 %
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import time
@@ -176,6 +177,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=cores(), help="processes")
     parser.add_argument("--interpolation", default="trees", choices=["trees", "gp"], help="of the landscape")
     parser.add_argument("--pruner", default="none", help="pruner")
+    parser.add_argument(
+        "--keep", type=Path, help="file of finished replays, which a later call of the same goes on with"
+    )
     parser.add_argument("--surrogate", action="store_true", help="only say how well the surrogate predicts")
     parser.add_argument("--times", action="store_true", help="measure the time to suggest instead")
     given = parser.parse_args()
@@ -197,9 +201,14 @@ def main() -> None:
     found: dict[str, list[Found]] = {}
     context = get_context("spawn")
     with ProcessPoolExecutor(given.jobs, context, initializer=take_landscape, initargs=(study, surrogates)) as pool:
+        kept = json.loads(given.keep.read_text()) if given.keep and given.keep.exists() else {}
         for arm in given.arms:
-            began = time.monotonic()
-            found[arm] = list(pool.map(run, [(arm, seed) for seed in range(given.seeds)]))
+            began, known = time.monotonic(), kept.setdefault(arm, [])
+            for one in pool.map(run, [(arm, seed) for seed in range(len(known), given.seeds)]):
+                known.append(one)
+                if given.keep:
+                    given.keep.write_text(json.dumps(kept))
+            found[arm] = known[: given.seeds]
             print(f"{arm}: {time.monotonic() - began:.0f} s", flush=True)
     print("\n".join(lines(found, [n for n in (10, 20) if n <= given.trials])), flush=True)
 
