@@ -207,8 +207,8 @@ def pack(name: str, work: Path, path: Path) -> int:
         },
     }
     path.parent.mkdir(exist_ok=True)
-    with gzip.GzipFile(path, "wb", mtime=0) as out:  # without the time of writing, equal content gives equal bytes
-        out.write(json.dumps(content, separators=(",", ":")).encode())
+    text = json.dumps(content, separators=(",", ":"))
+    path.write_bytes(gzip.compress(text.encode(), mtime=0))  # without a time, equal content gives equal bytes
     return len(done)
 
 

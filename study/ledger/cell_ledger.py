@@ -212,6 +212,7 @@ class CellLedger:
                 cell.name,
                 cell.method,
                 nearest_params(cell.space, cell.preset_params()),
+                search.preset_prior,
                 self._spec.training.epochs,
                 search.select_by is not None,
                 partial(self._method_trials, at),

@@ -34,8 +34,8 @@ _SAME = 1e-9
 _LARGEST_TABLE = 2000
 """Largest number of whole numbers of a range that candidates are moved to; of more, the nearest is found at the end."""
 _ATTEMPTS = 64
-PRIOR_STRENGTH = 0.0
-PRIOR_WIDTH = 0.3
+_PRIOR_WIDTH = 0.3
+"""Standard deviation of the prior around the preset's setting, in ranges."""
 
 
 class Places:
@@ -180,7 +180,8 @@ class _Acquisition:
         self._limits = list(_limits(evidence, own))
         self._best = self._incumbent()
         ended = sum(trial.state.is_finished() for trial in evidence.cells[own].trials)
-        self._prior_weight = PRIOR_STRENGTH / max(1, ended)
+        # the density to the power strength / n (Hvarfner et al. 2022, "piBO", equation 6)
+        self._prior_weight = context.preset_prior / max(1, ended)
         preset = {name: context.preset[name] for name in context.space if name in context.preset}
         self._preset = unit_point(context.space, preset) if len(preset) == len(context.space) else None
 
@@ -206,8 +207,8 @@ class _Acquisition:
         for limit in self._limits:
             mean, deviation = limit.predict(rows)
             found += log_ndtr(mean / deviation)
-        if self._preset is not None and PRIOR_STRENGTH:
-            found -= self._prior_weight * ((points - self._preset) ** 2).sum(axis=1) / (2 * PRIOR_WIDTH**2)
+        if self._preset is not None and self._prior_weight:
+            found -= self._prior_weight * ((points - self._preset) ** 2).sum(axis=1) / (2 * _PRIOR_WIDTH**2)
         return np.where(_equals_any(points, self._tried), -np.inf, found)
 
     def best(self) -> Floats | None:

@@ -74,6 +74,7 @@ class MethodTrials:
         cell: the name of the cell that is searched.
         name: the method, as the study file labels it.
         preset: the preset's params in the cell's space.
+        preset_prior: strength of the prior around them.
         epochs: number of epochs of a trial.
         selects_best: True if a trial's result is that of its best epoch.
         trials: returns the trials of all its cells, in the order of the study.
@@ -82,6 +83,7 @@ class MethodTrials:
     cell: str = ""
     name: str = ""
     preset: Mapping[str, Any] = field(default_factory=dict)
+    preset_prior: float = 0.0
     epochs: int = 1
     selects_best: bool = False
     trials: Callable[[], Sequence[CellTrials]] = tuple
@@ -119,6 +121,7 @@ def build_searcher(
         method.cell or cell,
         _seed(study_seed, method.name or cell),
         method.preset,
+        method.preset_prior,
         method.epochs,
         method.selects_best,
         method.trials,

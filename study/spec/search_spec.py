@@ -89,6 +89,7 @@ class SearchSpec(StrictModel):
         searcher: ``tpe``, ``gp``, ``cmaes``, ``random``, ``qmc``, ``grid``, ``ratio-gp``, or one of a
             plug-in.
         grid_points: number of points of a range without a grid of its own (grid).
+        preset_prior: strength of the preset's setting as a prior, which decays with the cell's trials (ratio-gp).
         transfer: if true, cells try the best params of the other cells of their method.
         warm_start: earlier studies in the same storage; cells try their best params after the preset's.
         pruner: the pruner; ``none`` with several metrics.
@@ -108,6 +109,7 @@ class SearchSpec(StrictModel):
     constraints: dict[str, Bounds] = Field(default_factory=dict)
     searcher: str = "tpe"
     grid_points: int = Field(5, ge=2, le=LARGEST_GRID)
+    preset_prior: float = Field(0.0, ge=0, allow_inf_nan=False)
     transfer: bool = True
     warm_start: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
     pruner: Annotated[PrunerSpec, BeforeValidator(named)] = PrunerSpec()

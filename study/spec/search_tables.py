@@ -46,6 +46,7 @@ class SearcherContext:
         cell: the cell's name.
         method_seed: the same for all cells of the method.
         preset: the preset's params, in the space.
+        preset_prior: strength of the prior around them, `search.preset_prior`.
         epochs: number of epochs of a trial.
         selects_best: True if a trial's result is that of its best epoch.
         method_trials: returns the trials of all cells of the method, this one included, in the order of the study;
@@ -59,6 +60,7 @@ class SearcherContext:
     cell: str = ""
     method_seed: int = 0
     preset: Mapping[str, Any] = field(default_factory=dict)
+    preset_prior: float = 0.0
     epochs: int = 1
     selects_best: bool = False
     method_trials: Callable[[], Sequence[CellTrials]] = tuple

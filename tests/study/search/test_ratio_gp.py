@@ -47,14 +47,16 @@ def test_places_have_the_coordinates_of_their_natural_params() -> None:
 class _Cells:
     """Cells of one method as in-memory Optuna studies."""
 
-    def __init__(self, searcher: str, space: Space = SPACE, ratios: tuple[float, ...] = RATIOS, seed: int = 0) -> None:
-        self.searcher, self.space, self.seed = searcher, space, seed
+    def __init__(
+        self, searcher: str, space: Space = SPACE, ratios: tuple[float, ...] = RATIOS, seed: int = 0, **prior: Any
+    ) -> None:
+        self.searcher, self.space, self.seed, self.prior = searcher, space, seed, prior
         self.studies = {ratio: optuna.create_study(direction="maximize") for ratio in ratios}
 
     def ask(self, ratio: float) -> tuple[optuna.Trial, dict[str, Any]]:
         study = self.studies[ratio]
         number = len(study.get_trials(deepcopy=False))
-        method = MethodTrials(f"cell {ratio:g}", "method", trials=self._trials)
+        method = MethodTrials(f"cell {ratio:g}", "method", trials=self._trials, **self.prior)
         study.sampler = build_searcher(self.searcher, self.seed, f"cell {ratio:g}", number, self.space, method=method)
         trial = study.ask(distributions_of(self.space))
         return trial, decode(self.space, trial.params)
@@ -165,6 +167,21 @@ def test_a_constraint_keeps_the_search_where_it_holds() -> None:
     late = [trial.params["x"] for trial in cells.studies[10.0].trials[8:]]
     assert np.median(late) == pytest.approx(0.6, abs=0.1)
     assert max(x for x in late if x <= 0.6) > 0.55
+
+
+def test_a_prior_around_the_preset_draws_the_first_proposals_and_fades() -> None:
+    preset = {"x": 0.9, "y": 0.001}
+    near, free = (_Cells("ratio-gp", preset=preset, preset_prior=strength) for strength in (3.0, 0.0))
+    distances = []
+    for cells in (near, free):
+        found = []
+        for _ in range(12):
+            trial, params = cells.ask(50.0)
+            found.append(float(np.linalg.norm(unit_point(SPACE, params) - unit_point(SPACE, preset))))
+            cells.studies[50.0].tell(trial, _moving(50.0, params))
+        distances.append(found)
+    assert np.mean(distances[0][4:8]) < np.mean(distances[1][4:8])
+    assert distances[0][-1] > 0.3  # the optimum is far from the preset, and evidence wins
 
 
 @pytest.fixture
