@@ -2,24 +2,27 @@
 
 From Python:
 
-    from study import Study, load_model, train
+    from study import Study, from_arrays, load_model, train
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from study.api.array_data import ArrayData, from_arrays
     from study.api.single_training import Training, train
     from study.api.study_handle import Study
     from study.api.trained_trial import Trial, load_model
     from trainables.core.errors import BadInput
 
-__all__ = ["BadInput", "Study", "Training", "Trial", "load_model", "train"]
+__all__ = ["ArrayData", "BadInput", "Study", "Training", "Trial", "from_arrays", "load_model", "train"]
 
 _PLACES = {
+    "ArrayData": "study.api.array_data",
     "BadInput": "trainables.core.errors",
     "Study": "study.api.study_handle",
     "Training": "study.api.single_training",
     "Trial": "study.api.trained_trial",
+    "from_arrays": "study.api.array_data",
     "load_model": "study.api.trained_trial",
     "train": "study.api.single_training",
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from docs.draw_rooms import PACKAGES, PAGE, README, Graph, drawn_arrows, listed, read_graph, renewed
+from tests.study.made_study import MadeStudy, spec_of
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
@@ -137,19 +138,38 @@ def test_the_lock_file_names_no_address_and_every_dependency() -> None:
         ["status", "none"],
         ["run", "{bad}"],
         ["show", "none"],
+        ["status", "stored", "--storage", "{folder}"],
+        ["show", "stored", "--storage", "{folder}"],
     ],
     ids=" ".join,
 )
 def test_commands_that_do_not_train_import_no_torch(words: list[str], tmp_path: Path) -> None:
+    MadeStudy(tmp_path / "runs", spec_of("stored", model="timm/test_vit"))
     bad = tmp_path / "bad.yaml"
     bad.write_text("name: bad\ndata: [{dataset: digits, profiles: [{ratio: 10}]}]\nmethods: [ccee]\n")
     code = (
         "import sys\nfrom study.cli.app import main\n"
-        f"sys.argv = {['study', *(word.format(bad=bad) for word in words)]!r}\n"
+        f"sys.argv = {['study', *(word.format(bad=bad, folder=tmp_path / 'runs') for word in words)]!r}\n"
         "try: main()\n"
-        "finally: print('heavy:', *sorted({'torch', 'ray', 'mlflow', 'matplotlib'} & set(sys.modules)))\n"
+        "finally: print('heavy:', *sorted({'torch', 'timm', 'ray', 'mlflow', 'matplotlib'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1].strip() == "heavy:", done.stderr
     expected = 2 if {"run", "none"} & set(words) else 0
     assert done.returncode == expected, done.stderr
+
+
+def test_timm_is_imported_only_where_a_network_of_timm_is_named(tmp_path: Path) -> None:
+    study = tmp_path / "plain.yaml"
+    study.write_text(
+        "name: plain\ndata: [{dataset: digits, profiles: [{ratio: 10}]}]\nmethods: [cce]\nmodel: resnet18\n"
+    )
+    code = (
+        "import sys\nfrom study.cli.app import main\n"
+        f"sys.argv = ['study', 'check', {str(study)!r}]\n"
+        "try: main()\n"
+        "finally: print('heavy:', *sorted({'timm', 'huggingface_hub'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].strip() == "heavy:"

@@ -1,4 +1,4 @@
-"""Checks of what a method, a network or a data set must do, for its author's own tests; all faults in plain words.
+"""Checks of methods, networks, data sets and optimizers for their authors' own tests; all faults in plain words.
 
 from trainables.testing import check_method
 
@@ -8,6 +8,7 @@ def test_mine() -> None:
 
 from __future__ import annotations
 
+import io
 import math
 import types
 import typing
@@ -25,24 +26,26 @@ from trainables.backbones import BACKBONES, build_backbone
 from trainables.backbones.architecture import Architecture
 from trainables.components.heads import LinearHead
 from trainables.components.network import Outputs
-from trainables.core.config import MethodConfig, TrialConfig
+from trainables.components.optimizers import OPTIMIZERS, OptimizerFactory, set_learning_rate
+from trainables.core.config import DataConfig, MethodConfig, TrainingConfig, TrialConfig
 from trainables.core.plugin_table import TABLES, Table
 from trainables.data import load
-from trainables.data.sources.own_dataset import OWN_DATASETS, OwnDataset, fault_of
+from trainables.data.sources.own_dataset import OwnDataset, fault_of, plugged_dataset
 from trainables.data.sources.source import LabelledImages, SplitName
+from trainables.data.sources.source_lookup import find_source
 from trainables.methods.method import Method
 from trainables.methods.plan import MethodContext, Plan
 from trainables.methods.registry import METHODS, build_params
 from trainables.training.trainer import Trainer
 
-__all__ = ["BrokenContract", "check_backbone", "check_dataset", "check_method"]
+__all__ = ["BrokenContract", "check_backbone", "check_dataset", "check_method", "check_optimizer"]
 
 _FEATURES = 6
 _EPOCHS, _STOP_AFTER = 5, (1, 4)
 
 
 class BrokenContract(AssertionError):
-    """What is wrong with a method, a network or a data set.
+    """What is wrong with a method, a network, a data set or an optimizer.
 
     Attributes:
         faults: one sentence for each fault.
@@ -95,18 +98,109 @@ def check_backbone(network: Architecture | str) -> None:
     _raise(known.name, list(dict.fromkeys(faults)))
 
 
-def check_dataset(dataset: OwnDataset | str, data_dir: Path | None = None) -> None:
-    """Check a data set of a plug-in by reading all its splits twice.
+def check_optimizer(optimizer: OptimizerFactory | str) -> None:
+    """Check an optimizer, which takes a second: its steps, its state, and five epochs on handwritten digits.
 
     Args:
-        dataset: the data set, or the name of an active plug-in's.
+        optimizer: the optimizer, or a name of `trainables.components.optimizers.OPTIMIZERS`.
+
+    Raises:
+        BrokenContract: it does not step without a closure, moves a weight at the learning rate 0 or one without
+            gradient, does not move one with gradient, loses groups, has a state that cannot be stored without code, or
+            a training that is stopped and continued gives other numbers.
+    """
+    known = OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer
+    with _known(OPTIMIZERS, known):
+        faults = faults_of_steps(known)
+        if not faults:
+            faults = faults_of_training("erm", optimizer=known.name, lr=0.003)
+    _raise(known.name, faults)
+
+
+def faults_of_steps(optimizer: OptimizerFactory) -> list[str]:
+    """Let an optimizer take steps on numbers, and return what is wrong with it."""
+    try:
+        return list(_faults_of_steps(optimizer))
+    except Exception as error:
+        return [f"building it and taking a step raised {type(error).__name__}: {error}"]
+
+
+def _faults_of_steps(optimizer: OptimizerFactory) -> Iterator[str]:
+    training = TrainingConfig(optimizer=optimizer.name, lr=0.01)
+    weights = [torch.nn.Parameter(torch.linspace(-1, 1, 6)) for _ in range(3)]
+    groups = [{"params": weights[:1], "lr_scale": 0.5}, {"params": weights[1:], "lr_scale": 1.0}]
+    built = optimizer.build([dict(group) for group in groups], training)
+    if not isinstance(built, torch.optim.Optimizer):
+        yield f"`build` must return a torch.optim.Optimizer, got {type(built).__name__}"
+        return
+    found = [(len(group["params"]), group.get("lr_scale")) for group in built.param_groups]
+    if found != [(1, 0.5), (2, 1.0)]:
+        yield f"it must keep the groups of parameters that it is given, with their `lr_scale`; it has {found}"
+        return
+
+    def step(which: torch.optim.Optimizer, of: list[torch.nn.Parameter], rate: float) -> list[Tensor]:
+        before = [weight.detach().clone() for weight in of]
+        for weight in of[:2]:  # the third is frozen
+            weight.grad = weight.detach() + 0.1
+        set_learning_rate(which, rate)
+        which.step()
+        return [(weight.detach() - old).abs().max() for weight, old in zip(of, before, strict=True)]
+
+    moved = step(built, weights, 0.01)
+    if moved[2]:
+        yield "it moves a weight that has no gradient: skip those whose `grad` is None"
+    if not (moved[0] and moved[1]):
+        yield "a step does not move a weight that has a gradient"
+    if any(step(built, weights, 0.0)[:2]):
+        yield "it moves weights at the learning rate 0: read `group['lr']` in every step, since the schedule sets it"
+    yield from _faults_of_stored_state(optimizer, built, weights, training, step)
+    if not all(torch.isfinite(weight).all() for weight in weights):
+        yield "its steps give weights that are not finite"
+    built.state.clear()  # a stage that restarts the schedule forgets momentum
+    step(built, weights, 0.01)
+
+
+def _faults_of_stored_state(
+    optimizer: OptimizerFactory,
+    built: torch.optim.Optimizer,
+    weights: list[torch.nn.Parameter],
+    training: TrainingConfig,
+    step: Callable[[torch.optim.Optimizer, list[torch.nn.Parameter], float], list[Tensor]],
+) -> Iterator[str]:
+    stored = io.BytesIO()
+    torch.save(built.state_dict(), stored)
+    stored.seek(0)
+    try:
+        state = torch.load(stored, weights_only=True)
+    except Exception as error:
+        yield (
+            "its state must hold tensors, numbers and plain containers only, so that a checkpoint runs no code "
+            f"({str(error).splitlines()[0]})"
+        )
+        return
+    again = [torch.nn.Parameter(weight.detach().clone()) for weight in weights]
+    other = optimizer.build([{"params": again[:1], "lr_scale": 0.5}, {"params": again[1:], "lr_scale": 1.0}], training)
+    other.load_state_dict(state)
+    for rate in (0.01, 0.02):
+        step(built, weights, rate)
+        step(other, again, rate)
+    if any(not torch.equal(a, b) for a, b in zip(weights, again, strict=True)):
+        yield "continued from its stored state it gives other weights: what it keeps must stand in `self.state`"
+
+
+def check_dataset(dataset: OwnDataset | str, data_dir: Path | None = None) -> None:
+    """Check a data set by reading all its splits twice.
+
+    Args:
+        dataset: a plug-in's data set, or any name that a study file may have under ``dataset``.
         data_dir: the data folder that it reads from.
 
     Raises:
+        BadInput: there is no such data set, or its files are not of the form of docs/data.md.
         BrokenContract: wrong types or shapes, labels out of range, classes without an image, splits that do not fit
             together, or other images when it is read again.
     """
-    own = OWN_DATASETS[dataset] if isinstance(dataset, str) else dataset
+    own = _own(dataset, data_dir)
     splits: list[SplitName] = ["train", "test", *(["validation"] if own.has_validation else [])]  # type: ignore[list-item]
     read: dict[SplitName, LabelledImages] = {}
     faults = []
@@ -139,6 +233,17 @@ def check_dataset(dataset: OwnDataset | str, data_dir: Path | None = None) -> No
                 f"{first.images.dtype} {first.images.shape[1:]}"
             )
     _raise(own.name, faults)
+
+
+def _own(dataset: OwnDataset | str, data_dir: Path | None) -> OwnDataset:
+    """Return a data set that is given by name as one that a plug-in could have."""
+    if not isinstance(dataset, str):
+        return dataset
+    plugged = plugged_dataset(dataset)
+    if plugged is not None:
+        return plugged
+    source = find_source(DataConfig(dataset=dataset, data_dir=None if data_dir is None else str(data_dir)))
+    return OwnDataset(name=dataset, read=lambda split, _: source.read(split), has_validation=source.has_validation)
 
 
 def faults_of_params(method: Method) -> list[str]:
@@ -249,14 +354,19 @@ def _faults_at_large_logits(stage: str, loss: Callable[[Outputs, Tensor], Tensor
             yield f"the gradient of the loss of stage '{stage}' is not finite where a logit is {value:g}"
 
 
-def faults_of_training(name: str) -> list[str]:
-    """Train a method of the table on digits, once whole and once stopped and continued, and return what differs."""
+def faults_of_training(name: str, **training: Any) -> list[str]:
+    """Train a method of the table on digits, once whole and once stopped and continued, and return what differs.
+
+    Args:
+        name: of the method.
+        training: settings of `TrainingConfig` in place of the test's.
+    """
     config = TrialConfig.model_validate(
         {
             "data": {"dataset": "digits", "profile": {"ratio": 10}, "validation_fraction": 0.2},
             "model": {"name": "mlp"},
             "method": {"name": name},
-            "training": {"epochs": _EPOCHS, "batch_size": 64, "lr": 0.05, "precision": "float32"},
+            "training": {"epochs": _EPOCHS, "batch_size": 64, "lr": 0.05, "precision": "float32", **training},
         }
     )
     try:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from study.api.array_data import training_settings
 from study.spec.single_trial import single_trial
 from study.spec.study_plugins import activate_plugins
 
@@ -53,7 +54,8 @@ def train(
         plugins: code of your own, as under ``plugins`` of a study file; paths count from the current folder. It stays
             active in this process.
         settings: those of `study.spec.single_trial.single_trial`: ``dataset``, ``ratio``, ``model``, ``epochs``,
-            ``lr``, ``seed`` and so on, with the defaults of ``study train``.
+            ``lr``, ``seed`` and so on, with the defaults of ``study train``. ``dataset`` may also be what `from_arrays`
+            returns.
 
     Raises:
         BadInput: an unknown name, a value that is not allowed, or data that cannot be had.
@@ -72,11 +74,12 @@ def train(
         trained.append(trainer)
         return lambda _: {}
 
+    say: Callable[[str], None] = (lambda _: None) if quiet else print
     found = train_once(
-        single_trial(method, params=params, **settings),
+        single_trial(method, params=params, say=say, **training_settings(settings)),
         output=None if output is None else Path(output),
         with_test=test,
-        say=(lambda _: None) if quiet else print,
+        say=say,
         extras=(keep,),
         on_epoch=rows.append,
     )

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from study.api.array_data import study_mapping
 from study.api.driver_process import drive
 from study.api.trained_trial import Trial
 from study.spec.ready_studies import study_file
@@ -79,11 +80,14 @@ class Study:
     ) -> Study:
         """Check a study that is given as the mapping that its file would hold.
 
+        A ``dataset`` may also be what `from_arrays` returns.
+
         Raises:
             BadInput: all faults of the mapping, one per line.
         """
-        made = cls(checked_spec(dict(given), (), source="the study", folder=Path()).name, storage)
-        made._given = dict(given)
+        plain = study_mapping(given)
+        made = cls(checked_spec(plain, (), source="the study", folder=Path()).name, storage)
+        made._given = plain
         made._data_dir = None if data_dir is None else Path(data_dir)
         return made
 

@@ -25,9 +25,12 @@ from study.cli import (
     train_command,
     verify_command,
 )
+from study.driver.last_signals import end_process
 from trainables.core.errors import BadInput
 from trainables.core.object_path import StorageFault
 from trainables.core.url_secrets import masked
+
+_INTERRUPTED = 130
 
 app = typer.Typer(
     name="study",
@@ -69,23 +72,38 @@ app.command(name="doctor")(doctor_command.doctor)
 
 
 def main() -> None:
-    """Run the command; bad input ends in one message and exit code 2, object storage that went away with 1."""
+    """Run the command; bad input ends in one message and exit code 2, object storage that went away with 1.
+
+    A command that has trained a study ends its process here, with that study's exit code (`study.driver.last_signals`).
+    """
+    try:
+        code = _exit_code()
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
+    end_process(code)
+    sys.exit(code)
+
+
+def _exit_code() -> int:
     try:
         app()
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except BadInput as error:
         # soft_wrap: a path that is broken over two lines cannot be searched for or pasted
         Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(2)
+        return 2
     except StorageFault as error:
         said = f"error: {error.strerror}"
         Console(stderr=True).print(said, style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(1)
+        return 1
     except KeyboardInterrupt:
-        sys.exit(130)
+        return _INTERRUPTED
     except Exception:
         # a fault of this program; libraries put whole URLs into their errors
         print(masked(traceback.format_exc()), end="", file=sys.stderr)
-        sys.exit(1)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from study.report.forecast import Measured
     from study.spec.cell import Cell
     from study.spec.study_spec import StudySpec
+    from trainables.core.config import TrialConfig
 
 
 def check(
@@ -47,15 +48,31 @@ def check(
 
     _check_images(checked, spec.name)
     found = forecast(checked, root, measure=measuring)
-    note = milestone_note(checked)
+    notes = [note for note in (milestone_note(checked), _note_on_weights(checked, spec.name)) if note is not None]
+    tests = _test_notes(checked, data_dir, spec.name)
     if as_json:
-        print_json({**found.to_json(), "notes": [] if note is None else [note]})
+        print_json({**found.to_json(), "notes": [*tests, *notes]})
         return
     console = terminal.console()
-    for line in forecast_lines(found, checked, root):
+    for line in [*forecast_lines(found, checked, root), *tests]:
         console.print(line, highlight=False, markup=False)
-    if note is not None:
+    for note in notes:
         console.print(note, style="yellow", highlight=False, markup=False)
+
+
+def _note_on_weights(spec: StudySpec, source: str) -> str | None:
+    """Say where the weights of ``weights: timm`` are, without asking a server.
+
+    Raises:
+        BadInput: there are none of this network.
+    """
+    from trainables.backbones.timm_lookup import note_on_weights
+    from trainables.core.errors import BadInput
+
+    try:
+        return note_on_weights(spec.model)
+    except BadInput as error:
+        raise BadInput(f"{source}: model: {error}") from None
 
 
 def _check_names(spec: StudySpec, data_dir: Path | None, source: str) -> None:
@@ -65,17 +82,50 @@ def _check_names(spec: StudySpec, data_dir: Path | None, source: str) -> None:
         BadInput: a name is neither in the catalogue nor a folder of the data folder.
     """
     from trainables.core.errors import BadInput, unknown_name
+    from trainables.core.hf_name import is_hf
     from trainables.data.catalog import DATASETS
     from trainables.data.sources.source_lookup import dataset_names
 
     given = data_dir or os.environ.get("STUDY_DATA_DIR")
     for data in spec.data:
-        if data.dataset in DATASETS:
+        if data.dataset in DATASETS or is_hf(data.dataset):
             continue
         place = data.data_dir or given
         names = dataset_names(Path(place) if place and Path(place).is_dir() else None)
         if data.dataset not in names:
             raise BadInput(f"{source}: data: {unknown_name('data set', data.dataset, names)}")
+
+
+def _test_notes(spec: StudySpec, data_dir: Path | None, source: str) -> list[str]:
+    """Say of every data set without a test split what serves as one; a data set that is not here yet is left out.
+
+    Raises:
+        BadInput: a class has too few images for a test image, or test images shall be drawn from a data set that has a
+            test split.
+    """
+    from study.spec.cell import dataset_label
+    from trainables.core.errors import BadInput
+    from trainables.core.hf_name import is_hf
+    from trainables.data.sources.source import other_test_of
+    from trainables.data.sources.source_lookup import find_source, is_here
+
+    notes: dict[str, None] = {}
+    for i, data in enumerate(spec.data):
+        placed = data if data_dir is None or data.data_dir else data.model_copy(update={"data_dir": str(data_dir)})
+        config = placed.configs()[0]
+        if not is_here(config):
+            if is_hf(data.dataset):
+                notes[f"{dataset_label(data)}: its splits are not known before a run has fetched and converted it"] = (
+                    None
+                )
+            continue
+        try:
+            other = other_test_of(find_source(config))
+        except BadInput as error:
+            raise BadInput(f"{source}: data[{i}]: {error}") from None
+        if other is not None:
+            notes[f"{dataset_label(data)}: {other.said}"] = None
+    return list(notes)
 
 
 def _check_images(spec: StudySpec, source: str) -> None:
@@ -96,6 +146,11 @@ def _check_images(spec: StudySpec, source: str) -> None:
         check_image_settings(spec, data.dataset, shape, source=source)
 
 
+def _without_weights(config: TrialConfig) -> TrialConfig:
+    """Return a training that takes as long and reads no weights, which may not have been downloaded."""
+    return config.model_copy(update={"model": config.model.model_copy(update={"weights": None})})
+
+
 def measured_rates(spec: StudySpec, cells: Sequence[Cell]) -> tuple[Measured, float]:
     """Measure one training for each data set and profile."""
     from study.report.recorded_rates import Rate
@@ -106,7 +161,7 @@ def measured_rates(spec: StudySpec, cells: Sequence[Cell]) -> tuple[Measured, fl
     for cell in cells:
         place = cell.dataset, cell.profile
         if place not in rates:
-            seconds, size = measured_rate(cell.base, spec.resources.cpus)
+            seconds, size = measured_rate(_without_weights(cell.base), spec.resources.cpus)
             rates[place] = Rate(seconds, "measured now with ERM, without validation")
             largest = max(largest, size)
     return rates, float(largest)

@@ -86,19 +86,36 @@ def _method_lines(entry: dict[str, Any]) -> list[str]:
     return [head, *(f"    {name}{text}" for name, text in lines.items() if text)]
 
 
-def models(as_json: AsJson = False, plugins: Plugins = None) -> None:
-    """List all networks with parameters, features, input and paper."""
+def models(
+    pattern: Annotated[
+        str | None, typer.Argument(help="Names to list, with * and ?; 'timm/vit_tiny*' lists networks of timm.")
+    ] = None,
+    as_json: AsJson = False,
+    plugins: Plugins = None,
+) -> None:
+    """List networks with parameters, features, input and paper; those of timm with the tags of their weights."""
     use_plugins(plugins)
     from study.report.catalog_tables import model_entries
 
-    entries = model_entries()
+    entries = model_entries(pattern)
     if as_json:
         print_json(entries)
         return
-    columns = ("name", "parameters", "features", "input", "paper")
-    shown = [{**entry, "parameters": f"{entry['parameters']:,}" if entry["parameters"] else ""} for entry in entries]
-    _print_table(columns, [tuple(str(entry[column]) for column in columns) for entry in shown])
-    typer.echo("parameters: without the head, for colour images of 32 x 32 pixels")
+    columns = ("name", "parameters", "features", "input", "weights" if "weights" in entries[0] else "paper")
+    rows = [{**entry, "parameters": f"{entry['parameters']:,}" if entry["parameters"] else ""} for entry in entries]
+    _print_table(columns, [tuple(_cell(row[column]) for column in columns) for row in rows])
+    typer.echo("parameters: without the head, for colour images " + _sizes(entries))
+
+
+def _cell(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, list) else "" if value is None else str(value)
+
+
+def _sizes(entries: Sequence[dict[str, Any]]) -> str:
+    if "weights" not in entries[0]:
+        return "of 32 x 32 pixels; `study models 'timm/*'` lists the networks of timm"
+    few = "" if entries[0]["features"] is not None else "; a pattern that fits fewer networks shows them"
+    return f"of the network's own size{few}"
 
 
 def datasets(as_json: AsJson = False, data_dir: DataDir = None, plugins: Plugins = None) -> None:

@@ -38,7 +38,9 @@ def reproduce(
     dataset: Annotated[
         str | None, typer.Option(help="Data set in place of the table's first one, long-tailed.")
     ] = None,
-    ratio: Annotated[float, typer.Option(help="Imbalance ratio of --dataset.")] = 100,
+    ratio: Annotated[
+        float, typer.Option(help="Imbalance ratio of --dataset; the output says it beside the table's.")
+    ] = 100,
     measure: Annotated[bool, typer.Option("--measure", help="With --show: time a few batches for the hours.")] = False,
     as_json: AsJson = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
@@ -54,6 +56,7 @@ def reproduce(
     replaced forms have studies of their own.
     """
     from study import terminal
+    from study.driver.last_signals import hold_signals, study_is_over
     from study.reproduce.joined_figures import joined_as_json, joined_figures
     from study.reproduce.published import published_tables, table_named
     from study.reproduce.reproduction_list import hours_text, listed, print_list
@@ -78,6 +81,8 @@ def reproduce(
         # what is printed for programs stays alone on standard output
         progress = terminal.console() if not (as_json or markdown) else _errors()
         code = _train(planned, root, data_dir, folder, address, progress)
+        hold_signals()
+        study_is_over()
     joined = joined_figures(planned, root)
     line = None
     if show:
@@ -124,6 +129,8 @@ def _train(
     from trainables.core.errors import BadInput
 
     table, left_out = planned.table, []
+    for label in planned.labels:
+        console.print(f"{table.name}: {label}", highlight=False, markup=False)
     ready = []
     for study in planned.studies.values():
         missing = [need for name in study.spec.data if not (need := need_of(name.dataset, folder)).trains]

@@ -34,9 +34,11 @@ def run(
     data_dir: DataDir = None,
 ) -> None:
     """Run a new study from a study file."""
+    from study.driver.last_signals import hold_signals
     from study.spec.validation import load_spec
     from study.store.study_folder import storage_root
 
+    hold_signals()
     checked = with_data_folder(load_spec(spec, overrides_of(set_from, overrides)), data_dir)
     from study import terminal
     from study.driver import driver  # imports Optuna: a bad study file is refused before that
@@ -62,6 +64,9 @@ def resume(
     --set search.trials=N raises the number of trials. Data are read from where they were when the study began, whatever
     STUDY_DATA_DIR says now; --data-dir names a new location.
     """
+    from study.driver.last_signals import hold_signals
+
+    hold_signals()  # the imports below take seconds
     from study import terminal
     from study.driver import driver
     from study.driver.restart import Again
@@ -76,10 +81,12 @@ def resume(
 def end(outcome: Outcome, storage: str | None) -> None:
     """Print the leaderboard and the outcome of a study, and exit with its code."""
     from study import terminal
+    from study.driver.last_signals import study_ends_with
     from study.report.leaderboard import print_leaderboard
     from trainables.core.object_path import StorageFault
     from trainables.core.patience import ServiceAway
 
+    study_ends_with(int(outcome.code))
     console = terminal.console()
     if not outcome.idle and outcome.readable:
         with suppress(StorageFault, ServiceAway):  # the message says why the study stopped, and how to go on

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -82,23 +80,17 @@ def slurm_job(
     storage: Storage = None,
 ) -> None:
     """Run or resume a study inside its Slurm job."""
-    from study.driver.interrupts import warnings_of_batch_systems
+    from study.driver.last_signals import hold_signals
 
-    with warnings_of_batch_systems():  # importing Ray takes seconds
-        from study import terminal
-        from study.cli.run_commands import end
-        from study.slurm.job_driver import drive
-        from study.store.study_folder import local_storage_root
+    hold_signals()  # importing Ray takes seconds
+    from study import terminal
+    from study.cli.run_commands import end
+    from study.slurm.job_driver import drive
+    from study.store.study_folder import local_storage_root
 
-        console = terminal.console()
-        root = local_storage_root(storage, "study slurm")
-        try:
-            end(drive(spec, root, tuple(overrides or ()), address=address, nodes=nodes, console=console), storage)
-        except typer.Exit as ended:
-            # all is stored and said; what Ray, MLflow and Python do at their end takes seconds that a job may not have
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(ended.exit_code)
+    console = terminal.console()
+    root = local_storage_root(storage, "study slurm")
+    end(drive(spec, root, tuple(overrides or ()), address=address, nodes=nodes, console=console), storage)
 
 
 def slurm_next(

@@ -76,6 +76,9 @@ def submitted(
     resume: bool = False,
 ) -> None:
     """Run or resume a study inside the job that `study submit` sent."""
+    from study.driver.last_signals import hold_signals
+
+    hold_signals()  # the imports below take seconds
     from study import terminal
     from study.cli.run_commands import end
     from study.driver import cluster_job

@@ -1,4 +1,4 @@
-"""The command ``study verify``: compares a study's ledger with all files of its trials."""
+"""The command ``study verify``: reads everything that is stored of a study, and names what is damaged."""
 
 from __future__ import annotations
 
@@ -6,17 +6,24 @@ from study.cli.options import Name, Storage
 
 
 def verify(name: Name, storage: Storage = None) -> None:
-    """Compare a study's ledger with the files of all its trials.
+    """Read everything that is stored of a study, and name what is damaged.
 
-    Reads every file, which other commands do not. Exit code 1 if something is damaged.
+    Compares the ledger with the files of all trials, and checks the study's own files, the copies of its plug-ins and
+    the storage's shared trainings. Reads every file, which other commands do not. Exit code 1 if something is damaged.
     """
     import typer
 
-    from study.store.study_folder import StudyFolder, storage_root
-    from study.store.study_view import damage_in
+    from study.store.study_check import check_study
+    from study.store.study_folder import SHARED, StudyFolder, storage_root
+    from trainables.shared_trainings.stored_trainings import shared_faults
 
-    trials, faults = damage_in(StudyFolder(storage_root(storage), name))
+    root = storage_root(storage)
+    parts, faults = check_study(StudyFolder(root, name))
+    shared, damaged = shared_faults(root / SHARED)
+    faults = (*faults, *damaged)
     for fault in faults:
         typer.echo(fault)
-    typer.echo(f"{trials} trials, " + (f"{len(faults)} faults" if faults else "all as their files say"))
+    read = ", ".join((*parts, f"{shared} shared training{'' if shared == 1 else 's'}"))
+    found = f"{len(faults)} damaged" if faults else "all as it was stored"
+    typer.echo(f"checked {read}: {found}")
     raise typer.Exit(1 if faults else 0)

@@ -127,14 +127,16 @@ def run(
         check_places,
         check_resources,
         precision_note,
+        with_weights,
     )
 
     spec = with_places(spec)
     folder = StudyFolder(storage, spec.name, ledger=spec.records.ledger)
-    cells = expand(spec)
     check_resources(spec.resources, address)
     check_cluster(address)
     check_places(spec.records, storage)
+    spec = with_weights(spec, console, source=source)
+    cells = expand(spec)
     warm_starts = find_warm_starts(spec, cells, storage, source=source)
     data = check_data(spec, cells, console, source=source)
     _say_of_passwords(spec, console)
@@ -371,9 +373,14 @@ def _drive(
                 progress.say(str(manager.restarts))
         except (StorageFault, ServiceAway) as error:
             fault = reason_of(error)
+        except KeyboardInterrupt:  # beside Ray, and said: what there is to do is left to a resume
+            pass
         finally:
-            recorder.close(_FAREWELL if interrupts.asked else _CATCH_UP)
-            packer.close()
+            interrupts.recording()
+            with suppress(KeyboardInterrupt):
+                recorder.close(_FAREWELL if interrupts.asked else _CATCH_UP)
+            with suppress(KeyboardInterrupt):
+                packer.close()
     if patience.gave_up is not None:
         return _without_ledger(folder, patience.gave_up, interrupted=interrupts.asked)
     return _outcome(spec, ledger, folder, fault=fault, out_of_time=out_of_time)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from study.spec.study_spec import StudySpec
 from trainables.backbones import check_image_shape
+from trainables.backbones.timm_lookup import why_undivided
 from trainables.core.errors import BadInput
 from trainables.training.network_input import Shape, network_input
 
@@ -27,7 +28,14 @@ def check_image_settings(spec: StudySpec, dataset: str, image_shape: Shape, *, s
     try:
         shape = network_input(spec.model, spec.training, dataset, image_shape)
         place = "model"
-        check_image_shape(spec.model.name, shape)
+        check_image_shape(spec.model.name, shape, spec.model.options)
     except BadInput as error:
         raise BadInput(f"{source}: {place}: {error}") from None
+    if spec.model.of_timm and spec.resources.workers > 1:
+        channels, height, _ = shape
+        why = why_undivided(spec.model.name, spec.model.options, channels, height)
+        if why is not None:
+            raise BadInput(
+                f"{source}: resources.workers: {spec.model.name} {why}; must be 1 with it, got {spec.resources.workers}"
+            )
     return shape

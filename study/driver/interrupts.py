@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
+
+from study.driver.last_signals import leave_terminal, study_is_over
 
 _STOPPING = (
     "{cause}: stopping the running trials; finished epochs are stored, and `study resume {name}` continues. "
     "{again} stops at once."
 )
 _AT_ONCE = "{cause}: stopping at once; `study resume {name}` continues from the last checkpoints"
+
+_NOT_RECORDED = "{cause}: not waiting for the records in MLflow; `study record {name}` completes them"
 
 _CAUSES = {
     signal.SIGINT: ("interrupted", "Ctrl-C again"),
@@ -23,20 +26,6 @@ _CAUSES = {
     signal.SIGUSR1: ("asked to stop in time (SIGUSR1)", "A second signal"),
 }
 """Signal -> what is said of it. Batch systems send SIGUSR1 or SIGTERM before a job's time is over."""
-
-
-@contextmanager
-def warnings_of_batch_systems() -> Iterator[None]:
-    """Treat SIGTERM and SIGUSR1 as Ctrl-C before `Interrupts` does: imports and the check of data take seconds."""
-    numbers = (signal.SIGTERM, signal.SIGUSR1)
-    before = {number: signal.getsignal(number) for number in numbers}
-    for number in numbers:
-        signal.signal(number, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class Interrupts:
@@ -55,6 +44,7 @@ class Interrupts:
         self.asked = False
         self._before: dict[int, Any] = {}
         self._tune: Any = None
+        self._at_once = _AT_ONCE
         self._terminals: list[int] = []
 
     def __enter__(self) -> Interrupts:
@@ -75,9 +65,16 @@ class Interrupts:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give the signals back."""
+        """Give the signals back, to the command's own handlers where it has some."""
+        if self._before and study_is_over():
+            return
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def recording(self) -> None:
+        """No trial runs any more, only the recorder: a signal ends the wait for it, and says so."""
+        self._at_once = _NOT_RECORDED
+        self.install()
 
     def before_step(self) -> None:
         """Put the message before Tune's own handler, which Tune installs when its loop begins."""
@@ -95,23 +92,16 @@ class Interrupts:
         self.install()
 
     def _stop_at_once(self, number: int, frame: FrameType | None) -> None:
-        self._say(_AT_ONCE, number)
+        self._say(self._at_once, number)
         raise KeyboardInterrupt
 
     def _say(self, message: str, number: int) -> None:
         self.asked = True
         cause, again = _CAUSES[signal.Signals(number)]
         if number == signal.SIGHUP:
-            self._leave_terminal()
+            leave_terminal(self._terminals)
         text = message.format(name=self._name, cause=cause, again=again)
         try:
             self._tell(text)
         except RuntimeError:  # the signal came while the same stream was being written
             os.write(2, f"{text}\n".encode())
-
-    def _leave_terminal(self) -> None:
-        """Write to nowhere what would go to a terminal that is gone: every write to it is an error."""
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        for number in self._terminals:
-            os.dup2(nowhere, number)
-        os.close(nowhere)

@@ -6,6 +6,7 @@ import math
 import os
 import socket
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,7 +20,9 @@ from study.spec.study_spec import RecordsSpec, ResourcesSpec, StudySpec
 from study.store.study_folder import check_ledger
 from study.store.trial_view import TrialView
 from study.tracking.client import tracking_uri
+from trainables.backbones.layer_order import check_layer_order
 from trainables.backbones.pretrained_weights import check_weights
+from trainables.backbones.timm_lookup import with_found_weights
 from trainables.core.device import FASTER_IN_BFLOAT16, multiplies_bfloat16, pick_device, precision_used
 from trainables.core.errors import BadInput
 from trainables.core.metrics import from_confusion
@@ -38,7 +41,8 @@ def check_data(spec: StudySpec, cells: list[Cell], console: Console, *, source: 
     Args:
         spec: the study; its network must accept the images.
         cells: the cells; cells with the same data set and profile share their data.
-        console: prints the number of images of every profile, and warns of excessive margins.
+        console: prints the number of images of every profile and what serves as test split; warns of excessive
+            margins.
         source: the study file's name, for messages.
 
     Returns:
@@ -49,6 +53,7 @@ def check_data(spec: StudySpec, cells: list[Cell], console: Console, *, source: 
     """
     fingerprints: dict[str, str] = {}
     ratios: dict[str, float] = {}
+    said: set[str] = set()
     for cell in cells:
         place = f"{cell.dataset}/{cell.profile}"
         if place in fingerprints:
@@ -65,6 +70,9 @@ def check_data(spec: StudySpec, cells: list[Cell], console: Console, *, source: 
             f"{min(counts)} in the smallest; {summary.validation_size} to validate",
             highlight=False,
         )
+        if summary.other_test is not None and cell.dataset not in said:
+            said.add(cell.dataset)
+            console.print(f"  {cell.dataset}: {summary.other_test.said}", highlight=False, markup=False)
     for cell in cells:
         warning = boundary_warning(cell, ratios[f"{cell.dataset}/{cell.profile}"])
         if warning is not None:
@@ -104,10 +112,36 @@ def _summary(spec: StudySpec, cell: Cell, source: str) -> DataSummary:
     channels, height, _ = check_image_settings(spec, cell.base.data.dataset, summary.image_shape, source=source)
     if spec.model.weights is not None:
         try:
-            check_weights(spec.model.name, channels, height, Path(spec.model.weights))
+            check_weights(spec.model.name, channels, height, Path(spec.model.weights), spec.model.options)
         except BadInput as error:
             raise BadInput(f"{source}: model: {error}") from None
+    if spec.training.layer_decay < 1 or "layer_decay" in spec.search.training:
+        try:
+            check_layer_order(spec.model.name, channels, height)
+        except BadInput as error:
+            raise BadInput(f"{source}: training: {error}") from None
     return summary
+
+
+def with_weights(spec: StudySpec, console: Console, *, source: str) -> StudySpec:
+    """Return a study with the file of its network's weights in place of ``weights: timm``.
+
+    The driver finds or downloads them before anything trains; the path is stored with the study, and its content is
+    part of every fingerprint.
+
+    Args:
+        spec: the study.
+        console: is told of a download before it starts.
+        source: the study file's name, for messages.
+
+    Raises:
+        BadInput: the weights are neither in a cache nor to be had.
+    """
+    say = partial(console.print, style="yellow", highlight=False, markup=False)
+    try:
+        return spec.model_copy(update={"model": with_found_weights(spec.model, say)})
+    except BadInput as error:
+        raise BadInput(f"{source}: model: {error}") from None
 
 
 def _check_metric(metric: str, summary: DataSummary, where: str, place: str) -> None:

@@ -276,8 +276,15 @@ class TrialManager:
         self, assignment: Assignment, last: EpochResult, own: Mapping[str, float], trained_in: Mapping[str, str]
     ) -> None:
         cell, result = self._ledger.of(assignment), self._selected(assignment, last)
-        cell.note_end(assignment.number, result, own, trained_in)
+        cell.note_end(assignment.number, result, own, trained_in, self._raced_with(assignment))
         cell.complete(assignment.number, *self._values(result))
+
+    def _raced_with(self, assignment: Assignment) -> Mapping[str, float] | None:
+        """Return the test metrics by which a race asks for further seeds; None where there is no race."""
+        confirm = self._ledger.study.confirm
+        if not assignment.confirms or confirm is None or confirm.race is None:
+            return None
+        return (TrialFolder(self.trial_folder(assignment)).test() or {}).get("metrics")
 
     def _selected(self, assignment: Assignment, last: EpochResult) -> EpochResult:
         """Return the epoch result that is the trial's result: the last one, or under ``select: best`` the best one."""

@@ -302,6 +302,7 @@ class CellLedger:
         result: Mapping[str, Any],
         own: Mapping[str, float] | None = None,
         trained_in: Mapping[str, str] | None = None,
+        tested: Mapping[str, float] | None = None,
     ) -> None:
         """Store the constraint violations of a trial's selected epoch once, where Optuna's samplers read them.
 
@@ -312,21 +313,25 @@ class CellLedger:
             result: metrics of its selected epoch.
             own: the method's own metrics of its last epoch, stored likewise.
             trained_in: ``precision`` and ``device`` of its training, stored likewise.
+            tested: metrics on the test images, stored likewise.
         """
         trial = self._trial(number)
         if trial.state == TrialState.RUNNING and ENDED_WITH not in trial.user_attrs:
             metrics = {name: value for name, value in result.items() if name in METRICS}
-            self._storage.set_trial_user_attr(trial_id(trial), ENDED_WITH, {"metrics": metrics, **(trained_in or {})})
+            found: dict[str, Any] = {"metrics": metrics, **(trained_in or {})}
+            if tested is not None:
+                found["test"] = {name: value for name, value in tested.items() if name in METRICS}
+            self._storage.set_trial_user_attr(trial_id(trial), ENDED_WITH, found)
         if self._spec.search.select_by is not None and trial.state == TrialState.RUNNING:
             self._storage.set_trial_user_attr(trial_id(trial), SELECTED_EPOCH, int(result["epoch"]))
         if own and trial.state == TrialState.RUNNING and METHOD_METRICS not in trial.user_attrs:
             self._storage.set_trial_user_attr(trial_id(trial), METHOD_METRICS, dict(own))
-        found = constraint_violations(self._spec.search.constraints, result)
-        if trial.state != TrialState.RUNNING or not_numbers(found):
+        violations = constraint_violations(self._spec.search.constraints, result)
+        if trial.state != TrialState.RUNNING or not_numbers(violations):
             return
         self._study.sampler = RandomSampler()  # nothing is sampled here
-        for name in found.keys() - trial.constraints.keys():
-            writable_trial(self._study, trial).set_constraint(name, found[name])
+        for name in violations.keys() - trial.constraints.keys():
+            writable_trial(self._study, trial).set_constraint(name, violations[name])
 
     def complete(self, number: int, *values: float) -> None:
         """End a fully trained trial with its objective values; it fails if a metric is not a number."""

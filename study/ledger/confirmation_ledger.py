@@ -13,7 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 from search_spaces.encoding import same_params
 from study.ledger.cell_ledger import Assignment, CellLedger, ReadTrial, as_stored
 from study.search.budget import ENDED
-from study.search.trial_params import PARAM_SOURCE, PARAMS, params_of
+from study.search.racing import RacedSetting, seeds_wanted_in, table_of
+from study.search.trial_params import ENDED_WITH, PARAM_SOURCE, PARAMS, params_of
 from study.spec.cell import Cell
 from study.spec.confirmed_settings import (
     CONFIRM,
@@ -67,6 +68,11 @@ class CellConfirmation(CellLedger):
         same = (trial for trial in self.trials() if trial.user_attrs["seed"] == seed)
         return next((trial for trial in same if same_params(trial.user_attrs[PARAMS], setting.params)), None)
 
+    def tested(self, setting: Setting) -> dict[int, Mapping[str, float] | None]:
+        """Return seed -> metrics on the test images of the setting's ended trials; None if a trial has none."""
+        same = (trial for trial in self.trials(*ENDED) if same_params(trial.user_attrs[PARAMS], setting.params))
+        return {int(t.user_attrs["seed"]): t.user_attrs.get(ENDED_WITH, {}).get("test") for t in same}
+
     def _confirming(self, trial: FrozenTrial) -> Assignment:
         attributes = trial.user_attrs
         return Assignment(self.cell, trial.number, dict(attributes[PARAMS]), seed=int(attributes["seed"]))
@@ -101,14 +107,33 @@ class Confirmation:
         """Return an interrupted trial, else start a new one, else return None. The search must be over.
 
         All cells train one seed before the next begins, so that an interrupted run leaves comparable seeds per method.
+        A race asks for a further seed once all trials of its data set and profile have ended.
         """
         if self._interrupted:
             return self._interrupted.popleft()
         return next((cell.begin(setting, seed) for cell, setting, seed in self._missing()), None)
 
     def _wanted(self) -> Iterator[tuple[CellConfirmation, Setting, int]]:
-        settings = [(cell, setting) for cell in self.cells.values() for setting in self._settings(cell.cell)]
-        return ((cell, setting, seed) for seed in seeds_of(self._spec) for cell, setting in settings)
+        wanted = [
+            (cell, setting, count)
+            for cells in self._tables()
+            for (cell, setting), count in zip(*self._raced(cells), strict=True)
+        ]
+        seeds = enumerate(seeds_of(self._spec))
+        return ((cell, setting, seed) for place, seed in seeds for cell, setting, count in wanted if place < count)
+
+    def _tables(self) -> list[list[CellConfirmation]]:
+        tables: dict[tuple[str, str], list[CellConfirmation]] = {}
+        for cell in self.cells.values():
+            tables.setdefault(table_of(cell.cell), []).append(cell)
+        return list(tables.values())
+
+    def _raced(self, cells: list[CellConfirmation]) -> tuple[list[tuple[CellConfirmation, Setting]], list[int]]:
+        """Return the settings of a table, and for each how many seeds it wants as far as is known now."""
+        settings = [(cell, setting) for cell in cells for setting in self._settings(cell.cell)]
+        return settings, seeds_wanted_in(
+            self._spec, [RacedSetting(cell.cell, setting, cell.tested(setting)) for cell, setting in settings]
+        )
 
     def _missing(self) -> Iterator[tuple[CellConfirmation, Setting, int]]:
         return (wanted for wanted in self._wanted() if wanted[0].of_setting(*wanted[1:]) is None)
@@ -126,18 +151,40 @@ class Confirmation:
         return any(same_params(setting.params, trial.params) for setting in best)
 
     def remaining(self, *, known: bool) -> int:
-        """Return the number of trials yet to start or end; ``known`` is True once the search is over."""
+        """Return the number of trials yet to start or end; ``known`` is True once the search is over.
+
+        While a race goes on, an upper bound.
+        """
         if not known:
             return self.total(known=False)
+        left = self._asked_for()
+        return self._at_most() - self._ended() if left and self._races else left
+
+    def _asked_for(self) -> int:
+        """Return the number of trials that run or are to be started as far as is known now."""
         running = sum(len(cell.trials(TrialState.RUNNING)) for cell in self.cells.values())
         return running + sum(1 for _ in self._missing())
 
+    def _at_most(self) -> int:
+        return sum(confirmed_at_most(self._spec, cell.cell) for cell in self.cells.values())
+
+    def _ended(self) -> int:
+        return sum(len(cell.trials(*ENDED)) for cell in self.cells.values())
+
+    @property
+    def _races(self) -> bool:
+        return self._spec.confirm is not None and self._spec.confirm.race is not None
+
     def total(self, *, known: bool) -> int:
-        """Return the number of confirmation trials: an upper bound while ``known`` is False (the search runs)."""
-        if not known:
-            return sum(confirmed_at_most(self._spec, cell.cell) for cell in self.cells.values())
-        ended = sum(len(cell.trials(*ENDED)) for cell in self.cells.values())
-        return ended + self.remaining(known=True)
+        """Return the number of confirmation trials.
+
+        An upper bound while the search runs (``known`` is False), and while a race does.
+        """
+        return self._ended() + self.remaining(known=True) if known else self._at_most()
+
+    def races(self) -> bool:
+        """Return True while a race may ask for further seeds."""
+        return self._races and self._asked_for() > 0
 
     def total_is_exact(self) -> bool:
         """Return True if the number of trials is known while the search runs."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from optuna.storages.journal import BaseJournalBackend
 
+from study.ledger.journal_lines import line_fault
 from trainables.core.kernel_lock import KernelLock
 from trainables.core.line_checksum import checksum, is_whole
 
@@ -20,6 +21,10 @@ _CREATES_STUDY, _CREATES_TRIAL = 0, 4
 
 class ChangedLine(ValueError):
     """A line of the journal is not what was written; the message names the line, and the trial if it can be read."""
+
+
+class BadLine(ValueError):
+    """A line of the journal without a checksum is no operation; the message names the line and the field."""
 
 
 class JournalFile(BaseJournalBackend):
@@ -42,12 +47,17 @@ class JournalFile(BaseJournalBackend):
         self._read_until = (0, 0)
         """Number of lines read, and the bytes that they take."""
 
+    @property
+    def lines_read(self) -> int:
+        """Number of lines read so far; while operations are yielded, that of the line read last."""
+        return self._read_until[0]
+
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
         """Yield the operations from a line on, counted from 0.
 
         Raises:
             ChangedLine: a line differs from its checksum.
-            ValueError: a line is not JSON.
+            BadLine: a line is not JSON, or has a field of another kind.
         """
         number, offset = self._read_until if self._read_until[0] <= log_number_from else (0, 0)
         with self._path.open("rb") as file:
@@ -59,7 +69,7 @@ class JournalFile(BaseJournalBackend):
                     raise ChangedLine(self._describe(number, line))
                 number, offset = number + 1, offset + len(line)
                 if number > log_number_from:
-                    log = json.loads(line)
+                    log = _operation(number, line)
                     self._read_until = number, offset
                     yield log
 
@@ -107,6 +117,22 @@ class JournalFile(BaseJournalBackend):
 
 
 _NOT_SHOWN = {"op_code", "worker_id", "trial_id", "crc32", "datetime_start", "datetime_complete", "distribution"}
+
+
+def _operation(number: int, line: bytes) -> dict[str, Any]:
+    """Return a line's operation; ``number`` counts the lines up to this one."""
+    try:
+        log: dict[str, Any] = json.loads(line)
+    except UnicodeDecodeError as error:
+        raise BadLine(f"line {number} is not text: byte {error.start + 1} is no UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise BadLine(f"line {number} is not JSON: {error.msg} at character {error.colno}") from None
+    except RecursionError:
+        raise BadLine(f"line {number} is not JSON: brackets are nested too deep") from None
+    # a line with its checksum is what was written
+    if b'"crc32"' not in line and (fault := line_fault(log)) is not None:
+        raise BadLine(f"line {number}: {fault}")
+    return log
 
 
 def _line(log: dict[str, Any]) -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from optuna.storages import BaseStorage, JournalStorage
 
-from study.ledger.journal_file import ChangedLine, JournalFile
+from study.ledger.journal_file import BadLine, ChangedLine, JournalFile
 from trainables.core.errors import BadInput, shown
 from trainables.core.kernel_lock import KernelLock
 from trainables.core.patience import Patience
@@ -22,6 +22,13 @@ _PASSWORD_PLACES = (
 _ELSEWHERE = (
     "; a machine that reaches it under another address (a forwarded port) reads it by `study status NAME --ledger URL`"
 )
+
+_NOTHING_BEGAN = (
+    ". Nothing has started, and nothing was changed: once the database answers, run the same command again; "
+    "`study doctor` with STUDY_LEDGER set to this URL says what is wrong with it"
+)
+
+_PUT_BACK = "put back a copy of it, or start a new study"
 
 _DAMAGE = (ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError)
 """Optuna's errors for a damaged line: one that is not text, is not JSON, or is no operation that fits the ledger."""
@@ -68,6 +75,7 @@ def open_storage(
             return PatientStorage(revealed(url, "STUDY_LEDGER"), patience)
         except Exception as error:  # SQLAlchemy and its drivers raise many types
             hint = f"; {_PASSWORD_PLACES}" if "password" in str(error).lower() else "" if writable else _ELSEWHERE
+            hint += _NOTHING_BEGAN if writable else ""
             raise BadInput(f"records.ledger: cannot open {masked(url)}: {shown(error, 500)}{hint}") from None
     if not isinstance(folder, Path):
         raise BadInput(f"records.ledger: {folder} is on object storage and its study file names no database")
@@ -77,15 +85,18 @@ def open_storage(
         if writable:
             with lock:
                 _cut_torn_line(journal)
-        return JournalStorage(JournalFile(journal, lock))
+        file = JournalFile(journal, lock)
+        return JournalStorage(file)
     except ChangedLine as error:
         raise BadInput(
             f"{journal}: {shown(str(error), 1000)}; put back a copy of the file. Without one: write the right value in "
             'its place, which the epochs in the trial\'s folder hold, and remove `,"crc32":"..."` from that line '
             "(docs/concepts.md#damaged-files)"
         ) from None
+    except BadLine as error:
+        raise BadInput(f"{journal}: {shown(str(error), 300)}; {_PUT_BACK}") from None
     except _DAMAGE as error:
-        why = shown(f"{type(error).__name__}: {error}", 200)
-        raise BadInput(f"{journal}: is damaged ({why}); put back a copy of it, or start a new study") from None
+        why = shown(f"{type(error).__name__}: {error}".removesuffix(": "), 200)
+        raise BadInput(f"{journal}: line {file.lines_read} is damaged ({why}); {_PUT_BACK}") from None
     except OSError as error:
         raise BadInput(f"{journal}: cannot be opened ({error.strerror or error})") from None

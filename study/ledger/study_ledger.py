@@ -110,8 +110,9 @@ class Ledger:
         return ended + searching + self.confirmation.total(known=not searching)
 
     def total_is_exact(self) -> bool:
-        """Return True once `total` is no upper bound: the search is over, or no cell confirms a second setting."""
-        return not self.search_remaining() or self.confirmation.total_is_exact()
+        """Return True once `total` is final: the search is over, or no cell confirms a second setting; no race runs."""
+        searching = self.search_remaining()
+        return self.confirmation.total_is_exact() or (not searching and not self.confirmation.races())
 
     def why_finished(self) -> str:
         """Describe the limits that the search has reached."""

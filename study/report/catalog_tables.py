@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from trainables.methods.method import Method
 from trainables.methods.registry import METHODS, build_params, file_of
 
 if TYPE_CHECKING:
+    from trainables.backbones.timm_names import Listed
     from trainables.data.sources.source_lookup import FolderKind
 
 _BUILT_IN = {"scikit-learn": "built in", "torchvision": "downloaded when first used"}
@@ -22,6 +24,8 @@ _FOLDERS: dict[FolderKind, str] = {
     "lists": "list files",
     "celeba": "CelebA-5",
     "folders": "class folders",
+    "unsplit parquet": "Parquet images without a test split (test images are drawn)",
+    "flat folders": "class folders without a test split (test images are drawn)",
 }
 
 
@@ -81,20 +85,58 @@ def _spaces() -> list[tuple[str, Space]]:
     return [(name, SPACES[name]) for name in METHODS]
 
 
-def model_entries() -> list[dict[str, Any]]:
-    """Return all networks: name, parameters without the head, features, input, paper."""
+_MOST_BUILT = 30
+"""Networks of timm that a list builds, without numbers, to count their parameters."""
+
+
+def model_entries(pattern: str | None = None) -> list[dict[str, Any]]:
+    """Return networks: name, parameters without the head, features, input, paper.
+
+    Those of timm have the tags of their ``weights`` in place of a paper. Of many, parameters and features are
+    None.
+
+    Args:
+        pattern: the names to return, with ``*`` and ``?``; ``timm/*`` are those of timm. None means all of this project
+            and of plug-ins.
+
+    Raises:
+        BadInput: no network fits the pattern, or timm is asked for and not installed.
+    """
+    from trainables.backbones import BACKBONES
+    from trainables.backbones.timm_lookup import names_of_timm
+    from trainables.backbones.timm_names import is_timm
+
+    if pattern is not None and is_timm(pattern):
+        names = names_of_timm(pattern)
+        found = [_timm_entry(name, each, built=len(names) <= _MOST_BUILT) for name, each in names.items()]
+    else:
+        found = [
+            {
+                "name": name,
+                "parameters": entry.parameters,
+                "features": entry.features,
+                "input": entry.input,
+                "paper": entry.paper,
+            }
+            for name, entry in BACKBONES.items()
+            if pattern is None or fnmatchcase(name, pattern)
+        ]
+    if not found:
+        raise BadInput(f"no network is called '{pattern}'; `study models` lists all, `study models 'timm/*'` timm's")
+    return found
+
+
+def _timm_entry(name: str, listed: Listed, *, built: bool) -> dict[str, Any]:
     from trainables.backbones import BACKBONES
 
-    return [
-        {
-            "name": name,
-            "parameters": entry.parameters,
-            "features": entry.features,
-            "input": entry.input,
-            "paper": entry.paper,
-        }
-        for name, entry in BACKBONES.items()
-    ]
+    known = BACKBONES[name] if built else None
+    return {
+        "name": name,
+        "parameters": None if known is None else known.parameters,
+        "features": None if known is None else known.features,
+        "input": f"{'square images' if listed.one_size else 'images'}, made for {listed.size} px",
+        "weights": listed.weights,
+    }
 
 
 def dataset_entries(data_dir: Path | None = None) -> list[dict[str, Any]]:
@@ -107,6 +149,7 @@ def dataset_entries(data_dir: Path | None = None) -> list[dict[str, Any]]:
         BadInput: the folder does not exist.
     """
     from trainables.data import DATASETS
+    from trainables.data.sources.hf_folder import converted_sets
     from trainables.data.sources.own_dataset import plugged_datasets
     from trainables.data.sources.source_lookup import data_dir as data_folder
     from trainables.data.sources.source_lookup import folder_datasets
@@ -127,16 +170,21 @@ def dataset_entries(data_dir: Path | None = None) -> list[dict[str, Any]]:
         }
         for name in names
     ]
-    return known + own
+    hub = [
+        {"name": name, "title": "", "classes": None, "source": f"of Hugging Face, converted, in {folder}"}
+        for name, folder in converted_sets(root).items()
+    ]
+    return known + hub + own
 
 
 def _folder_source(folder: Path, kind: FolderKind) -> str:
-    from trainables.data.sources.parquet_folder import holds_vectors, schema_of
+    from trainables.data.sources.parquet_folder import UNSPLIT, holds_vectors, schema_of
 
     said = _FOLDERS[kind]
-    if kind == "parquet":
+    if kind in ("parquet", "unsplit parquet"):
+        file = folder / (UNSPLIT if kind == "unsplit parquet" else "train.parquet")
         try:
-            said = "Parquet vectors" if holds_vectors(schema_of(folder / "train.parquet")) else said
+            said = said.replace("images", "vectors") if holds_vectors(schema_of(file)) else said
         except BadInput:
             said = "Parquet, damaged"
     return f"{said} in {folder}"

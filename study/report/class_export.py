@@ -58,7 +58,8 @@ def class_rows(view: StudyView) -> list[dict[str, Any]]:
 
 
 def _rows(study: str, trial: TrialView) -> Iterator[dict[str, Any]]:
-    for on, found in (("validation", trial.evaluation()), ("test", trial.tested())):
+    tested = trial.tested()
+    for on, found in (("validation", trial.evaluation()), ("test", tested)):
         if found is not None:
             key = {**trial_key(study, trial), "epoch": found["epoch"], "param_source": trial.param_source, "on": on}
             yield from ({**key, **of_class} for of_class in _classes(found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
@@ -21,6 +22,8 @@ DECISIVE = {
     "protocol": "protocol",
     "validation_fraction": "validation fraction",
     "subset_seed": "subset seed",
+    "test_fraction": "share of test images drawn",
+    "test_seed": "seed of the draw of test images",
     "epochs": "epochs",
     "select": "the selected epoch",
     "model": "model",
@@ -71,6 +74,8 @@ def _entry(view: StudyView, cell: CellView, metric: str) -> Entry:
         "protocol": data.protocol,
         "validation_fraction": data.validation_fraction if data.protocol in ("holdout", "m2m") else None,
         "subset_seed": data.subset_seed if data.protocol == "holdout" else None,
+        "test_fraction": data.test_fraction,
+        "test_seed": data.test_seed,
         "epochs": training.epochs,
         "select": view.spec.search.select,
         "model": cell.cell.base.model.name,
@@ -109,22 +114,27 @@ def print_comparison(entries: list[Entry], metric: str, console: Console) -> Non
     if apart:
         said = "; ".join(f"{DECISIVE[name]} ({_by_study(values)})" for name, values in apart.items())
         console.print(f"val: these studies are not comparable; they differ in {said}", highlight=False)
+    drawn = differences([entry for entry in entries if entry["on"] == "test"], ("test_fraction", "test_seed"))
+    if drawn:
+        said = "; ".join(f"{DECISIVE[name]} ({_by_study(values)})" for name, values in drawn.items())
+        console.print(f"Test images of these studies differ: {said}", highlight=False)
     if "protocol" not in apart and len({entry["protocol"] for entry in entries}) > 1:
         console.print("The studies follow different protocols, so their images differ.", highlight=False)
 
 
-def differences(entries: list[Entry]) -> dict[str, dict[str, list[Any]]]:
-    """Return the settings of `DECISIVE` in which studies differ on a data set and profile they share.
+def differences(entries: list[Entry], settings: Iterable[str] = tuple(DECISIVE)) -> dict[str, dict[str, list[Any]]]:
+    """Return the settings in which studies differ on a data set and profile they share.
 
     Args:
         entries: as `compared` returns them.
+        settings: of `DECISIVE`.
 
     Returns:
         Setting -> study -> its values where the studies differ.
     """
     apart: dict[str, dict[str, list[Any]]] = {}
     places = sorted({(entry["dataset"], entry["profile"]) for entry in entries})
-    for name in DECISIVE:
+    for name in settings:
         for place in places:
             here = [entry for entry in entries if (entry["dataset"], entry["profile"]) == place]
             # a setting without effect under a study's protocol is no difference; the protocol itself is

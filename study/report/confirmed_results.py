@@ -10,7 +10,10 @@ from itertools import groupby
 from typing import Any
 
 from study.report.precisions import Precisions, precisions_of
-from study.report.significance import Paired, holm, paired
+from study.report.significance import Paired, holm, paired, race_test
+from study.search.sequential_test import SequentialTTest
+from study.spec.confirm_spec import BASELINE
+from study.spec.confirmed_settings import confirmed_metric
 from study.store.study_view import CellView, StudyView
 from study.store.trial_view import read_ahead
 from trainables.core.errors import BadInput, unknown_name
@@ -81,7 +84,9 @@ class Comparison:
 class Table:
     """All confirmed results on one data set and profile; ``precisions`` are those of all trials there.
 
-    ``select`` is ``last`` or ``best``: the epoch of each trial whose weights were evaluated.
+    ``select`` is ``last`` or ``best``: the epoch of each trial whose weights were evaluated. ``test_images`` says where
+    test images come from; None if from a test split of the data set. ``raced`` is True if a race of seeds decided how
+    many seeds each setting got.
     """
 
     dataset: str
@@ -93,6 +98,8 @@ class Table:
     against_preset: tuple[Comparison, ...]
     precisions: Precisions
     select: str
+    test_images: str | None = None
+    raced: bool = False
 
 
 def confirmed_tables(view: StudyView, *, metric: str | None = None, baseline: str | None = None) -> list[Table]:
@@ -124,16 +131,14 @@ def confirmed_tables(view: StudyView, *, metric: str | None = None, baseline: st
 
 def default_metric(view: StudyView) -> str:
     """Return the metric of a study's confirmation, else of its search; balanced accuracy for the training loss."""
-    chosen = view.spec.confirm.metric if view.spec.confirm is not None else None
-    wanted = chosen or view.spec.search.metrics[0]
-    return wanted if wanted != "train_loss" else "balanced_accuracy"
+    return confirmed_metric(view.spec)
 
 
 def rows_of(view: StudyView, cell: CellView) -> list[Row]:
     """Return the confirmed rows of a cell, for its best and its preset setting, as the search stands now."""
-    seeds = view.spec.confirm.seeds if view.spec.confirm is not None else 0
     rows = []
     for setting in cell.settings(view.spec):
+        seeds = cell.seeds_wanted(view.spec, setting)
         found = {trial.confirms: trial.tested() for trial in cell.confirmed(setting) if trial.state == "COMPLETE"}
         tested = {seed: test["metrics"] for seed, test in found.items() if seed is not None and test is not None}
         epochs = {seed: int(test["epoch"]) for seed, test in found.items() if seed is not None and test is not None}
@@ -149,10 +154,10 @@ def rows_of(view: StudyView, cell: CellView) -> list[Row]:
 
 def _table(view: StudyView, cells: list[CellView], metric: str, baseline: str | None) -> Table:
     rows = {cell.cell.method: {row.setting: row for row in rows_of(view, cell)} for cell in cells}
-    erm = next((cell.cell.method for cell in cells if cell.cell.base.method.name == "erm"), None)
+    erm = next((cell.cell.method for cell in cells if cell.cell.base.method.name == BASELINE), None)
     against = baseline or erm
     order = sorted(rows, key=lambda method: _rank(rows[method].values(), metric))
-    first = cells[0].cell
+    first, race = cells[0].cell, race_test(view.spec)
     return Table(
         first.dataset,
         first.profile,
@@ -164,15 +169,19 @@ def _table(view: StudyView, cells: list[CellView], metric: str, baseline: str | 
             against or "",
             lambda method: (rows[method].get("best"), rows.get(against or "", {}).get("best")),
             metric,
+            race,
         ),
         _tests(
             [method for method in order if not any(row.shared for row in rows[method].values())],
             "preset",
             lambda method: (rows[method].get("best"), rows[method].get("preset")),
             metric,
+            race,
         ),
         precisions_of(cells),
         view.spec.search.select,
+        next((found for cell in cells for trial in cell.confirming[:1] if (found := trial.test_images)), None),
+        raced=race is not None,
     )
 
 
@@ -183,13 +192,17 @@ def _rank(rows: Iterable[Row], metric: str) -> float:
 
 
 def _tests(
-    methods: list[str], against: str, settings: Callable[[str], tuple[Row | None, Row | None]], metric: str
+    methods: list[str],
+    against: str,
+    settings: Callable[[str], tuple[Row | None, Row | None]],
+    metric: str,
+    race: SequentialTTest | None,
 ) -> tuple[Comparison, ...]:
     found = []
     for method in methods:
         first, second = settings(method)
         if first is not None and second is not None:
-            found.append((method, paired(first.by_seed.get(metric, {}), second.by_seed.get(metric, {}))))
+            found.append((method, paired(first.by_seed.get(metric, {}), second.by_seed.get(metric, {}), race)))
     t_tests, wilcoxons = holm([f.t_test for _, f in found]), holm([f.wilcoxon for _, f in found])
     corrected = zip(found, t_tests, wilcoxons, strict=True)
     return tuple(Comparison(method, against, pair, t, w) for (method, pair), t, w in corrected)

@@ -15,6 +15,10 @@ from study.report.significance import WILCOXON_FROM
 from study.terminal import plain_table
 from trainables.core.metric_names import METRICS
 
+RACED = (
+    "p(t): sequential paired t test, two-sided, valid although the results decided how many seeds were trained. "
+    "Holm: corrected over methods."
+)
 SHORT = {"balanced_accuracy": "bal acc", "geometric_mean": "g-mean"}
 
 
@@ -91,16 +95,22 @@ def _p(value: float | None) -> str:
 def _notes(tables: list[Table]) -> list[str]:
     fewest = min((row.n for table in tables for row in table.rows), default=0)
     notes = [
-        "p(t): paired t test; p(W): Wilcoxon's signed-rank test; both two-sided. Holm: corrected over methods.",
+        RACED
+        if any(table.raced for table in tables)
+        else "p(t): paired t test; p(W): Wilcoxon's signed-rank test; both two-sided. Holm: corrected over methods.",
         f"Paired over at least {fewest} common seeds. A seed sets initial weights and order, not the images: the tests "
         "say nothing about other data sets.",
     ]
-    if fewest < WILCOXON_FROM:
+    if fewest < WILCOXON_FROM and not any(table.raced for table in tables):
         notes.append(f"Wilcoxon's test needs {WILCOXON_FROM} nonzero differences: with fewer, p cannot reach .05.")
     if not any(table.against_baseline or undefined(table) for table in tables):
         notes.append("No comparison with a baseline: the study has no ERM. --baseline METHOD names another one.")
     if any(table.protocol == "test-select" for table in tables):
         notes.append("Protocol test-select: params were selected on these test images, so the results are optimistic.")
+    drawn = {table.dataset: table.test_images for table in tables if table.test_images is not None}
+    notes += [
+        f"Test images of {dataset}: {found}; it has no test split of its own." for dataset, found in drawn.items()
+    ]
     if any(table.select == "best" for table in tables):
         notes.append("Every trial was evaluated with the weights of its best epoch on validation images.")
     merged = sum((Counter(table.precisions) for table in tables), Counter[tuple[str, str]]())
@@ -114,6 +124,7 @@ def report_as_json(tables: list[Table]) -> list[dict[str, Any]]:
             "dataset": table.dataset,
             "profile": table.profile,
             "protocol": table.protocol,
+            "test_images": table.test_images,
             "metric": table.metric,
             "select": table.select,
             "undefined": undefined(table),

@@ -77,9 +77,9 @@ def _columns(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _rows(study: str, trial: TrialView) -> list[dict[str, Any]]:
+    tested = trial.tested()
     shared = trial_row(study, trial)
     rows = [{**shared, **_epoch(result)} for result in trial.history()] or [shared]
-    tested = trial.tested()
     if tested is not None:
         row = next((row for row in rows if row.get("epoch") == trial.result_epoch), rows[-1])
         row |= {f"test_{name}": value for name, value in tested["metrics"].items()}

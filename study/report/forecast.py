@@ -11,7 +11,7 @@ from typing import Any
 
 from study.report.recorded_rates import Rate, RecordedRates
 from study.spec.cell import Cell, expand
-from study.spec.confirmed_settings import settings_at_most
+from study.spec.confirmed_settings import confirmed_at_most, settings_at_most
 from study.spec.study_spec import StudySpec
 from trainables.core.storage_path import StoragePath
 
@@ -142,9 +142,9 @@ def forecast(
 
 def _cell(spec: StudySpec, cell: Cell, rate: Rate | None) -> CellForecast:
     trials, epochs = _search(spec, cell)
-    seeds = spec.confirm.seeds if spec.confirm is not None else 0
+    seeds = spec.confirm.seeds_at_most if spec.confirm is not None else 0
     settings, each = settings_at_most(spec, cell), spec.training.epochs
-    confirmed = seeds * settings
+    confirmed = confirmed_at_most(spec, cell)
     references = seeds * (settings if cell.searched_training else 1) if cell.has_reference else 0
     return CellForecast(cell.name, trials, epochs, confirmed, (confirmed + references) * each, rate)
 
@@ -179,7 +179,8 @@ def forecast_lines(found: Forecast, spec: StudySpec, storage: StoragePath) -> li
     if spec.confirm is not None:
         confirmed = sum(cell.confirmed_trials for cell in found.cells)
         lines.append(
-            f"confirmation: at most {confirmed} trials, {found.confirmed_epochs} epochs ({spec.confirm.seeds} seeds)"
+            f"confirmation: at most {confirmed} trials, {found.confirmed_epochs} epochs "
+            f"({spec.confirm.seeds_said} seeds)"
         )
     lines.append(_time_line(found))
     size = found.disk_bytes

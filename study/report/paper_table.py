@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from study.report.confirmed_results import Row, default_metric, rows_of
-from study.report.significance import holm, paired
+from study.report.significance import holm, paired, race_test
+from study.search.sequential_test import SequentialTTest
+from study.spec.cell import Cell
 from study.store.study_view import CellView, StudyView
 from trainables.core.errors import BadInput, unknown_name
 from trainables.core.metric_names import METRICS
+from trainables.data.catalog import DATASETS
 
 LEVEL = 0.05
 """A method counts as significantly worse than the best of its column below this corrected p value."""
@@ -57,6 +60,9 @@ class Column:
         values: name of a row -> its value.
         protocol: where validation and test images come from.
         select: ``last`` or ``best``: the epoch of each trial whose weights were evaluated.
+        test_images: where the test images come from, if not from a test split of the data set.
+        heading: data set and profile as a reader knows them: ``("CIFAR-10", "ratio 100")``; None gives their names.
+        raced: True if a race of seeds decided how many seeds each row got.
     """
 
     study: str
@@ -66,6 +72,14 @@ class Column:
     values: dict[str, Value]
     protocol: str
     select: str
+    heading: tuple[str, str] | None = None
+    test_images: str | None = None
+    raced: bool = False
+
+    @property
+    def head(self) -> tuple[str, str]:
+        """Data set and profile for the head of a table."""
+        return self.heading or (self.dataset, self.profile)
 
 
 @dataclass(frozen=True)
@@ -120,7 +134,7 @@ def _columns(view: StudyView, metric: str, *, presets: bool) -> Iterable[Column]
         )
     for (dataset, profile), group in groupby(view.cells, key=lambda cell: (cell.cell.dataset, cell.cell.profile)):
         cells = list(group)
-        about = cells[0].cell.base.data.protocol, view.spec.search.select
+        about = cells[0].cell.base.data.protocol, view.spec.search.select, _heading(cells[0].cell), _test_images(cells)
         if view.spec.confirm is None:
             values = {cell.cell.method: _validated(cell, metric) for cell in cells}
             yield Column(view.spec.name, dataset, profile, "validation", _marked(values, {}, metric), *about)
@@ -128,7 +142,25 @@ def _columns(view: StudyView, metric: str, *, presets: bool) -> Iterable[Column]
         rows = {_name(row): row for cell in cells for row in rows_of(view, cell) if _has_row(row, presets)}
         by_seed = {name: row.by_seed.get(metric, {}) for name, row in rows.items()}
         values = {name: Value(row.mean(metric), row.deviation(metric), row.n) for name, row in rows.items()}
-        yield Column(view.spec.name, dataset, profile, "test", _marked(values, by_seed, metric), *about)
+        race = race_test(view.spec)
+        marked = _marked(values, by_seed, metric, race)
+        yield Column(view.spec.name, dataset, profile, "test", marked, *about, raced=race is not None)
+
+
+def _test_images(cells: Sequence[CellView]) -> str | None:
+    return next((trial.test_images for cell in cells for trial in cell.confirming[:1] if trial.test_images), None)
+
+
+def _heading(cell: Cell) -> tuple[str, str]:
+    """Return data set and profile in plain words; a label of the study file stays as it is."""
+    data, profile = cell.base.data, cell.base.data.profile
+    known = DATASETS.get(data.dataset)
+    named = known.heading if known is not None and cell.dataset == data.dataset else cell.dataset
+    if profile.kind == "natural":
+        return named, "natural"
+    which = "" if profile.minority == "last" or profile.kind == "long_tail" else f" of the {profile.minority} classes"
+    kind = "" if profile.kind == "long_tail" else f"{profile.kind}{which}, "
+    return named, f"{kind}ratio {profile.ratio:g}"
 
 
 def _name(row: Row) -> str:
@@ -145,7 +177,12 @@ def _validated(cell: CellView, metric: str) -> Value:
     return Value(math.nan if found is None else float(found), math.nan, 0 if best is None else 1)
 
 
-def _marked(values: dict[str, Value], by_seed: dict[str, dict[int, float]], metric: str) -> dict[str, Value]:
+def _marked(
+    values: dict[str, Value],
+    by_seed: dict[str, dict[int, float]],
+    metric: str,
+    race: SequentialTTest | None = None,
+) -> dict[str, Value]:
     """Mark the best mean and test every other row against it, with Holm's correction over the rows."""
     finite = {name: value.mean for name, value in values.items() if math.isfinite(value.mean)}
     if not finite:
@@ -153,7 +190,7 @@ def _marked(values: dict[str, Value], by_seed: dict[str, dict[int, float]], metr
     best = max(finite.values()) if METRICS[metric][1] == "maximize" else min(finite.values())
     first = next(name for name, mean in finite.items() if mean == best)
     others = [name for name, mean in finite.items() if mean != best]
-    tests = holm([paired(by_seed.get(name, {}), by_seed.get(first, {})).t_test for name in others])
+    tests = holm([paired(by_seed.get(name, {}), by_seed.get(first, {}), race).t_test for name in others])
     p_values = dict(zip(others, tests, strict=True))
     return {
         name: Value(value.mean, value.deviation, value.n, finite.get(name) == best, p_values.get(name))

@@ -5,6 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from study.search.sequential_test import SequentialTTest
+    from study.spec.study_spec import StudySpec
 
 WILCOXON_FROM = 6
 """Fewest nonzero differences: with five, the smallest p value of the signed-rank test is 2/2^5 = .0625."""
@@ -18,7 +23,8 @@ class Paired:
         n: number of common seeds.
         difference: mean of first minus second, in the metric's unit; NaN without a common seed.
         t_test: two-sided p value of Student's paired t test; None with fewer than two seeds, or if all differences
-            are equal, so that their variance is 0.
+            are equal, so that their variance is 0. In a race of seeds the sequential p value, None before the first
+            look.
         wilcoxon: two-sided p value of the signed-rank test; None with fewer than six nonzero differences.
     """
 
@@ -28,12 +34,22 @@ class Paired:
     wilcoxon: float | None
 
 
-def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Paired:
+def race_test(spec: StudySpec) -> SequentialTTest | None:
+    """Return the test that a study's race of seeds uses; None if every setting has the same seeds."""
+    from study.search.sequential_test import sequential_test
+
+    confirm = spec.confirm
+    return None if confirm is None or confirm.race is None else sequential_test(confirm.seeds, confirm.race.at_most)
+
+
+def paired(first: Mapping[int, float], second: Mapping[int, float], race: SequentialTTest | None = None) -> Paired:
     """Compare two settings over their common seeds.
 
     Args:
         first: seed -> metric.
         second: the same. Seeds with a NaN in either are left out.
+        race: the test of a race, whose number of seeds depends on the results: its p value replaces that of the t test,
+            and there is no signed-rank test.
 
     >>> paired({0: 0.5, 1: 0.75}, {0: 0.25, 1: 0.25, 2: 0.9}).difference
     0.375
@@ -42,6 +58,8 @@ def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Paired:
     pairs = [(first[seed], second[seed]) for seed in seeds]
     differences = [a - b for a, b in pairs]
     mean = sum(differences) / len(pairs) if pairs else math.nan
+    if race is not None:
+        return Paired(len(pairs), mean, race.p_value(differences), None)
     return Paired(len(pairs), mean, _t_test(pairs), _wilcoxon(differences))
 
 

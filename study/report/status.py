@@ -123,7 +123,8 @@ def _confirmed(cell: Status) -> str:
 def overview(storage: StoragePath, ledger: str | None = None) -> list[Status]:
     """Return all stored studies: name, state, trials done and in total, question; an unreadable one says why.
 
-    ``trials_exact`` is false while the total is an upper bound: the number of settings to confirm is not known yet.
+    ``trials_exact`` is false while the total is an upper bound: the number of settings to confirm, or of
+    the seeds of a race, is not known yet.
 
     Args:
         storage: the folder of all studies.
@@ -145,11 +146,13 @@ def _counted(name: str, view: StudyView) -> Status:
     done = sum(len(cell.in_state(*ENDED)) for cell in view.cells)
     confirmed = sum(trial.state in ENDED for cell in view.cells for trial in cell.confirming)
     searching = view.remaining()
-    exact = not searching or confirmations_are_known(view.spec, (cell.cell for cell in view.cells))
-    if searching:
+    unconfirmed = sum(cell.unconfirmed(view.spec) for cell in view.cells)
+    races = view.spec.confirm is not None and view.spec.confirm.race is not None and unconfirmed > 0
+    exact = confirmations_are_known(view.spec, (cell.cell for cell in view.cells)) or not (searching or races)
+    if searching or races:
         confirming = sum(confirmed_at_most(view.spec, cell.cell) for cell in view.cells)
     else:
-        confirming = confirmed + sum(cell.unconfirmed(view.spec) for cell in view.cells)
+        confirming = confirmed + unconfirmed
     return {
         "study": name,
         "state": view.state,

@@ -27,7 +27,7 @@ _LATEX = {
 }
 _CSV_COLUMNS = (
     *("study", "dataset", "profile", "method", "setting", "metric", "on"),
-    *("n", "mean", "std", "best", "p_holm", "shown"),
+    *("n", "mean", "std", "best", "p_holm", "shown", "column"),
 )
 
 
@@ -56,7 +56,7 @@ def latex(table: PaperTable) -> str:
 def markdown(table: PaperTable) -> str:
     """Return a table of GitHub's Markdown with its caption below; ``<ins>`` underlines."""
     columns, several = _ordered(table), len(table.studies) > 1
-    names = [" ".join(parts) for parts in zip(*_heads(columns, several=several), strict=True)]
+    names = [", ".join(parts) for parts in zip(*_heads(columns, several=several), strict=True)]
     lines = [
         _markdown_row(["method", *map(_in_markdown, names)]),
         _markdown_row(["---", *("---:" for _ in columns)]),
@@ -74,7 +74,8 @@ def as_csv(table: PaperTable) -> str:
     """Return one line per column and row, with a header.
 
     ``mean`` and ``std`` are in the metric's own unit and unrounded, ``shown`` is the text of the other formats,
-    ``p_holm`` the corrected p value against the best of the column. A value that is not defined is empty.
+    ``p_holm`` the corrected p value against the best of the column, ``column`` its heading there. A value that is not
+    defined is empty.
     """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -86,7 +87,8 @@ def as_csv(table: PaperTable) -> str:
                 place = (column.study, column.dataset, column.profile, method, setting.strip("()") or "best")
                 numbers = (value.n, _plain(value.mean), _plain(value.deviation), str(value.best).lower())
                 p = "" if value.p is None else value.p
-                writer.writerow([*place, table.metric, column.on, *numbers, p, _entry(value, table.metric, _text)])
+                shown = _entry(value, table.metric, _text)
+                writer.writerow([*place, table.metric, column.on, *numbers, p, shown, ", ".join(column.head)])
     return file.getvalue()
 
 
@@ -108,6 +110,8 @@ def caption(table: PaperTable) -> str:
     parts += _marks(table)
     if any(column.on == "test" and column.protocol == "test-select" for column in table.columns):
         parts.append("Under protocol test-select the test images have selected the params too.")
+    others = {column.head[0]: column.test_images for column in table.columns if column.test_images is not None}
+    parts += [f"{name} has no test split of its own; test images: {found}." for name, found in others.items()]
     if any(column.select == "best" for column in table.columns):
         parts.append("Weights are those of the best epoch on validation images.")
     if any(not math.isfinite(value.mean) for column in table.columns for value in column.values.values()):
@@ -129,8 +133,10 @@ def _marks(table: PaperTable) -> list[str]:
     marks = "Bold: best of a column."
     values = [value for column in table.columns for value in column.values.values()]
     if any(value.p is not None for value in values):
+        raced = any(column.raced for column in table.columns)
+        test = "sequential paired t test" if raced else "Student's paired t test"
         return [
-            f"{marks} Underlined: not significantly worse (Student's paired t test over common seeds, two-sided, "
+            f"{marks} Underlined: not significantly worse ({test} over common seeds, two-sided, "
             f"Holm-corrected over the rows of a column, p ≥ {LEVEL:g})."
         ]
     if any(column.on == "test" for column in table.columns):
@@ -151,7 +157,7 @@ def _heads(columns: Sequence[Column], *, several: bool) -> list[list[str]]:
     """Return the levels of the heading, each with one text per column."""
     mixed = len({column.on for column in columns}) > 1
     marked = [" (validation)" if mixed and column.on == "validation" else "" for column in columns]
-    levels = [[column.dataset for column in columns], [column.profile for column in columns]]
+    levels = [[column.head[0] for column in columns], [column.head[1] for column in columns]]
     if several:
         levels.append([column.study for column in columns])
     levels[-1] = [text + mark for text, mark in zip(levels[-1], marked, strict=True)]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from trainables.core.hf_name import is_hf
 from trainables.data.catalog import DATASETS
 from trainables.data.sources.source_lookup import folder_datasets
 
@@ -59,6 +60,8 @@ def need_of(dataset: str, data_dir: Path | None) -> Need:
         if DATASETS[dataset].source == "scikit-learn":
             return Need(dataset, "bundled", "built in")
         return Need(dataset, "downloaded", "by torchvision, when first used")
+    if is_hf(dataset):
+        return Need(dataset, "downloaded", "by `datasets`, when first used")
     if dataset in _NOT_TO_BE_HAD:
         return Need(dataset, "not to be had", _NOT_TO_BE_HAD[dataset])
     return Need(dataset, "by hand", _BY_HAND.get(dataset, "a folder of your own (docs/data.md)"))

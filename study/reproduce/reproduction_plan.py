@@ -121,7 +121,7 @@ def plan(table: PublishedTable, changes: Changes | None = None, folder: Path | N
         labels.append(f"network {wanted.model} in place of the paper's")
     if wanted.dataset is not None:
         kept, replaced = _stand_in(kept, wanted)
-        labels.append(f"{wanted.dataset} at ratio {wanted.ratio:g} in place of {replaced}")
+        labels.append(f"{wanted.dataset} at ratio {_ratio(wanted, replaced)} in place of {replaced}")
     if wanted.only:
         labels.append(f"only {', '.join(wanted.only)}")
     trained = [entry.place for entry in kept if entry.place.study is not None and not entry.place.not_run]
@@ -171,6 +171,12 @@ def _kept(table: PublishedTable, only: tuple[str, ...]) -> list[Entry]:
     if not kept:
         raise BadInput(f"--only {' --only '.join(only)}: no figure of {table.name} is all of these")
     return kept
+
+
+def _ratio(changes: Changes, replaced: str) -> str:
+    """Return the ratio of the data set that stands in, and the option that chooses it where the table has another."""
+    same = replaced.endswith(f" long_tail-{changes.ratio:g}")
+    return f"{changes.ratio:g}" + ("" if same else " (--ratio chooses another)")
 
 
 def _stand_in(entries: list[Entry], changes: Changes) -> tuple[list[Entry], str]:

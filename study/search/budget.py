@@ -179,7 +179,7 @@ def remaining(spec: StudySpec, cell_counts: Collection[TrialCounts]) -> int:
 def why_finished(spec: StudySpec, cell_counts: Collection[TrialCounts]) -> str:
     """Describe the limits that a study without remaining trials has reached, and how to raise them."""
     search = spec.search
-    confirmed = "" if spec.confirm is None else f", confirmed with {spec.confirm.seeds} seeds"
+    confirmed = "" if spec.confirm is None else f", confirmed with {spec.confirm.seeds_said} seeds"
     by_epochs = search.budget == "epochs"
     if not by_epochs and all(counts.started >= search.trials for counts in cell_counts):
         return f"every cell has its {search.trials} trials{confirmed}. Raise the budget with --set search.trials=N."

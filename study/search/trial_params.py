@@ -20,7 +20,8 @@ SELECTED_EPOCH = "selected_epoch"
 
 ENDED_WITH = "ended_with"
 """User attribute of a complete or pruned trial: ``metrics`` of the epoch that is its result, and ``precision`` and
-``device`` of its training. Lists of trials then read the ledger alone."""
+``device`` of its training; with a race of seeds also ``test``, the metrics on the test images. Lists of trials, and
+the race, then read the ledger alone."""
 
 QUEUED_PARAMS = "fixed_params"
 """System attribute in which `Study.enqueue_trial` keeps a queued trial's params. It is private to Optuna."""

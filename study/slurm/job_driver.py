@@ -34,7 +34,7 @@ def drive(
     from study.driver import driver
     from study.driver.cluster_nodes import wait_for_nodes
     from study.driver.driver_before import wait_for_lock
-    from study.driver.interrupts import warnings_of_batch_systems
+    from study.driver.last_signals import take_signals_back
 
     _read_programs()
     spec = load_spec(spec_path)
@@ -42,11 +42,11 @@ def drive(
     joined = wait_for_nodes(address, nodes)
     if joined < nodes:
         console.print(f"  going on with {joined} of {nodes} nodes: the others did not join Ray", style="yellow")
-    with warnings_of_batch_systems():  # Ray has installed a handler of its own
-        wait_for_lock(folder)
-        if folder.spec_path.exists():
-            return driver.resume(spec.name, storage, tuple(overrides), address=address, console=console)
-        return driver.run(spec, storage, address=address, console=console, source=str(spec_path))
+    take_signals_back()  # Ray has installed a handler of its own
+    wait_for_lock(folder)
+    if folder.spec_path.exists():
+        return driver.resume(spec.name, storage, tuple(overrides), address=address, console=console)
+    return driver.run(spec, storage, address=address, console=console, source=str(spec_path))
 
 
 def _read_programs() -> None:

@@ -11,6 +11,7 @@ from study.spec.study_spec import DataSpec, MethodSpec, StudySpec
 from trainables.components.lr_schedule import stage_start
 from trainables.core.config import DataConfig, MethodConfig, TrialConfig
 from trainables.core.errors import BadInput
+from trainables.core.hf_name import hf_name, is_hf
 
 _TRAINING = "training."
 
@@ -132,9 +133,11 @@ def profile_name(data: DataConfig) -> str:
     return f"{profile.kind}{which}-{profile.ratio:g}{fold}"
 
 
-def _dataset_label(spec: DataSpec) -> str:
+def dataset_label(spec: DataSpec) -> str:
+    """Return the name of a data set in cells."""
     noise = f"-noise{spec.label_noise:g}" if spec.label_noise else ""
-    return spec.label or f"{spec.dataset}{noise}"
+    name = hf_name(spec.dataset).label if is_hf(spec.dataset) else spec.dataset
+    return spec.label or f"{name}{noise}"
 
 
 def searched_space(method: MethodSpec, study: StudySpec) -> Space:
@@ -164,7 +167,7 @@ def expand(study: StudySpec) -> list[Cell]:
 
 
 def _cell(study: StudySpec, data: DataSpec, config: DataConfig, method: MethodSpec) -> Cell:
-    dataset, profile, label = _dataset_label(data), profile_name(config), method.label or method.name
+    dataset, profile, label = dataset_label(data), profile_name(config), method.label or method.name
     base = TrialConfig(data=config, model=study.model, method=method.config(), training=study.training, seed=study.seed)
     return Cell(f"{dataset}/{profile}/{label}", dataset, profile, label, base, searched_space(method, study))
 

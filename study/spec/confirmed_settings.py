@@ -27,9 +27,19 @@ class Setting:
 
 
 def seeds_of(spec: StudySpec) -> list[int]:
-    """Return the seeds of a study's confirmation; raising their number keeps the first ones."""
-    count = spec.confirm.seeds if spec.confirm is not None else 0
+    """Return the seeds of a study's confirmation; of a race, all that it may ask for.
+
+    Raising their number keeps the first ones.
+    """
+    count = spec.confirm.seeds_at_most if spec.confirm is not None else 0
     return [spec.seed + _FIRST_SEED + index for index in range(count)]
+
+
+def confirmed_metric(spec: StudySpec) -> str:
+    """Return the metric of a study's confirmation, else of its search; balanced accuracy for the training loss."""
+    chosen = spec.confirm.metric if spec.confirm is not None else None
+    wanted = chosen or spec.search.metrics[0]
+    return wanted if wanted != "train_loss" else "balanced_accuracy"
 
 
 def settings_of(cell: Cell, best: dict[str, Any] | None) -> list[Setting]:
@@ -58,24 +68,41 @@ def settings_at_most(spec: StudySpec, cell: Cell) -> int:
 
 def confirmed_at_most(spec: StudySpec, cell: Cell) -> int:
     """Return an upper bound on the number of a cell's confirmation trials, before the search is over."""
-    return len(seeds_of(spec)) * settings_at_most(spec, cell)
+    if spec.confirm is None:
+        return 0
+    return spec.confirm.seeds_at_most + spec.confirm.seeds * (settings_at_most(spec, cell) - 1)
 
 
 def confirmations_are_known(spec: StudySpec, cells: Iterable[Cell]) -> bool:
-    """Return True if `confirmed_at_most` is exact: nothing is confirmed, or no cell may confirm a second setting."""
-    return spec.confirm is None or all(settings_at_most(spec, cell) == 1 for cell in cells)
+    """Return True if `confirmed_at_most` is exact: nothing is confirmed, or no cell may confirm a second setting.
+
+    The number of trials of a race is known only at its end.
+    """
+    if spec.confirm is None:
+        return True
+    return spec.confirm.race is None and all(settings_at_most(spec, cell) == 1 for cell in cells)
 
 
 def check_confirmation(before: StudySpec, after: StudySpec) -> None:
     """Refuse a resume that reduces a study's confirmation or selects its settings by another metric.
 
-    Adding a confirmation or more seeds is allowed.
+    Adding a confirmation or more seeds is allowed. A race is planned before it begins: its error rate holds for the
+    looks that were planned.
 
     Raises:
-        BadInput: fewer seeds, or another metric.
+        BadInput: fewer seeds, another metric, or another race.
     """
     if before.confirm is None:
         return
+    planned, race = before.confirm.race, after.confirm.race if after.confirm is not None else None
+    if race != planned:
+        was, now = ("null" if one is None else str(one.model_dump()) for one in (planned, race))
+        raise BadInput(f"--set confirm.race={now}: must stay {was}: test results may be known")
+    if planned is not None and after.confirm is not None and after.confirm.seeds != before.confirm.seeds:
+        raise BadInput(
+            f"--set confirm.seeds={after.confirm.seeds}: a race keeps its {before.confirm.seeds} first seeds: "
+            "test results may be known"
+        )
     seeds = after.confirm.seeds if after.confirm is not None else 0
     if seeds < before.confirm.seeds:
         raise BadInput(f"--set confirm.seeds={seeds}: must be at least {before.confirm.seeds}, as before")

@@ -6,14 +6,25 @@ from collections.abc import Mapping
 
 from trainables.core.errors import shown
 
-_SGD = "SGD is used; its settings are training.lr, training.momentum, training.nesterov and training.weight_decay"
-
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "training.lr": ("learning-rate", "lr", "base-lr", "initial-lr", "max-lr"),
     "training.epochs": ("epochs", "epoch", "n-epochs", "num-epochs", "max-epochs"),
     "training.batch_size": ("batch-size", "batchsize", "batch", "bs"),
     "training.weight_decay": ("weight-decay", "wd", "l2"),
     "training.momentum": ("momentum",),
+    "training.optimizer": ("optimizer", "optim", "optimiser"),
+    "training.layer_decay": ("layer-decay", "layerwise-lr-decay", "layer-wise-lr-decay", "llrd", "lr-decay-rate"),
+    "training.clip_norm": (
+        "clip-norm",
+        "clip-grad",
+        "grad-clip",
+        "gradient-clip",
+        "gradient-clipping",
+        "max-grad-norm",
+    ),
+    "training.ema": ("ema", "ema-decay", "model-ema", "model-ema-decay"),
+    "training.auto_augment": ("auto-augment", "autoaugment", "randaugment", "rand-augment", "trivialaugment"),
+    "training.cutout": ("cutout", "random-erasing", "erasing"),
     "training.schedule": ("schedule", "scheduler", "lr-schedule", "lr-scheduler"),
     "training.schedule.warmup": ("warmup", "warmup-epochs", "warmup-ratio"),
     "training.schedule.milestones": ("milestones",),
@@ -49,13 +60,11 @@ def answer(path: str, key: str) -> str | None:
 
     >>> answer("training", "learning_rate")
     'training.learning_rate does not exist; it is called training.lr'
-    >>> answer("", "optimizer").partition(";")[0]
-    'optimizer does not exist: SGD is used'
+    >>> answer("", "optimizer")
+    'optimizer does not exist; it is called training.optimizer'
     """
     plain = key.lower().replace("_", "-")
     full = f"{path}.{shown(key)}" if path else shown(key)
-    if plain in ("optimizer", "optim", "optimiser"):
-        return f"{full} does not exist: {_SGD}"
     place = _PLACES.get(plain)
     if place is None or place == full:
         return None

@@ -13,7 +13,7 @@ from study.spec.search_tables import PRUNERS, SEARCHERS
 from trainables.core.config import StrictModel
 from trainables.core.errors import unknown_name
 
-SEARCHABLE_TRAINING = ("lr", "weight_decay", "momentum")
+SEARCHABLE_TRAINING = ("lr", "weight_decay", "momentum", "layer_decay", "clip_norm", "ema", "rand_magnitude", "cutout")
 """Fields of `TrainingConfig` that a study may search in addition to the method's params."""
 
 

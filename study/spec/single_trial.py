@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,12 @@ def single_trial(
     minority: str = "last",
     protocol: str = "holdout",
     label_noise: float = 0.0,
+    test_fraction: float = 0.2,
+    test_seed: int = 0,
     model: str = "resnet32",
     weights: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] = print,
     seed: int = 0,
     schedule: str | Mapping[str, Any] = "step",
     **training: Any,
@@ -47,8 +51,12 @@ def single_trial(
         minority: ``last``, ``first``, ``odd`` or ``even`` classes.
         protocol: ``holdout``, ``published``, ``m2m`` or ``test-select``.
         label_noise: share of wrong training labels.
+        test_fraction: share of each class drawn as test images, if the data set has no test split.
+        test_seed: seed of that draw.
         model: a network.
-        weights: file of pretrained weights.
+        weights: file of pretrained weights; ``timm`` for timm's own of a network of timm.
+        options: of a network of timm.
+        say: is told of a download of weights before it starts.
         seed: of weights, order and augmentation.
         schedule: ``step``, ``cosine`` or ``constant``, or a mapping as in a study file.
         training: further settings below ``training`` of a study file, such as ``epochs`` and ``lr``.
@@ -56,7 +64,9 @@ def single_trial(
     Raises:
         BadInput: an unknown name or a value that is not allowed.
     """
-    from trainables.backbones import check_backbone
+    from trainables.backbones import architecture_of
+    from trainables.backbones.timm_lookup import with_found_weights
+    from trainables.components.optimizers import check_optimizer_settings
     from trainables.methods.registry import build_params
 
     given = {
@@ -67,8 +77,10 @@ def single_trial(
             "profile": {"kind": kind, "minority": minority} | ({} if kind == "natural" else {"ratio": ratio}),
             "protocol": protocol,
             "label_noise": label_noise,
+            "test_fraction": test_fraction,
+            "test_seed": test_seed,
         },
-        "model": {"name": model, "weights": weights},
+        "model": {"name": model, "weights": weights, "options": dict(options or {})},
         "method": {"name": method, "preset": preset, "params": dict(params or {})},
         "training": {**training, "schedule": {"kind": schedule} if isinstance(schedule, str) else dict(schedule)},
         "seed": seed,
@@ -78,5 +90,6 @@ def single_trial(
     except ValidationError as error:
         raise BadInput("\n".join(error_lines(error))) from None
     build_params(config.method)
-    check_backbone(config.model.name, 1, 32)
-    return config
+    check_optimizer_settings(config.training)
+    architecture_of(config.model.name, config.model.options)
+    return config.model_copy(update={"model": with_found_weights(config.model, say)})

@@ -69,6 +69,7 @@ def _named(spec: StudySpec) -> Iterator[tuple[str, str]]:
         yield "spaces", method.name
     yield "backbones", spec.model.name
     yield from (("datasets", data.dataset) for data in spec.data)
+    yield "optimizers", spec.training.optimizer
     yield "searchers", spec.search.searcher
     yield "pruners", spec.search.pruner.name
 
@@ -79,6 +80,7 @@ def _import_tables() -> None:
         "trainables.methods.registry",
         "search_spaces",
         "trainables.backbones",
+        "trainables.components.optimizers",
         "trainables.data.sources.own_dataset",
         "study.spec.search_tables",
     ):

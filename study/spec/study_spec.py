@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from search_spaces import Dimension
-from study.spec.confirm_spec import ConfirmSpec
+from study.spec.confirm_spec import BASELINE, ConfirmSpec
 from study.spec.search_spec import PrunerSpec, SearchSpec, named
 from trainables.core.config import (
     DataConfig,
@@ -22,6 +22,7 @@ from trainables.core.config import (
     check_folds,
 )
 from trainables.core.errors import BadInput, unknown_name
+from trainables.core.hf_name import hf_name, is_hf
 from trainables.core.paths import data_folder_named, folder_named
 from trainables.core.url_secrets import hidden
 
@@ -89,8 +90,17 @@ class DataSpec(StrictModel):
     validation_fraction: float = Field(0.1, gt=0, lt=1)
     label_noise: float = Field(0.0, ge=0, lt=1)
     subset_seed: int = Field(0, ge=0)
+    test_fraction: float = Field(0.2, gt=0, lt=1)
+    test_seed: int = Field(0, ge=0)
     folds: int | None = Field(None, ge=2)
     memory_budget_gb: float = Field(8.0, ge=0, allow_inf_nan=False)
+
+    @field_validator("dataset")
+    @classmethod
+    def _of_a_form(cls, dataset: str) -> str:
+        if is_hf(dataset):
+            hf_name(dataset)
+        return dataset
 
     @field_validator("data_dir")
     @classmethod
@@ -240,6 +250,16 @@ class StudySpec(StrictModel):
         metric = self.confirm.metric if self.confirm is not None else None
         if metric is not None and metric not in self.search.metrics:
             raise unknown_name("searched metric under confirm.metric:", metric, self.search.metrics)
+        return self
+
+    @model_validator(mode="after")
+    def _race_has_a_baseline(self) -> StudySpec:
+        race = self.confirm.race if self.confirm is not None else None
+        if race is not None and race.compare == "baseline" and all(m.name != BASELINE for m in self.methods):
+            raise ValueError(
+                f"`confirm.race.compare` baseline needs the method {BASELINE} in `methods`; "
+                "otherwise allowed: best, all"
+            )
         return self
 
     @model_validator(mode="after")

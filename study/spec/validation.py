@@ -16,9 +16,11 @@ from study.spec.misplaced_keys import answer
 from study.spec.study_plugins import activate_given
 from study.spec.study_spec import MOST_CELLS, MethodSpec, StudySpec
 from study.spec.yaml_io import read_yaml, with_overrides
-from trainables.backbones import BACKBONES
+from trainables.backbones import architecture_of
 from trainables.backbones.backbone_names import EFFICIENTNETS
+from trainables.backbones.timm_names import is_timm
 from trainables.components.lr_schedule import ineffective_milestones
+from trainables.components.optimizers import check_optimizer_settings
 from trainables.core.config import MethodConfig, TrainingConfig
 from trainables.core.errors import BadInput, shown, unknown_name
 from trainables.core.storage_path import StoragePath
@@ -41,7 +43,7 @@ def checked_spec(
         overrides: ``path=value`` pairs that replace parts of it, values in YAML.
         source: the file's name, for error messages.
         folder: where paths of plug-ins count from: those of the study, and no others, become active in this process.
-            None runs no code of a plug-in.
+            None runs no code of a plug-in and looks up no network of timm, to read a stored study.
 
     Raises:
         BadInput: if the mapping is not a valid study; its faults are all listed, one per line. Each line names the
@@ -56,7 +58,7 @@ def checked_spec(
     examined = examine(mapping)
     faults = _lines(examined.faults)
     if examined.spec is not None:
-        faults += _faults_of_names(examined.spec, examined)
+        faults += _faults_of_names(examined.spec, examined, look_up=folder is not None)
     if faults or examined.spec is None:
         raise BadInput("\n".join(f"{source}: {fault}" for fault in _first(faults)))
     return examined.spec
@@ -69,7 +71,7 @@ def _first(faults: list[str]) -> list[str]:
     return [shown(fault, _LONGEST_FAULT) for fault in single[:_MOST_FAULTS]] + more
 
 
-def _faults_of_names(spec: StudySpec, examined: Examined) -> list[str]:
+def _faults_of_names(spec: StudySpec, examined: Examined, *, look_up: bool) -> list[str]:
     """Return the faults that the schema cannot see, of all parts that are sound for the schema."""
     if spec.number_of_cells > MOST_CELLS:
         parts = "data sets x profiles x folds x methods"
@@ -78,15 +80,27 @@ def _faults_of_names(spec: StudySpec, examined: Examined) -> list[str]:
     for number, method in enumerate(spec.methods):
         if len(faults) <= _MOST_FAULTS and examined.is_sound("methods", number):
             faults += [f"methods[{number}]: {fault}" for fault in method_faults(method)]
-    if examined.is_sound("model") and spec.model.name not in BACKBONES:
-        faults.append(f"model: {unknown_name('model', spec.model.name, BACKBONES)}")
+    if examined.is_sound("model"):
+        faults += _faults_of_model(spec, look_up=look_up)
     if examined.is_sound("training"):
+        faults += _optimizer_faults(spec.training)
         for name, dimension in spec.search.training.items():
             faults += _training_faults(spec, name, dimension)
     if examined.is_sound("resources") and examined.is_sound("training"):
         faults += _faults_of_workers(spec)
     # rules between keys mean something only if all keys do
     return faults if faults or examined.faults else _search_faults(spec)
+
+
+def _faults_of_model(spec: StudySpec, *, look_up: bool) -> list[str]:
+    """Return why there is no such network. One of timm is looked up, which imports timm, only to run a study."""
+    if is_timm(spec.model.name) and not look_up:
+        return []
+    try:
+        architecture_of(spec.model.name, spec.model.options)
+    except BadInput as error:
+        return [f"model: {error}"]
+    return []
 
 
 def _faults_of_workers(spec: StudySpec) -> list[str]:
@@ -219,14 +233,26 @@ def _value_faults(method: MethodSpec, name: str, dimension: Dimension) -> list[s
     return []
 
 
+def _optimizer_faults(training: TrainingConfig) -> list[str]:
+    try:
+        check_optimizer_settings(training)
+    except BadInput as error:
+        return [f"training: {error}"]
+    return []
+
+
 def _training_faults(spec: StudySpec, name: str, dimension: Dimension) -> list[str]:
     from trainables.methods.registry import describe
 
+    if getattr(spec.training, name) is None:
+        return [f"search.training.{name}: `training.{name}` must be given, too: it is the value of the first trial"]
     for value in dimension.examples:
         try:
-            TrainingConfig.model_validate({**spec.training.model_dump(), name: value})
+            training = TrainingConfig.model_validate({**spec.training.model_dump(), name: value})
         except ValidationError as error:
             return [f"search.training.{name}: {describe(error)}"]
+        if _optimizer_faults(training) and not _optimizer_faults(spec.training):
+            return [f"search.training.{name}: the optimizer {training.optimizer} has no `{name}`; leave it out"]
     return []
 
 

@@ -144,23 +144,24 @@ def ledger_name(spec: StudySpec, path: StoragePath) -> str:
     return str(path / "ledger.journal") if url is None else f"the ledger of {path} ({url})"
 
 
-def trial_faults(spec: StudySpec, place: str, trial: FrozenTrial, path: StoragePath) -> list[str]:
+def trial_faults(spec: StudySpec, key: str, trial: FrozenTrial, path: StoragePath, files: TrialFolder) -> list[str]:
     """Compare everything that the ledger says of a trial's epochs with its files; return a sentence on each fault.
 
     Args:
         spec: the study.
-        place: the name of the trial's cell, or of its confirmation.
+        key: the trial's name.
         trial: the trial, in the current format.
         path: the study's folder.
+        files: the trial's files.
     """
-    key = f"{place}/{trial.number:05d}"
-    folder = TrialFolder(path / "cells" / key)
+    if (damage := files.bundle_damage()) is not None:
+        return [damage]
     names = ("trial.json", "evaluation.json", "test.json")
-    damaged = {str(found) for name in names if (found := folder.damaged_file(name)) is not None}
+    damaged = {str(found) for name in names if (found := files.damaged_file(name)) is not None}
     faults = [f"{found}: is damaged; put back a copy of it" for found in sorted(damaged)]
-    if faults or trial.state.name not in ("COMPLETE", "PRUNED"):
+    if faults or trial.state.name not in ("COMPLETE", "PRUNED", "FAIL"):
         return faults  # the epochs of the others are compared when they go on
-    attempts, lacking = folder.attempts(), set()
+    attempts, lacking = files.attempts(), set()
     for claim in (*_claims(spec, trial), *_steps(spec, trial)):
         values = _in_files(attempts, claim)
         if not values:
@@ -169,7 +170,7 @@ def trial_faults(spec: StudySpec, place: str, trial: FrozenTrial, path: StorageP
             faults.append(_contradiction(spec, path, key, claim, values[-1]))
     if lacking:
         epochs = ", ".join(map(str, sorted(lacking)))
-        faults.append(f"{folder.path}: lacks the results of epochs {epochs}, which the ledger has")
+        faults.append(f"{files.path}: lacks the results of epochs {epochs}, which the ledger has")
     return faults
 
 

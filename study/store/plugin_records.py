@@ -6,7 +6,6 @@ is created. A resume runs the stored copies.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple
@@ -18,9 +17,11 @@ from search_spaces.dimension import Choices, Range, Space
 from study.spec.search_tables import PRUNERS, SEARCHERS, Pruner, Searcher
 from study.spec.study_plugins import FOLDER, used_sources
 from study.spec.study_spec import StudySpec
+from study.store.seals import sealed_json, unsealed_json
 from trainables.backbones import BACKBONES
 from trainables.backbones.architecture import Architecture
-from trainables.core.errors import BadInput
+from trainables.components.optimizers import OPTIMIZERS, OptimizerFactory
+from trainables.core.errors import BadInput, reason_of
 from trainables.core.plugin_source import find_source
 from trainables.core.storage_path import StoragePath, write_atomically
 from trainables.methods.method import EpochMetric, Method, SharedPrefix
@@ -56,6 +57,7 @@ def write_plugin_records(folder: StoragePath, spec: StudySpec) -> None:
         return
     own = [name for name in dict.fromkeys(method.name for method in spec.methods) if not METHODS.is_inside(name)]
     needed = [*own, *(n for name in own for n in _related(METHODS[name]) if not METHODS.is_inside(n))]
+    optimizer = OPTIMIZERS[spec.training.optimizer]
     content = {
         "plugins": [
             {
@@ -67,18 +69,19 @@ def write_plugin_records(folder: StoragePath, spec: StudySpec) -> None:
         ],
         "methods": [_described(METHODS[name]) for name in reversed(dict.fromkeys(needed))],
         "backbones": [_described_network(spec.model.name)] if not BACKBONES.is_inside(spec.model.name) else [],
+        "optimizers": [] if OPTIMIZERS.is_inside(optimizer.name) else [_described_optimizer(optimizer)],
         "searchers": [] if SEARCHERS.is_inside(spec.search.searcher) else [spec.search.searcher],
         "pruners": [] if PRUNERS.is_inside(spec.search.pruner.name) else [spec.search.pruner.name],
         "spaces": {name: {f: d.model_dump(mode="json") for f, d in SPACES[name].items()} for name in own},
     }
-    write_atomically(folder / FILE, json.dumps(content, indent=1).encode())
+    write_atomically(folder / FILE, sealed_json(content))
 
 
 def plugin_records(folder: StoragePath) -> list[PluginRecord]:
     """Return the plug-ins of a stored study; none where it has no ``plugins.json``.
 
     Raises:
-        BadInput: the file cannot be read.
+        BadInput: the file cannot be read or was changed.
     """
     return [PluginRecord(**each) for each in _read(folder).get("plugins", [])]
 
@@ -87,14 +90,25 @@ def check_copies(folder: StoragePath) -> None:
     """Check that the stored copies of a study's plug-ins are those that it began with.
 
     Raises:
-        BadInput: a copy is missing or has changed.
+        BadInput: a copy is missing or has changed; the first one is named.
     """
     for record in plugin_records(folder):
-        if find_source(record.stored, folder).digest != record.digest:
-            raise BadInput(
-                f"{folder / record.stored}: this copy of the plug-in {record.origin} has changed since the study "
-                "began, and trials before and after could not be compared; put the copy back, or start a new study"
-            )
+        if (fault := changed_copy(record, folder)) is not None:
+            raise BadInput(fault)
+
+
+def changed_copy(record: PluginRecord, folder: StoragePath) -> str | None:
+    """Return a sentence if the stored copy of a plug-in is missing or has changed; else None."""
+    try:
+        found = find_source(record.stored, folder).digest
+    except BadInput as error:
+        return f"{error}; put the study's copy of it back"
+    if found == record.digest:
+        return None
+    return (
+        f"{folder / record.stored}: this copy of the plug-in {record.origin} has changed since the study "
+        "began, and trials before and after could not be compared; put the copy back, or start a new study"
+    )
 
 
 def changed_origins(folder: StoragePath) -> list[str]:
@@ -122,9 +136,21 @@ def describe_plugins(folder: StoragePath) -> None:
         METHODS.describe({each["name"]: _stand_in(each)})
     for each in content.get("backbones", []):
         BACKBONES.describe({each["name"]: Architecture(**each, build=_missing(each["name"]))})
+    for each in content.get("optimizers", []):
+        OPTIMIZERS.describe(
+            {
+                each["name"]: OptimizerFactory(
+                    **{**each, "settings": tuple(each["settings"])}, build=_missing(each["name"])
+                )
+            }
+        )
     SEARCHERS.describe({name: Searcher(name=name, build=_missing(name)) for name in content.get("searchers", [])})
     PRUNERS.describe({name: Pruner(name=name, build=_missing(name)) for name in content.get("pruners", [])})
     SPACES.describe({name: _space(fields) for name, fields in content.get("spaces", {}).items()})
+
+
+def _described_optimizer(optimizer: OptimizerFactory) -> dict[str, Any]:
+    return {"name": optimizer.name, "settings": list(optimizer.settings), "paper": optimizer.paper}
 
 
 def _has_changed(record: PluginRecord, folder: StoragePath) -> bool:
@@ -141,10 +167,11 @@ def _read(folder: StoragePath) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        content: dict[str, Any] = json.loads(path.read_bytes())
+        return unsealed_json(path)
+    except BadInput as error:
+        raise BadInput(f"{error}; put back a copy of it") from None
     except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: cannot be read ({error}); put back a copy of it") from None
-    return content
+        raise BadInput(f"{path}: cannot be read ({reason_of(error)}); put back a copy of it") from None
 
 
 def _related(method: Method) -> Iterable[str]:

@@ -125,7 +125,7 @@ class StudyFolder:
         """Raise `BadInput` if a study of this name is stored, or what is left of one, or the storage cannot be read."""
         try:
             taken = self.spec_path.exists()
-            self._refuse_remains()
+            self.refuse_remains()
         except OSError as error:
             raise BadInput(f"cannot read the storage folder {self.storage}: {error.strerror}") from None
         if taken:
@@ -266,7 +266,7 @@ class StudyFolder:
                 plug-in has changed.
         """
         if not self.spec_path.exists():
-            self._refuse_remains()
+            self.refuse_remains()
             raise self._unknown()
         if to_train:
             check_copies(self.path)
@@ -275,8 +275,11 @@ class StudyFolder:
         folder = self.path if to_train else None
         return checked_spec(self.read_mapping(), overrides, source=str(self.spec_path), folder=folder)
 
-    def _refuse_remains(self) -> None:
-        """Refuse a folder that has lost its study file; on object storage a killed removal leaves trials behind."""
+    def refuse_remains(self) -> None:
+        """Raise `BadInput` for a folder that has lost its study file.
+
+        Not on object storage, where a killed removal leaves trials behind.
+        """
         if isinstance(self.path, Path) and not self.spec_path.exists():
             left = [name for name in ("ledger.journal", "cells") if (self.path / name).exists()]
             if left:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from search_spaces import SPACES
@@ -12,10 +12,10 @@ from study.ledger.optuna_internals import study_ids
 from study.spec.confirmed_settings import CONFIRM, Setting, seeds_of, settings_of
 from study.spec.objectives import Metrics, Ranking, names_of
 from study.spec.study_spec import StudySpec
-from study.store.ledger_check import check_known, check_results, params_fault, places_of, trial_faults
+from study.store.ledger_check import check_known, check_results, places_of
 from study.store.plugin_records import describe_plugins
 from study.store.study_folder import StudyFolder
-from study.store.trial_view import STATES, TrialView, read_ahead, trial_view
+from study.store.trial_view import STATES, TrialView, trial_view
 from trainables.core.errors import BadInput, shown, unknown_name
 from trainables.core.metric_names import METRICS
 from trainables.core.storage_path import StoragePath
@@ -23,9 +23,20 @@ from trainables.core.storage_path import StoragePath
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
+    from study.search.racing import RacedSetting
     from study.spec.cell import Cell
 
-__all__ = ["STATES", "CellView", "StudyView", "TrialView", "cell_view", "listed", "open_view", "trial_view"]
+__all__ = [
+    "STATES",
+    "CellView",
+    "StudyView",
+    "TrialView",
+    "cell_view",
+    "listed",
+    "open_view",
+    "trial_view",
+    "with_races",
+]
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,9 @@ class CellView:
     """One cell with its started trials in order; ``frozen`` holds the same trials as Optuna objects.
 
     Confirmation trials are only in ``confirming``.
+
+    Attributes:
+        raced: role of a setting -> number of seeds that a race has asked for so far; empty without a race.
     """
 
     cell: Cell
@@ -40,6 +54,7 @@ class CellView:
     trials: tuple[TrialView, ...]
     frozen: tuple[FrozenTrial, ...]
     confirming: tuple[TrialView, ...] = ()
+    raced: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def all_trials(self) -> tuple[TrialView, ...]:
@@ -107,10 +122,33 @@ class CellView:
 
     def unconfirmed(self, spec: StudySpec) -> int:
         """Return the number of confirmation trials yet to end, by the search so far."""
-        wanted, left = set(seeds_of(spec)), 0
+        left = 0
         for setting in self.settings(spec):
+            wanted = set(seeds_of(spec)[: self.seeds_wanted(spec, setting)])
             left += len(wanted - {trial.confirms for trial in self.confirmed(setting) if trial.state != "RUNNING"})
         return left
+
+    def seeds_wanted(self, spec: StudySpec, setting: Setting) -> int:
+        """Return the number of seeds with which a setting is to be confirmed, in a race as far as is known now."""
+        seeds = spec.confirm.seeds if spec.confirm is not None else 0
+        return max((self.raced.get(name, seeds) for name in setting.names), default=seeds)
+
+    def raced_settings(self, spec: StudySpec) -> list[RacedSetting]:
+        """Return the cell's settings with the test metrics that the ledger has of them."""
+        from study.search.racing import RacedSetting
+
+        return [
+            RacedSetting(
+                self.cell,
+                setting,
+                {
+                    t.confirms: t.ended_with.get("test")
+                    for t in self.confirmed(setting)
+                    if t.confirms and t.state != "RUNNING"
+                },
+            )
+            for setting in self.settings(spec)
+        ]
 
     def _ranking(self, first: str | None = None) -> Ranking[TrialView]:
         return Ranking(self.metrics, lambda trial: trial.values, lambda trial: trial.constraint_violation, first)
@@ -217,19 +255,19 @@ def open_view(folder: StudyFolder) -> StudyView:
             raise
         # a journal line that is sound for Optuna, but holds a value of another kind
         where = folder.read_ledger or spec.records.ledger or folder.path / "ledger.journal"
-        why = shown(f"{type(error).__name__}: {error}", 300)
+        why = shown(f"{type(error).__name__}: {error}".removesuffix(": "), 300)
         raise BadInput(
             f"{where}: the ledger of study '{folder.name}' is damaged ({why}); put back a copy of it"
         ) from None
 
 
 def _cell_views(spec: StudySpec, cells: list[Cell], folder: StudyFolder) -> tuple[CellView, ...]:
-    trials = _stored_trials(spec, cells, folder)
+    trials = stored_trials(spec, cells, folder)
     for place, stored in trials.items():
         check_results(spec, place, stored, folder.path)
     if not any(trials.values()):
         check_known(spec, dict.fromkeys(places_of(cells), 0), folder.path)
-    return tuple(
+    views = (
         cell_view(
             cell,
             trials.get(cell.name, ()),
@@ -239,9 +277,24 @@ def _cell_views(spec: StudySpec, cells: list[Cell], folder: StudyFolder) -> tupl
         )
         for cell in cells
     )
+    return with_races(spec, tuple(views))
 
 
-def _stored_trials(spec: StudySpec, cells: Iterable[Cell], folder: StudyFolder) -> dict[str, list[FrozenTrial]]:
+def with_races(spec: StudySpec, cells: tuple[CellView, ...]) -> tuple[CellView, ...]:
+    """Return all cells of a study, each with the number of seeds that a race has asked for; without a race as given."""
+    if spec.confirm is None or spec.confirm.race is None:
+        return cells
+    from study.search.racing import seeds_wanted_in, table_of
+
+    wanted: dict[str, dict[str, int]] = {}
+    for place in dict.fromkeys(table_of(cell.cell) for cell in cells):
+        table = [one for cell in cells if table_of(cell.cell) == place for one in cell.raced_settings(spec)]
+        for one, seeds in zip(table, seeds_wanted_in(spec, table), strict=True):
+            wanted.setdefault(one.cell.name, {}).update(dict.fromkeys(one.setting.names, seeds))
+    return tuple(replace(cell, raced=wanted.get(cell.cell.name, {})) for cell in cells)
+
+
+def stored_trials(spec: StudySpec, cells: Iterable[Cell], folder: StudyFolder) -> dict[str, list[FrozenTrial]]:
     """Return the trials in a study's ledger: name of a cell or of its confirmation -> trials."""
     from study.ledger.storage import open_storage
 
@@ -256,30 +309,3 @@ def _stored_trials(spec: StudySpec, cells: Iterable[Cell], folder: StudyFolder) 
                 stored = storage.get_all_trials(ids[f"{spec.name}/{place}"], deepcopy=False)
                 trials[place] = [read_trial(trial) for trial in stored]
     return trials
-
-
-def damage_in(folder: StudyFolder) -> tuple[int, list[str]]:
-    """Read every file of every trial of a study, and compare it with the ledger.
-
-    Returns:
-        The number of trials, and a sentence on each fault.
-
-    Raises:
-        BadInput: as in `open_view`: what must be mended before the trials can be compared.
-    """
-    view = open_view(folder)
-    cells = [cell.cell for cell in view.cells]
-    trials = _stored_trials(view.spec, cells, folder)
-    known = {place: len(trials.get(place, ())) for place in places_of(cells)}
-    faults = []
-    try:
-        check_known(view.spec, known, folder.path)
-    except BadInput as error:
-        faults.append(str(error))
-    started = [trial for cell in view.cells for trial in cell.all_trials]
-    read_ahead(started)
-    for place, stored in trials.items():
-        for trial in stored:
-            faults += trial_faults(view.spec, place, trial, folder.path)
-    faults += [fault for trial in started if (fault := params_fault(trial)) is not None]
-    return len(started), faults

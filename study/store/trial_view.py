@@ -125,15 +125,17 @@ class TrialView:
         """Return what `test` does.
 
         Raises:
-            BadInput: the trial is complete, and the file with its test results is damaged.
+            BadInput: the trial has confirmed its setting, and the file with its test results is damaged.
         """
-        found = self.test()
-        if found is None and self.state == "COMPLETE" and (damaged := self.files.damaged_file("test.json")) is not None:
+        damaged = None
+        if self.confirms is not None and self.state == "COMPLETE":
+            damaged = self.files.damaged_file("test.json")
+        if damaged is not None:
             raise BadInput(
                 f"{damaged}: is damaged, and with it the test results of trial {self.key}; put back a copy of it, "
                 "or move it away to leave this seed out"
             )
-        return found
+        return self.test()
 
     @property
     def epochs(self) -> int:
@@ -190,6 +192,12 @@ class TrialView:
         """Return precision and device of its training; None before its process began."""
         found = self.ended_with if "precision" in self.ended_with else self.environment()
         return (str(found["precision"]), str(found.get("device", "?"))) if found.get("precision") else None
+
+    @property
+    def test_images(self) -> str | None:
+        """Where the test images come from; None if from a test split of the data set, or before its process began."""
+        found = (self.stored_config() or {}).get("test_images")
+        return None if found is None else str(found)
 
     def stored_config(self) -> StoredJson | None:
         """Return ``trial.json``: configuration, data and environment; None until its process has written it."""

@@ -60,14 +60,15 @@ def _nearest(cell: Cell, views: Sequence[StudyView]) -> list[TransferredParams]:
     return ordered[:MOST_WARM_STARTS]
 
 
-def _place(folder: StudyFolder) -> StoragePath:
+def warm_starts_path(folder: StudyFolder) -> StoragePath:
+    """Return the path of the stored warm starts."""
     return folder.path / "warm-starts.json"
 
 
 def keep_warm_starts(folder: StudyFolder, found: WarmStarts) -> None:
     """Store the warm starts: an earlier study may continue or be deleted before this one is resumed."""
     plain = {cell: [{"params": s.params, "source": s.source} for s in given] for cell, given in found.items()}
-    write_atomically(_place(folder), sealed_json(plain))
+    write_atomically(warm_starts_path(folder), sealed_json(plain))
 
 
 def read_warm_starts(folder: StudyFolder, spec: StudySpec) -> WarmStarts:
@@ -79,9 +80,10 @@ def read_warm_starts(folder: StudyFolder, spec: StudySpec) -> WarmStarts:
     if not spec.search.warm_start:
         return {}
     try:
-        stored = folder.read_warm_starts_file(unsealed_json(_place(folder)))
+        stored = folder.read_warm_starts_file(unsealed_json(warm_starts_path(folder)))
         return {
             cell: [TransferredParams(one["params"], one["source"]) for one in given] for cell, given in stored.items()
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadInput(f"{_place(folder)}: cannot be read ({error}); put back a copy, or start a new study") from None
+        said = str(error) if isinstance(error, BadInput) else f"{warm_starts_path(folder)}: cannot be read ({error})"
+        raise BadInput(f"{said}; put back a copy of it, or start a new study") from None

@@ -59,11 +59,12 @@ def data_of(view: TrialView, stored: StoredJson | None, evaluation: StoredJson |
     """
     if stored is None or not {"class_counts", "class_names"} <= (evaluation or {}).keys():
         return None
-    return stored_data(view.cell, str(stored["data_fingerprint"]), evaluation or {})
+    other = stored.get("test_images")
+    return stored_data(view.cell, str(stored["data_fingerprint"]), evaluation or {}, other and str(other))
 
 
-def stored_data(cell: Cell, fingerprint: str, evaluation: StoredJson) -> StoredData:
-    """Return the data of a cell's trials."""
+def stored_data(cell: Cell, fingerprint: str, evaluation: StoredJson, test_images: str | None = None) -> StoredData:
+    """Return the data of a cell's trials; ``test_images`` says where those come from, if not from a test split."""
     data, counts = cell.base.data, [int(count) for count in evaluation["class_counts"]]
     names = [str(name) for name in evaluation["class_names"]]
     profile = {
@@ -74,5 +75,8 @@ def stored_data(cell: Cell, fingerprint: str, evaluation: StoredJson) -> StoredD
         "classes": len(counts),
         "class_sizes": dict(zip(names, counts, strict=True)) if len(names) == len(set(names)) else counts,
     }
-    source = data.model_dump(mode="json", exclude={"data_dir"})
+    if test_images is not None:
+        profile["test_images"] = test_images
+    # the draw of test images is in the profile, where there is one
+    source = data.model_dump(mode="json", exclude={"data_dir", "test_fraction", "test_seed"})
     return StoredData(f"{cell.dataset} {cell.profile}", fingerprint[:_DIGEST], source, profile)

@@ -6,17 +6,19 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from study.spec.confirmed_settings import CONFIRM
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
-from study.store.study_view import CellView, cell_view, trial_view
+from study.store.study_view import CellView, cell_view, trial_view, with_races
 from study.tracking.client import is_away, tracking_uri
 from study.tracking.study_sync import StudySync
 from trainables.core.errors import BadInput
 from trainables.core.patience import ServiceAway
 from trainables.core.storage_path import StoragePath
+from trainables.core.trial_folder import DamagedBundle
 from trainables.core.url_secrets import masked
 
 if TYPE_CHECKING:
@@ -96,7 +98,7 @@ class Recorder:
         """Sync what is left and the cells' summaries, and stop. Calling it again does nothing.
 
         Args:
-            timeout: seconds after which the rest is left to ``study record``.
+            timeout: seconds after which the rest is left to ``study record``; an interrupt ends them at once.
             quiet: say nothing of what is left, since a resume follows at once.
 
         Returns:
@@ -106,7 +108,8 @@ class Recorder:
             first, self._closing = not self._closing, True
             self._forget_summaries()
             self._changed.notify()
-        self._thread.join(timeout)
+        with suppress(KeyboardInterrupt):  # the caller's user does not want to wait
+            self._thread.join(timeout)
         with self._changed:
             keys = {*self._due, *self._left} | ({self._at} if self._at is not None else set())
             keys = {key for key in keys if key[1] != _SUMMARY}
@@ -175,6 +178,13 @@ class Recorder:
             self._sync.trial(trial_view(ledger.cell, ledger.trials()[key[1]], self._sync.folder.path))
 
     def _cell_view(self, name: str) -> CellView:
+        confirm = self._ledger.study.confirm
+        if confirm is None or confirm.race is None:
+            return self._own_view(name)
+        views = tuple(self._own_view(one) for one in self._ledger.cells)  # a race looks at all cells of a table
+        return next(view for view in with_races(self._ledger.study, views) if view.cell.name == name)
+
+    def _own_view(self, name: str) -> CellView:
         cell, places = self._ledger.cells[name], self._ledger.places
         confirming = places[f"{name}/{CONFIRM}"].trials() if f"{name}/{CONFIRM}" in places else ()
         metric, path = self._ledger.study.search.metric, self._sync.folder.path
@@ -187,7 +197,7 @@ class Recorder:
         if kind in self._said or isinstance(error, ServiceAway):  # of the ledger, which its driver speaks of
             return
         self._said.add(kind)
-        if isinstance(error, BadInput):  # a damaged file affects all trials
+        if isinstance(error, BadInput) and not isinstance(error, DamagedBundle):  # a damaged file affects all trials
             self._warn(f"tracking is off, the study continues: {error}")
             return
         self._warn(f"not written to MLflow: {key or 'summaries'}: {kind}: {_first_line(error)}")

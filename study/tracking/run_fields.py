@@ -19,7 +19,7 @@ from study.tracking.metric_keys import (
     test_key,
 )
 from study.tracking.run_shown import plain, shown
-from trainables.core.config import TrialConfig
+from trainables.core.config import TrainingConfig, TrialConfig
 from trainables.core.epoch_selection import best_epoch
 from trainables.core.trial_folder import CLASS_RECALL, EpochResult, StoredJson, method_metrics
 from trainables.methods.registry import selectable_after
@@ -89,11 +89,19 @@ def trial_parameters(view: TrialView, config: TrialConfig) -> dict[str, str]:
         **config.method.params,
         "schedule": training.schedule.kind,
         **training.model_dump(include=_TRAINING),
+        **{name: value for name, value in _departures(training).items() if name in _IF_USED},
     }
     return {name: shown(value) for name, value in parameters.items()}
 
 
 _TRAINING = {"epochs", "batch_size", "lr", "momentum", "weight_decay", "augmentation", "precision"}
+_IF_USED = ("auto_augment", "rand_magnitude", "cutout", "optimizer", "layer_decay", "clip_norm", "ema")
+"""Fields that are shown only where they depart from the papers' recipes."""
+
+
+def _departures(training: TrainingConfig) -> dict[str, Any]:
+    fields = TrainingConfig.model_fields
+    return {name: value for name, value in training.model_dump().items() if value != fields[name].default}
 
 
 def trial_tags(view: TrialView, stored: StoredJson | None) -> dict[str, str]:
@@ -121,6 +129,8 @@ def trial_tags(view: TrialView, stored: StoredJson | None) -> dict[str, str]:
     if stored is not None:
         environment = stored["environment"]
         tags["data_fingerprint"] = stored["data_fingerprint"]
+        if "test_images" in stored:
+            tags["test_images"] = str(stored["test_images"])
         if "reference_seed" in stored:
             tags["reference_seed"] = str(stored["reference_seed"])
         tags["environment"] = json.dumps(environment, sort_keys=True)

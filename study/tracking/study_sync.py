@@ -13,6 +13,7 @@ from study.tracking.client import is_away, is_refusal
 from study.tracking.run_index import Runs
 from study.tracking.trial_sync import sync_trial
 from trainables.core.errors import BadInput
+from trainables.core.trial_folder import DamagedBundle
 from trainables.core.url_secrets import masked
 
 
@@ -84,7 +85,8 @@ def record_study(folder: StudyFolder) -> Recorded:
             except Exception as error:
                 if is_away(error):
                     raise
-                failed[trial.key] = masked(f"{type(error).__name__}: {error}")
+                kind = "" if isinstance(error, DamagedBundle) else f"{type(error).__name__}: "
+                failed[trial.key] = masked(f"{kind}{error}")
                 continue
             written, there = written + wrote, there + (not wrote)
         driven = folder.is_driven()

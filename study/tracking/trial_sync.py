@@ -28,7 +28,7 @@ from study.tracking.run_shown import milliseconds
 from study.tracking.trial_artifacts import table_tag, write_artifacts
 from study.tracking.trial_pictures import write_pictures
 from trainables.core.config import TrialConfig
-from trainables.core.trial_folder import EpochResult, StoredJson, TrialFolder
+from trainables.core.trial_folder import DamagedBundle, EpochResult, StoredJson, TrialFolder
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -47,11 +47,16 @@ def sync_trial(runs: Runs, view: TrialView, metric: Metrics) -> bool:
 
     Returns:
         Whether anything was written.
+
+    Raises:
+        DamagedBundle: the trial's files cannot be read; a run without its curves would never be completed.
     """
     with runs.locked():
         run = runs.of_trial(view)
         if run is not None and run.ended:
             return False
+        if (damage := view.files.bundle_damage()) is not None:
+            raise DamagedBundle(damage)
         found = _read(view)
         done = {RECORDED: VERSION} if view.state in STATUS else {}
         tags = found.tags | {"mlflow.runName": runs.trial_name(view)}

@@ -113,6 +113,9 @@ def test_many_nodes_mount_the_storage_at_once() -> None:
 
 def test_a_job_that_is_run_again_resumes_its_study() -> None:
     job = _of_kind("RayJob")
-    command, name = job["spec"]["entrypoint"], job["metadata"]["name"]
-    assert f"study status {name}" in command and f"study resume {name} --address auto" in command
+    assert job["spec"]["entrypoint"] == "study submitted /study/study.yaml"
     assert job["spec"]["backoffLimit"] > 0
+    # what it needs to know of the cluster
+    assert {"STUDY_STORAGE", "STUDY_DATA_DIR"} <= _of_kind("ConfigMap")["data"].keys()
+    [head] = job["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["containers"]
+    assert "/study" in [mount["mountPath"] for mount in head["volumeMounts"]]

@@ -8,7 +8,7 @@ import pytest
 
 from study.spec.study_plugins import activate_plugins
 from study.spec.validation import load_spec
-from trainables.testing import check_backbone, check_dataset, check_method
+from trainables.testing import check_backbone, check_dataset, check_method, check_optimizer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -35,6 +35,11 @@ def test_the_network_keeps_the_contract() -> None:
 def test_the_data_set_keeps_the_contract() -> None:
     activate_plugins(["./rings.py"], EXAMPLES)
     check_dataset("rings")
+
+
+def test_the_optimizer_keeps_the_contract() -> None:
+    activate_plugins(["./lion.py"], EXAMPLES)
+    check_optimizer("lion")
 
 
 def test_the_study_is_valid_and_trains_an_epoch() -> None:

@@ -16,12 +16,14 @@ import pytest
 from PIL import Image
 
 from study.report.status import overview, status_of
+from study.store.study_check import check_study
 from study.store.study_folder import StudyFolder
-from study.store.study_view import damage_in, open_view
+from study.store.study_view import open_view
 from tests.faults.fault_lab import Said, content, timeless
 from tests.faults.inline_driver import InlineDriver
 from tests.study.made_study import MadeStudy, spec_of
 from trainables.core.errors import BadInput
+from trainables.shared_trainings.stored_trainings import shared_faults
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -306,7 +308,7 @@ def test_a_changed_digest_is_told_from_changed_data(storage: Path, driver: Inlin
 def test_verify_reads_every_file_and_names_what_differs(storage: Path, driver: InlineDriver) -> None:
     assert driver.resume(storage, NAME).code == 0
     folder = StudyFolder(storage, NAME)
-    assert damage_in(folder) == (6, [])
+    assert check_study(folder).faults == ()
     _replaced(
         storage / NAME / "ledger.journal",
         '"trial_id":3,"step":2,"intermediate_value":0.',
@@ -314,13 +316,36 @@ def test_verify_reads_every_file_and_names_what_differs(storage: Path, driver: I
     )
     _replaced(storage / NAME / "ledger.journal", '{"params":{"max_margin":0.', '{"params":{"max_margin":0.1')
     file = _damaged(storage, f"{CELLS}/erm/00001/trial.zip", _flip(0.5))
-    trials, faults = damage_in(folder)
-    assert trials == 6
-    assert [fault for fault in faults if str(file) in fault] == [f"{file}: is damaged; put back a copy of it"]
+    parts, faults = check_study(folder)
+    assert parts[-1] == "6 trials"
+    (named,) = (fault for fault in faults if str(file) in fault)
+    assert named.startswith(f"{file}: is damaged (") and named.endswith("put back a copy of it")
     changed = [fault for fault in faults if "ldam-drw/00001" in fault]
     assert len(changed) == len(faults) - 1 == 2
     assert "(value of epoch 2), but its epochs in" in changed[0]
     assert "method.params is" in changed[1] and "but it was trained with" in changed[1]
+
+
+@pytest.mark.parametrize("damage", ["flipped in the middle", "emptied"])
+def test_verify_names_every_file_of_a_study_that_is_damaged(damage: str, base: Base, tmp_path: Path) -> None:
+    storage = Path(shutil.copytree(base.storage.with_name("undisturbed"), tmp_path / "runs"))
+    files = [path for place in (NAME, "shared") for path in sorted((storage / place).rglob("*")) if path.is_file()]
+    files = [path for path in files if not path.name.endswith("lock")]
+    assert {"study.yaml", "format.json", "data.json", "warm-starts.json", "ledger.journal", "trial.zip"} <= {
+        path.name for path in files
+    }
+    unnamed = []
+    for file in files:
+        whole = file.read_bytes()
+        file.write_bytes(DAMAGES[damage](whole) or b"")
+        faults = [*check_study(StudyFolder(storage, NAME)).faults, *shared_faults(storage / "shared")[1]]
+        # an epochs file of a shared training is named by its folder: another attempt may have the same epochs
+        name = str(file.parent if file.suffix == ".jsonl" else file)
+        if len(faults) != 1 or name not in faults[0]:
+            unnamed.append((str(file.relative_to(storage)), faults))
+        file.write_bytes(whole)
+    assert unnamed == []
+    assert check_study(StudyFolder(storage, NAME)).faults == ()
 
 
 def test_a_damaged_bundle_of_a_confirmed_trial_is_named_by_the_report(storage: Path, driver: InlineDriver) -> None:

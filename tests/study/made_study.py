@@ -48,6 +48,8 @@ class MadeStudy:
             self.folder.create(self.spec, {})
         self.cells = {cell.name: cell for cell in expand(self.spec)}
         self.classes = classes
+        self.described: dict[str, Any] = {}
+        """What else the processes of its trials say of themselves."""
         self.reopen()
 
     def reopen(self) -> None:
@@ -79,7 +81,12 @@ class MadeStudy:
         config = trial.config
         environment = {"code": "c0de", "git_commit": "abc123+", "device": "cpu", "precision": "float32"}
         files.write_config(
-            {"trial": config.model_dump(mode="json"), "data_fingerprint": "f1", "environment": environment}
+            {
+                "trial": config.model_dump(mode="json"),
+                "data_fingerprint": "f1",
+                "environment": environment,
+                **self.described,
+            }
         )
         counts = [max(1, int(300 / 10 ** (k / max(1, self.classes - 1)))) for k in range(self.classes)]
         for epoch in epochs:
@@ -138,7 +145,8 @@ class MadeStudy:
             epoch = self._result(trial)["epoch"]
             self.files(trial).write_test({**found, "epoch": epoch, "metrics": {**metrics, "few": math.nan}})
             record = self._result(trial)
-            self.ledger.of(trial).note_end(trial.number, record)
+            raced = self.spec.confirm is not None and self.spec.confirm.race is not None
+            self.ledger.of(trial).note_end(trial.number, record, tested=metrics if raced else None)
             self.ledger.of(trial).complete(trial.number, *(record[name] for name in self.spec.search.metrics))
             done.append(trial)
         return done

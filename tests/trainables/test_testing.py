@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -14,12 +15,13 @@ from torch.nn.functional import cross_entropy
 from search_spaces import Range
 from trainables.backbones.architecture import Architecture
 from trainables.components.network import Outputs
+from trainables.components.optimizers import OptimizerFactory
 from trainables.data.sources.own_dataset import OwnDataset
 from trainables.data.sources.source import LabelledImages
 from trainables.methods.baselines import linear_head
 from trainables.methods.method import Method
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan, Stage
-from trainables.testing import BrokenContract, check_backbone, check_dataset, check_method
+from trainables.testing import BrokenContract, check_backbone, check_dataset, check_method, check_optimizer
 
 
 class _Params(Hyperparameters):
@@ -159,3 +161,59 @@ def test_a_data_set_that_changes_or_does_not_fit_is_described() -> None:
     assert "train: read again it has other images" in said
     assert "test: its images are uint8 (1, 9, 9), those of train uint8 (1, 8, 8)" in said
     check_dataset(OwnDataset(name="tried", read=lambda split, folder: _images()))
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_optimizers_of_this_project_pass(name: str) -> None:
+    check_optimizer(name)
+
+
+class _Plain(torch.optim.Optimizer):
+    """SGD, with a fault."""
+
+    def __init__(self, parameters: Any, lr: float, fault: str) -> None:
+        super().__init__(parameters, {"lr": lr})
+        self.fault, self.lr, self.count = fault, lr, 0
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        if self.fault == "closure":
+            closure()
+        self.count += 1
+        for group in self.param_groups:
+            for weight in group["params"]:
+                gradient = weight.grad
+                if gradient is None:
+                    if self.fault != "frozen":
+                        continue
+                    gradient = torch.ones_like(weight)
+                rate = self.lr if self.fault == "rate" else group["lr"]
+                if self.fault == "memory":
+                    rate = rate / self.count
+                if self.fault == "object":
+                    self.state[weight]["kept"] = _Plain
+                weight.data.sub_(rate * gradient)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("closure", "building it and taking a step raised TypeError"),
+        ("frozen", "it moves a weight that has no gradient"),
+        ("rate", "it moves weights at the learning rate 0"),
+        ("memory", "continued from its stored state it gives other weights: what it keeps must stand in `self.state`"),
+        ("object", "its state must hold tensors, numbers and plain containers only"),
+    ],
+)
+def test_faults_of_an_optimizer_are_named(fault: str, said: str) -> None:
+    mine = OptimizerFactory(name="mine", build=lambda parameters, training: _Plain(parameters, training.lr, fault))
+    assert f"mine: {said}" in _said(check_optimizer, mine)
+
+
+def test_an_optimizer_that_forgets_groups_is_named() -> None:
+    def build(parameters: Any, training: Any) -> torch.optim.Optimizer:
+        return torch.optim.SGD([p for group in parameters for p in group["params"]], lr=training.lr)
+
+    said = _said(check_optimizer, OptimizerFactory(name="mine", build=build))
+    assert "it must keep the groups of parameters that it is given, with their `lr_scale`" in said
+    right = OptimizerFactory(name="mine", build=lambda parameters, training: _Plain(parameters, training.lr, ""))
+    check_optimizer(right)

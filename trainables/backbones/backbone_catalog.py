@@ -1,12 +1,20 @@
-"""Catalog of backbones: paper, features and parameters; importing it does not import torch."""
+"""Catalog of backbones: paper, features and parameters; importing it does not import torch.
+
+The networks here are this project's own: those of the papers, and torchvision's with stems for small images. The
+papers' tables are trained with them, so a new version of timm changes no published number (docs/networks.md).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trainables.backbones.architecture import Architecture
 from trainables.backbones.backbone_names import PERCEPTRONS, SMALL_NETWORKS
+from trainables.backbones.timm_lookup import WithTimm, configured
+from trainables.backbones.timm_names import is_timm
+from trainables.core.errors import BadInput, unknown_name
 from trainables.core.plugin_table import Table
 
 if TYPE_CHECKING:
@@ -80,20 +88,42 @@ def _built(name: str, in_channels: int, image_size: int) -> nn.Module:
 BACKBONES: Table[Architecture] = Table(
     "backbones",
     Architecture,
-    {
-        name: Architecture(
-            name=name,
-            features=entry.features,
-            build=partial(_built, name),
-            paper=entry.paper,
-            parameters=entry.parameters,
-            square=name in SMALL_NETWORKS,
-            vectors=name in PERCEPTRONS,
-        )
-        for name, entry in CATALOG.items()
-    },
+    WithTimm(
+        {
+            name: Architecture(
+                name=name,
+                features=entry.features,
+                build=partial(_built, name),
+                paper=entry.paper,
+                parameters=entry.parameters,
+                square=name in SMALL_NETWORKS,
+                vectors=name in PERCEPTRONS,
+            )
+            for name, entry in CATALOG.items()
+        }
+    ),
 )
-"""Name -> network: those of `CATALOG`, then those of plug-ins."""
+"""Name -> network: those of `CATALOG`, then those of plug-ins; those of timm are found by name and not listed."""
+
+
+def architecture_of(name: str, options: Mapping[str, Any]) -> Architecture:
+    """Return a network with its options.
+
+    Args:
+        name: one of `BACKBONES`.
+        options: keyword arguments of a network of timm; others take none.
+
+    Raises:
+        BadInput: the name is unknown, or the network does not take the options.
+    """
+    if is_timm(name):
+        return configured(name, options)
+    if name not in BACKBONES:
+        error = unknown_name("model", name, BACKBONES)
+        raise BadInput(f"{error}; timm/NAME is a network of timm")
+    if options:
+        raise BadInput(f"`options` are for networks of timm, and {name} is none; leave them out")
+    return BACKBONES[name]
 
 
 def input_of(name: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from trainables.core.errors import BadInput
@@ -26,8 +27,8 @@ def load_weights(backbone: Backbone, path: Path) -> None:
 
     The file holds a state dict in safetensors or torch format (torch files are loaded with ``weights_only``), possibly
     nested under ``state_dict``, ``model`` or ``backbone`` as in a checkpoint of `Trainer`. Names are those of the
-    network, which follow torchvision, with or without prefixes of wrappers. Parameters of a classifier are ignored;
-    all others must be present with the right shape.
+    network, which follow torchvision or timm, with or without prefixes of wrappers. Parameters of a classifier are
+    ignored; all others must be present with the right shape, which timm's networks make of other sizes (`adapted`).
 
     Args:
         backbone: a network of `build_backbone`.
@@ -39,25 +40,42 @@ def load_weights(backbone: Backbone, path: Path) -> None:
     import torch
 
     wanted = backbone.network.state_dict()
-    given = fitted(wanted, read_state(path), path)
+    given = _given(backbone, path)
     with torch.no_grad():
         for name, weight in given.items():
             wanted[name].copy_(weight)
 
 
-def check_weights(name: str, in_channels: int, image_size: int, path: Path) -> None:
+def check_weights(
+    name: str, in_channels: int, image_size: int, path: Path, options: Mapping[str, Any] = MappingProxyType({})
+) -> None:
     """Raise `BadInput` where `load_weights` would for a network of these images, without initialising one."""
     import torch
 
     from trainables.backbones import build_backbone
 
     with torch.device("meta"):
-        wanted = build_backbone(name, in_channels, image_size).network.state_dict()
-    fitted(wanted, read_state(path), path)
+        backbone = build_backbone(name, in_channels, image_size, options)
+    _given(backbone, path)
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
+def _given(backbone: Backbone, path: Path) -> dict[str, Tensor]:
+    wanted = backbone.network.state_dict()
+    try:
+        state = backbone.adapted(read_state(path, wanted))
+    except ValueError as error:
+        if isinstance(error, BadInput):
+            raise
+        raise BadInput(f"weights {path} do not fit the network: {error}") from None
+    return fitted(wanted, state, path)
+
+
+def read_state(path: Path, wanted: Collection[str] = ()) -> dict[str, Tensor]:
     """Read a state dict: name -> tensor on the CPU, with prefixes of wrappers removed.
+
+    Args:
+        path: path of the file.
+        wanted: names of the network, which may begin like a wrapper's prefix.
 
     Raises:
         BadInput: as in `load_weights`.
@@ -83,7 +101,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
             found = found[wrapper]
     if not isinstance(found, Mapping) or not found or not all(isinstance(v, torch.Tensor) for v in found.values()):
         raise BadInput(f"weights {path}: expected a mapping of names to tensors, got another {type(found).__name__}")
-    return {_bare(str(name)): value for name, value in found.items()}
+    return {_bare(str(name), wanted): value for name, value in found.items()}
 
 
 def fitted(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
@@ -106,13 +124,15 @@ def fitted(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], path: Path
     if said:
         raise BadInput(
             f"weights {path} do not fit the network: {'; '.join(said)}. For images up to 64 pixels the first "
-            "convolution differs from that of torchvision's weights"
+            "convolution of torchvision's networks differs from that of their published weights"
         )
     return {k: given[k] for k in wanted if k in given}
 
 
-def _bare(name: str) -> str:
+def _bare(name: str, wanted: Collection[str]) -> str:
     for prefix in _PREFIXES:
+        if name in wanted:
+            break
         name = name.removeprefix(prefix)
     return name
 

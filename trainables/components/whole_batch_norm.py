@@ -13,7 +13,8 @@ class WholeBatchNorm(_BatchNorm):
     """Batch normalisation whose mean and variance are those of all processes' images together.
 
     PyTorch's SyncBatchNorm does the same on GPUs alone. Running statistics are equal in all processes, and parameters
-    and buffers have the names of BatchNorm's. In evaluation mode it is BatchNorm.
+    and buffers have the names of BatchNorm's. In evaluation mode it is BatchNorm. What a layer of timm does after the
+    normalisation, dropout and activation, it does, too.
 
     Args:
         replaced: the layer whose parameters and statistics it takes over.
@@ -28,6 +29,8 @@ class WholeBatchNorm(_BatchNorm):
             setattr(self, name, parameter)
         for name, buffer in replaced.named_buffers(recurse=False):
             setattr(self, name, buffer)
+        for name, child in replaced.named_children():
+            self.add_module(name, child)
         self._workers = workers
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -37,7 +40,7 @@ class WholeBatchNorm(_BatchNorm):
         """Normalise (B, C, ...) over all dimensions but the second, and over the processes."""
         if not self.training:
             normal: Tensor = super().forward(input)
-            return normal
+            return _followed(self, normal)
         values = input if input.dtype == torch.float64 else input.float()
         others = [dim for dim in range(values.dim()) if dim != 1]
         per_channel = [-1 if dim == 1 else 1 for dim in range(values.dim())]
@@ -53,7 +56,7 @@ class WholeBatchNorm(_BatchNorm):
         scaled = centred * torch.rsqrt(variance + self.eps).view(per_channel)
         if self.affine:
             scaled = scaled * self.weight.view(per_channel) + self.bias.view(per_channel)
-        return scaled.to(input.dtype)
+        return _followed(self, scaled.to(input.dtype))
 
     @torch.no_grad()
     def _follow(self, mean: Tensor, variance: Tensor) -> None:
@@ -65,6 +68,21 @@ class WholeBatchNorm(_BatchNorm):
             kept.mul_(1 - rate).add_(rate * found)
 
 
+_AFTER = ("drop", "act")
+"""Children of timm's BatchNorm, in the order in which they follow the normalisation."""
+
+
+def _followed(norm: nn.Module, normalised: Tensor) -> Tensor:
+    for name in _AFTER:
+        after = getattr(norm, name, None)
+        normalised = normalised if after is None else after(normalised)
+    return normalised
+
+
+def _follow_hook(norm: nn.Module, given: tuple[Tensor, ...], normalised: Tensor) -> Tensor:
+    return _followed(norm, normalised)
+
+
 def norms_over_workers(backbone: nn.Module, workers: Workers, device: torch.device) -> None:
     """Replace every BatchNorm in a backbone by one over all processes: SyncBatchNorm on a GPU, else the one here."""
     if workers.alone:
@@ -72,6 +90,9 @@ def norms_over_workers(backbone: nn.Module, workers: Workers, device: torch.devi
     if device.type == "cuda":
         converted = nn.SyncBatchNorm.convert_sync_batchnorm(backbone)  # type: ignore[no-untyped-call]
         assert converted is backbone, "a backbone is no BatchNorm itself"
+        for module in backbone.modules():
+            if isinstance(module, nn.SyncBatchNorm) and any(module.children()):
+                module.register_forward_hook(_follow_hook)  # torch keeps the children and does not call them
         return
     for module in list(backbone.modules()):
         for name, child in list(module.named_children()):

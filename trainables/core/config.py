@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -86,6 +86,9 @@ class DataConfig(StrictModel):
         validation_fraction: share held out of each class, of train (``holdout``) or test (``m2m``), in (0, 1).
         label_noise: share of training labels replaced by another class sampled uniformly, in [0, 1).
         subset_seed: seed of the image subset, independent of the training seed.
+        test_fraction: share of each class drawn as test images from a data set without a test split, in (0, 1); other
+            data sets refuse any value but the default.
+        test_seed: seed of that draw alone.
         folds: number of stratified folds of the training images under ``holdout``, at least 2; None means one holdout.
         fold: fold held out for validation, in [0, folds); given exactly if ``folds`` is.
         memory_budget_gb: a split with more GB (1e9 bytes) of decoded images is streamed from its memory-mapped file;
@@ -100,6 +103,8 @@ class DataConfig(StrictModel):
     validation_fraction: float = Field(0.1, gt=0, lt=1)
     label_noise: float = Field(0.0, ge=0, lt=1)
     subset_seed: int = Field(0, ge=0)
+    test_fraction: float = Field(0.2, gt=0, lt=1)
+    test_seed: int = Field(0, ge=0)
     folds: int | None = Field(None, ge=2)
     fold: int | None = Field(None, ge=0)
     memory_budget_gb: float = Field(8.0, ge=0, allow_inf_nan=False)
@@ -127,24 +132,39 @@ def check_folds(protocol: str, validation_fraction: float) -> None:
         raise ValueError(f"`validation_fraction` must be omitted with `folds`, got {validation_fraction:g}")
 
 
+TIMM = "timm"
+"""Prefix of the names of timm's networks, before a slash; as ``weights``, timm's own weights of the network."""
+
+Option = bool | int | float | str
+"""A plain value of an option of a network."""
+
+
 class ModelConfig(StrictModel):
     """Backbone of a trial; the head belongs to the method.
 
     Attributes:
-        name: a name of `trainables.backbones.MODELS`.
+        name: a name of `trainables.backbones.BACKBONES`; ``timm/NAME`` is a network of timm.
         weights: file of an initial state dict, in safetensors or torch format; its content, not its path, enters the
-            fingerprint. None initialises the weights from the seed.
+            fingerprint. None initialises the weights from the seed; `TIMM` stands for timm's own weights of the network
+            until their file is found.
+        options: keyword arguments of a network of timm, such as ``patch_size``: plain values, or lists of them.
     """
 
     name: str = "resnet32"
     weights: str | None = None
+    options: dict[str, Option | list[Option]] = Field(default_factory=dict)
+
+    @property
+    def of_timm(self) -> bool:
+        """Return True for a network of timm, by its name."""
+        return self.name.startswith(f"{TIMM}/")
 
     @field_validator("weights")
     @classmethod
     def _absolute(cls, weights: str | None) -> str | None:
         # a worker has another working directory
-        if weights is None:
-            return None
+        if weights is None or weights == TIMM:
+            return weights
         if "\0" in weights:
             raise ValueError("must be a file's name, and holds a NUL byte")
         try:
@@ -192,16 +212,35 @@ class TrainingConfig(StrictModel):
     Attributes:
         epochs: epoch budget, at least 1.
         batch_size: images per step; the last, smaller batch of an epoch is kept.
-        lr: peak learning rate of SGD.
+        lr: peak learning rate of the optimizer.
+        momentum: of ``sgd``.
+        nesterov: Nesterov momentum, of ``sgd``.
+        weight_decay: added to the gradient by ``sgd``, apart from the gradient by ``adamw``.
+        optimizer: ``sgd``, ``adamw``, or one of a plug-in.
+        betas: decay of the first and second moments of ``adamw``, each in [0, 1).
+        layer_decay: layer i of the backbone's L layers has the learning rate lr * layer_decay^(L - i), the head lr; in
+            (0, 1]. 1 gives all the same rate.
+        clip_norm: largest Euclidean norm of all gradients together, > 0; longer ones are scaled. None leaves them.
+        ema: decay in (0, 1) of a moving average of the weights over the steps, which is evaluated, selected and
+            exported in place of the weights. None keeps no average.
         augmentation: ``auto`` means `trainables.data.default_augmentation`.
         brightness: b, training pixels are multiplied by a factor uniform in [1 - b, 1 + b], in [0, 1].
+        contrast: c, the contrast of a training image is changed by a factor uniform in [1 - c, 1 + c], in [0, 1].
+        saturation: likewise, of colour images.
+        auto_augment: operations on training images after crop, flip and jitter: ``rand`` is RandAugment, ``trivial`` is
+            TrivialAugment (wide); None applies none.
+        rand_ops: operations of ``rand`` per image.
+        rand_magnitude: their strength, in 0..30.
+        cutout: side in pixels of a square of the training images that shows the mean colour; 0 hides nothing.
         crop_size: height and width in pixels of the images that the network gets: random crops in training with
             ``crop`` and ``crop-flip``, centre crops otherwise; None means the whole image.
         crop_padding: zero pixels around an image that random crops may reach into; None means 4 without ``crop_size``,
             else 0.
         test_crop_size: height and width in pixels of the centre crops that are evaluated; None means ``crop_size``.
         input_scaling: ``standard`` subtracts the mean and divides by the deviation of the training images, per channel;
-            ``symmetric`` scales pixels to [-1, 1].
+            ``pretrained`` does so with those of the images that timm's weights were trained on; ``symmetric`` scales
+            pixels to [-1, 1]; ``auto`` is ``pretrained`` for networks of timm that begin from weights, else
+            ``standard``.
         precision: ``float32``; ``bfloat16``, by autocast; ``native``, bfloat16 where the device multiplies it natively,
             else float32; ``auto``, which is ``native`` on a GPU and float32 on a processor.
         checkpoint_seconds: minimum time between two checkpoints; 0 writes one every epoch.
@@ -216,10 +255,21 @@ class TrainingConfig(StrictModel):
     schedule: ScheduleConfig = ScheduleConfig()
     augmentation: Literal["auto", "none", "flip", "crop", "crop-flip", "resized-crop-flip"] = "auto"
     brightness: float = Field(0.0, ge=0, le=1)
+    contrast: float = Field(0.0, ge=0, le=1)
+    saturation: float = Field(0.0, ge=0, le=1)
+    auto_augment: Literal["rand", "trivial"] | None = None
+    rand_ops: int = Field(2, ge=1, le=14)
+    rand_magnitude: int = Field(9, ge=0, le=30)
+    cutout: int = Field(0, ge=0, le=4096)
     crop_size: int | None = Field(None, ge=1, le=4096)
     crop_padding: int | None = Field(None, ge=0, le=4096)
     test_crop_size: int | None = Field(None, ge=1, le=4096)
-    input_scaling: Literal["standard", "symmetric"] = "standard"
+    input_scaling: Literal["auto", "standard", "symmetric", "pretrained"] = "auto"
+    optimizer: str = Field("sgd", min_length=1, max_length=64)
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    clip_norm: float | None = Field(None, gt=0, allow_inf_nan=False)
+    ema: float | None = Field(None, gt=0, lt=1)
     precision: Literal["auto", "float32", "bfloat16", "native"] = "auto"
     channels_last: bool = True
     compile: bool = False
@@ -236,10 +286,23 @@ class TrainingConfig(StrictModel):
         return self
 
     @model_validator(mode="after")
+    def _strength_of_rand_augment(self) -> TrainingConfig:
+        for name in ("rand_ops", "rand_magnitude"):
+            if self.auto_augment != "rand" and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(
+                    f"`{name}` needs `auto_augment: rand`, got {getattr(self, name)} with "
+                    f"{self.auto_augment or 'no auto_augment'}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> TrainingConfig:
         if self.nesterov and self.momentum == 0:
             raise ValueError("`nesterov` needs `momentum` > 0, got 0")
         return self
+
+
+_PLAIN = TrainingConfig()
 
 
 class MethodConfig(StrictModel):
@@ -251,10 +314,22 @@ class MethodConfig(StrictModel):
 
 
 _ADDED_FIELDS = {
-    "data": ("folds", "fold"),
-    "training": ("brightness", "crop_size", "crop_padding", "test_crop_size", "input_scaling"),
+    "data": ("folds", "fold", "test_fraction", "test_seed"),
+    "model": ("options",),
+    "training": (
+        *("brightness", "crop_size", "crop_padding", "test_crop_size", "input_scaling"),
+        *("contrast", "saturation", "auto_augment", "rand_ops", "rand_magnitude", "cutout"),
+        *("optimizer", "betas", "layer_decay", "clip_norm", "ema"),
+    ),
 }
 """Fields that `TrialConfig.fingerprint` leaves out while they have their default."""
+
+
+def input_scaling(model: ModelConfig, training: TrainingConfig) -> str:
+    """Return how images are normalised, ``auto`` resolved: ``standard``, ``symmetric`` or ``pretrained``."""
+    if training.input_scaling != "auto":
+        return training.input_scaling
+    return "pretrained" if model.of_timm and model.weights is not None else "standard"
 
 
 class TrialConfig(StrictModel):
@@ -275,8 +350,8 @@ class TrialConfig(StrictModel):
         is refused (`trainables.training.resolved_values`). A shared training is never configured by `defaults-0.1`,
         and its identity adds the precision used.
         The data folder, the memory budget and the checkpoint interval are excluded, since they may change on a resume.
-        A weights file enters by its content, and a plug-in that has the method, network or data set by its source, as
-        it is loaded in this process.
+        A weights file enters by its content, and a plug-in that has the method, network, data set or optimizer by its
+        source, as it is loaded in this process.
 
         Raises:
             BadInput: if the weights file cannot be read.
@@ -287,11 +362,14 @@ class TrialConfig(StrictModel):
             "training": {"checkpoint_seconds"},
         }
         said = self.model_dump(mode="json", exclude=unsaid)
+        if said["training"]["input_scaling"] == input_scaling(self.model, _PLAIN):
+            said["training"]["input_scaling"] = "auto"  # what it is named has no effect
         # a field added later enters only if it is used, so that checkpoints of earlier studies stay theirs
         for part, names in _ADDED_FIELDS.items():
             fields = type(getattr(self, part)).model_fields
             for name in names:
-                if said[part][name] == fields[name].default:
+                default = fields[name].get_default(call_default_factory=True)
+                if said[part][name] == (list(default) if isinstance(default, tuple) else default):
                     del said[part][name]
         # the digest keeps the field's first name, so that checkpoints of earlier studies stay theirs
         said["method"]["hyperparameters"] = said["method"].pop("params")
@@ -301,7 +379,12 @@ class TrialConfig(StrictModel):
             said["method"]["preset"] = "recommended"  # its name when they were written
         if self.model.weights is not None:
             said["weights"] = content_of(Path(self.model.weights))
-        named = {"methods": self.method.name, "backbones": self.model.name, "datasets": self.data.dataset}
+        named = {
+            "methods": self.method.name,
+            "backbones": self.model.name,
+            "datasets": self.data.dataset,
+            "optimizers": self.training.optimizer,
+        }
         code = {group: digest for group, name in named.items() if (digest := code_of(group, name)) is not None}
         if code:
             said["plugins"] = code

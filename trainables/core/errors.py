@@ -64,13 +64,15 @@ def unknown_name(
         kind: kind of name, for example ``"method"``.
         name: the unknown name.
         allowed: all allowed names.
-        also_called: other names in lower case with hyphens, that people use -> the allowed name.
+        also_called: other names that people use, such as titles -> the allowed name.
 
     Returns:
         The exception, for the caller to raise.
 
     >>> str(unknown_name("method", "focl", ["erm", "focal"]))
     "unknown method 'focl'; did you mean 'focal'? Allowed: erm, focal"
+    >>> str(unknown_name("method", "complement entropy", ["erm", "cce"], {"Complement cross entropy": "cce"}))
+    "unknown method 'complement entropy'; did you mean 'cce'? Allowed: cce, erm"
     >>> str(unknown_name("method", "svm", ["erm", "focal"]))
     "unknown method 'svm'. Allowed: erm, focal"
     >>> str(unknown_name("method", "ERM", ["erm", "focal"]))
@@ -80,8 +82,9 @@ def unknown_name(
     plain: dict[str, str] = {}
     for other in names:
         plain.setdefault(_plain(other), other)
-    near = get_close_matches(_plain(name), plain, n=1, cutoff=0.5)
-    meant = (also_called or {}).get(_plain(name)) or (plain[near[0]] if near else None)
+    known = {**{_plain(other): meant for other, meant in (also_called or {}).items()}, **plain}
+    near = get_close_matches(_plain(name), known, n=1, cutoff=0.5)
+    meant = known[near[0]] if near else None
     hint = f"; did you mean '{meant}'?" if meant else "."
     return BadInput(f"unknown {kind} '{name}'{hint} Allowed: {', '.join(names) or 'none'}")
 

@@ -53,6 +53,10 @@ Result = TypeVar("Result")
 class StorageFault(OSError):
     """The object storage refuses (errno EACCES) or does not answer (EIO): no trial causes it, every one meets it."""
 
+    def __str__(self) -> str:
+        """Return the sentence without the number, which says nothing to a reader."""
+        return str(self.strerror)
+
 
 class ObjectStat(NamedTuple):
     """Size in bytes and time of the last write of an object."""

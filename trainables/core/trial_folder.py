@@ -12,9 +12,12 @@ import zipfile
 import zlib
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from trainables.core.archive_check import unpacked
+from trainables.core.errors import BadInput, reason_of
 from trainables.core.line_checksum import checksum, is_whole
 from trainables.core.object_path import ObjectPath
 from trainables.core.storage_path import StoragePath, local_copy, write_atomically
@@ -26,6 +29,11 @@ _PACKED = (".json", ".jsonl", ".npz")
 """Files of a trial's folder that `TrialFolder.pack` bundles; networks and logits are read on their own."""
 
 _log = logging.getLogger(__name__)
+
+
+class DamagedBundle(BadInput):
+    """The bundle of one trial cannot be read; no other trial depends on it."""
+
 
 EpochResult = dict[str, Any]
 """Result of one epoch: ``epoch`` (1-based), ``stage``, ``learning_rate``, ``images_per_second``, every metric of
@@ -85,6 +93,8 @@ class TrialFolder:
         self._epochs_file = path / f"epochs-{uuid.uuid4().hex[:12]}.jsonl"
         self._lines = ""
         self._pack: dict[str, bytes] | None = None
+        self._damage: str | None = None
+        self._damage_said = False
 
     def write_config(self, config: StoredJson) -> None:
         """Store what determines the trial."""
@@ -110,7 +120,7 @@ class TrialFolder:
 
     def _epoch_files(self) -> list[bytes]:
         """Return the content of all epochs files, the one that was written last at the end."""
-        if self._packed() is None:
+        if self._read() is None:
             try:
                 files: list[StoragePath] = list(self.path.glob("epochs-*.jsonl"))
                 found = [file.read_bytes() for file in sorted(files, key=lambda file: file.stat().st_mtime_ns)]
@@ -234,33 +244,54 @@ class TrialFolder:
         Raises:
             OSError: a file cannot be written or deleted.
         """
-        for name, content in (self._packed() or {}).items():
+        for name, content in (self._read() or {}).items():
             write_atomically(self.path / name, content)
         (self.path / PACK).unlink(missing_ok=True)
-        self._pack = None
+        self._pack = self._damage = None
 
     def damaged_file(self, name: str) -> StoragePath | None:
         """Return the file that should hold a small JSON record, if it is there and cannot be read; else None."""
-        bundle, loose = self.path / PACK, self.path / name
-        if self._packed() is None and bundle.exists():
-            return bundle
+        if self.bundle_damage() is not None:
+            return self.path / PACK
+        loose = self.path / name
         return loose if self.record(name.removesuffix(".json")) is None and loose.exists() else None
 
+    def bundle_damage(self) -> str | None:
+        """Return a sentence on a bundle that is there and cannot be read: which file, why, what is lost; else None.
+
+        Who asks says it: reading the trial's files logs nothing of it then.
+        """
+        self._packed()
+        self._damage_said = True
+        return self._damage
+
+    def _read(self) -> dict[str, bytes] | None:
+        """Return what `_packed` does; a damaged bundle is logged, once in a process."""
+        packed = self._packed()
+        if self._damage is not None and not self._damage_said:
+            _log_once(self._damage)
+        return packed
+
     def _packed(self) -> dict[str, bytes] | None:
-        """Return the content of the bundle, or None if there is none; what was read once does not change any more."""
-        if self._pack is None:
+        """Return the content of the bundle, or None if there is none or it is damaged.
+
+        What was read once does not change any more.
+        """
+        if self._pack is None and self._damage is None:
             try:
-                with zipfile.ZipFile(io.BytesIO((self.path / PACK).read_bytes())) as archive:
-                    self._pack = {info.filename: archive.read(info) for info in archive.infolist()}
+                self._pack = unpacked((self.path / PACK).read_bytes())
             except (FileNotFoundError, NotADirectoryError):
                 return None
-            except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-                _log.warning("%s cannot be read (%s) and is skipped", self.path / PACK, error)
+            except (IsADirectoryError, PermissionError, zipfile.BadZipFile) as error:
+                self._damage = (
+                    f"{self.path / PACK}: is damaged ({reason_of(error)}), and with it the trial's epochs and results "
+                    "per class; put back a copy of it"
+                )
         return self._pack
 
     def content(self, name: str) -> bytes | None:
         """Return the content of a small file, bundled or not, or None if there is none."""
-        if (packed := self._packed()) is None:
+        if (packed := self._read()) is None:
             try:
                 return (self.path / name).read_bytes()
             except FileNotFoundError:
@@ -272,6 +303,12 @@ class TrialFolder:
             return
         self.path.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path / name, content, durable=durable)
+
+
+@cache
+def _log_once(message: str) -> None:
+    """Log a message; the same one is logged once in a process, however often its file is opened."""
+    _log.warning("%s", message)
 
 
 def _is_packed(name: str) -> bool:

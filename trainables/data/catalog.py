@@ -47,6 +47,7 @@ class DatasetDescription:
         augmentation: augmentation used in its papers; the meaning of ``augmentation: auto``.
         source: provider of the images if the data folder has no folder of that name.
         citation: authors, title and year.
+        short: its name in the head of a table, where the title is too long.
     """
 
     title: str
@@ -57,6 +58,12 @@ class DatasetDescription:
     augmentation: Augmentation
     source: Literal["scikit-learn", "torchvision"]
     citation: str
+    short: str = ""
+
+    @property
+    def heading(self) -> str:
+        """Return its name in the head of a table."""
+        return self.short or self.title
 
     @property
     def classes(self) -> int:
@@ -68,7 +75,7 @@ DATASETS: dict[str, DatasetDescription] = {
     "digits": DatasetDescription(
         "Optical Recognition of Handwritten Digits", _DIGIT_NAMES, (1, 8, 8), 1442, 355, "none",
         "scikit-learn",
-        "Alpaydin, Kaynak: Optical Recognition of Handwritten Digits. UCI, 1998",
+        "Alpaydin, Kaynak: Optical Recognition of Handwritten Digits. UCI, 1998", "digits",
     ),
     "mnist": DatasetDescription(
         "MNIST", _DIGIT_NAMES, (1, 28, 28), 60_000, 10_000, "none", "torchvision",
@@ -88,7 +95,7 @@ DATASETS: dict[str, DatasetDescription] = {
     ),
     "svhn": DatasetDescription(
         "Street View House Numbers", _DIGIT_NAMES, (3, 32, 32), 73_257, 26_032, "crop", "torchvision",
-        "Netzer, Wang, Coates, Bissacco, Wu, Ng: Reading Digits in Natural Images. 2011",
+        "Netzer, Wang, Coates, Bissacco, Wu, Ng: Reading Digits in Natural Images. 2011", "SVHN",
     ),
 }  # fmt: skip
 

@@ -14,7 +14,7 @@ from trainables.core.config import DataConfig
 from trainables.core.errors import BadInput
 from trainables.data.input_statistics import feature_statistics, pixel_statistics
 from trainables.data.sources.image_cache import CachedImages, open_images
-from trainables.data.sources.source import Source, SplitName
+from trainables.data.sources.source import OtherTest, Source, SplitName, other_test_of
 from trainables.data.sources.source_lookup import find_source
 from trainables.data.splits import DataSummary, Split, StudyData
 from trainables.data.subset_selection import TrainSelection, check_every_class, select_training, split_test
@@ -52,6 +52,7 @@ def load(config: DataConfig) -> StudyData:
         std=std,
         fingerprint=chosen.fingerprint,
         read_test=partial(_read_test, source, config),
+        other_test=chosen.other_test,
     )
 
 
@@ -132,6 +133,7 @@ def summarize(config: DataConfig) -> DataSummary:
         validation_size=len(chosen.validation_rows),
         image_shape=(channels, height, width),
         fingerprint=chosen.fingerprint,
+        other_test=chosen.other_test,
     )
 
 
@@ -141,6 +143,7 @@ class _Chosen:
     selection: TrainSelection
     validation: CachedImages
     validation_rows: Ints
+    other_test: OtherTest | None
 
     @property
     def class_counts(self) -> Ints:
@@ -149,6 +152,8 @@ class _Chosen:
     @property
     def fingerprint(self) -> str:
         contents = [self.train.content, self.validation.content, len(self.train.class_names)]
+        if self.other_test is not None:
+            contents.append(self.other_test.identity)
         digest = hashlib.sha256(json.dumps(contents).encode())
         validation_labels = self.validation.labels[self.validation_rows]
         for part in (self.selection.rows, self.selection.labels, self.validation_rows, validation_labels):
@@ -157,19 +162,19 @@ class _Chosen:
 
 
 def _choose(source: Source, config: DataConfig) -> _Chosen:
-    train = open_images(source, "train")
+    train, other = open_images(source, "train"), other_test_of(source)
     selection = select_training(train.labels, train.class_names, config)
     if config.protocol == "holdout":
-        return _Chosen(train, selection, train, selection.held_out)
+        return _Chosen(train, selection, train, selection.held_out, other)
     if config.protocol == "published":
         _check_validation(source, "validation")
         validation = open_images(source, "validation")
         labels = validation.labels
         check_every_class(labels, train.class_names, config.protocol, "validation")
-        return _Chosen(train, selection, validation, np.arange(len(labels)))
+        return _Chosen(train, selection, validation, np.arange(len(labels)), other)
     test = open_images(source, "test")
     validation_rows, _ = split_test(test.labels, test.class_names, config)
-    return _Chosen(train, selection, test, validation_rows)
+    return _Chosen(train, selection, test, validation_rows, other)
 
 
 def _read_test(source: Source, config: DataConfig) -> Split:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from trainables.data.sources.source import OtherTest
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -44,8 +46,9 @@ class StudyData:
         mean: mean per channel of the training images, of pixels in [0, 1] or of unscaled features.
         std: population standard deviation per channel, likewise; at least 1/255 for pixels, 1 for a constant feature.
         fingerprint: sha256 over the content of the source, the selected rows and the final labels of training and
-            validation; equal on all machines.
+            validation; equal on all machines. Of a data set without a test split, the draw of its test images, too.
         read_test: reads the test split; called by `test`.
+        other_test: where the test images come from; None if from a test split of its own.
     """
 
     train: Split
@@ -56,6 +59,7 @@ class StudyData:
     std: tuple[float, ...]
     fingerprint: str
     read_test: Callable[[], Split] = field(repr=False)
+    other_test: OtherTest | None = None
 
     def test(self) -> Split:
         """Read the reported test images; under ``holdout`` no test image is read before this call."""
@@ -72,6 +76,7 @@ class DataSummary:
         validation_size: number of validation images.
         image_shape: (C, H, W); (D, 1, 1) for vectors of D features.
         fingerprint: equals that of `StudyData`.
+        other_test: as in `StudyData`.
     """
 
     class_counts: tuple[int, ...]
@@ -79,3 +84,4 @@ class DataSummary:
     validation_size: int
     image_shape: tuple[int, int, int]
     fingerprint: str
+    other_test: OtherTest | None = None

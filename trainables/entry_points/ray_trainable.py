@@ -253,11 +253,13 @@ class ImbalanceTrial(tune.Trainable):
             environment["weights_sha256"] = content_of(Path(trainer.config.model.weights))
         environment["precision"] = self._precisions(trainer)
         self._trained_in = {name: str(environment[name]) for name in TRAINED_IN}
+        other = trainer.data.other_test
         self._folder.write_config(
             {
                 "trial": trainer.config.model_dump(mode="json"),
                 "data_fingerprint": trainer.data.fingerprint,
                 "environment": environment,
+                **({} if other is None else {"test_images": other.recorded}),
                 **({} if trainer.reference is None else {"reference_seed": trainer.reference.seed}),
             }
         )

@@ -58,6 +58,8 @@ def train_once(
     prepare(config.data)
     data, device = load(config.data), pick_device()
     trainer = Trainer(config, data, device, None if output is None else _kept_in(output, data, device))
+    if data.other_test is not None:
+        say(f"{config.data.dataset}: {data.other_test.said}")
     endings = [extra(trainer) for extra in extras]
     folder = _open(trainer, output) if output is not None else None
     say(
@@ -106,7 +108,9 @@ def _open(trainer: Trainer, output: Path) -> TrialFolder:
         except ValueError as error:
             raise BadInput(f"--output {output}: {error}; name an empty folder") from None
     try:
-        folder.write_config({"trial": trainer.config.model_dump(mode="json")})
+        other = trainer.data.other_test
+        tested = {} if other is None else {"test_images": other.recorded}
+        folder.write_config({"trial": trainer.config.model_dump(mode="json"), **tested})
     except OSError as error:
         raise BadInput(f"--output {output}: cannot be written ({error.strerror})") from None
     return folder

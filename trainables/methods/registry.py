@@ -55,9 +55,8 @@ def method_named(name: str) -> Method:
         BadInput: no such method; the nearest name is given.
     """
     if name not in METHODS:
-        also_called = {
-            n: method.name for methods in _FAMILIES.values() for method in methods for n in method.also_called
-        }
+        methods = [METHODS[known] for known in METHODS]
+        also_called = {title: method.name for method in methods for title in (method.title, *method.also_called)}
         raise unknown_name("method", name, METHODS, also_called)
     return METHODS[name]
 

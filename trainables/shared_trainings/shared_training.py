@@ -7,8 +7,6 @@ The folder is named by a hash of everything that determines the training; wanted
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from typing import Any
 
@@ -24,6 +22,7 @@ from trainables.core.storage_path import StoragePath, mark_used
 from trainables.core.trial_folder import EpochResult, TrialFolder
 from trainables.core.workers import ALONE, Workers
 from trainables.data import StudyData
+from trainables.shared_trainings.stored_trainings import key_of
 from trainables.training.checkpoints import (
     load_state,
     newest_checkpoint,
@@ -67,7 +66,7 @@ class SharedTraining:
         self.workers = workers
         self.config, self.until, self.data, self.device = config, until, data, device
         self._identity = _identity(config, data, device, workers)
-        self.path = store / hashlib.sha256(json.dumps(self._identity, sort_keys=True).encode()).hexdigest()[:32]
+        self.path = store / key_of(self._identity)
         self._folder = TrialFolder(self.path, writes=workers.leads)
         self._lock = lock_at(self.path / "lock", locks, _LOCK_PATIENCE)
         self._trainer: Trainer | None = None
@@ -184,7 +183,7 @@ def shared_reference(shared: SharedTraining) -> Network:
         state = wait_for(shared)
         trainer = Trainer(shared.config, shared.data, shared.device)
     trainer.load(state)
-    return trainer.network.requires_grad_(False).eval()
+    return trainer.evaluated.requires_grad_(False).eval()
 
 
 def wait_for(shared: SharedTraining) -> State:

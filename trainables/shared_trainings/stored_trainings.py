@@ -1,15 +1,20 @@
-"""The entries of the store of shared trainings: list and remove them."""
+"""The entries of the store of shared trainings: list, check and remove them."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
+from trainables.core.archive_check import archive_damage
 from trainables.core.config import TrialConfig
 from trainables.core.locks import lock_at
 from trainables.core.storage_path import StoragePath, StoredFile, files_below, remove_below
@@ -66,6 +71,44 @@ def _config(folder: StoragePath) -> TrialConfig | None:
         return TrialConfig.model_validate(stored["trial"]) if stored else None
     except (ValidationError, KeyError):
         return None
+
+
+def shared_faults(store: StoragePath) -> tuple[int, list[str]]:
+    """Read every shared training of a storage, of all its studies.
+
+    Returns:
+        The number of trainings, and a sentence on each damaged file.
+    """
+    faults, entries = [], shared_entries(store)
+    for entry in entries:
+        folder = store / entry.key
+        again = f"`study shared --remove {entry.key}` removes it, and it is trained again when a trial needs it"
+        faults += [f"{fault}; {again}" for fault in _faults(folder, entry)]
+    return len(entries), faults
+
+
+def _faults(folder: StoragePath, entry: SharedEntry) -> Iterator[str]:
+    for path in sorted(path for path in folder.glob("*.pt") if not path.name.startswith(".")):
+        try:
+            damage = archive_damage(path.read_bytes())
+        except FileNotFoundError:  # removed, or replaced by a newer one
+            continue
+        if damage is not None:
+            yield f"{path}: is damaged ({damage})"
+    files = TrialFolder(folder)
+    if (damaged := files.damaged_file("trial.json")) is not None:
+        yield f"{damaged}: is damaged"
+    identity = (files.config() or {}).get("identity")
+    if identity is not None and key_of(identity) != entry.key:
+        yield f"{folder / 'trial.json'}: was changed after it was written, it is not what the folder's name says"
+    there = {result["epoch"] for result in files.history()}
+    if lacking := sorted(set(range(1, max(entry.pinned, default=0) + 1)) - there):
+        yield f"{folder}: lacks the results of epochs {', '.join(map(str, lacking))}"
+
+
+def key_of(identity: dict[str, Any]) -> str:
+    """Return the name of a training's folder: a hash of everything that determines its numbers."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def remove_entry(store: StoragePath, key: str, locks: str | None = None) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from trainables.core.archive_check import archive_damage
 from trainables.core.storage_path import StoragePath, write_atomically
 
 KEPT = 2
@@ -38,13 +39,10 @@ def save_checkpoint(folder: StoragePath, epoch: int, state: dict[str, Any]) -> N
 
 def _whole(path: StoragePath) -> io.BytesIO:
     """Read an archive and verify its checksums, which torch writes but does not verify on loading."""
-    content = io.BytesIO(path.read_bytes())
-    with zipfile.ZipFile(content) as archive:
-        damaged = archive.testzip()
-    if damaged is not None:
-        raise zipfile.BadZipFile(f"{damaged} does not match its checksum")
-    content.seek(0)
-    return content
+    content = path.read_bytes()
+    if (damage := archive_damage(content)) is not None:
+        raise zipfile.BadZipFile(damage)
+    return io.BytesIO(content)
 
 
 def load_state(path: StoragePath) -> dict[str, Any] | None:

@@ -24,7 +24,7 @@ def class_offsets(trainer: Trainer) -> StoredJson | None:
     Args:
         trainer: a finished training.
     """
-    head = trainer.plan.head
+    head = trainer.evaluated.head
     if not is_linear(head):
         return None
     weight, bias = _rows(head)

@@ -63,7 +63,7 @@ def embedding(trainer: Trainer, split: Split) -> ArrayFile | None:
 
 def prototypes_of(trainer: Trainer) -> Floats | None:
     """Return the prototypes (K, m, d) of a prototype head, or None."""
-    head = trainer.plan.head
+    head = trainer.evaluated.head
     return head.weight.detach().cpu().numpy() if isinstance(head, PrototypeHead) else None
 
 

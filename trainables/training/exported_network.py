@@ -65,7 +65,7 @@ def classifier_of(trainer: Trainer) -> Classifier:
     mean, std = trainer.input_scaling()
     training, (posthoc, value, means) = trainer.config.training, trainer.posthoc()
     return Classifier(
-        trainer.network,
+        trainer.evaluated,
         mean,
         std,
         full_scale=255.0 if trainer.data.train.images.dtype == torch.uint8 else 1.0,

@@ -8,21 +8,24 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from trainables.backbones import build_backbone, check_image_shape
+from trainables.backbones.layer_order import layer_order
 from trainables.backbones.pretrained_weights import load_weights
+from trainables.backbones.timm_lookup import weights_statistics
 from trainables.components.batch import Batch, EpochOrder, TransformContext
 from trainables.components.lr_schedule import learning_rate, over_a_stage
 from trainables.components.network import Network, Outputs
+from trainables.components.optimizers import build_optimizer, layer_groups, set_learning_rate
 from trainables.components.posthoc.posthoc_change import PostHoc
 from trainables.components.sampling import batches_of, epoch_indices
 from trainables.components.updates import Step
 from trainables.components.whole_batch_norm import norms_over_workers
-from trainables.core.config import TrialConfig
+from trainables.core.config import TrialConfig, input_scaling
 from trainables.core.derived_seeds import derive_seed
 from trainables.core.device import autocast_dtype, keep_freed_memory, pick_device
 from trainables.core.metrics import from_confusion, recall_per_class
@@ -33,8 +36,10 @@ from trainables.core.workers import ALONE, Workers
 from trainables.data import Split, StudyData, resolve_augmentation
 from trainables.data.pipeline.batch_pipeline import BatchPipeline
 from trainables.data.pipeline.streaming_pipeline import open_pipeline
-from trainables.methods.plan import MethodContext, Stage, StageStart
+from trainables.data.pipeline.strong_augmentation import strong_augmentation
+from trainables.methods.plan import EVERYTHING, MethodContext, Stage, StageStart
 from trainables.methods.registry import build_plan, reference_of
+from trainables.training.averaged_weights import AveragedWeights
 from trainables.training.batch_objective import batch_objective
 from trainables.training.evaluation import Evaluation, adjusted_outputs, class_means, evaluate, features_of
 from trainables.training.finite_watch import FiniteWatch, NonFiniteLoss
@@ -42,6 +47,9 @@ from trainables.training.network_input import network_input
 from trainables.training.resolved_values import changed_value, resolved_values
 from trainables.training.split_network import SplitNetwork, SplitPasses, shares_of
 from trainables.training.training_state import State, load_prefix, load_state_dict, state_dict
+
+if TYPE_CHECKING:
+    from trainables.components.optimizers import Parameters
 
 FindReference = Callable[[TrialConfig], Network]
 """Finds or trains the frozen network of a configuration, as `reference_of` returns it."""
@@ -57,7 +65,7 @@ def train_reference(data: StudyData, device: torch.device, config: TrialConfig) 
         trainer = Trainer(config, data, device)
         while not trainer.finished:
             trainer.run_epoch()
-    return trainer.network.requires_grad_(False).eval()
+    return trainer.evaluated.requires_grad_(False).eval()
 
 
 class Trainer:
@@ -103,9 +111,9 @@ class Trainer:
         stored_channels, stored_height, stored_width = (int(size) for size in data.train.images.shape[1:])
         stored = (stored_channels, stored_height, stored_width)
         shape = network_input(config.model, config.training, config.data.dataset, stored)
-        check_image_shape(config.model.name, shape)
+        check_image_shape(config.model.name, shape, config.model.options)
         channels, height, _ = shape
-        backbone = build_backbone(config.model.name, channels, height)
+        backbone = build_backbone(config.model.name, channels, height, config.model.options)
         if config.model.weights is not None:
             load_weights(backbone, Path(config.model.weights))
         norms_over_workers(backbone, workers, self.device)
@@ -121,17 +129,23 @@ class Trainer:
         self._split = None if workers.alone else SplitNetwork(self.network, self.memory, workers)
         self.batches = self._training_pipeline(data.train, stored)
         self.validation = self._pipeline(data.validation)
-        parameters = list(self.network.parameters())
-        self.optimizer = torch.optim.SGD(
-            parameters,
-            lr=config.training.lr,
-            momentum=config.training.momentum,
-            weight_decay=config.training.weight_decay,
-            nesterov=config.training.nesterov,
-            fused=True,  # one kernel for all parameters saves 5 % of a small network's step on a CPU
-        )
+        ema = config.training.ema
+        self._averaged = None if ema is None else AveragedWeights(self.network, ema, compiled=config.training.compile)
+        self.optimizer = build_optimizer(self._parameters(), config.training)
         for stage in self.plan.stages:
-            stage.update.prepare(parameters, config.training)
+            stage.update.prepare(self._parameters(), config.training)
+
+    def _parameters(self) -> Parameters:
+        """Return all parameters, in new groups by layer if the learning rate depends on it."""
+        decay, model = self.config.training.layer_decay, self.config.model.name
+        if decay == 1:
+            return list(self.network.parameters())
+        return layer_groups(list(self.network.named_parameters()), layer_order(model, self.network.backbone), decay)
+
+    @property
+    def evaluated(self) -> Network:
+        """The network that is evaluated and exported: with averaged weights, if the training averages them."""
+        return self.network if self._averaged is None else self._averaged.network
 
     def _training_pipeline(self, split: Split, stored: tuple[int, int, int]) -> BatchPipeline:
         training = self.config.training
@@ -141,6 +155,7 @@ class Trainer:
             padding=training.crop_padding,
             crop_size=training.crop_size,
             brightness=training.brightness,
+            strong=strong_augmentation(training, self.input_scaling()[0]),
         )
 
     def _pipeline(self, split: Split) -> BatchPipeline:
@@ -156,7 +171,10 @@ class Trainer:
     def input_scaling(self) -> tuple[Sequence[float], Sequence[float]]:
         """Return mean and standard deviation per channel, by which images in [0, 1] or features are normalised."""
         mean, std = self.data.mean, self.data.std
-        if self.config.training.input_scaling == "symmetric":
+        scaling = input_scaling(self.config.model, self.config.training)
+        if scaling == "pretrained":
+            return weights_statistics(self.config.model.name, len(mean))
+        if scaling == "symmetric":
             return (0.5,) * len(mean), (0.5,) * len(std)  # (x - 0.5) / 0.5 maps [0, 1] to [-1, 1]
         return mean, std
 
@@ -224,6 +242,8 @@ class Trainer:
         """Start the stage on its first epoch and after a resume; set and return the epoch's learning rate."""
         training, seed = self.config.training, self.config.seed
         span = self.plan.span(stage, training.epochs)
+        if self.epoch == span.start and self._averaged is not None and _starts_from_average(stage):
+            self._averaged.give()
         if self.epoch == span.start and stage.begin is not None:
             with torch.no_grad():
                 stage.begin(
@@ -242,8 +262,9 @@ class Trainer:
             schedule, within = over_a_stage(schedule, training.epochs), (self.epoch - span.start, len(span))
         rate = learning_rate(schedule, training.lr, *within)
         decay = training.weight_decay if stage.weight_decay is None else stage.weight_decay
+        set_learning_rate(self.optimizer, rate)
         for group in self.optimizer.param_groups:
-            group["lr"], group["weight_decay"] = rate, decay
+            group["weight_decay"] = decay
         return rate
 
     def _reference_network(self) -> Network:
@@ -252,7 +273,7 @@ class Trainer:
 
     def class_means(self) -> Tensor:
         """Return the mean evaluation-mode feature of every class's training images, float32 (K, d)."""
-        return class_means(self.network, self._pipeline(self.data.train), len(self.data.class_counts))
+        return class_means(self.evaluated, self._pipeline(self.data.train), len(self.data.class_counts))
 
     def _train(self, stage: Stage, rate: float, on_step: OnStep | None = None) -> float:
         seed, epoch, size = self.config.seed, self.epoch, self.config.training.batch_size
@@ -273,6 +294,8 @@ class Trainer:
         self.network.train_only(stage.trainable_prefixes)
         if self._split is not None:
             self._split.begin_epoch()
+            if self._averaged is not None:
+                self.workers.take_from_first(self._averaged.network)
         trained = [p for p in self.network.parameters() if p.requires_grad]
         watch = FiniteWatch()
         for step, part in enumerate(parts):
@@ -301,6 +324,8 @@ class Trainer:
             if stage.after_step is not None:
                 with torch.no_grad():
                     stage.after_step(outputs, batch.labels)
+            if self._averaged is not None:
+                self._averaged.update()
             watch.update(loss, outputs.logits, len(batch.labels))
             if on_step is not None:
                 on_step(epoch + 1, step + 1, len(parts), part.stop)
@@ -333,16 +358,16 @@ class Trainer:
     def outputs(self, split: Split) -> Outputs:
         """Return features and logits of a split, on the CPU; the logits are adjusted as those of `evaluate` are."""
         images, posthoc = self._pipeline(split), self.plan.posthoc
-        return adjusted_outputs(self.network, images, posthoc, self._means_for(posthoc), self.posthoc_value)
+        return adjusted_outputs(self.evaluated, images, posthoc, self._means_for(posthoc), self.posthoc_value)
 
     def _means_for(self, posthoc: PostHoc | None, workers: Workers = ALONE) -> Tensor | None:
         if posthoc is None or not posthoc.needs_class_means:
             return None
-        return class_means(self.network, self._pipeline(self.data.train), len(self.data.class_counts), workers)
+        return class_means(self.evaluated, self._pipeline(self.data.train), len(self.data.class_counts), workers)
 
     def features(self, split: Split) -> Tensor:
         """Return the evaluation-mode features of a split, float32 (N, d) on the CPU."""
-        return features_of(self.network, self._pipeline(split))
+        return features_of(self.evaluated, self._pipeline(split))
 
     def _evaluate(
         self, images: BatchPipeline, stage: Stage, only: float | None = None, workers: Workers = ALONE
@@ -350,7 +375,7 @@ class Trainer:
         posthoc = self.plan.posthoc
         means = self._means_for(posthoc, workers)
         return evaluate(
-            self.network, images, stage.loss, posthoc=posthoc, class_means=means, only=only, workers=workers
+            self.evaluated, images, stage.loss, posthoc=posthoc, class_means=means, only=only, workers=workers
         )
 
     def state(self) -> State:
@@ -361,6 +386,7 @@ class Trainer:
             "epoch": self.epoch,
             "posthoc_value": self._posthoc_value,
             **({} if self.reference is None else {"reference_seed": self.reference.seed}),
+            **({} if self._averaged is None else {"averaged": self._averaged.state()}),
             **state_dict(self.network, self.memory, self.optimizer, self.plan.stages),
         }
 
@@ -377,6 +403,8 @@ class Trainer:
         if (changed := changed_value(state.get("resolved", {}), now)) is not None:
             raise ValueError(f"the checkpoint was written by another configuration: with {changed}")
         load_state_dict(state, self.network, self.memory, self.optimizer, self.plan.stages)
+        if self._averaged is not None:
+            self._averaged.load(state["averaged"])
         self._posthoc_value = state["posthoc_value"]
         self.epoch = int(state["epoch"])
         self._keep_reference(state)
@@ -398,14 +426,15 @@ class Trainer:
 
     def weights(self) -> State:
         """Return a copy of what an evaluation depends on: network, memory and post-hoc value, for `take_weights`."""
-        parts = {"backbone": self.network.backbone, "head": self.network.head, "memory": self.memory}
+        network = self.evaluated
+        parts = {"backbone": network.backbone, "head": network.head, "memory": self.memory}
         copied = {name: {k: v.clone() for k, v in part.state_dict().items()} for name, part in parts.items()}
         return {"epoch": self.epoch, "posthoc_value": self._posthoc_value, **copied}
 
     def take_weights(self, weights: State) -> None:
         """Load what `weights` returned, to evaluate it. The training cannot go on from it: it has no optimizer."""
-        self.network.backbone.load_state_dict(weights["backbone"])
-        self.network.head.load_state_dict(weights["head"])
+        self.evaluated.backbone.load_state_dict(weights["backbone"])
+        self.evaluated.head.load_state_dict(weights["head"])
         self.memory.load_state_dict(weights["memory"])
         self._posthoc_value = weights["posthoc_value"]
 
@@ -416,7 +445,19 @@ class Trainer:
             ValueError: if the state has a parameter that this network lacks.
         """
         load_prefix(state, self.network, self.memory, self.optimizer, self.plan.stages)
+        if self._averaged is not None:
+            self._averaged.load(state["averaged"], strict=False)
         self.epoch = int(state["epoch"])
+
+
+def _starts_from_average(stage: Stage) -> bool:
+    """Return True for a later stage that takes the network so far as given: it trains a part of it, or begins anew.
+
+    What it trains is then trained on the backbone that is evaluated.
+    """
+    return stage.start > 0 and (
+        stage.begin is not None or stage.restarts_schedule or stage.trainable_prefixes != EVERYTHING
+    )
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:

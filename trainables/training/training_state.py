@@ -21,7 +21,7 @@ def state_dict(network: Network, memory: nn.Module, optimizer: Optimizer, stages
     The tensors are references: the state must be written or copied before the next step.
     """
     return {
-        "parameters": [name for name, _ in network.named_parameters()],
+        "parameters": _names(network, optimizer),
         "backbone": network.backbone.state_dict(),
         "head": network.head.state_dict(),
         "memory": memory.state_dict(),
@@ -58,8 +58,14 @@ def load_prefix(
     unknown += memory.load_state_dict(state["memory"], strict=False).unexpected_keys
     if unknown:
         raise ValueError(f"the shared prefix has {', '.join(unknown)}, which this training lacks")
-    own = {name: index for index, (name, _) in enumerate(network.named_parameters())}
+    own = {name: index for index, name in enumerate(_names(network, optimizer))}
     names, momenta = state["parameters"], copy.deepcopy(state["optimizer"]["state"])
     renumbered = {own[names[index]]: momentum for index, momentum in momenta.items()}
     optimizer.load_state_dict({"state": renumbered, "param_groups": optimizer.state_dict()["param_groups"]})
     stages[0].update.load(copy.deepcopy(state["updates"][0]))
+
+
+def _names(network: Network, optimizer: Optimizer) -> list[str]:
+    """Return the names of all parameters in the order in which the optimizer numbers them."""
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    return [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from study.report.cross_validation import folded_settings
 from study.report.html.results import Place, Results
 from study.report.significance import paired
+from study.search.sequential_test import SequentialTTest
 from study.store.study_view import CellView, TrialView
 
 Floats = npt.NDArray[np.float64]
@@ -122,7 +123,9 @@ def _shares(confusion: list[list[int]]) -> Floats:
     return np.asarray(matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1))
 
 
-def most_gained(found: ClassResults, method: str, against: str, *, tested: bool = True) -> ClassGain | None:
+def most_gained(
+    found: ClassResults, method: str, against: str, *, tested: bool = True, race: SequentialTTest | None = None
+) -> ClassGain | None:
     """Return the class whose mean recall rose most from one method to another; None if none rose.
 
     Args:
@@ -130,6 +133,7 @@ def most_gained(found: ClassResults, method: str, against: str, *, tested: bool 
         method: the method that gained.
         against: the other one.
         tested: test the gain over the common seeds.
+        race: the test of a race of seeds.
     """
     if method == against or method not in found.recall or against not in found.recall:
         return None
@@ -140,9 +144,10 @@ def most_gained(found: ClassResults, method: str, against: str, *, tested: bool 
     best = int(np.nanargmax(mean))
     before, after = (float(found.recall[name][:, best].mean()) for name in (against, method))
     deviation = float(gains[:, best].std(ddof=1)) if len(gains) > 1 else float("nan")
-    test = paired(
-        *(dict(zip(found.seeds[name], found.recall[name][:, best].tolist(), strict=True)) for name in (method, against))
+    own, other = (
+        dict(zip(found.seeds[name], found.recall[name][:, best].tolist(), strict=True)) for name in (method, against)
     )
+    test = paired(own, other, race)
     # the class was picked among all
     p = min(1.0, test.t_test * len(found.counts)) if tested and test.t_test is not None else None
     return ClassGain(found.names[best], found.counts[best], before, after, deviation, p, len(gains))

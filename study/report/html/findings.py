@@ -217,6 +217,8 @@ def limits_of(results: Results) -> list[str]:
             found.append(f"Without a result on test images: {listed(absent)}.")
     if results.baseline is None:
         found.append("The study has no ERM, so nothing says what the methods gain over plain training.")
+    drawn = {trial.test_images for cell in results.view.cells for trial in cell.confirming[:1] if trial.test_images}
+    found += [f"A data set has no test split of its own; test images: {said}." for said in sorted(drawn)]
     if any(data.protocol == "test-select" for data in spec.data):
         found.append("Protocol test-select: params were selected on the test images, so the results are optimistic.")
     if results.images == "test":

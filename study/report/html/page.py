@@ -126,7 +126,7 @@ class Page:
         pair = self._pair(place)
         if pair is None:
             return ""
-        gained = most_gained(self.classes[place.name], *pair, tested=place.testable)
+        gained = most_gained(self.classes[place.name], *pair, tested=place.testable, race=place.race)
         return "" if gained is None else gain_text(gained, *pair, self.results.said(place))
 
     @cached_property
@@ -205,7 +205,7 @@ class Page:
         ratios = sorted({place.ratio for place in self.results.places})
         said = ", ".join(f"{ratio:g}" for ratio in ratios) if len(ratios) <= 6 else f"{ratios[0]:g} to {ratios[-1]:g}"
         confirm = self.view.spec.confirm
-        seeds = f" · {confirm.seeds} seeds" if self.results.images == "test" and confirm is not None else ""
+        seeds = f" · {confirm.seeds_said} seeds" if self.results.images == "test" and confirm is not None else ""
         return f"{listed(named, 4)} at ratio{'s' if len(ratios) > 1 else ''} {said}{seeds}"
 
     @cached_property

@@ -46,6 +46,7 @@ def provenance_of(view: StudyView) -> Provenance:
         own = seeds_of(spec)
         seeds += f"; confirmation {own[0]} to {own[-1]}" if len(own) > 1 else f"; confirmation {own[0]}"
     subsets = _counted(data.subset_seed for data in spec.data)
+    others = "; ".join(sorted({f"{t.cell.dataset}: {t.test_images}" for t in trials if t.test_images}))
     began = min((trial.started for trial in trials if trial.started is not None), default=None)
     ended = max((trial.ended for trial in trials if trial.ended is not None), default=None)
     facts = [
@@ -59,6 +60,7 @@ def provenance_of(view: StudyView) -> Provenance:
         ("machines", str(len({env.get("host") for env in found})) if found else "unknown"),
         ("seeds", seeds),
         ("seed of the data subset", subsets),
+        *((("test images", others),) if others else ()),
         ("first trial began", began.strftime("%Y-%m-%d %H:%M") if began else "none began"),
         ("last trial ended", ended.strftime("%Y-%m-%d %H:%M") if ended else "none ended"),
     ]

@@ -10,7 +10,8 @@ from functools import cached_property
 
 from study.report.confirmed_results import Table, confirmed_tables, rows_of
 from study.report.cross_validation import folded_settings
-from study.report.significance import holm, paired
+from study.report.significance import holm, paired, race_test
+from study.search.sequential_test import SequentialTTest
 from study.store.study_view import CellView, StudyView
 from trainables.core.errors import unknown_name
 from trainables.core.metric_names import METRICS
@@ -149,6 +150,7 @@ class Place:
     maximize: bool
     tests: tuple[Lead, ...] = ()
     testable: bool = True
+    race: SequentialTTest | None = None
 
     @property
     def name(self) -> str:
@@ -171,7 +173,7 @@ class Place:
         if not self.testable:
             return {}
         best, *others = self.ranked() or [Score("", {})]
-        return {test.method: test for test in leads_of(others, best, self.maximize)}
+        return {test.method: test for test in leads_of(others, best, self.maximize, self.race)}
 
     def marks(self, method: str) -> str:
         """Return ``best``, ``level`` (not significantly worse than the best), ``worse``, or nothing if not tested."""
@@ -255,12 +257,17 @@ class Results:
         return f"{dataset}{family.strip()}{' ' if family else ''}ratio {place.ratio:g}"
 
 
-def leads_of(scores: Iterable[Score], against: Score, maximize: bool) -> list[Lead]:
-    """Test methods against another over their common seeds: paired t tests, corrected by Holm over the methods."""
+def leads_of(
+    scores: Iterable[Score], against: Score, maximize: bool, race: SequentialTTest | None = None
+) -> list[Lead]:
+    """Test methods against another over their common seeds: paired t tests, corrected by Holm over the methods.
+
+    In a race of seeds its sequential p values are corrected.
+    """
     sign, found = (1.0 if maximize else -1.0), []
     for score in scores:
         if score.method != against.method:
-            found.append((score, paired(score.values, against.values)))
+            found.append((score, paired(score.values, against.values, race)))
     corrected = holm([pair.t_test for _, pair in found])
     return [
         Lead(score.method, against.method, pair.n, sign * pair.difference, _spread(score, against), p)
@@ -299,7 +306,7 @@ def results_of(view: StudyView, *, metric: str | None = None, baseline: str | No
     shown = metric or (tables[0].metric if tables else "balanced_accuracy" if searched == "train_loss" else searched)
     folded = any(cell.cell.base.data.folds is not None for cell in view.cells)
     over = "seeds" if confirmed else "folds" if folded else "trial"
-    maximize = METRICS[shown][1] == "maximize"
+    maximize, race = METRICS[shown][1] == "maximize", race_test(view.spec)
     against = baseline or erm
     places = []
     for cells in _places(view):
@@ -309,10 +316,9 @@ def results_of(view: StudyView, *, metric: str | None = None, baseline: str | No
         }
         scores = {method: score for method, score in found.items() if score is not None}
         first = next(iter(cells.values()))[0]
-        tests = leads_of(scores.values(), scores[against], maximize) if confirmed and against in scores else []
-        places.append(
-            Place(first.cell.dataset, *_profile(first), cells, scores, maximize, tuple(tests), testable=confirmed),
-        )
+        tests = leads_of(scores.values(), scores[against], maximize, race) if confirmed and against in scores else []
+        about = first.cell.dataset, *_profile(first)
+        places.append(Place(*about, cells, scores, maximize, tuple(tests), testable=confirmed, race=race))
     return Results(view, shown, "test" if confirmed else "validation", over, against, tuple(places))
 
 

@@ -22,7 +22,7 @@ COMMANDS = (
     *("reproduce", "rm", "slurm"),
 )
 ROOT = Path(__file__).parents[3]
-HEAVY = {"torch", "torchvision", "ray", "mlflow", "optuna", "sklearn", "scipy", "pandas", "pyarrow"}
+HEAVY = {"torch", "torchvision", "timm", "ray", "mlflow", "optuna", "sklearn", "scipy", "pandas", "pyarrow"}
 
 
 def _run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:

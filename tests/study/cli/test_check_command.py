@@ -18,6 +18,7 @@ from study.cli.app import app
 from study.report.forecast import Forecast, forecast
 from study.spec.study_spec import StudySpec
 from tests.study.made_study import EPOCHS, MadeStudy
+from tests.trainables.data.written_sets import write_image
 from trainables.core.errors import BadInput
 
 MakeSpec = Callable[..., StudySpec]
@@ -40,6 +41,20 @@ def write(tmp_path: Path, study_mapping: Callable[..., dict[str, Any]]) -> Calla
 
 def _check(path: Path, storage: Path, *words: str) -> Any:
     return CliRunner().invoke(app, ["check", str(path), "--storage", str(storage), *words], env={"COLUMNS": "300"})
+
+
+def test_it_says_where_drawn_test_images_come_from(write: Callable[..., Path], storage: Path, tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        for i in range(8):
+            write_image(tmp_path / "data" / "pets" / name / f"{i}.png", i)
+    path = write(data=[{"dataset": "pets", "test_fraction": 0.25, "profiles": [{"ratio": 2}]}])
+    where = ("--data-dir", str(tmp_path / "data"))
+    drawn = "4 of its 16 images, 25 % of every class, are drawn as test images by test_seed 0"
+    said = f"pets: no test split of its own: {drawn}"
+    assert said in _check(path, storage, *where).output
+    assert json.loads(_check(path, storage, "--json", *where).output)["notes"] == [said]
+    few = _check(write(data=[{"dataset": "pets", "test_fraction": 0.1, "profiles": [{"ratio": 2}]}]), storage, *where)
+    assert isinstance(few.exception, BadInput) and str(few.exception).startswith("my.yaml: data[0]: ")
 
 
 def test_it_says_what_a_study_costs_at_most_and_starts_nothing(write: Callable[..., Path], storage: Path) -> None:

@@ -5,7 +5,7 @@ from types import FrameType
 
 import pytest
 
-from study.driver.interrupts import Interrupts, warnings_of_batch_systems
+from study.driver.interrupts import Interrupts
 
 
 def test_the_first_says_what_happens_and_the_second_stops_harder() -> None:
@@ -40,20 +40,10 @@ def test_without_tunes_handler_an_interrupt_is_said_and_raised() -> None:
     assert len(said) == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_batch_system_s_warning_before_the_start_is_an_interrupt(number: signal.Signals) -> None:
-    before = signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt), warnings_of_batch_systems():
-        signal.raise_signal(number)
-    assert signal.getsignal(number) is before
-
-
-def test_a_batch_system_s_warning_in_tune_s_loop_ends_the_loop_once() -> None:
+def test_while_records_are_written_a_signal_says_so_and_ends_the_wait() -> None:
     said: list[str] = []
-    told_tune: list[int] = []
-    with warnings_of_batch_systems(), Interrupts("tiny", said.append) as interrupts:
-        signal.signal(signal.SIGINT, lambda number, frame: told_tune.append(number))
-        interrupts.before_step()
-        signal.raise_signal(signal.SIGUSR1)
-    assert told_tune == [signal.SIGUSR1]
-    assert len(said) == 1 and "study resume tiny" in said[0]
+    with Interrupts("tiny", said.append) as interrupts:
+        interrupts.recording()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    assert said == ["asked to end (SIGTERM): not waiting for the records in MLflow; `study record tiny` completes them"]

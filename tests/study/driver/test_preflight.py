@@ -16,7 +16,7 @@ from study.driver.preflight import check_cluster, check_data, check_places, chec
 from study.spec.cell import expand
 from study.spec.study_spec import RecordsSpec, ResourcesSpec, StudySpec
 from study.spec.validation import milestone_note
-from tests.trainables.data.written_sets import write_celeba, write_vector_folder
+from tests.trainables.data.written_sets import write_celeba, write_image, write_vector_folder
 from trainables.core.errors import BadInput
 from trainables.data import load
 
@@ -39,6 +39,18 @@ def test_says_what_every_profile_leaves_and_returns_fingerprints(make_spec: Make
     assert len(lines) == 2
     assert f"digits/long_tail-10: {counts.sum()} images to train on" in lines[0]
     assert f"{counts.max()} in the largest class and {counts.min()} in the smallest" in lines[0]
+
+
+def test_says_once_per_data_set_that_test_images_are_drawn(make_spec: MakeSpec, tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        for i in range(20):
+            write_image(tmp_path / "pets" / name / f"{i}.png", i)
+    spec = make_spec("data.0.dataset=pets", "data.0.profiles.0.ratio=[2, 4]", f"data.0.data_dir={tmp_path}")
+    _, lines = _checked(spec)
+    assert [line for line in lines if "test images" in line] == [
+        "  pets: no test split of its own: 8 of its 40 images, 20 % of every class, are drawn as test images by "
+        "test_seed 0"
+    ]
 
 
 def test_fingerprints_follow_what_is_drawn(make_spec: MakeSpec) -> None:
@@ -238,3 +250,25 @@ def test_what_ray_finds_by_itself_is_left_to_it(address: str | None) -> None:
 def test_a_port_that_answers_is_enough() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         check_cluster(f"127.0.0.1:{server.getsockname()[1]}")
+
+
+@pytest.mark.parametrize("command", ["run", "resume"])
+def test_a_database_that_is_away_when_a_study_starts_says_how_to_go_on(command: str, tmp_path: Path) -> None:
+    from study.driver import driver
+    from tests.study.made_study import MadeStudy, spec_of
+
+    url = "postgresql+psycopg://me@127.0.0.1:1/study"  # nothing listens there
+    storage = tmp_path / "runs"
+    with pytest.raises(BadInput) as caught:
+        if command == "run":
+            spec = spec_of(records={"ledger": url})
+            driver.run(spec, storage, address=None, console=Console(quiet=True))
+        else:
+            made = MadeStudy(storage)
+            made.folder.write_spec(spec_of(records={"ledger": url}))
+            driver.resume("made", storage, (), address=None, console=Console(quiet=True))
+    said = str(caught.value)
+    assert said.startswith(f"records.ledger: cannot open {url}: ") and "refused" in said and "\n" not in said
+    assert ". Nothing has started, and nothing was changed: once the database answers, run the same command" in said
+    assert "`study doctor` with STUDY_LEDGER set" in said
+    assert (storage / "made/study.yaml").exists() == (command == "resume")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from study.spec.cell import expand
 from study.spec.confirmed_settings import CONFIRM, check_confirmation, seeds_of, settings_of
 from study.spec.study_spec import StudySpec
 from trainables.core.errors import BadInput
+from trainables.core.metric_names import METRICS
 from trainables.core.trial_folder import TrialFolder
 from trainables.core.trial_report import EpochDone
 
@@ -52,6 +54,9 @@ def _train(ledger: Ledger, assignment: Assignment) -> None:
     cell = ledger.of(assignment)
     for epoch in range(1, EPOCHS + 1):
         assert not cell.report(assignment.number, epoch, _value(assignment))
+    if assignment.confirms:  # what a race looks at
+        value = {name: _value(assignment) for name in METRICS}
+        cell.note_end(assignment.number, {"epoch": EPOCHS, **value}, tested=value)
     cell.complete(assignment.number, _value(assignment))
 
 
@@ -196,6 +201,71 @@ def test_killed_after_any_write_it_ends_as_if_undisturbed(
         shutil.rmtree(killed)
 
 
+RACE = {"seeds": SEEDS, "race": {"at_most": 6}}
+
+
+def test_a_race_adds_seeds_to_what_is_undecided_alone(spec: MakeSpec, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(spec(confirm=RACE))
+    assert not ledger.total_is_exact()
+    handed = _confirming(_finish(ledger))
+    # the simulated results are noise: no seed decides between the two methods, and presets do not race
+    assert Counter((method, preset) for method, _, preset in handed) == {
+        ("erm", False): 6,
+        ("cce", False): 6,
+        ("erm", True): SEEDS,
+        ("cce", True): SEEDS,
+    }
+    assert [seed for _, seed, _ in handed] == sorted(seed or 0 for _, seed, _ in handed)
+    assert (ledger.remaining(), ledger.total(), ledger.total_is_exact()) == (0, 6 + len(handed), True)
+
+
+def test_a_race_that_is_decided_adds_nothing(spec: MakeSpec, open_ledger: OpenLedger) -> None:
+    study = spec(confirm={"seeds": 3, "race": {"at_most": 30, "margin": 1}})  # everything is the same within 1
+    assert {seed for _, seed, _ in _confirming(_finish(open_ledger(study)))} <= set(range(10_004, 10_013))
+
+
+def test_a_race_waits_for_the_running_trials_of_its_table(spec: MakeSpec, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(spec(confirm=RACE))
+    while (first := ledger.next()) is not None and not first.confirms:
+        _train(ledger, first)
+    running = [first, *iter(ledger.next, None)]
+    assert len(running) == 4 * SEEDS
+    for trial in running[:-1]:
+        assert trial is not None
+        _train(ledger, trial)
+        assert ledger.next() is None
+    assert running[-1] is not None and ledger.remaining() == 2 * (6 + SEEDS) - (len(running) - 1)  # an upper bound
+    assert not ledger.total_is_exact()
+    _train(ledger, running[-1])
+    third = ledger.next()
+    assert third is not None and third.seed == seeds_of(spec(confirm=RACE))[SEEDS]
+
+
+def test_a_killed_race_ends_as_if_undisturbed(spec: MakeSpec, open_ledger: OpenLedger, tmp_path: Path) -> None:
+    study, whole, killed = spec(confirm=RACE), tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir()
+    _finish(open_ledger(study, whole))
+    expected = _content(open_ledger(study, whole))
+    lines = (whole / "ledger.journal").read_bytes().splitlines(keepends=True)
+    for count in range(0, len(lines), 17):
+        killed.mkdir()
+        (killed / "ledger.journal").write_bytes(b"".join(lines[:count]) + lines[count][: len(lines[count]) // 2])
+        _finish(open_ledger(study, killed))
+        assert _content(open_ledger(study, killed)) == expected, f"after {count} of {len(lines)} writes"
+        shutil.rmtree(killed)
+
+
+def test_a_race_is_not_changed_once_it_is_planned(spec: MakeSpec) -> None:
+    planned = spec(confirm=RACE)
+    check_confirmation(spec(confirm=None), planned)
+    check_confirmation(planned, planned)
+    for changed in (spec(confirm={**RACE, "race": {"at_most": 7}}), spec(), spec(confirm={**RACE, "seeds": 3})):
+        with pytest.raises(BadInput, match="test results may be known"):
+            check_confirmation(planned, changed)
+    with pytest.raises(BadInput, match=r"confirm.race=.*at_most.*: must stay null"):
+        check_confirmation(spec(), planned)
+
+
 def test_more_seeds_and_later_ones_leave_the_first_as_they_are(spec: MakeSpec, open_ledger: OpenLedger) -> None:
     _finish(open_ledger(spec(confirm=None)))
     first = [*_confirming(_finish(open_ledger(spec())))]
@@ -319,6 +389,9 @@ def test_equal_openings_are_shared(
     ("confirm", "said"),
     [
         ({"seeds": 0}, "confirm.seeds: must be greater than or equal to 1, got 0"),
+        ({"seeds": 1, "race": {}}, "`seeds` must be at least 2 with `race`, got 1"),
+        ({"seeds": 9, "race": {"at_most": 5}}, "`race.at_most` must be at least `seeds` = 9, got 5"),
+        ({"race": {"compare": "preset"}}, "confirm.race.compare: must be 'baseline', 'best' or 'all'"),
         ({"seeds": True}, "confirm: `seeds` must not be true or false"),
         ({"seed": 3}, "confirm: unknown key 'seed'; did you mean 'seeds'?"),
         ({"metric": "few"}, "unknown searched metric under confirm.metric: 'few'. Allowed: balanced_accuracy"),

@@ -143,7 +143,7 @@ def test_a_journal_damaged_in_its_middle_is_named(line: bytes, tmp_path: Path) -
     lines = _write_some(tmp_path).splitlines()
     lines[3] = line
     (tmp_path / "ledger.journal").write_bytes(b"\n".join(lines) + b"\n")
-    with pytest.raises(BadInput, match=r"ledger\.journal: is damaged"):
+    with pytest.raises(BadInput, match=r"ledger\.journal: line 4"):
         open_storage(tmp_path, None)
 
 

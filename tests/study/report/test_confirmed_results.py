@@ -14,8 +14,13 @@ from study.report.comparison import compared, print_comparison
 from study.report.confirmed_results import confirmed_tables
 from study.report.confirmed_tables import print_report, report_as_json, undefined
 from study.report.export import export_study
+from study.report.html.findings import limits_of
+from study.report.html.provenance import provenance_of
+from study.report.html.results import results_of
 from study.report.leaderboard import print_leaderboard
+from study.report.paper_table import paper_table
 from study.report.status import overview, status_of
+from study.report.table_formats import caption
 from study.store.study_folder import StudyFolder
 from study.store.study_view import open_view
 from tests.study.made_study import MadeStudy, spec_of
@@ -226,6 +231,27 @@ def test_validation_results_that_cannot_be_compared_are_called_so(
 def test_studies_without_a_profile_in_common_need_no_like_images(tmp_path: Path) -> None:
     other = _study(tmp_path, "two", confirm=None, data=_data(20, validation_fraction=0.2))
     assert "cannot be compared" not in _compared(_study(tmp_path, "one", confirm=None), other)
+
+
+def test_drawn_test_images_are_said_everywhere(tmp_path: Path) -> None:
+    made = _study(tmp_path)
+    made.described = {"test_images": "drawn: 20 % of every class, test_seed 0"}
+    made.confirm(_tested)
+    view = open_view(made.folder)
+    said = "drawn: 20 % of every class, test_seed 0"
+    assert f"Test images of digits: {said}; it has no test split" in _print(print_report, confirmed_tables(view))
+    assert f"digits has no test split of its own; test images: {said}." in caption(paper_table([view]))
+    assert ("test images", f"digits: {said}") in provenance_of(view).facts
+    assert any(said in limit for limit in limits_of(results_of(view)))
+
+
+def test_studies_with_other_draws_are_said_to_differ(tmp_path: Path) -> None:
+    one, two = _study(tmp_path, "one"), _study(tmp_path, "two", data=_data(10, test_seed=4))
+    for made in (one, two):
+        made.confirm(_tested)
+    assert "Test images of these studies differ: seed of the draw of test images (one: 0, two: 4)" in _compared(
+        one, two
+    )
 
 
 def test_test_select_is_called_optimistic(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_latex_has_the_marks_and_a_caption_of_what_was_done(table: PaperTable) -
     said = " ".join(text.split())
     for part in ("Balanced accuracy", "in percent", "On test images", "over 3 seeds", "paired t test", "$\\geq$ 0.05"):
         assert part in said
-    assert "long\\_tail-10" in text and "Study: made." in text
+    assert "& ratio 10 \\\\" in text and "{digits}" in text and "Study: made." in text
 
 
 def test_latex_is_balanced_and_free_of_unescaped_signs(table: PaperTable) -> None:
@@ -133,6 +133,25 @@ def test_studies_stand_side_by_side(tmp_path: Path) -> None:
     text = latex(found)
     assert "\\multicolumn{2}{c}{digits}" in text and "two (validation)" in text
     assert "Studies: one, two." in text and "In columns marked validation" in text
+
+
+def test_heads_name_data_sets_and_ratios_as_papers_do(tmp_path: Path) -> None:
+    profiles = [{"ratio": 100}, {"kind": "step", "ratio": 10, "minority": "odd"}, {"kind": "natural"}]
+    data = [
+        {"dataset": "cifar10", "profiles": profiles},
+        {"dataset": "svhn", "label": "numbers", "profiles": [{"kind": "natural"}]},
+    ]
+    found = paper_table([open_view(MadeStudy(tmp_path, spec_of(data=data, search={"trials": 1})).folder)])
+    heads = [
+        "CIFAR-10, ratio 100",
+        "CIFAR-10, step of the odd classes, ratio 10",
+        "CIFAR-10, natural",
+        "numbers, natural",
+    ]
+    assert [", ".join(column.head) for column in found.columns] == heads
+    assert markdown(found).startswith(f"| method | {' | '.join(heads)} |")
+    assert "\\multicolumn{3}{c}{CIFAR-10}" in latex(found)
+    assert [column.profile for column in found.columns] == ["long_tail-100", "step-odd-10", "natural", "natural"]
 
 
 def test_an_empty_group_is_a_dash(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_other_data_replace_the_first_data_set_and_profile() -> None:
     assert {entry.column for entry in planned.entries} == {f"ImageNet-LT {g}" for g in ("many", "medium", "few", "all")}
     assert planned.labels[1:] == (
         "network conv-tiny in place of the paper's",
-        "cifar10 at ratio 50 in place of imagenet-lt natural",
+        "cifar10 at ratio 50 (--ratio chooses another) in place of imagenet-lt natural",
     )
     assert spec.name.startswith("offset-table-1-imagenet-lt-scale-0.01-with-conv-tiny")
 

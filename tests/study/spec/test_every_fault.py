@@ -34,8 +34,7 @@ def test_faults_of_every_level_are_in_one_message(study_mapping: Make) -> None:
     )
     said = _said(given)
     for part in (
-        "optimizer does not exist: SGD is used",
-        "training.optimizer does not exist: SGD is used",
+        "optimizer does not exist; it is called training.optimizer",
         "training: unknown key 'epoch'; did you mean 'epochs'?",
         "training.lr: must be greater than 0, got -1",
         "search: unknown key 'trial'; did you mean 'trials'?",
@@ -46,7 +45,7 @@ def test_faults_of_every_level_are_in_one_message(study_mapping: Make) -> None:
         "model: unknown model 'ResNet32'; did you mean 'resnet32'?",
     ):
         assert sum(line.startswith(part) for line in said) == 1, part
-    assert len(said) == 10
+    assert len(said) == 9
 
 
 def test_items_of_lists_keep_their_numbers(study_mapping: Make) -> None:
@@ -111,3 +110,17 @@ def test_answers_to_names_that_people_expect() -> None:
     assert answer("", "learning_rate") == "learning_rate does not exist; it is called training.lr"
     assert answer("training", "Batch-Size") == "training.Batch-Size does not exist; it is called training.batch_size"
     assert answer("", "frobnicate") is None
+
+
+def test_settings_that_the_optimizer_lacks_are_named(study_mapping: Make) -> None:
+    said = _said(study_mapping(training={"optimizer": "adam", "lr": 0.001}))
+    assert said == ["training: unknown optimizer 'adam'; did you mean 'adamw'? Allowed: adamw, sgd"]
+    said = _said(study_mapping(training={"optimizer": "adamw", "momentum": 0.5}, methods=["ERM"]))
+    assert said[0].startswith("methods[0]: unknown method 'ERM'")
+    assert said[1].startswith("training: `momentum` 0.5 means nothing to the optimizer adamw; leave it out")
+    searched = {"momentum": {"low": 0.5, "high": 0.9}, "ema": {"low": 0.9, "high": 0.999}}
+    said = _said(study_mapping(training={"optimizer": "adamw"}, search={"training": searched}))
+    assert said == [
+        "search.training.momentum: the optimizer adamw has no `momentum`; leave it out",
+        "search.training.ema: `training.ema` must be given, too: it is the value of the first trial",
+    ]

@@ -11,10 +11,11 @@ import pytest
 from search_spaces import SPACES
 from study.spec.study_plugins import activate_plugins, store_plugins
 from study.spec.validation import load_spec
-from study.store.plugin_records import changed_origins
+from study.store.plugin_records import changed_origins, describe_plugins, write_plugin_records
 from study.store.study_folder import StudyFolder
 from study.store.study_view import open_view
 from trainables.backbones import BACKBONES, build_backbone
+from trainables.components.optimizers import OPTIMIZERS
 from trainables.core.config import MethodConfig, TrialConfig
 from trainables.core.errors import BadInput
 from trainables.core.plugin_table import TABLES, activate_copies
@@ -44,6 +45,18 @@ def build(params, context):
 
 MINE = Method(name="mine", title="My loss", paper="me", equation="(1 + alpha) CE", params=Params, build=build)
 SPACES = {"mine": {"alpha": Range(low=0.01, high=1, scale="log")}}
+'''
+OPTIMIZER = '''"""SGD at half the rate."""
+from trainables.components.optimizers import OptimizerFactory
+
+
+def build(parameters, training):
+    from torch.optim import SGD
+
+    return SGD(parameters, lr=training.lr / 2, momentum=training.momentum)
+
+
+SLOW = OptimizerFactory(name="slow-sgd", build=build, settings=("momentum",))
 '''
 STUDY = """
 name: outside
@@ -300,3 +313,33 @@ def test_a_study_without_plugins_sees_none_of_the_study_before(folder: Path) -> 
     (folder / "plain.yaml").write_text(STUDY.replace("plugins: [./mine.py]\n", ""))
     with pytest.raises(BadInput, match="unknown method 'mine'"):
         load_spec(folder / "plain.yaml")
+
+
+def test_an_optimizer_is_checked_stored_fingerprinted_and_described(folder: Path) -> None:
+    (folder / "mine.py").write_text(OPTIMIZER)
+    text = STUDY.replace("methods: [mine, erm]", "methods: [erm]")
+    (folder / "study.yaml").write_text(text + "training: {optimizer: slow-sgd, momentum: 0.5}\n")
+    spec = load_spec(folder / "study.yaml")
+    trial = TrialConfig.model_validate(
+        {"data": {"dataset": "digits"}, "method": {"name": "erm"}, "training": spec.training.model_dump()}
+    )
+    digest = trial.fingerprint()
+    (folder / "mine.py").write_text(OPTIMIZER.replace("/ 2", "/ 3"))
+    activate_plugins(["./mine.py"], folder)
+    assert trial.fingerprint() != digest
+    stored = folder / "stored"
+    stored.mkdir()
+    write_plugin_records(stored, spec)
+    assert store_plugins(spec, stored).plugins == ("plugins/mine.py",)
+    activate_plugins([], folder)
+    with pytest.raises(BadInput, match="unknown optimizer 'slow-sgd'"):
+        load_spec(_without_plugins(folder))
+    describe_plugins(stored)
+    assert OPTIMIZERS["slow-sgd"].settings == ("momentum",)
+    assert load_spec(_without_plugins(folder)).training.optimizer == "slow-sgd"
+
+
+def _without_plugins(folder: Path) -> Path:
+    path = folder / "plain.yaml"
+    path.write_text((folder / "study.yaml").read_text().replace("plugins: [./mine.py]", ""))
+    return path

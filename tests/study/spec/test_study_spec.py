@@ -161,7 +161,11 @@ def test_a_data_set_expands_to_its_profiles_in_order(study_mapping: Make) -> Non
         ),
         (
             {"search": {"training": {"epochs": {"low": 1, "high": 9}}}},
-            ["search.training", "'epochs'", "Allowed: lr, momentum, weight_decay"],
+            [
+                "search.training",
+                "'epochs'",
+                "Allowed: clip_norm, cutout, ema, layer_decay, lr, momentum, rand_magnitude, weight_decay",
+            ],
         ),
         ({"search": {"trials": 0}}, ["search.trials", "greater than or equal to 1", "got 0"]),
         ({"search": {"trials": "many"}}, ["search.trials", "integer", "got 'many'"]),

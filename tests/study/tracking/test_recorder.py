@@ -220,3 +220,21 @@ def test_a_run_deleted_by_hand_is_made_anew(made: MadeStudy, client: MlflowClien
     recorder.close()
     record_study(made.folder)
     assert len(dump()[trial.key]["metrics"]["validation/loss"]) == EPOCHS
+
+
+def test_an_interrupt_ends_the_wait_at_the_end_and_says_what_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, said, go_on = MadeStudy(tmp_path), list[str](), threading.Event()
+    made.complete()
+    monkeypatch.setattr(Recorder, "_record", lambda *_: go_on.wait(60))
+    recorder = recorder_of(made, said)
+
+    def interrupted(timeout: float) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recorder._thread, "join", interrupted)
+        left = recorder.close()
+    go_on.set()
+    assert len(left) == 1 and said == ["1 trials are not in MLflow yet; run: study record made"]

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from mlflow.utils.validation import _validate_metric_name
 
 from study.store.study_view import trial_view
+from study.tracking.data_inputs import data_of
 from study.tracking.metric_keys import EPOCH_METRICS, recall_keys
-from study.tracking.run_fields import epoch_times, metrics, trial_parameters
+from study.tracking.run_fields import epoch_times, metrics, trial_parameters, trial_tags
 from tests.study.made_study import MadeStudy
 from trainables.core.metric_names import METRICS
 from trainables.methods.registry import METHODS
@@ -37,6 +38,17 @@ def test_no_hyperparameter_hides_a_parameter_of_every_trial(made: MadeStudy) -> 
     general = set(trial_parameters(view, view.config))
     for name, method in METHODS.items():
         assert not general & set(method.params.model_fields), name
+
+
+def test_test_images_that_are_no_split_of_the_data_set_are_recorded(made: MadeStudy) -> None:
+    made.described = {"test_images": "drawn: 20 % of every class, test_seed 0"}
+    trial = made.complete("erm")
+    cell = made.ledger.of(trial)
+    view = trial_view(cell.cell, cell.trials()[0], made.folder.path)
+    stored = view.stored_config()
+    assert trial_tags(view, stored)["test_images"] == "drawn: 20 % of every class, test_seed 0"
+    data = data_of(view, stored, view.evaluation())
+    assert data is not None and data.profile["test_images"] == "drawn: 20 % of every class, test_seed 0"
 
 
 def test_searched_values_come_first(made: MadeStudy) -> None:

@@ -154,6 +154,62 @@ def test_later_fields_enter_the_fingerprint_only_if_they_are_used() -> None:
         ("training", {"crop_padding": 0}),
         ("training", {"test_crop_size": 8}),
         ("training", {"input_scaling": "symmetric"}),
+        ("training", {"contrast": 0.4}),
+        ("training", {"saturation": 0.4}),
+        ("training", {"auto_augment": "rand"}),
+        ("training", {"auto_augment": "rand", "rand_magnitude": 12}),
+        ("training", {"cutout": 4}),
+        ("training", {"optimizer": "adamw"}),
+        ("training", {"betas": (0.9, 0.95)}),
+        ("training", {"layer_decay": 0.9}),
+        ("training", {"clip_norm": 1.0}),
+        ("training", {"ema": 0.999}),
     ):
         changed = getattr(trial, part).model_copy(update=change)
         assert trial.model_copy(update={part: changed}).fingerprint() != trial.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("given", "digest"),
+    [
+        (
+            {
+                "data": {"dataset": "cifar10", "profile": {"kind": "step", "ratio": 10}},
+                "model": {"name": "resnet20"},
+                "method": {"name": "ldam-drw", "params": {"scale": 20}},
+                "training": {
+                    **{"epochs": 100, "lr": 0.05, "momentum": 0.8, "nesterov": True},
+                    **{"augmentation": "crop-flip", "brightness": 0.2},
+                },
+                "seed": 3,
+            },
+            "16b423192eff5b96d90c161eab4098dbfdb19e4ee4a9517b7d6a3eddb75d5b07",
+        ),
+        (
+            {
+                "data": {"dataset": "mnist", "folds": 3, "fold": 1},
+                "model": {"name": "mlp"},
+                "method": {"name": "m2m", "preset": "paper"},
+                "training": {
+                    **{"precision": "bfloat16", "crop_size": 20, "input_scaling": "symmetric"},
+                    "schedule": {"kind": "cosine"},
+                },
+            },
+            "2fc535316a48280bee7e63d94571fb0ad360bf6a6b886b73dda2b4035b470371",
+        ),
+        (
+            {
+                "data": {"dataset": "cifar100", "protocol": "m2m"},
+                "method": {"name": "cot"},
+                "training": {
+                    "weight_decay": 5e-4,
+                    "schedule": {"milestones": [50, 90]},
+                    "augmentation": "resized-crop-flip",
+                },
+            },
+            "8747cc741eabcdb32d301c67bbb713e53a3bb08d050c0571bd6e784db19dd470",
+        ),
+    ],
+)
+def test_digests_are_those_from_before_there_were_other_optimizers(given: dict[str, Any], digest: str) -> None:
+    assert TrialConfig.model_validate(given).fingerprint() == digest

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import errno
+import pickle
 import subprocess
 import sys
 import threading
+import traceback
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from tests.servers import FolderS3Server, S3Server, has_folder_s3, http_error
 from trainables.core import object_path
 from trainables.core.errors import BadInput
-from trainables.core.object_path import ObjectPath
+from trainables.core.object_path import ObjectPath, StorageFault
 from trainables.core.storage_path import files_below, local_copy, remove_below, storage_path, write_atomically
 
 
@@ -165,3 +167,10 @@ def test_wrong_credentials_are_refused_at_once(s3: S3Server) -> None:
             (path / "x").write_text("x")
         assert caught.value.errno == errno.EACCES
     path.check(writing=True)
+
+
+def test_a_fault_is_said_without_the_number_of_the_system_s_error() -> None:
+    fault = StorageFault(errno.EIO, "the object storage has not answered for 300 s (connection refused)")
+    assert f"{fault}" == "the object storage has not answered for 300 s (connection refused)"
+    assert "[Errno" not in "".join(traceback.format_exception_only(fault))
+    assert str(pickle.loads(pickle.dumps(fault))) == str(fault)  # as Ray brings it from a worker

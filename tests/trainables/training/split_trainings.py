@@ -51,27 +51,27 @@ def _train(config: TrialConfig, workers: Workers) -> Found:
     return {"records": records, "state": trainer.state()}
 
 
-def norm_alone() -> dict[str, Tensor]:
+def norm_alone(network: str) -> dict[str, Tensor]:
     """Return gradients and statistics of a network with BatchNorm after one batch, in double precision."""
-    return _norm(Workers())
+    return _norm(Workers(), network)
 
 
-def norm_split(count: int, folder: Path) -> list[dict[str, Tensor]]:
+def norm_split(count: int, folder: Path, network: str) -> list[dict[str, Tensor]]:
     """Return the same of every one of ``count`` processes that share the batch."""
-    spawn(_norm_worker, (count, str(folder)), nprocs=count)
+    spawn(_norm_worker, (count, str(folder), network), nprocs=count)
     return [torch.load(folder / f"norm-{rank}.pt") for rank in range(count)]
 
 
-def _norm_worker(rank: int, count: int, folder: str) -> None:
+def _norm_worker(rank: int, count: int, folder: str, network: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/norm-meeting", rank=rank, world_size=count)
-    torch.save(_norm(Workers(rank, count)), f"{folder}/norm-{rank}.pt")
+    torch.save(_norm(Workers(rank, count), network), f"{folder}/norm-{rank}.pt")
     dist.destroy_process_group()
 
 
-def _norm(workers: Workers) -> dict[str, Tensor]:
+def _norm(workers: Workers, network: str) -> dict[str, Tensor]:
     torch.manual_seed(0)
-    backbone = build_backbone("resnet20", 1, 8).double()
+    backbone = build_backbone(network, 1, 8).double()
     norms_over_workers(backbone, workers, torch.device("cpu"))
     images, weights = torch.randn(65, 1, 8, 8).double(), torch.randn(65, backbone.feature_dim).double()
     backbone.train()

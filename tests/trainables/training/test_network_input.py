@@ -33,6 +33,8 @@ def test_the_crop_is_what_the_network_gets() -> None:
         ({"test_crop_size": 65}, "`test_crop_size` must be at most 64 pixels"),
         ({"test_crop_size": 7}, "`test_crop_size` must be at least 8 pixels, got 7"),
         ({"crop_padding": 2, "augmentation": "flip"}, "`crop_padding` needs a random crop, got augmentation flip"),
+        ({"cutout": 65}, "`cutout` must be at most 64 pixels, the size of the images, got 65"),
+        ({"cutout": 40, "crop_size": 32}, "`cutout` must be at most 32 pixels, the size of the images, got 40"),
         ({"test_crop_size": 32, "model": "conv-tiny"}, "must equal the training size 64 for conv-tiny, got 32"),
     ],
 )
@@ -43,7 +45,15 @@ def test_what_does_not_fit_is_refused(training: dict[str, Any], said: str) -> No
 
 @pytest.mark.parametrize(
     "training",
-    [{"brightness": 0.1}, {"crop_size": 1}, {"test_crop_size": 1}, {"input_scaling": "symmetric"}],
+    [
+        {"brightness": 0.1},
+        {"contrast": 0.1},
+        {"auto_augment": "rand"},
+        {"cutout": 1},
+        {"crop_size": 1},
+        {"test_crop_size": 1},
+        {"input_scaling": "symmetric"},
+    ],
 )
 def test_vectors_have_no_image_settings(training: dict[str, Any]) -> None:
     name, value = next(iter(training.items()))

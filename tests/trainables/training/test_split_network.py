@@ -21,7 +21,8 @@ SEVERAL = ("erm", "ldam-drw", "elm", "affinity", "offset", "m2m")
 
 
 def test_two_workers_equal_one_to_rounding_and_each_other_exactly(make_trial: MakeTrial, tmp_path: Path) -> None:
-    _check([make_trial(name, epochs=3) for name in SEVERAL], 2, tmp_path)
+    recipe = {"clip_norm": 0.5, "ema": 0.9, "layer_decay": 0.6}
+    _check([*(make_trial(name, epochs=3) for name in SEVERAL), make_trial(epochs=3, **recipe)], 2, tmp_path)
 
 
 @pytest.mark.slow
@@ -38,10 +39,13 @@ def test_a_last_batch_may_have_fewer_images_than_there_are_workers(make_trial: M
 
 
 @pytest.mark.slow
-def test_batch_norm_takes_the_statistics_of_the_whole_batch(tmp_path: Path) -> None:
+@pytest.mark.parametrize("network", ["resnet20", "timm/test_efficientnet"])
+def test_batch_norm_takes_the_statistics_of_the_whole_batch(tmp_path: Path, network: str) -> None:
+    if network.startswith("timm/"):
+        pytest.importorskip("timm")
     # in double precision: single-precision gradients of a deep network with BatchNorm differ by percents themselves
-    alone = norm_alone()
-    for split in norm_split(3, tmp_path):
+    alone = norm_alone(network)
+    for split in norm_split(3, tmp_path, network):
         for name, expected in alone.items():
             assert torch.allclose(split[name], expected, rtol=1e-9, atol=1e-12), name
 

@@ -307,7 +307,14 @@ CHANGES: dict[str, Any] = {
     "training.schedule.warmup": 0.5,
     "training.augmentation": "crop",
     "training.brightness": 0.5,
+    "training.contrast": 0.5,
+    "training.auto_augment": "trivial",
+    "training.cutout": 3,
     "training.input_scaling": "symmetric",
+    "training.optimizer": "adamw",
+    "training.layer_decay": 0.5,
+    "training.clip_norm": 0.1,
+    "training.ema": 0.9,
     "training.precision": "bfloat16",
     "seed": 1,
 }
@@ -320,7 +327,12 @@ ELSEWHERE = {
     "training.crop_padding": "test_random_crops_are_torchvisions (data/pipeline/test_crop_size.py)",
     "training.test_crop_size": "test_crops_brightness_and_symmetric_inputs_resume_bit_for_bit",
     "data.memory_budget_gb": "test_a_training_does_not_depend_on_the_memory_budget (test_streaming_pipeline.py)",
+    "model.options": "test_options_change_the_network_and_its_image_size_follows_the_data (test_timm_backbones.py)",
     "model.weights": "test_a_training_begins_from_the_weights (backbones/test_pretrained_weights.py)",
+    "training.saturation": "test_contrast_and_saturation_are_torchvisions (data/pipeline/test_strong_augmentation.py)",
+    "training.rand_ops": "test_the_settings_of_a_training_arrive (data/pipeline/test_strong_augmentation.py)",
+    "training.rand_magnitude": "test_the_settings_of_a_training_arrive (data/pipeline/test_strong_augmentation.py)",
+    "training.betas": "test_adamw_is_torchs_with_the_settings_of_the_training (components/test_optimizers.py)",
     "training.channels_last": "test_channels_last_lays_images_and_weights_out_so",
     "training.compile": "test_compile_compiles_the_network_and_changes_no_name",
     "training.checkpoint_seconds": "test_checkpoints_come_as_often_as_asked_for (test_tune_trial.py)",
@@ -357,7 +369,7 @@ def test_every_field_changes_the_numbers(path: str, base: tuple[list[dict[str, s
     records, (before, weights) = _records(trainer), base
     same = [torch.equal(a, b) for a, b in zip(_weights(trainer), weights, strict=False) if a.shape == b.shape]
     assert records != before
-    assert path in ("training.epochs", "model.name") or not all(same)
+    assert path in ("training.epochs", "model.name", "training.ema") or not all(same)
 
 
 def test_the_same_configuration_gives_the_same_numbers(base: tuple[list[dict[str, str]], list[Tensor]]) -> None:

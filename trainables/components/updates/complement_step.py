@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainables.components.losses.complement_entropy import complement_entropy
 from trainables.components.network import Outputs
+from trainables.components.optimizers import build_optimizer, set_learning_rate
 from trainables.components.updates.gradient_step import Step, Update
 from trainables.components.variants import CotVariant
 from trainables.core.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from trainables.components.optimizers import Parameters
 
 
 class ComplementUpdate(Update):
     """A gradient step on the objective, then a new forward pass and a step that minimises -C/(K-1).
 
-    C is the mean complement entropy of the batch. The second optimizer is SGD with the same learning rate and momentum
-    coefficient but separate momentum buffers. BatchNorm updates its running statistics in both passes, as in the
-    released code.
+    C is the mean complement entropy of the batch. The second optimizer is of the training's kind, SGD in the paper,
+    with the same learning rate and momentum coefficient but separate momentum buffers. BatchNorm updates its running
+    statistics in both passes, as in the released code.
 
     Args:
         variant: ``paper`` divides by K-1 and applies weight decay in the first step only; ``official`` (the released
@@ -35,18 +37,12 @@ class ComplementUpdate(Update):
     def __init__(self, variant: CotVariant = "paper", rate_factor: float = 1.0) -> None:
         self.variant, self.rate_factor = variant, rate_factor
 
-    def prepare(self, parameters: Sequence[nn.Parameter], training: TrainingConfig) -> None:
+    def prepare(self, parameters: Parameters, training: TrainingConfig) -> None:
         """Create the second optimizer, which ``joint`` does not need."""
         if self.variant == "joint":
             return
-        self._optimizer = torch.optim.SGD(
-            parameters,
-            lr=training.lr,
-            momentum=training.momentum,
-            weight_decay=training.weight_decay if self.variant == "official" else 0.0,
-            nesterov=training.nesterov,
-            fused=True,
-        )
+        decay = training.weight_decay if self.variant == "official" else 0.0
+        self._optimizer = build_optimizer(parameters, training.model_copy(update={"weight_decay": decay}))
 
     def __call__(self, step: Step) -> tuple[Outputs, Tensor]:
         """Take both steps; return the outputs and the scalar loss of the first."""
@@ -54,8 +50,7 @@ class ComplementUpdate(Update):
             return self._joint(step)
         outputs, loss = super().__call__(step)
         if self.rate_factor > 0:
-            for group in self._optimizer.param_groups:
-                group["lr"] = self.rate_factor * step.learning_rate
+            set_learning_rate(self._optimizer, self.rate_factor * step.learning_rate)
             self._optimizer.zero_grad(set_to_none=True)
             self._objective(step.forward().logits, step.labels).backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from trainables.components.network import Outputs
 from trainables.core.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from trainables.components.optimizers import Parameters
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,8 @@ class Step:
         forward: runs the network on the batch in training mode; may be called several times.
         objective: scalar batch loss of the given outputs, including class weights and the head's penalty.
         labels: int64 (B,).
-        optimizer: SGD over all parameters, with the epoch's learning rate set.
+        optimizer: over all parameters, with the epoch's learning rate set. Its steps clip the gradients if the
+            training asks for it.
         parameters: the parameters trained in this stage.
         learning_rate: of this epoch.
         forward_frozen_stats: like ``forward`` but without updating BatchNorm's running statistics; None means that
@@ -43,8 +47,13 @@ class Update:
     Subclasses with state between steps return it from `state` as tensors and plain containers.
     """
 
-    def prepare(self, parameters: Sequence[nn.Parameter], training: TrainingConfig) -> None:
-        """Receive all parameters of the network; called once, before the first step or `load`."""
+    def prepare(self, parameters: Parameters, training: TrainingConfig) -> None:
+        """Receive all parameters of the network; called once, before the first step or `load`.
+
+        Args:
+            parameters: as torch.optim takes them: a list, or groups with ``lr_scale`` under `training.layer_decay`.
+            training: for a further optimizer, by `trainables.components.optimizers.build_optimizer`.
+        """
 
     def __call__(self, step: Step) -> tuple[Outputs, Tensor]:
         """Update the weights; return the outputs and the scalar loss of the first forward pass."""

@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 from trainables.data.catalog import Augmentation
 from trainables.data.pipeline.brightness import brightened, draw_factors
 from trainables.data.pipeline.random_resized_crop import draw_boxes, resized_crops
+from trainables.data.pipeline.strong_augmentation import StrongAugmentation, StrongDraws
 
 if TYPE_CHECKING:
     from trainables.data.splits import Split
@@ -27,19 +28,23 @@ class Draws:
             ``resized-crop-flip`` (n, 4): row, column, height and width of the crop in the image.
         flips: bool (n,), true mirrors the image left to right.
         brightness: float32 (n,), factors of the pixel values; ones without brightness jitter.
+        strong: of a strong augmentation, if there is one.
     """
 
     offsets: Tensor
     flips: Tensor
     brightness: Tensor
+    strong: StrongDraws | None = None
 
     def __getitem__(self, part: slice | Tensor) -> Draws:
         """Return the rows of some images: a slice, a mask or indices."""
-        return Draws(self.offsets[part], self.flips[part], self.brightness[part])
+        strong = None if self.strong is None else self.strong[part]
+        return Draws(self.offsets[part], self.flips[part], self.brightness[part], strong)
 
     def to(self, device: torch.device | str) -> Draws:
         """Copy all draws to a device, once per epoch, so that no step waits for a copy."""
-        return Draws(self.offsets.to(device), self.flips.to(device), self.brightness.to(device))
+        strong = None if self.strong is None else self.strong.to(device)
+        return Draws(self.offsets.to(device), self.flips.to(device), self.brightness.to(device), strong)
 
 
 class BatchPipeline:
@@ -67,6 +72,7 @@ class BatchPipeline:
         padding: zero pixels on each side that ``crop`` may reach into; None means 4 without ``crop_size``, else 0.
         crop_size: height and width of the returned images, in pixels; None keeps the stored size.
         brightness: maximum relative change of the brightness, in [0, 1]; 0 changes nothing.
+        strong: what is done to the images after that; None does nothing.
     """
 
     def __init__(
@@ -81,6 +87,7 @@ class BatchPipeline:
         padding: int | None = None,
         crop_size: int | None = None,
         brightness: float = 0.0,
+        strong: StrongAugmentation | None = None,
     ) -> None:
         self.labels = split.labels.to(device)
         self.full_scale = 255 if split.images.dtype == torch.uint8 else None
@@ -89,7 +96,7 @@ class BatchPipeline:
         self.padding = (default if padding is None else padding) if self.cropping else 0
         self.flipping = augmentation in ("flip", "crop-flip", "resized-crop-flip")
         self.resizing = augmentation == "resized-crop-flip"
-        self.brightness = brightness
+        self.brightness, self.strong = brightness, strong
         self.channels_last = channels_last
         _, self._channels, self._stored_height, self._stored_width = split.images.shape
         self._height, self._width = crop_size or self._stored_height, crop_size or self._stored_width
@@ -120,7 +127,8 @@ class BatchPipeline:
             flips = torch.randint(2, (n,), generator=generator) == 1
         if self.brightness:
             factors = draw_factors(n, self.brightness, generator)
-        return Draws(offsets, flips, factors)
+        drawn = None if self.strong is None else self.strong.draw(n, self._height, self._width, generator)
+        return Draws(offsets, flips, factors, drawn)
 
     def _draw_corners(self, n: int, generator: torch.Generator) -> Tensor:
         rows, columns = self._free
@@ -167,7 +175,10 @@ class BatchPipeline:
             images = _mirrored(images, draws.flips, dim=2 if self.channels_last else 3)
         if self.brightness and draws is not None:
             images = brightened(images, draws.brightness)
-        return images.permute(0, 3, 1, 2) if self.channels_last else images
+        images = images.permute(0, 3, 1, 2) if self.channels_last else images
+        if self.strong is not None and draws is not None and draws.strong is not None:
+            images = self.strong(images, draws.strong)
+        return images
 
     def _corners(self, draws: Draws | None) -> Tensor | int:
         """Return the distance of the crops' corners from those of the padded images, in flat storage."""

@@ -13,7 +13,7 @@ from trainables.data.sources.source import LabelledImages, SplitName
 
 _OTHER_IMAGES = (".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 _ANNOTATIONS = "val_annotations.txt"
-_NESTED = "images"  # Tiny ImageNet stores a class in <class>/images
+NESTED = "images"  # Tiny ImageNet stores a class in <class>/images
 
 
 @dataclass(frozen=True)
@@ -55,19 +55,19 @@ class ClassFolders:
         return test if test.is_dir() and not (val / _ANNOTATIONS).is_file() else val
 
     def _files(self, split: SplitName) -> ImageFiles:
-        names = _subfolders(self._existing("train"))
+        names = subfolders(self._existing("train"))
         if not names:
             raise BadInput(f"{self.folder / 'train'} holds no class folder; expected train/<class>/<image>.jpg")
         folder = self._existing(split)
         if (folder / _ANNOTATIONS).is_file():
             return _annotated(folder, names, self.folder)
-        own = _subfolders(folder)
+        own = subfolders(folder)
         for name in own:
             if name not in names:
                 raise BadInput(f"{folder}: {unknown_name('class', name, names)}; train has no such folder")
         paths, labels = [], []
         for label, name in enumerate(names):
-            found = _images(folder / name) if name in own else []
+            found = images_of(folder / name) if name in own else []
             paths += [f"{name}/{image}" for image in found]
             labels += [label] * len(found)
         if not paths:
@@ -82,18 +82,23 @@ class ClassFolders:
         raise BadInput(f"{self.folder} has no folder {wanted}; expected class folders in train and in test or val")
 
 
-def _subfolders(folder: Path) -> list[str]:
+def subfolders(folder: Path) -> list[str]:
+    """Return the sorted names of the folders in a folder, without hidden ones."""
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
 
 
-def _images(folder: Path) -> list[str]:
-    """Return the sorted paths, relative to a class folder, of its images."""
-    inner = _subfolders(folder)
-    deeper = [name for name in inner if name != _NESTED]
+def images_of(folder: Path) -> list[str]:
+    """Return the sorted paths, relative to a class folder, of its images.
+
+    Raises:
+        BadInput: if there is none, one is of another format, or a folder lies deeper.
+    """
+    inner = subfolders(folder)
+    deeper = [name for name in inner if name != NESTED]
     if deeper:
         raise BadInput(
-            f"{folder} holds the folder {deeper[0]}, but images must lie in <class>/ or <class>/{_NESTED}/; list "
+            f"{folder} holds the folder {deeper[0]}, but images must lie in <class>/ or <class>/{NESTED}/; list "
             "images of deeper folders in train.txt and test.txt"
         )
     places = ["", *(f"{name}/" for name in inner)]
@@ -118,9 +123,9 @@ def _annotated(folder: Path, names: list[str], data_set: Path) -> ImageFiles:
         if rest[0] not in known:
             raise BadInput(f"{table}, line {number}: {unknown_name('class', rest[0], names)}")
         if Path(image).name != image:
-            raise BadInput(f"{table}, line {number}: expected the name of a file in {_NESTED}/, got '{image}'")
+            raise BadInput(f"{table}, line {number}: expected the name of a file in {NESTED}/, got '{image}'")
         numbers.append(number)
-        paths.append(f"{_NESTED}/{image}")
+        paths.append(f"{NESTED}/{image}")
         labels.append(known[rest[0]])
     if not paths:
         raise BadInput(f"{table} names no image")

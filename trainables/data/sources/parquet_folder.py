@@ -1,9 +1,10 @@
-"""Folders with train.parquet and test.parquet: encoded images or feature vectors, and integer labels."""
+"""Folders of Parquet files: encoded images or feature vectors, and integer labels; with or without a test split."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trainables.core.errors import BadInput
+from trainables.core.errors import BadInput, shown
 from trainables.data.sources import feature_vectors
+from trainables.data.sources.drawn_test import DrawnTest
 from trainables.data.sources.image_decoding import decode_images
-from trainables.data.sources.source import LabelledImages, SplitName
+from trainables.data.sources.source import LabelledImages, OtherTest, SplitName
+
+UNSPLIT = "all.parquet"
+"""The file of a data set without a split."""
 
 _ROWS_AT_A_TIME = 2048
 _TAIL = 8  # a Parquet file ends with the footer's length (4 bytes, little-endian) and the letters PAR1
@@ -25,13 +30,25 @@ class ParquetFolder:
     """Images or vectors from ``<folder>/train.parquet`` and ``test.parquet``, and ``validation.parquet`` if it exists.
 
     Columns: ``image`` (binary, a PNG or JPEG file) or ``features`` (list of floating-point numbers, all of one
-    length), and ``label`` (integer, from 0). The schema's metadata holds the class names under ``classes``,
-    comma-separated, in label order; without them, labels are the names.
+    length), and ``label`` (integer, from 0). The schema's metadata holds the class names in label order: under
+    ``class_names`` as a list in JSON, or under ``classes``, comma-separated; without them, labels are the names.
+
+    With ``draw`` all images are in ``<folder>/all.parquet``, and the test images are drawn. An image's key in the draw
+    is its encoded file, a vector's its numbers: the order of the rows is without effect.
+
+    Attributes:
+        dataset: its name.
+        folder: of the files.
+        image_size: as in `DataConfig`.
+        draw: None if there is a test split.
+        used_as_test: name of the published split that serves as test split, if that is another one.
     """
 
     dataset: str
     folder: Path
     image_size: int | None = None
+    draw: DrawnTest | None = None
+    used_as_test: str | None = None
 
     @property
     def has_validation(self) -> bool:
@@ -40,7 +57,7 @@ class ParquetFolder:
 
     def file(self, split: SplitName) -> Path:
         """Return the path of a split's file."""
-        return self.folder / f"{split}.parquet"
+        return self.folder / (UNSPLIT if self.draw is not None and split != "validation" else f"{split}.parquet")
 
     def key(self, split: SplitName) -> str:
         """Hash size, modification time and footer of the file; reading it all in every worker would be slow.
@@ -53,6 +70,8 @@ class ParquetFolder:
         own = f"{status.st_size} {status.st_mtime_ns} {hashlib.sha256(footer).hexdigest()}"
         if self.image_size is not None:
             own += f" {self.image_size}"
+        if self.draw is not None:
+            own += f" {self.draw} {split}"
         return hashlib.sha256((own if split == "train" else own + self.key("train")).encode()).hexdigest()
 
     def read(self, split: SplitName) -> LabelledImages:
@@ -71,18 +90,44 @@ class ParquetFolder:
             names = self._class_names(split)
             labels = _labels(parquet, path)
             _check_range(labels, len(names), path)
-            return LabelledImages(self._images(parquet, rows, path), labels, names)
+            chosen = np.arange(rows)
+            if self.draw is not None and split != "validation":
+                tested = self.draw.rows(_keys(parquet, path), labels, names, path)
+                chosen = np.flatnonzero(tested if split == "test" else ~tested)
+            return LabelledImages(self._images(parquet, rows, chosen, path), labels[chosen], names)
 
-    def _images(self, parquet: Any, rows: int, path: Path) -> npt.NDArray[np.uint8 | np.float32]:
+    def other_test(self) -> OtherTest | None:
+        """Return how the test images are drawn, or which split serves as test split; reads labels alone.
+
+        Raises:
+            BadInput: if the labels cannot be read, or a class has too few images for a test image.
+        """
+        if self.draw is None:
+            if self.used_as_test is None:
+                return None
+            serves = f"its split {self.used_as_test} serves as test split"
+            return OtherTest(f"no test split of its own: {serves}", f"split {self.used_as_test}", self.used_as_test)
+        with _opened(self.file("train")) as parquet:
+            _check_columns(parquet.schema_arrow, self.file("train"))
+            names, labels = self._class_names("train"), _labels(parquet, self.file("train"))
+        _check_range(labels, len(names), self.file("train"))
+        return self.draw.other_test(np.bincount(labels, minlength=len(names)).tolist(), names, self.file("train"))
+
+    def _images(
+        self, parquet: Any, rows: int, chosen: npt.NDArray[np.int64], path: Path
+    ) -> npt.NDArray[np.uint8 | np.float32]:
         if holds_vectors(parquet.schema_arrow):
             if self.image_size is not None:
                 raise BadInput(f"{path} holds vectors, which have no `image_size`; omit it, got {self.image_size}")
-            return feature_vectors.read_vectors(_column(parquet, feature_vectors.COLUMN, path), rows, path)
+            vectors = feature_vectors.read_vectors(_column(parquet, feature_vectors.COLUMN, path), rows, path)
+            return vectors if len(chosen) == rows else vectors[chosen]
 
-        def where(row: int) -> str:
-            return f"{path}, row {row} (counted from 0)"
+        def where(place: int) -> str:
+            return f"{path}, row {chosen[place]} (counted from 0)"
 
-        return decode_images(_encoded(parquet, path), rows, where, self.image_size)
+        wanted = np.zeros(rows, dtype=np.bool_)
+        wanted[chosen] = True
+        return decode_images(_encoded(parquet, wanted, path), len(chosen), where, self.image_size)
 
     def _class_names(self, split: SplitName) -> tuple[str, ...]:
         """Return the class names of the training file; other files may omit them but must not differ."""
@@ -118,6 +163,11 @@ def schema_of(path: Path) -> Any:
     """
     with _opened(path) as parquet:
         return parquet.schema_arrow
+
+
+def classes_metadata(names: Sequence[str]) -> dict[str, str]:
+    """Return the metadata of a Parquet schema that hold class names, which may have commas."""
+    return {"class_names": json.dumps(list(names))}
 
 
 def _footer(path: Path) -> bytes:
@@ -161,6 +211,9 @@ def _check_columns(schema: Any, path: Path) -> None:
 
 
 def _written_names(schema: Any, path: Path) -> tuple[str, ...] | None:
+    listed = (schema.metadata or {}).get(b"class_names")
+    if listed:
+        return _listed_names(listed, path)
     written = (schema.metadata or {}).get(b"classes")
     if not written:
         return None
@@ -168,6 +221,16 @@ def _written_names(schema: Any, path: Path) -> tuple[str, ...] | None:
         return tuple(name.strip() for name in written.decode().split(","))
     except UnicodeDecodeError as error:
         raise BadInput(f"{path}: the class names in `classes` are not text in UTF-8 ({error.reason})") from None
+
+
+def _listed_names(written: bytes, path: Path) -> tuple[str, ...]:
+    try:
+        names = json.loads(written)
+    except ValueError:
+        names = None
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise BadInput(f"{path}: class names in `class_names` must be a list of texts in JSON, got {shown(written)}")
+    return tuple(names)
 
 
 def _column(parquet: Any, name: str, path: Path) -> Iterator[Any]:
@@ -194,9 +257,22 @@ def _labels(parquet: Any, path: Path) -> npt.NDArray[np.int64]:
     return np.concatenate(parts).astype(np.int64)
 
 
-def _encoded(parquet: Any, path: Path) -> Iterator[list[bytes]]:
+def _encoded(parquet: Any, wanted: npt.NDArray[np.bool_], path: Path) -> Iterator[list[bytes]]:
+    first = 0
     for values in _column(parquet, "image", path):
-        yield values.to_pylist()
+        here = wanted[first : first + len(values)]
+        first += len(values)
+        yield values.to_pylist() if here.all() else values.filter(here).to_pylist()
+
+
+def _keys(parquet: Any, path: Path) -> list[bytes]:
+    """Return the sha256 of every image's file, or of every vector's numbers as float32."""
+    if holds_vectors(parquet.schema_arrow):
+        vectors = _column(parquet, feature_vectors.COLUMN, path)
+        read = feature_vectors.read_vectors(vectors, parquet.metadata.num_rows, path)
+        return [hashlib.sha256(vector.astype("<f4").tobytes()).digest() for vector in read]
+    every = np.ones(parquet.metadata.num_rows, dtype=np.bool_)
+    return [hashlib.sha256(image).digest() for batch in _encoded(parquet, every, path) for image in batch]
 
 
 def _check_range(labels: npt.NDArray[np.int64], classes: int, path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -47,3 +47,35 @@ class Source(Protocol):
         Raises:
             BadInput: with file, row and the expected content, if the split cannot be read.
         """
+
+
+@dataclass(frozen=True)
+class OtherTest:
+    """Where the test images of a data set come from that has no test split of its own.
+
+    Attributes:
+        said: what is said of it, after the data set's name and a colon.
+        recorded: the same in a few words, for records.
+        identity: changes whenever other images are tested on; equal on all machines.
+    """
+
+    said: str
+    recorded: str
+    identity: str
+
+
+@runtime_checkable
+class MayLackTest(Protocol):
+    """A source that may take its test images from elsewhere than a test split."""
+
+    def other_test(self) -> OtherTest | None:
+        """Return where from; None if it has a test split. Cheap.
+
+        Raises:
+            BadInput: if the images cannot be listed or do not suffice.
+        """
+
+
+def other_test_of(source: Source) -> OtherTest | None:
+    """Return where a source takes its test images from, None if from a test split of its own."""
+    return source.other_test() if isinstance(source, MayLackTest) else None

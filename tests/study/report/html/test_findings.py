@@ -39,7 +39,7 @@ def results(
     view: Any = SimpleNamespace(
         spec=SimpleNamespace(**(about | spec)),
         state="finished",
-        cells=[SimpleNamespace(cell=SimpleNamespace(method=method)) for method in methods],
+        cells=[SimpleNamespace(cell=SimpleNamespace(method=method), confirming=()) for method in methods],
     )
     over = "seeds" if images == "test" else "trial"
     return Results(view, "balanced_accuracy", images, over, baseline, tuple(places))
