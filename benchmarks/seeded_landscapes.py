@@ -2,8 +2,7 @@
 
 The platform's own trainer trains every point, one process per core, without Ray and without trial folders. The lists
 `LANDSCAPES` say what is recorded. Points are the preset's setting and then scrambled Sobol points of the cell's own
-space; each cell has its own scrambling, so that errors of interpolation are independent between cells. Seeds come in
-rounds: after the first round every point has one training.
+space, the same at all ratios of a method. Seeds come in rounds: after the first round every point has one training.
 
     python -m benchmarks.seeded_landscapes mnist-small --work /tmp/landscapes
 
@@ -109,8 +108,8 @@ def points_of(cell: Cell, count: int) -> list[dict[str, Any]]:
     from scipy.stats import qmc
 
     names = list(cell.space)
-    digest = int.from_bytes(cell.name.encode(), "big") % 2**32
-    drawn = qmc.Sobol(len(names), seed=digest).random_base2((count - 1).bit_length())[:count]
+    of_method = int.from_bytes(cell.name.encode()[-4:], "big")  # the name ends with the method
+    drawn = qmc.Sobol(len(names), seed=of_method).random_base2((count - 1).bit_length())[:count]
     return [_nearest(cell.space, cell.preset_params()), *(_natural(cell.space, row) for row in drawn)]
 
 
