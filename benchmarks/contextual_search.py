@@ -34,6 +34,7 @@ from benchmarks.tree_surrogate import read_landscape
 from study.replay.recorded_curves import Surrogates
 from study.replay.replay_outcome import estimate
 from study.replay.simulator import simulate
+from study.spec.search_tables import CellTrials
 from study.spec.study_spec import StudySpec
 
 ARMS: dict[str, dict[str, Any]] = {
@@ -114,6 +115,12 @@ def lines(found: dict[str, list[Found]], at: Sequence[int]) -> list[str]:
     return shown
 
 
+def _cell_trials(studies: dict[float, Any]) -> list[CellTrials]:
+    return [
+        CellTrials(f"cell {ratio:g}", "task", ratio, one.get_trials(deepcopy=False)) for ratio, one in studies.items()
+    ]
+
+
 def suggest_times(counts: Sequence[int], repeats: int = 5) -> Iterator[str]:
     """Yield how long a proposal takes where all trials, five params each, are of one method's five cells.
 
@@ -124,7 +131,6 @@ def suggest_times(counts: Sequence[int], repeats: int = 5) -> Iterator[str]:
 
     from search_spaces import Range, Space, distributions_of
     from study.search.sampler_factory import MethodTrials, build_searcher
-    from study.spec.search_tables import CellTrials
 
     space: Space = {name: Range(low=0, high=1) for name in "abcde"}
     ratios = (10.0, 20.0, 50.0, 100.0, 200.0)
@@ -143,13 +149,7 @@ def suggest_times(counts: Sequence[int], repeats: int = 5) -> Iterator[str]:
         spent = []
         for number in range(repeats + 1):
             ratio = ratios[(count + number) % 5]
-            method = MethodTrials(
-                f"cell {ratio:g}",
-                "method",
-                trials=lambda studies=studies: [
-                    CellTrials(f"cell {r:g}", "task", r, one.get_trials(deepcopy=False)) for r, one in studies.items()
-                ],
-            )
+            method = MethodTrials(f"cell {ratio:g}", "method", trials=partial(_cell_trials, studies))
             study = studies[ratio]
             began = time.perf_counter(), time.process_time()
             study.sampler = build_searcher(

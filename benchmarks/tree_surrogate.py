@@ -157,7 +157,8 @@ def read_landscape(
         trees: False interpolates by the Gaussian process of `study replay`, a cell by itself.
     """
     content = json.loads(gzip.decompress(path.read_bytes()))
-    landscape = Landscape(**{k: tuple(v) if isinstance(v, list) else v for k, v in content["landscape"].items()})
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content["landscape"].items()}
+    landscape = Landscape(**fields)
     study = study_of(path.name.partition(".")[0], landscape)
     if methods:
         study = study.model_copy(update={"methods": [m for m in study.methods if m.name in methods]})

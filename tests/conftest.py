@@ -13,6 +13,7 @@ import torch
 from tests import servers
 from trainables.core import object_path, url_secrets
 from trainables.core.config import TrialConfig
+from trainables.testing import small_network
 
 torch.set_num_threads(1)
 
@@ -86,7 +87,7 @@ def make_trial() -> MakeTrial:
                     "validation_fraction": 0.2,
                     **(data or {}),
                 },
-                "model": {"name": "mlp"},
+                "model": {"name": small_network(method)},
                 "method": {"name": method},
                 "training": {"epochs": 2, "batch_size": 64, "lr": 0.05, "precision": "float32", **training},
                 "seed": seed,

@@ -246,6 +246,15 @@ def _own(dataset: OwnDataset | str, data_dir: Path | None) -> OwnDataset:
     return OwnDataset(name=dataset, read=lambda split, _: source.read(split), has_validation=source.has_validation)
 
 
+def small_network(method: str) -> str:
+    """Return the network on which a method is tried: a perceptron, or a transformer for what tunes its blocks.
+
+    >>> small_network("erm"), small_network("lora")
+    ('mlp', 'transformer-tiny')
+    """
+    return "transformer-tiny" if METHODS[method].tuning in ("lora", "adapter") else "mlp"
+
+
 def faults_of_params(method: Method) -> list[str]:
     """Return numbers without bounds, and presets that are refused."""
     faults = []
@@ -307,6 +316,9 @@ def _faults_of_stages(method: Method, params: Any, plan: Plan) -> Iterator[str]:
     if not isinstance(plan, Plan):
         yield f"`build` must return a Plan, got {type(plan).__name__}"
         return
+    scope = None if plan.tuning is None else plan.tuning.scope
+    if scope != method.tuning:
+        yield f"its plan tunes {scope or 'nothing'}, and its `tuning` says {method.tuning or 'nothing'}"
     starts = [stage.start for stage in plan.stages]
     if not starts or starts[0] != 0 or sorted(set(starts)) != starts:
         yield f"the stages must begin at 0 and then at rising fractions of the epochs, got {starts}"
@@ -364,7 +376,7 @@ def faults_of_training(name: str, **training: Any) -> list[str]:
     config = TrialConfig.model_validate(
         {
             "data": {"dataset": "digits", "profile": {"ratio": 10}, "validation_fraction": 0.2},
-            "model": {"name": "mlp"},
+            "model": {"name": small_network(name)},
             "method": {"name": name},
             "training": {"epochs": _EPOCHS, "batch_size": 64, "lr": 0.05, "precision": "float32", **training},
         }
@@ -378,9 +390,9 @@ def faults_of_training(name: str, **training: Any) -> list[str]:
 def _faults_of_trainings(config: TrialConfig) -> Iterator[str]:
     data, device = load(config.data), torch.device("cpu")
     whole = Trainer(config, data, device)
-    before = {name: value.clone() for name, value in whole.network.named_parameters()}
+    before = {name: value.clone() for name, value in whole.network.trainable_parameters()}
     records = [_numbers(whole.run_epoch()) for _ in range(_EPOCHS)]
-    for name, value in whole.network.named_parameters():
+    for name, value in whole.network.trainable_parameters():
         if torch.equal(value, before[name]):
             yield f"the weights `{name}` did not change in {_EPOCHS} epochs: no stage trains them"
     if not all(math.isfinite(float(record["loss"])) for record in records):

@@ -34,7 +34,7 @@ def check(
     """
     from study import terminal
     from study.report.forecast import forecast, forecast_lines
-    from study.spec.validation import load_spec, milestone_note
+    from study.spec.validation import load_spec, milestone_note, random_weights_note
     from study.store.study_folder import storage_root
 
     checked, root = load_spec(spec, tuple(overrides or ())), storage_root(storage)
@@ -48,7 +48,8 @@ def check(
 
     _check_images(checked, spec.name)
     found = forecast(checked, root, measure=measuring)
-    notes = [note for note in (milestone_note(checked), _note_on_weights(checked, spec.name)) if note is not None]
+    found_notes = (milestone_note(checked), _note_on_weights(checked, spec.name), random_weights_note(checked))
+    notes = [note for note in found_notes if note is not None]
     tests = _test_notes(checked, data_dir, spec.name)
     if as_json:
         print_json({**found.to_json(), "notes": [*tests, *notes]})
@@ -135,6 +136,7 @@ def _check_images(spec: StudySpec, source: str) -> None:
         BadInput: a setting does not fit the images or the network.
     """
     from study.driver.image_settings import check_image_settings
+    from study.spec.validation import fine_tunes
     from trainables.data.catalog import DATASETS
 
     for data in spec.data:
@@ -143,7 +145,24 @@ def _check_images(spec: StudySpec, source: str) -> None:
             continue
         channels, height, width = known.image_shape
         shape = (channels, height, width) if data.image_size is None else (channels, data.image_size, data.image_size)
-        check_image_settings(spec, data.dataset, shape, source=source)
+        seen = check_image_settings(spec, data.dataset, shape, source=source)
+        if fine_tunes(spec):
+            _check_tuning(spec, known.classes, seen, source)
+
+
+def _check_tuning(spec: StudySpec, classes: int, shape: tuple[int, int, int], source: str) -> None:
+    """Check that the network has what the study's methods tune."""
+    import torch
+
+    from study.spec.cell import expand
+    from trainables.core.errors import BadInput
+    from trainables.training.tuned_backbone import check_tuning, tuning_key
+
+    for base in {tuning_key(cell.base): cell.base for cell in expand(spec)}.values():
+        try:
+            check_tuning(base, torch.ones(classes, dtype=torch.int64), shape)
+        except BadInput as error:
+            raise BadInput(f"{source}: methods: {error}") from None
 
 
 def _without_weights(config: TrialConfig) -> TrialConfig:

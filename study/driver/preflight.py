@@ -11,12 +11,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
+import torch
 from rich.console import Console
 
 from study.driver.image_settings import check_image_settings
 from study.ledger.storage import open_storage
 from study.spec.cell import Cell
 from study.spec.study_spec import RecordsSpec, ResourcesSpec, StudySpec
+from study.spec.validation import random_weights_note
 from study.store.study_folder import check_ledger
 from study.store.trial_view import TrialView
 from study.tracking.client import tracking_uri
@@ -31,6 +33,7 @@ from trainables.core.storage_path import StoragePath
 from trainables.data import DataSummary, prepare
 from trainables.methods.boundary_shift import excessive
 from trainables.methods.registry import build_params, method_named
+from trainables.training.tuned_backbone import check_tuning, tuning_key
 
 _CONNECT_SECONDS = 10.0
 
@@ -49,16 +52,19 @@ def check_data(spec: StudySpec, cells: list[Cell], console: Console, *, source: 
         ``dataset/profile`` -> fingerprint of the selected images and labels.
 
     Raises:
-        BadInput: a data set is missing or damaged, a class has no images, or images are too small.
+        BadInput: a data set is missing or damaged, a class has no images, images are too small, or the network lacks
+            what a method tunes.
     """
     fingerprints: dict[str, str] = {}
     ratios: dict[str, float] = {}
     said: set[str] = set()
+    tuned: set[object] = set()
     for cell in cells:
         place = f"{cell.dataset}/{cell.profile}"
         if place in fingerprints:
             continue
-        summary = _summary(spec, cell, source)
+        there = [other for other in cells if f"{other.dataset}/{other.profile}" == place]
+        summary = _summary(spec, there, source, tuned)
         for metric in spec.search.recorded:
             where = "metric" if metric in spec.search.metrics else f"constraints.{metric}"
             _check_metric(metric, summary, f"{source}: search.{where}", place)
@@ -77,6 +83,8 @@ def check_data(spec: StudySpec, cells: list[Cell], console: Console, *, source: 
         warning = boundary_warning(cell, ratios[f"{cell.dataset}/{cell.profile}"])
         if warning is not None:
             console.print(f"  {warning}", style="yellow", highlight=False)
+    if (note := random_weights_note(spec)) is not None:
+        console.print(f"  warning: {note}", style="yellow", highlight=False, markup=False)
     return fingerprints
 
 
@@ -103,13 +111,32 @@ def boundary_warning(cell: Cell, ratio: float) -> str | None:
     )
 
 
-def _summary(spec: StudySpec, cell: Cell, source: str) -> DataSummary:
+def _summary(spec: StudySpec, cells: list[Cell], source: str, tuned: set[object]) -> DataSummary:
+    """Read the data that some cells share, and check that the network takes it and every method can tune it.
+
+    Args:
+        spec: the study.
+        cells: the cells.
+        source: the study file's name, for messages.
+        tuned: tunings that were checked before; those checked here are added.
+    """
+    cell = cells[0]
     place = next(f"data[{i}]" for i, data in enumerate(spec.data) if cell.base.data in data.configs())
     try:
         summary = prepare(cell.base.data)
     except BadInput as error:
         raise BadInput(f"{source}: {place}: {error}") from None
-    channels, height, _ = check_image_settings(spec, cell.base.data.dataset, summary.image_shape, source=source)
+    shape = check_image_settings(spec, cell.base.data.dataset, summary.image_shape, source=source)
+    channels, height, _ = shape
+    for each in cells:
+        key = (tuning_key(each.base), shape, len(summary.class_counts))
+        if key in tuned:
+            continue
+        tuned.add(key)
+        try:
+            check_tuning(each.base, torch.tensor(summary.class_counts), shape)
+        except BadInput as error:
+            raise BadInput(f"{source}: methods: {error}") from None
     if spec.model.weights is not None:
         try:
             check_weights(spec.model.name, channels, height, Path(spec.model.weights), spec.model.options)
@@ -117,7 +144,7 @@ def _summary(spec: StudySpec, cell: Cell, source: str) -> DataSummary:
             raise BadInput(f"{source}: model: {error}") from None
     if spec.training.layer_decay < 1 or "layer_decay" in spec.search.training:
         try:
-            check_layer_order(spec.model.name, channels, height)
+            check_layer_order(spec.model.name, channels, height, spec.model.options)
         except BadInput as error:
             raise BadInput(f"{source}: training: {error}") from None
     return summary

@@ -43,7 +43,12 @@ def _with_table(text: str, table: str) -> str:
 
 
 def _list_of_methods(found: re.Match[str]) -> str:
-    return found[1] + "".join(f"  - {name}\n" for name in METHODS)
+    return found[1] + "".join(f"  - {name}\n" for name in from_scratch())
+
+
+def from_scratch() -> list[str]:
+    """Return the methods that train a whole network: all but those that fine-tune a part of a pretrained one."""
+    return [name for name, method in METHODS.items() if method.tuning is None]
 
 
 def _families() -> dict[str, list[str]]:

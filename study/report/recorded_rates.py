@@ -78,7 +78,7 @@ def _matching(storage: StoragePath, spec: StudySpec) -> Iterator[CellView]:
             continue
         other = view.spec
         if (
-            other.model.name == spec.model.name
+            (other.model.name, other.model.tuned) == (spec.model.name, spec.model.tuned)
             and other.training.batch_size == spec.training.batch_size
             and _places(other) == _places(spec)
         ):

@@ -82,6 +82,11 @@ def _faults_of_names(spec: StudySpec, examined: Examined, *, look_up: bool) -> l
             faults += [f"methods[{number}]: {fault}" for fault in method_faults(method)]
     if examined.is_sound("model"):
         faults += _faults_of_model(spec, look_up=look_up)
+        faults += [
+            f"methods[{number}]: {fault}"
+            for number, method in enumerate(spec.methods)
+            if examined.is_sound("methods", number) and (fault := _tuned_twice(method, spec)) is not None
+        ]
     if examined.is_sound("training"):
         faults += _optimizer_faults(spec.training)
         for name, dimension in spec.search.training.items():
@@ -90,6 +95,15 @@ def _faults_of_names(spec: StudySpec, examined: Examined, *, look_up: bool) -> l
         faults += _faults_of_workers(spec)
     # rules between keys mean something only if all keys do
     return faults if faults or examined.faults else _search_faults(spec)
+
+
+def _tuned_twice(method: MethodSpec, spec: StudySpec) -> str | None:
+    """Return why a method and the model's `tuned` do not go together, or None."""
+    from trainables.methods.registry import METHODS
+
+    if spec.model.tuned is None or method.name not in METHODS or METHODS[method.name].tuning is None:
+        return None
+    return f"{method.name} says itself what is trained; leave out the method, or `model.tuned` {spec.model.tuned.scope}"
 
 
 def _faults_of_model(spec: StudySpec, *, look_up: bool) -> list[str]:
@@ -118,6 +132,12 @@ def _faults_of_workers(spec: StudySpec) -> list[str]:
             f"resources.workers: {spec.model.name} draws random numbers for every image of a batch within the network, "
             f"which cannot be split; must be 1 with it, got {resources.workers}"
         )
+    faults += [
+        f"resources.workers: {method.name} drops entries within the network at random, which cannot be split; must be "
+        f"1 with `dropout` above 0, got {resources.workers}"
+        for method in spec.methods
+        if _drops(method)
+    ]
     if spec.training.compile:
         faults.append(f"resources.workers: must be 1 with `training.compile`, got {resources.workers}")
     if spec.training.batch_size < 2 * resources.workers:
@@ -126,6 +146,17 @@ def _faults_of_workers(spec: StudySpec) -> list[str]:
             f"{resources.workers}"
         )
     return faults
+
+
+def _drops(method: MethodSpec) -> bool:
+    """Return True if a method's setting or its search drops entries within the backbone."""
+    from trainables.methods.registry import build_params
+
+    try:
+        drops = getattr(build_params(method.config()), "dropout", 0.0) > 0
+    except BadInput:  # another fault says so
+        return False
+    return drops or "dropout" in (method.search or {})
 
 
 def load_spec(path: Path, overrides: tuple[str, ...] = ()) -> StudySpec:
@@ -152,6 +183,28 @@ def milestone_note(spec: StudySpec) -> str | None:
         f"training.schedule.milestones: {named} falls inside the last epoch and has no effect: the learning rate "
         f"changes only between epochs; raise training.epochs or lower the milestone (the default schedule has some, "
         f"too)"
+    )
+
+
+def fine_tunes(spec: StudySpec) -> bool:
+    """Return True if a study trains a part of its network alone, by a method or for all of them."""
+    return spec.model.tuned is not None or bool(_tuning_methods(spec))
+
+
+def _tuning_methods(spec: StudySpec) -> list[str]:
+    from trainables.methods.registry import method_named
+
+    return list(dict.fromkeys(each.name for each in spec.methods if method_named(each.name).tuning is not None))
+
+
+def random_weights_note(spec: StudySpec) -> str | None:
+    """Return a warning if a study fine-tunes a part of a network whose weights are random, else None."""
+    if spec.model.weights is not None or not fine_tunes(spec):
+        return None
+    who = f"`tuned` {spec.model.tuned.scope}" if spec.model.tuned is not None else ", ".join(_tuning_methods(spec))
+    return (
+        f"model.weights: under {who} a small part of {spec.model.name} is trained, and the rest keeps its random "
+        "weights; give it pretrained ones"
     )
 
 

@@ -63,6 +63,7 @@ def cell_parameters(cell: Cell) -> dict[str, str]:
         "dataset": cell.dataset,
         "profile": cell.profile,
         "model": config.model.name,
+        **_tuned(config),
         "preset": config.method.preset,
         "protocol": config.data.protocol,
         "epochs": config.training.epochs,
@@ -84,6 +85,7 @@ def trial_parameters(view: TrialView, config: TrialConfig) -> dict[str, str]:
         "subset_seed": data.subset_seed,
         "validation_fraction": data.validation_fraction,
         "model": config.model.name,
+        **_tuned(config),
         "method": view.cell.method,
         "preset": config.method.preset,
         **config.method.params,
@@ -92,6 +94,10 @@ def trial_parameters(view: TrialView, config: TrialConfig) -> dict[str, str]:
         **{name: value for name, value in _departures(training).items() if name in _IF_USED},
     }
     return {name: shown(value) for name, value in parameters.items()}
+
+
+def _tuned(config: TrialConfig) -> dict[str, str]:
+    return {} if config.model.tuned is None else {"tuned": config.model.tuned.scope}
 
 
 _TRAINING = {"epochs", "batch_size", "lr", "momentum", "weight_decay", "augmentation", "precision"}
@@ -137,6 +143,9 @@ def trial_tags(view: TrialView, stored: StoredJson | None) -> dict[str, str]:
         for name in ("code", "git_commit", "device", "precision", "host"):
             if environment.get(name) is not None:
                 tags[name if name != "precision" else "precision_used"] = str(environment[name])
+        for name in ("trained_parameters", "parameters"):
+            if environment.get(name) is not None:
+                tags[name] = str(environment[name])
         if environment.get("git_commit"):
             tags["mlflow.source.git.commit"] = environment["git_commit"].rstrip("+")
     return {name: value[:_TAG_LENGTH] for name, value in tags.items()}

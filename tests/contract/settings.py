@@ -20,6 +20,8 @@ UNDER: dict[tuple[str, str], dict[str, Any]] = {
     ("tau-norm", "tau"): {"tau*": 2.0},
     ("rs-rescaling", "gamma"): {"gamma*": 1.0},
     ("wvn-rs", "gamma"): {"gamma*": 1.0},
+    ("adaptformer", "dropout"): {"dropout*": 0.5},  # half of the default, 0, is 0
+    ("lift", "width"): {"width*": 4},
     ("posthoc-logit-adjustment", "tau"): {"tau*": 2.0},
     **{(name, field): given for name in ("m2m", "m2m-ldam") for field, given in _OF_TRANSLATION.items()},
 }

@@ -11,6 +11,7 @@ from torch import Tensor
 from trainables.core.config import TrialConfig
 from trainables.data.splits import Split, StudyData
 from trainables.methods.registry import METHODS
+from trainables.testing import small_network
 from trainables.training.trainer import Trainer
 
 # the long tests train the presets as well
@@ -47,7 +48,7 @@ def _finite(name: str, preset: str, counts: Tensor, batch_size: int) -> None:
     config = TrialConfig.model_validate(
         {
             "data": {"dataset": "digits"},
-            "model": {"name": "mlp"},
+            "model": {"name": small_network(name)},
             "method": {"name": name, "preset": preset},
             "training": {"epochs": 3, "batch_size": batch_size, "lr": 0.01, "augmentation": "none"},
         }

@@ -217,3 +217,8 @@ def test_an_optimizer_that_forgets_groups_is_named() -> None:
     assert "it must keep the groups of parameters that it is given, with their `lr_scale`" in said
     right = OptimizerFactory(name="mine", build=lambda parameters, training: _Plain(parameters, training.lr, ""))
     check_optimizer(right)
+
+
+def test_a_method_says_what_its_plan_tunes() -> None:
+    said = _said(check_method, _method(_right, tuning="head"), {})
+    assert "its plan tunes nothing, and its `tuning` says head" in said

@@ -13,6 +13,7 @@ from trainables.backbones.preact_resnet import preact_resnet18
 from trainables.backbones.resnet_cifar import cifar_resnet
 from trainables.backbones.se_resnet import SEBottleneck
 from trainables.backbones.small_networks import affinity_conv, conv_tiny, mlp
+from trainables.backbones.small_transformer import transformer_tiny
 from trainables.backbones.torchvision_backbones import densenet, efficientnet, resnet, squeezenet
 
 BUILDERS: dict[str, Callable[[int, int], Backbone]] = {
@@ -23,6 +24,7 @@ BUILDERS: dict[str, Callable[[int, int], Backbone]] = {
     "affinity-conv": partial(affinity_conv, 128),
     "affinity-conv-2d": partial(affinity_conv, 2),
     "conv-tiny": conv_tiny,
+    "transformer-tiny": transformer_tiny,
     "mlp": partial(mlp, 2),
     "mlp-2-layer": partial(mlp, 1),
     "resnet10": partial(resnet, partial(zoo.ResNet, BasicBlock, [1, 1, 1, 1])),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -54,10 +55,12 @@ def layer_order(name: str, backbone: Backbone) -> dict[str, int]:
     return _numbered(_matched(name, backbone, names, range(len(names))))
 
 
-def check_layer_order(name: str, in_channels: int, image_size: int) -> None:
+def check_layer_order(
+    name: str, in_channels: int, image_size: int, options: Mapping[str, Any] = MappingProxyType({})
+) -> None:
     """Raise `BadInput` where `layer_order` would for a network of these images, without initialising one."""
     with torch.device("meta"):
-        layer_order(name, build_backbone(name, in_channels, image_size))
+        layer_order(name, build_backbone(name, in_channels, image_size, options))
 
 
 def _walk(module: nn.Module, prefix: str = "") -> Iterator[str]:

@@ -138,6 +138,41 @@ TIMM = "timm"
 Option = bool | int | float | str
 """A plain value of an option of a network."""
 
+Projections = Literal["query-value", "attention", "blocks", "all"]
+"""Layers that LoRA adapts (`trainables.components.tuning.low_rank`)."""
+TunedScope = Literal["head", "bias", "lora", "adapter"]
+"""What is trained of a network instead of all of it."""
+_ONLY_WITH = {"rank": "lora", "alpha": "lora", "projections": "lora", "width": "adapter", "adapter_scale": "adapter"}
+
+
+class TuningConfig(StrictModel):
+    """What is trained of a network beside its head, for every method of a study alike.
+
+    Attributes:
+        scope: ``head`` nothing, ``bias`` its biases, ``lora`` a summand of low rank of chosen layers, ``adapter`` a
+            bottleneck beside the perceptron of every transformer block.
+        rank: of LoRA's summands.
+        alpha: their factor is alpha / rank.
+        projections: layers with such a summand.
+        width: of the adapters' bottleneck.
+        adapter_scale: factor of the adapters' outputs.
+    """
+
+    scope: TunedScope
+    rank: int = Field(8, ge=1, le=1024)
+    alpha: float = Field(8.0, gt=0, le=10_000)
+    projections: Projections = "query-value"
+    width: int = Field(64, ge=1, le=4096)
+    adapter_scale: float = Field(0.1, gt=0, le=100)
+
+    @model_validator(mode="after")
+    def _nothing_without_effect(self) -> TuningConfig:
+        for name, scope in _ONLY_WITH.items():
+            # what is stored names every field
+            if scope != self.scope and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"`{name}` needs scope {scope}, got scope {self.scope}")
+        return self
+
 
 class ModelConfig(StrictModel):
     """Backbone of a trial; the head belongs to the method.
@@ -148,11 +183,23 @@ class ModelConfig(StrictModel):
             fingerprint. None initialises the weights from the seed; `TIMM` stands for timm's own weights of the network
             until their file is found.
         options: keyword arguments of a network of timm, such as ``patch_size``: plain values, or lists of them.
+        tuned: what is trained of it; in a file also the scope alone. None, or ``all``, trains everything that the
+            method trains.
     """
 
     name: str = "resnet32"
     weights: str | None = None
     options: dict[str, Option | list[Option]] = Field(default_factory=dict)
+    tuned: TuningConfig | None = None
+
+    @field_validator("tuned", mode="before")
+    @classmethod
+    def _scope_alone(cls, given: Any) -> Any:
+        if not isinstance(given, str):
+            return given
+        if given not in ("all", *get_args(TunedScope)):
+            raise ValueError(str(unknown_name("scope", given, ("all", *get_args(TunedScope)))))
+        return None if given == "all" else {"scope": given}
 
     @property
     def of_timm(self) -> bool:
@@ -315,7 +362,7 @@ class MethodConfig(StrictModel):
 
 _ADDED_FIELDS = {
     "data": ("folds", "fold", "test_fraction", "test_seed"),
-    "model": ("options",),
+    "model": ("options", "tuned"),
     "training": (
         *("brightness", "crop_size", "crop_padding", "test_crop_size", "input_scaling"),
         *("contrast", "saturation", "auto_augment", "rand_ops", "rand_magnitude", "cutout"),

@@ -46,6 +46,7 @@ from trainables.training.final_artifacts import write_end_arrays, write_final_ar
 from trainables.training.finite_watch import NonFiniteLoss
 from trainables.training.trainer import Trainer
 from trainables.training.training_state import State
+from trainables.training.tuned_backbone import parameter_counts
 
 _LOST_CAUSES = (NonFiniteLoss, torch.OutOfMemoryError)
 """Errors that a retry of the same trial would meet again: it fails alone and is not retried."""
@@ -252,6 +253,7 @@ class ImbalanceTrial(tune.Trainable):
         if trainer.config.model.weights is not None:
             environment["weights_sha256"] = content_of(Path(trainer.config.model.weights))
         environment["precision"] = self._precisions(trainer)
+        environment["trained_parameters"], environment["parameters"] = parameter_counts(trainer.network)
         self._trained_in = {name: str(environment[name]) for name in TRAINED_IN}
         other = trainer.data.other_test
         self._folder.write_config(

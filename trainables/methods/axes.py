@@ -52,7 +52,8 @@ def differing_axes(plan: Plan, plain: Plan) -> tuple[Axis, ...]:
         "batch transform": any(stage.transform is not None for stage in stages),
         "class weights": any(stage.class_weights is not None for stage in stages),
         "stages": len(stages) > 1,
-        "trainable": any(stage.trainable_prefixes != usual.trainable_prefixes for stage in stages),
+        "trainable": plan.tuning is not None
+        or any(stage.trainable_prefixes != usual.trainable_prefixes for stage in stages),
         "update": any(
             type(stage.update) is not type(usual.update)
             or stage.after_step is not None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from trainables.core.config import TunedScope
 from trainables.methods.boundary_shift import BoundaryShift
 from trainables.methods.plan import Hyperparameters, MethodContext, Plan
 
@@ -63,6 +64,7 @@ class Method:
             class, from params and ratio; None where it cannot be computed from them.
         epoch_metrics: name -> metric of those that `Stage.epoch_metrics` of its plan reports.
         given_in_part: the parts of the published method that are left out; empty if none.
+        tuning: the scope of the plan's `tuning`, so that a study is checked without torch; None if the plan has none.
         also_called: its names in other programs, lower case with hyphens; an error about such a name gives ``name``.
     """
 
@@ -79,6 +81,7 @@ class Method:
     boundary_shift: BoundaryShift | None = None
     epoch_metrics: Mapping[str, EpochMetric] = field(default_factory=dict)
     given_in_part: str = ""
+    tuning: TunedScope | None = None
     also_called: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

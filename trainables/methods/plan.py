@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from trainables.components.heads import Head
     from trainables.components.network import Outputs
     from trainables.components.posthoc.posthoc_change import PostHoc
+    from trainables.components.tuning import Tuning
     from trainables.components.updates import Update
     from trainables.core.trial_folder import ArrayFile
 
@@ -128,12 +129,14 @@ class Plan:
         memory: buffers that losses and ``after_step`` keep outside the head (centres, accumulators): they are
             on the training's device and in its checkpoints. None keeps nothing.
         posthoc: change of the trained head, its value picked on validation.
+        tuning: what of the backbone is trained at all; None leaves that to the stages and to the study's model.
     """
 
     head: Head
     stages: tuple[Stage, ...]
     memory: nn.Module | None = None
     posthoc: PostHoc | None = None
+    tuning: Tuning | None = None
 
     def stage_at(self, epoch: int, epochs: int) -> Stage:
         """Return the stage of a 0-based epoch in a budget of ``epochs``."""

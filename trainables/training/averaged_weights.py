@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from trainables.components.network import Network
+from trainables.training.training_state import kept_of_backbone, load_backbone
 
 
 class AveragedWeights:
@@ -32,7 +33,7 @@ class AveragedWeights:
     def __init__(self, network: Network, decay: float, *, compiled: bool = False) -> None:
         self._trained, self.decay, self._steps = network, decay, 0
         backbone, head = copy.deepcopy((network.backbone, network.head))
-        self.network = Network(backbone, head, network.autocast, compiled).requires_grad_(False).eval()
+        self.network = Network(backbone, head, network.autocast, compiled, network.tuned).requires_grad_(False).eval()
 
     def restart(self) -> None:
         """Forget the past: the next step's weights are the average."""
@@ -63,7 +64,7 @@ class AveragedWeights:
     def state(self) -> dict[str, Any]:
         """Return weights, buffers and the number of steps, as tensors and plain containers; tensors are references."""
         network = self.network
-        return {"steps": self._steps, "backbone": network.backbone.state_dict(), "head": network.head.state_dict()}
+        return {"steps": self._steps, "backbone": kept_of_backbone(network), "head": network.head.state_dict()}
 
     def load(self, state: dict[str, Any], *, strict: bool = True) -> None:
         """Load a state of `state`.
@@ -72,7 +73,7 @@ class AveragedWeights:
             state: of a training with the same network.
             strict: False takes what the head lacks in the state from the trained network's head.
         """
-        self.network.backbone.load_state_dict(state["backbone"])
+        load_backbone(self.network, state["backbone"])
         if not strict:
             self.network.head.load_state_dict(self._trained.head.state_dict())
         self.network.head.load_state_dict(state["head"], strict=strict)

@@ -13,6 +13,7 @@ from torchvision.transforms.functional import center_crop
 
 from trainables.components.network import Network, Outputs
 from trainables.components.posthoc.posthoc_change import PostHoc
+from trainables.components.tuning import merge_low_rank
 from trainables.core.trial_folder import ArrayFile
 from trainables.data import Split
 from trainables.training.trainer import Trainer
@@ -24,7 +25,8 @@ EXAMPLES = 4
 class Classifier(nn.Module):
     """A trained network with everything before and after it: scaling, centre crop, post-hoc adjustment.
 
-    It computes in float32 on the CPU, whatever precision the training had.
+    It computes in float32 on the CPU, whatever precision the training had. Summands of low rank are added to their
+    weights.
     """
 
     scale: Tensor
@@ -44,6 +46,7 @@ class Classifier(nn.Module):
     ) -> None:
         super().__init__()
         copied = copy.deepcopy(network).cpu().requires_grad_(False).eval()
+        merge_low_rank(copied.backbone)
         self.network = Network(copied.backbone, copied.head)
         self.eval()
         self.register_buffer("scale", (1 / (full_scale * torch.tensor(std))).view(1, -1, 1, 1))

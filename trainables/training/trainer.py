@@ -46,7 +46,15 @@ from trainables.training.finite_watch import FiniteWatch, NonFiniteLoss
 from trainables.training.network_input import network_input
 from trainables.training.resolved_values import changed_value, resolved_values
 from trainables.training.split_network import SplitNetwork, SplitPasses, shares_of
-from trainables.training.training_state import State, load_prefix, load_state_dict, state_dict
+from trainables.training.training_state import (
+    State,
+    kept_of_backbone,
+    load_backbone,
+    load_prefix,
+    load_state_dict,
+    state_dict,
+)
+from trainables.training.tuned_backbone import frozen_digest, tune
 
 if TYPE_CHECKING:
     from trainables.components.optimizers import Parameters
@@ -105,6 +113,7 @@ class Trainer:
         self.evaluation: Evaluation | None = None
         self._posthoc_value: float | None = None
         self._transforming: Stage | None = None
+        self._frozen: str | None = None
         if self.device.type == "cpu":
             keep_freed_memory()
         torch.manual_seed(derive_seed(config.seed, 0, "weights"))
@@ -118,12 +127,14 @@ class Trainer:
             load_weights(backbone, Path(config.model.weights))
         norms_over_workers(backbone, workers, self.device)
         self.plan = build_plan(config.method, MethodContext(data.class_counts.to(self.device), backbone.feature_dim))
+        tuned = tune(backbone, config.model, self.plan, config.method.name)
         layout = torch.channels_last if config.training.channels_last else torch.contiguous_format
         self.network = Network(
             backbone.to(self.device).to(memory_format=layout),
             self.plan.head.to(self.device),
             autocast_dtype(config.training.precision, self.device),
             config.training.compile,
+            tuned,
         )
         self.memory = self.plan.memory.to(self.device) if self.plan.memory is not None else torch.nn.Module()
         self._split = None if workers.alone else SplitNetwork(self.network, self.memory, workers)
@@ -136,11 +147,15 @@ class Trainer:
             stage.update.prepare(self._parameters(), config.training)
 
     def _parameters(self) -> Parameters:
-        """Return all parameters, in new groups by layer if the learning rate depends on it."""
-        decay, model = self.config.training.layer_decay, self.config.model.name
+        """Return the parameters that some stage trains, in new groups by layer if the learning rate depends on it."""
+        decay, model, trained = (
+            self.config.training.layer_decay,
+            self.config.model.name,
+            self.network.trainable_parameters(),
+        )
         if decay == 1:
-            return list(self.network.parameters())
-        return layer_groups(list(self.network.named_parameters()), layer_order(model, self.network.backbone), decay)
+            return [parameter for _, parameter in trained]
+        return layer_groups(trained, layer_order(model, self.network.backbone), decay)
 
     @property
     def evaluated(self) -> Network:
@@ -387,6 +402,7 @@ class Trainer:
             "posthoc_value": self._posthoc_value,
             **({} if self.reference is None else {"reference_seed": self.reference.seed}),
             **({} if self._averaged is None else {"averaged": self._averaged.state()}),
+            **({} if self.frozen_digest is None else {"frozen": self.frozen_digest}),
             **state_dict(self.network, self.memory, self.optimizer, self.plan.stages),
         }
 
@@ -402,12 +418,27 @@ class Trainer:
         now = resolved_values(self.config, self.device)
         if (changed := changed_value(state.get("resolved", {}), now)) is not None:
             raise ValueError(f"the checkpoint was written by another configuration: with {changed}")
+        self._check_frozen(state)
         load_state_dict(state, self.network, self.memory, self.optimizer, self.plan.stages)
         if self._averaged is not None:
             self._averaged.load(state["averaged"])
         self._posthoc_value = state["posthoc_value"]
         self.epoch = int(state["epoch"])
         self._keep_reference(state)
+
+    @property
+    def frozen_digest(self) -> str | None:
+        """A digest of the parameters that are never trained, which no state holds; None if all are."""
+        if self._frozen is None:
+            self._frozen = frozen_digest(self.network)
+        return self._frozen
+
+    def _check_frozen(self, state: State) -> None:
+        if state.get("frozen") != self.frozen_digest:
+            raise ValueError(
+                "the checkpoint does not hold the frozen weights, and those of this training are others: they come "
+                "from its weights file, or from its seed under another version of torch"
+            )
 
     def _keep_reference(self, state: State) -> None:
         """Keep the reference that has already acted on a resumed training.
@@ -426,14 +457,17 @@ class Trainer:
 
     def weights(self) -> State:
         """Return a copy of what an evaluation depends on: network, memory and post-hoc value, for `take_weights`."""
-        network = self.evaluated
-        parts = {"backbone": network.backbone, "head": network.head, "memory": self.memory}
-        copied = {name: {k: v.clone() for k, v in part.state_dict().items()} for name, part in parts.items()}
+        parts = {
+            "backbone": kept_of_backbone(self.evaluated),
+            "head": self.evaluated.head.state_dict(),
+            "memory": self.memory.state_dict(),
+        }
+        copied = {name: {k: v.clone() for k, v in part.items()} for name, part in parts.items()}
         return {"epoch": self.epoch, "posthoc_value": self._posthoc_value, **copied}
 
     def take_weights(self, weights: State) -> None:
         """Load what `weights` returned, to evaluate it. The training cannot go on from it: it has no optimizer."""
-        self.evaluated.backbone.load_state_dict(weights["backbone"])
+        load_backbone(self.evaluated, weights["backbone"])
         self.evaluated.head.load_state_dict(weights["head"])
         self.memory.load_state_dict(weights["memory"])
         self._posthoc_value = weights["posthoc_value"]
@@ -444,6 +478,7 @@ class Trainer:
         Raises:
             ValueError: if the state has a parameter that this network lacks.
         """
+        self._check_frozen(state)
         load_prefix(state, self.network, self.memory, self.optimizer, self.plan.stages)
         if self._averaged is not None:
             self._averaged.load(state["averaged"], strict=False)

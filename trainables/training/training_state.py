@@ -18,11 +18,12 @@ State = dict[str, Any]
 def state_dict(network: Network, memory: nn.Module, optimizer: Optimizer, stages: Sequence[Stage]) -> State:
     """Return weights, buffers, momentum buffers and the updates' states, as tensors and plain containers only.
 
+    Parameters that no stage trains are left out: every training of this configuration begins with them.
     The tensors are references: the state must be written or copied before the next step.
     """
     return {
         "parameters": _names(network, optimizer),
-        "backbone": network.backbone.state_dict(),
+        "backbone": kept_of_backbone(network),
         "head": network.head.state_dict(),
         "memory": memory.state_dict(),
         "optimizer": optimizer.state_dict(),
@@ -30,11 +31,28 @@ def state_dict(network: Network, memory: nn.Module, optimizer: Optimizer, stages
     }
 
 
+def kept_of_backbone(network: Network) -> State:
+    """Return the backbone's buffers and the parameters that some stage trains, by name."""
+    frozen = network.frozen_names()
+    return {name: value for name, value in network.backbone.state_dict().items() if name not in frozen}
+
+
+def load_backbone(network: Network, kept: State) -> None:
+    """Load what `kept_of_backbone` returned, in place.
+
+    Raises:
+        RuntimeError: names or shapes are others than those of this network.
+    """
+    frozen = network.frozen_names()
+    whole = {name: value for name, value in network.backbone.state_dict().items() if name in frozen}
+    network.backbone.load_state_dict({**whole, **kept})
+
+
 def load_state_dict(
     state: State, network: Network, memory: nn.Module, optimizer: Optimizer, stages: Sequence[Stage]
 ) -> None:
     """Load a state of `state_dict` into a training of the same configuration, in place."""
-    network.backbone.load_state_dict(state["backbone"])
+    load_backbone(network, state["backbone"])
     network.head.load_state_dict(state["head"])
     memory.load_state_dict(state["memory"])
     # a copy: torch would adopt the momentum tensors of the state and write into them
@@ -53,7 +71,7 @@ def load_prefix(
     Raises:
         ValueError: if the state has a parameter or buffer that this training lacks.
     """
-    network.backbone.load_state_dict(state["backbone"])
+    load_backbone(network, state["backbone"])
     unknown = network.head.load_state_dict(state["head"], strict=False).unexpected_keys
     unknown += memory.load_state_dict(state["memory"], strict=False).unexpected_keys
     if unknown:

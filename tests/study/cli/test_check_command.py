@@ -190,3 +190,18 @@ def test_a_short_training_measures(write: Callable[..., Path], storage: Path) ->
     assert found["hours"] > 0
     assert found["disk_bytes"] > 16 * 10_000
     assert not storage.exists()
+
+
+def test_fine_tuning_from_random_weights_is_noted(write: Callable[..., Path], storage: Path) -> None:
+    path = write(methods=["erm", "linear-probe"])
+    (note,) = json.loads(_check(path, storage, "--json").output)["notes"]
+    assert note.startswith("model.weights: under linear-probe a small part of mlp is trained, and the rest keeps its")
+    tuned = write(methods=["erm"], model={"name": "mlp", "tuned": "bias"})
+    assert "under `tuned` bias a small part of mlp is trained" in _check(tuned, storage).output
+
+
+def test_what_a_network_lacks_to_be_tuned_is_said(write: Callable[..., Path], storage: Path) -> None:
+    refused = _check(write(methods=["erm", "lift"]), storage)
+    assert isinstance(refused.exception, BadInput) or refused.exit_code == 2
+    said = f"{refused.output}{refused.exception}"
+    assert "my.yaml: methods: lift: adapters need transformer blocks, and mlp has none" in said

@@ -272,3 +272,27 @@ def test_a_database_that_is_away_when_a_study_starts_says_how_to_go_on(command: 
     assert ". Nothing has started, and nothing was changed: once the database answers, run the same command" in said
     assert "`study doctor` with STUDY_LEDGER set" in said
     assert (storage / "made/study.yaml").exists() == (command == "resume")
+
+
+def test_random_weights_under_fine_tuning_are_a_warning(make_spec: MakeSpec, tmp_path: Path) -> None:
+    spec = make_spec(methods=["erm", "bitfit"])
+    assert any("warning: model.weights: under bitfit a small part of mlp is trained" in x for x in _checked(spec)[1])
+    assert not any("model.weights" in line for line in _checked(make_spec(methods=["erm", "crt"]))[1])
+
+
+@pytest.mark.parametrize(
+    ("methods", "tuned", "said"),
+    [
+        (["erm", "adaptformer"], None, "methods: adaptformer: adapters need transformer blocks, and mlp has none"),
+        (
+            ["erm", "cce"],
+            {"scope": "lora"},
+            "methods: erm: `projections: query-value` needs transformer blocks, and mlp",
+        ),
+    ],
+)
+def test_a_network_without_what_is_tuned_is_refused(
+    methods: list[str], tuned: object, said: str, make_spec: MakeSpec
+) -> None:
+    with pytest.raises(BadInput, match=rf"^my\.yaml: {re.escape(said)}"):
+        _checked(make_spec(methods=methods, model={"name": "mlp", "tuned": tuned}))

@@ -78,7 +78,10 @@ def test_a_data_set_expands_to_its_profiles_in_order(study_mapping: Make) -> Non
     ("change", "said"),
     [
         # path, what was given, what is allowed, nearest name
-        ({"methods": ["lddam"]}, ["methods[0]", "unknown method 'lddam'", "did you mean 'ldam'?", "Allowed: affinity"]),
+        (
+            {"methods": ["lddam"]},
+            ["methods[0]", "unknown method 'lddam'", "did you mean 'ldam'?", "Allowed: adaptformer"],
+        ),
         ({"methods": ["erm", {"name": "cce", "preset": "papper"}]}, ["methods[1]", "preset", "did you mean 'paper'"]),
         ({"model": "resnet-32"}, ["model", "'resnet-32'", "did you mean 'resnet32'"]),
         (
@@ -423,3 +426,16 @@ def test_a_trial_that_cannot_be_split_is_refused(changes: dict[str, Any], said: 
     with pytest.raises(BadInput, match=said):
         checked_spec(study_mapping(), overrides, source="my.yaml")
     assert checked_spec(study_mapping(), ("resources.workers=2",), source="s").resources.workers == 2
+
+
+def test_a_method_that_tunes_is_refused_beside_a_tuned_model(study_mapping: Make) -> None:
+    mapping = study_mapping(methods=["erm", "lora"], model={"name": "transformer-tiny", "tuned": "bias"})
+    said = "my.yaml: methods[1]: lora says itself what is trained; leave out the method, or `model.tuned` bias"
+    assert _refused(mapping) == said
+
+
+def test_dropped_entries_cannot_be_split_over_workers(study_mapping: Make) -> None:
+    method = {"name": "adaptformer", "preset": "official"}
+    mapping = study_mapping(methods=[method], model="transformer-tiny", resources={"workers": 2})
+    assert "adaptformer drops entries within the network at random, which cannot be split" in _refused(mapping)
+    checked_spec({**mapping, "methods": ["adaptformer"]}, (), source="my.yaml")

@@ -38,7 +38,7 @@ MakeTrial = Callable[..., TrialConfig]
         (TrainingConfig, {"crop_size": 0}, "greater than or equal to 1"),
         (TrainingConfig, {"crop_padding": -1}, "greater than or equal to 0"),
         (TrainingConfig, {"test_crop_size": 0}, "greater than or equal to 1"),
-        (TrainingConfig, {"input_scaling": "minmax"}, "'standard' or 'symmetric'"),
+        (TrainingConfig, {"input_scaling": "minmax"}, "'symmetric' or 'pretrained'"),
         (ScheduleConfig, {"milestones": [0.9, 0.8]}, "must rise within (0, 1), got [0.9, 0.8]"),
         (ScheduleConfig, {"milestones": [0.5, 0.5]}, "must rise within (0, 1)"),
         (ScheduleConfig, {"milestones": [0.0]}, "must rise within (0, 1)"),

@@ -69,7 +69,7 @@ def test_a_scaled_head_is_recorded_with_its_scaled_rows(make_trial: MakeTrial) -
     scaled = ScaledHead(linear.feature_dim, 10)
     scaled.load_state_dict({**linear.state_dict(), "scale": torch.arange(10.0)})
     before = class_offsets(trainer)
-    trainer.plan = type(trainer.plan)(scaled, trainer.plan.stages)
+    trainer.network.head = scaled
     after = class_offsets(trainer)
     assert before is not None and after is not None
     for kind in ("trained", "empirical"):

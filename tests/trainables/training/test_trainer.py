@@ -328,6 +328,7 @@ ELSEWHERE = {
     "training.test_crop_size": "test_crops_brightness_and_symmetric_inputs_resume_bit_for_bit",
     "data.memory_budget_gb": "test_a_training_does_not_depend_on_the_memory_budget (test_streaming_pipeline.py)",
     "model.options": "test_options_change_the_network_and_its_image_size_follows_the_data (test_timm_backbones.py)",
+    "model.tuned": "test_every_scope_goes_with_any_loss_and_repeats_its_bits (test_tuned_backbone.py)",
     "model.weights": "test_a_training_begins_from_the_weights (backbones/test_pretrained_weights.py)",
     "training.saturation": "test_contrast_and_saturation_are_torchvisions (data/pipeline/test_strong_augmentation.py)",
     "training.rand_ops": "test_the_settings_of_a_training_arrive (data/pipeline/test_strong_augmentation.py)",
