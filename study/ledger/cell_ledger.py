@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 import optuna
@@ -17,12 +20,13 @@ from search_spaces.encoding import decode, encode, nearest_params
 from study.ledger.optuna_internals import trial_id, writable_trial
 from study.search.budget import ENDED, TrialCounts, count_trials, ranking_of
 from study.search.pruners import build_pruner
-from study.search.sampler_factory import build_searcher
+from study.search.sampler_factory import MethodTrials, build_searcher
 from study.search.transferred_params import TransferredParams, with_moved_names
 from study.search.trial_params import ENDED_WITH, PARAM_SOURCE, PARAMS, QUEUED_PARAMS, SELECTED_EPOCH, params_of
 from study.spec.cell import Cell
 from study.spec.confirmed_settings import CONFIRM
 from study.spec.objectives import constraint_violations, directions, not_numbers
+from study.spec.search_tables import CellTrials
 from study.spec.study_spec import StudySpec
 from trainables.core.config import TrialConfig
 from trainables.core.epoch_selection import best_epoch
@@ -86,11 +90,40 @@ def as_stored(trial: FrozenTrial) -> FrozenTrial:
     return trial
 
 
+def _trials_at(trials: Sequence[FrozenTrial], at: datetime) -> list[FrozenTrial]:
+    """Return the trials that existed at a time, in the states that they had then."""
+    found = []
+    for trial in trials:
+        if trial.datetime_start is not None and trial.datetime_start > at:
+            continue
+        if trial.datetime_complete is not None and trial.datetime_complete > at:
+            trial = copy(trial)
+            trial.state = TrialState.RUNNING
+        found.append(trial)
+    return found
+
+
 class CellLedger:
     """The trials of one cell."""
 
-    def __init__(self, study: StudySpec, cell: Cell, storage: BaseStorage, read_trial: ReadTrial = as_stored) -> None:
-        """Open the cell's Optuna study. A new study starts with the preset's setting as trial 0."""
+    def __init__(
+        self,
+        study: StudySpec,
+        cell: Cell,
+        storage: BaseStorage,
+        read_trial: ReadTrial = as_stored,
+        method_trials: Callable[[datetime | None], Sequence[CellTrials]] = lambda at: (),
+    ) -> None:
+        """Open the cell's Optuna study. A new study starts with the preset's setting as trial 0.
+
+        Args:
+            study: the study.
+            cell: the cell.
+            storage: the ledger's Optuna storage.
+            read_trial: converts a stored trial to the current format.
+            method_trials: returns the trials of all cells of the method as they were at a time, None for now.
+        """
+        self._method_trials = method_trials
         self.cell, self._read_trial = cell, read_trial
         self._spec, self._storage = study, storage
         self._counts: TrialCounts | None = None
@@ -155,15 +188,35 @@ class CellLedger:
         """Return the trials that have ended."""
         return [Assignment(self.cell, t.number, params_of(t, self.cell.space)) for t in self.trials(*ENDED)]
 
-    def _searcher(self, number: int) -> BaseSampler:
-        search = self._spec.search
+    def trials_at(self, at: datetime | None) -> CellTrials:
+        """Return the cell's trials as they were at a time: later ones did not exist, those that ended later ran.
+
+        Args:
+            at: the time, as Optuna stores times; None for now.
+        """
+        profile = self.cell.base.data.profile
+        task = f"{self.cell.dataset}/{profile.kind}-{profile.minority}"
+        trials = self.trials() if at is None else _trials_at(self.trials(), at)
+        return CellTrials(self.cell.name, task, self.cell.ratio, trials)
+
+    def _searcher(self, number: int, at: datetime | None = None) -> BaseSampler:
+        search, cell = self._spec.search, self.cell
         return build_searcher(
             search.searcher,
             self._spec.seed,
-            self.cell.name_without_fold,
+            cell.name_without_fold,
             number,
-            self.cell.space,
+            cell.space,
             search.grid_points,
+            MethodTrials(
+                cell.name,
+                cell.method,
+                nearest_params(cell.space, cell.preset_params()),
+                search.preset_prior,
+                self._spec.training.epochs,
+                search.select_by is not None,
+                partial(self._method_trials, at),
+            ),
         )
 
     def _assign(self, trial: Trial) -> Assignment:
@@ -190,9 +243,11 @@ class CellLedger:
         """
         missing = {d.searched_name(name) for name, d in self.cell.space.items()} - trial.params.keys()
         if missing and QUEUED_PARAMS not in trial.system_attrs:
-            copy = optuna.create_study(directions=self._study.directions, sampler=self._searcher(trial.number))
-            copy.add_trials(self.trials()[: trial.number])
-            asked = copy.ask()
+            before = optuna.create_study(
+                directions=self._study.directions, sampler=self._searcher(trial.number, trial.datetime_start)
+            )
+            before.add_trials(self.trials()[: trial.number])
+            asked = before.ask()
             self._suggested(asked)
             for name in missing:
                 distribution = asked.distributions[name]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import partial
 
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
@@ -14,6 +16,7 @@ from study.search.cell_order import next_cell
 from study.search.transfer import neighbours, next_transfer
 from study.search.transferred_params import TransferredParams, is_new
 from study.spec.cell import Cell
+from study.spec.search_tables import CellTrials
 from study.spec.study_spec import StudySpec
 
 
@@ -38,7 +41,10 @@ class Ledger:
             read_trial: converts a stored trial to the current format.
         """
         self.study = study
-        self.cells = {cell.name: CellLedger(study, cell, storage, read_trial) for cell in cells}
+        self.cells: dict[str, CellLedger] = {}
+        for cell in cells:
+            of_method = partial(self._method_trials, cell.method)
+            self.cells[cell.name] = CellLedger(study, cell, storage, read_trial, of_method)
         self.confirmation = Confirmation(study, self.cells, storage, read_trial)
         self._warm_starts = warm_starts or {}
         self._neighbours = {cell.name: neighbours(cell, cells) for cell in cells}
@@ -80,6 +86,10 @@ class Ledger:
             return None
         near = ((other, self.cells[other.name].trial_counts()) for other in self._neighbours[cell.name])
         return next_transfer(cell, trials, near)
+
+    def _method_trials(self, method: str, at: datetime | None) -> list[CellTrials]:
+        """Return the trials of all cells of a method as they were at a time, None for now, in the study's order."""
+        return [ledger.trials_at(at) for ledger in self.cells.values() if ledger.cell.method == method]
 
     def cell_counts(self) -> list[TrialCounts]:
         """Return the trial counts of every cell."""

@@ -16,7 +16,7 @@ from study.ledger.cell_ledger import Assignment
 from study.ledger.study_ledger import Ledger
 from study.replay.recorded_curves import Surrogates, watched_metrics
 from study.replay.shared_clock import SharedClock
-from study.replay.unit_cube import Floats
+from study.search.unit_cube import Floats
 from study.spec.cell import Cell, expand
 from study.spec.study_spec import StudySpec
 from study.store.warm_start import WarmStarts

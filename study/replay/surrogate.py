@@ -15,7 +15,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
 from search_spaces import Space
-from study.replay.unit_cube import Floats, unit_point
+from study.search.unit_cube import Floats, unit_point
 
 _LEVEL_VARIANCE = 1e3
 """Prior variance of the unknown mean, in units of the response's variance; large enough for a flat prior."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from optuna import Study
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -15,7 +18,7 @@ from optuna.trial import FrozenTrial
 from search_spaces import Space, distributions_of
 from search_spaces.grid import Grid
 from study.search.grid_searcher import GridSearcher
-from study.spec.search_tables import SEARCHERS, SearcherContext
+from study.spec.search_tables import SEARCHERS, CellTrials, SearcherContext
 
 
 class _NumberedQMC(QMCSampler):
@@ -63,8 +66,37 @@ def cell_grid(study_seed: int, cell: str, space: Space, points: int) -> Grid:
     return Grid(space, points, _seed(study_seed, cell))
 
 
+@dataclass(frozen=True)
+class MethodTrials:
+    """What a searcher may know of all cells of a method.
+
+    Attributes:
+        cell: the name of the cell that is searched.
+        name: the method, as the study file labels it.
+        preset: the preset's params in the cell's space.
+        preset_prior: strength of the prior around them.
+        epochs: number of epochs of a trial.
+        selects_best: True if a trial's result is that of its best epoch.
+        trials: returns the trials of all its cells, in the order of the study.
+    """
+
+    cell: str = ""
+    name: str = ""
+    preset: Mapping[str, Any] = field(default_factory=dict)
+    preset_prior: float = 0.0
+    epochs: int = 1
+    selects_best: bool = False
+    trials: Callable[[], Sequence[CellTrials]] = tuple
+
+
 def build_searcher(
-    name: str, study_seed: int, cell: str, number: int, space: Space | None = None, grid_points: int = 5
+    name: str,
+    study_seed: int,
+    cell: str,
+    number: int,
+    space: Space | None = None,
+    grid_points: int = 5,
+    method: MethodTrials | None = None,
 ) -> BaseSampler:
     """Build the sampler that proposes trial ``number`` of a cell.
 
@@ -72,14 +104,28 @@ def build_searcher(
     QMC and grid use one seed per cell, which fixes their order.
 
     Args:
-        name: ``tpe``, ``gp``, ``cmaes``, ``random``, ``qmc``, ``grid``, or one of a plug-in.
+        name: ``tpe``, ``gp``, ``cmaes``, ``random``, ``qmc``, ``grid``, ``ratio-gp``, or one of a plug-in.
         study_seed: the study's seed.
         cell: the cell's name; cells have different seeds.
         number: the trial's number in the cell.
         space: the cell's search space; needed by ``qmc``, ``cmaes`` and ``grid``.
         grid_points: number of points of a range without a grid of its own (grid).
+        method: the trials of all cells of the method (ratio-gp, plug-ins); None if there is no ledger.
     """
-    seed, space = _seed(study_seed, cell, number), space or {}
+    seed, space, method = _seed(study_seed, cell, number), space or {}, method or MethodTrials()
+    context = SearcherContext(
+        seed,
+        number,
+        space,
+        distributions_of(space),
+        method.cell or cell,
+        _seed(study_seed, method.name or cell),
+        method.preset,
+        method.preset_prior,
+        method.epochs,
+        method.selects_best,
+        method.trials,
+    )
     match name:
         case "random":
             return RandomSampler(seed=seed)
@@ -94,7 +140,11 @@ def build_searcher(
             return CmaEsSearcher(distributions_of(space), number, seed)
         case "grid":
             return GridSearcher(space, cell_grid(study_seed, cell, space, grid_points), number, seed)
+        case "ratio-gp":
+            from study.search.ratio_gp import RatioGpSearcher  # imports scipy
+
+            return RatioGpSearcher(context)
         case "tpe":
             return TPESampler(seed=seed, n_startup_trials=5)
         case _:
-            return SEARCHERS[name].build(SearcherContext(seed, number, space, distributions_of(space)))
+            return SEARCHERS[name].build(context)

@@ -86,8 +86,10 @@ class SearchSpec(StrictModel):
         metric: the objective, a recorded metric at the selected epoch; several make the search multi-objective.
         select: the epoch that is a trial's result: the ``last``, or the ``best`` on validation by the metric.
         constraints: recorded metric -> bounds at the selected epoch that the best trial must satisfy.
-        searcher: ``tpe``, ``gp``, ``cmaes``, ``random``, ``qmc``, ``grid``, or one of a plug-in.
+        searcher: ``tpe``, ``gp``, ``cmaes``, ``random``, ``qmc``, ``grid``, ``ratio-gp``, or one of a
+            plug-in.
         grid_points: number of points of a range without a grid of its own (grid).
+        preset_prior: strength of the preset's setting as a prior, which decays with the cell's trials (ratio-gp).
         transfer: if true, cells try the best params of the other cells of their method.
         warm_start: earlier studies in the same storage; cells try their best params after the preset's.
         pruner: the pruner; ``none`` with several metrics.
@@ -107,6 +109,7 @@ class SearchSpec(StrictModel):
     constraints: dict[str, Bounds] = Field(default_factory=dict)
     searcher: str = "tpe"
     grid_points: int = Field(5, ge=2, le=LARGEST_GRID)
+    preset_prior: float = Field(0.0, ge=0, allow_inf_nan=False)
     transfer: bool = True
     warm_start: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
     pruner: Annotated[PrunerSpec, BeforeValidator(named)] = PrunerSpec()
@@ -154,9 +157,10 @@ class SearchSpec(StrictModel):
 
     @model_validator(mode="after")
     def _ranked_by_one_metric(self) -> SearchSpec:
-        if len(self.metrics) > 1 and self.searcher == "cmaes":
+        if len(self.metrics) > 1 and self.searcher in ("cmaes", "ratio-gp"):
             raise ValueError(
-                "`searcher` cmaes supports only one metric; with several, allowed: tpe, gp, random, qmc, grid"
+                f"`searcher` {self.searcher} supports only one metric; with several, allowed: "
+                f"tpe, gp, random, qmc, grid"
             )
         return self
 

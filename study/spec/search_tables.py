@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from search_spaces import Space
 from trainables.core.plugin_table import Table
@@ -13,6 +13,24 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
+    from optuna.trial import FrozenTrial
+
+
+@dataclass(frozen=True)
+class CellTrials:
+    """The trials of one cell of a method.
+
+    Attributes:
+        name: the cell's name.
+        task: data set and kind of profile; cells of one task differ only in their ratio, or are folds.
+        ratio: the imbalance ratio.
+        trials: its trials in the ledger, in the order of their numbers, queued ones included. They are not copies.
+    """
+
+    name: str
+    task: str
+    ratio: float
+    trials: Sequence[FrozenTrial]
 
 
 @dataclass(frozen=True)
@@ -25,12 +43,27 @@ class SearcherContext:
         number: of this trial in its cell, from 0.
         space: the cell's search space.
         distributions: the same as Optuna samples it.
+        cell: the cell's name.
+        method_seed: the same for all cells of the method.
+        preset: the preset's params, in the space.
+        preset_prior: strength of the prior around them, `search.preset_prior`.
+        epochs: number of epochs of a trial.
+        selects_best: True if a trial's result is that of its best epoch.
+        method_trials: returns the trials of all cells of the method, this one included, in the order of the study;
+            empty if the searcher is built without a ledger.
     """
 
     seed: int
     number: int
     space: Space
     distributions: Mapping[str, BaseDistribution]
+    cell: str = ""
+    method_seed: int = 0
+    preset: Mapping[str, Any] = field(default_factory=dict)
+    preset_prior: float = 0.0
+    epochs: int = 1
+    selects_best: bool = False
+    method_trials: Callable[[], Sequence[CellTrials]] = tuple
 
 
 @dataclass(frozen=True)
@@ -75,7 +108,7 @@ def _own_pruner(context: PrunerContext) -> BasePruner:
     raise NotImplementedError("study.search.pruners builds it")
 
 
-_SEARCHERS = ("tpe", "gp", "cmaes", "random", "qmc", "grid")
+_SEARCHERS = ("tpe", "gp", "cmaes", "random", "qmc", "grid", "ratio-gp")
 _PRUNERS = ("none", "median", "percentile", "successive-halving", "hyperband", "threshold")
 SEARCHERS: Table[Searcher] = Table(
     "searchers", Searcher, {name: Searcher(name=name, build=_own_searcher) for name in _SEARCHERS}

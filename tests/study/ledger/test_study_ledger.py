@@ -19,7 +19,7 @@ from study.spec.study_spec import StudySpec
 
 MakeSpec = Callable[..., StudySpec]
 OpenLedger = Callable[..., Ledger]
-SEARCHERS = ["tpe", "random", "qmc", "cmaes", "grid", pytest.param("gp", marks=pytest.mark.slow)]
+SEARCHERS = ["tpe", "random", "qmc", "cmaes", "grid", "ratio-gp", pytest.param("gp", marks=pytest.mark.slow)]
 LONG = pytest.mark.timeout(1800)
 METHODS = ["erm", "cce", "ldam-drw"]
 LR = {"lr": {"low": 0.005, "high": 0.5, "scale": "log"}}

@@ -22,7 +22,7 @@ RANGES: Space = {
     "prototypes": Range(low=1, high=20, integer=True),
     "scale": Choices(choices=(10.0, 20.0, 30.0)),
 }
-SEARCHERS = ["tpe", "random", "qmc", "cmaes", "grid", pytest.param("gp", marks=pytest.mark.slow)]
+SEARCHERS = ["tpe", "random", "qmc", "cmaes", "grid", "ratio-gp", pytest.param("gp", marks=pytest.mark.slow)]
 
 
 def _propose(searcher: str, cell: str = "cell", seed: int = 0, trials: int = 9) -> list[dict[str, Any]]:

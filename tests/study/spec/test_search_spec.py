@@ -20,6 +20,10 @@ Make = Callable[..., dict[str, Any]]
         ({"warm_start": 3}, ["search.warm_start", "got 3"]),
         ({"grid_points": 10**9}, ["search.grid_points", "less than or equal to 100000"]),
         ({"searcher": "cmaes", "metric": ["many", "few"]}, ["`searcher` cmaes", "allowed: tpe, gp, random, qmc, grid"]),
+        (
+            {"searcher": "ratio-gp", "metric": ["many", "few"]},
+            ["`searcher` ratio-gp", "one metric", "allowed: tpe, gp, random, qmc, grid"],
+        ),
         ({"epochs_total": 0}, ["search.epochs_total", "greater than or equal to 1"]),
         ({"epochs_total": 9}, ["search.epochs_total", "at least the 10 epochs of one trial", "got 9"]),
         ({"stop_cell_after": 0}, ["search.stop_cell_after", "greater than or equal to 1"]),

@@ -12,8 +12,9 @@ from search_spaces import Choices, Dimension, Space
 from search_spaces.dimension import same_value
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
-_APART = 1 / math.sqrt(2)
+CHOSEN = 1 / math.sqrt(2)
 """Coordinate of the selected choice: two different choices are then 1 apart, like the two ends of a range."""
 
 
@@ -32,5 +33,5 @@ def unit_point(space: Space, values: dict[str, Any]) -> Floats:
 
 def _coordinates(dimension: Dimension, value: Any) -> list[float]:
     if isinstance(dimension, Choices):
-        return [_APART if same_value(choice, dimension.nearest(value)) else 0.0 for choice in dimension.choices]
+        return [CHOSEN if same_value(choice, dimension.nearest(value)) else 0.0 for choice in dimension.choices]
     return [dimension.to_unit(value)]

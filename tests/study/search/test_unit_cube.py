@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from search_spaces import Choices, Range, Space
-from study.replay.unit_cube import unit_point
+from study.search.unit_cube import unit_point
 
 SPACE: Space = {
     "plain": Range(low=1, high=3),

@@ -1,0 +1,272 @@
+"""What a method's trials say: rows and values for the model over all ratios, from the trials of its cells."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from optuna.trial import FrozenTrial, TrialState
+
+from search_spaces import Choices, Space
+from study.search.ratio_model import Layout, Rows
+from study.search.trial_params import params_of
+from study.search.unit_cube import Floats, Ints, unit_point
+from study.spec.search_tables import CellTrials
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What counts as a trial's result.
+
+    Attributes:
+        maximize: True if larger is better.
+        epochs: epochs of a complete trial.
+        selects_best: True if a trial's result is that of its best epoch, not of its last.
+    """
+
+    maximize: bool
+    epochs: int = 1
+    selects_best: bool = False
+
+    @property
+    def sign(self) -> int:
+        """1 if larger is better, else -1."""
+        return 1 if self.maximize else -1
+
+    def reached(self, trial: FrozenTrial) -> tuple[int, float] | None:
+        """Return last epoch and result up to there of a trial without a value, or None before the first epoch."""
+        last = max(trial.intermediate_values, default=0)
+        return (last, self.at(trial, last)) if last else None
+
+    def at(self, trial: FrozenTrial, epoch: int) -> float:
+        """Return what a trial's result was after an epoch that it has."""
+        if not self.selects_best:
+            return trial.intermediate_values[epoch]
+        past = [value for number, value in trial.intermediate_values.items() if number <= epoch]
+        return max(past) if self.maximize else min(past)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Values of some trials, in the order in which the trials ended.
+
+    Attributes:
+        rows: where they were trained.
+        values: larger is better, (n,).
+    """
+
+    rows: Rows
+    values: Floats
+
+
+@dataclass(frozen=True)
+class Compression:
+    """Maps values so that distances to a cell's best grow only logarithmically beyond the usual distance.
+
+    A few settings that fail would otherwise set the scale of the model, and what is best would be told apart badly. The
+    better half of all settings keeps its values.
+
+    Attributes:
+        best: best value of every cell, (cells,), -inf without one.
+        usual: median distance of complete trials to the best of their cell; 0 changes nothing.
+    """
+
+    best: Floats
+    usual: float
+
+    @classmethod
+    def of(cls, values: Floats, rows: Rows, cells: int) -> Compression:
+        """Return the compression of values, (n,), larger is better."""
+        best = np.full(cells, -np.inf)
+        np.maximum.at(best, rows.cell, values)
+        short = best[rows.cell] - values
+        known = short[(rows.fidelity == 1) & (short > 0)]
+        return cls(best, float(np.median(known)) if len(known) else 0.0)
+
+    def of_values(self, values: Floats, cell: Ints) -> Floats:
+        """Return compressed values, (n,), of trials of these cells, (n,)."""
+        if not self.usual:
+            return values
+        short = self.best[cell] - values
+        beyond = self.usual * (1 + np.log(np.maximum(short, self.usual) / self.usual))
+        return np.asarray(self.best[cell] - np.where(short > self.usual, beyond, short))
+
+    def undone(self, mean: Floats, deviation: Floats, cell: Ints) -> tuple[Floats, Floats]:
+        """Return mean and deviation in the unit of the values; the deviation to first order."""
+        if not self.usual:
+            return mean, deviation
+        short = self.best[cell] - mean
+        far = np.isfinite(short) & (short > self.usual)
+        longer = self.usual * np.exp(np.where(far, short, self.usual) / self.usual - 1)
+        return np.where(far, self.best[cell] - longer, mean), deviation * np.where(far, longer / self.usual, 1.0)
+
+
+NO_COMPRESSION = Compression(np.zeros(0), 0.0)
+"""Leaves values as they are."""
+
+
+class Evidence:
+    """The trials of a method's cells.
+
+    Attributes:
+        layout: what rows may differ in.
+        cells: the cells, in the order of the study.
+    """
+
+    def __init__(self, space: Space, cells: Sequence[CellTrials], goal: Goal) -> None:
+        """Take the trials as they are in the ledger; running ones are pending."""
+        self.space, self.cells, self.goal = space, list(cells), goal
+        tasks = list(dict.fromkeys(cell.task for cell in cells))
+        self._tasks = [tasks.index(cell.task) for cell in cells]
+        self._log_ratios = [math.log(cell.ratio) for cell in cells]
+        self.layout = Layout(
+            coordinate_groups(space), len(self.cells), len(tasks), goal.epochs > 1, float(np.median(self._log_ratios))
+        )
+        self._ended = sorted(
+            (
+                (trial.datetime_complete.timestamp() if trial.datetime_complete else 0.0, index, trial.number, trial)
+                for index, cell in enumerate(cells)
+                for trial in cell.trials
+                if trial.state.is_finished()
+            ),
+            key=lambda ended: ended[:3],
+        )
+        self._points: dict[tuple[int, int], Floats] = {}
+
+    def index(self, name: str) -> int:
+        """Return the index of a cell."""
+        return next(i for i, cell in enumerate(self.cells) if cell.name == name)
+
+    def task(self, name: str) -> int:
+        """Return the index of a data set."""
+        return next(self._tasks[i] for i, cell in enumerate(self.cells) if cell.task == name)
+
+    @property
+    def started(self) -> int:
+        """Number of trials of all cells, queued ones aside."""
+        return sum(trial.state != TrialState.WAITING for cell in self.cells for trial in cell.trials)
+
+    def rows_at(self, points: Floats, cell: int, fidelity: float = 1.0) -> Rows:
+        """Return rows of a cell at points of the unit cube, (m, D)."""
+        count = len(points)
+        return Rows(
+            points,
+            np.full(count, self._log_ratios[cell]),
+            np.full(count, cell),
+            np.full(count, self._tasks[cell]),
+            np.full(count, fidelity),
+        )
+
+    def tried(self, cell: int) -> Floats:
+        """Return the points of every trial of a cell whose params are known, (m, D), queued and running ones too."""
+        return self._stacked([self._point(cell, trial) for trial in self.cells[cell].trials])
+
+    def has_settings(self, least: int) -> bool:
+        """Return True if all cells together have at least so many different settings."""
+        found: set[bytes] = set()
+        for index, cell in enumerate(self.cells):
+            for trial in cell.trials:
+                if (point := self._point(index, trial)) is not None:
+                    found.add(point.tobytes())
+                if len(found) >= least:
+                    return True
+        return False
+
+    def pending(self) -> Rows:
+        """Return the queued and running trials of all cells."""
+        waiting = (TrialState.RUNNING, TrialState.WAITING)
+        found = self.rows_at(self._stacked([]), 0)
+        for index, cell in enumerate(self.cells):
+            points = [self._point(index, trial) for trial in cell.trials if trial.state in waiting]
+            found = found.followed_by(self.rows_at(self._stacked(points), index))
+        return found
+
+    def _stacked(self, points: Sequence[Floats | None]) -> Floats:
+        known = [point for point in points if point is not None]
+        return np.array(known).reshape(len(known), len(self.layout.groups))
+
+    def _point(self, cell: int, trial: FrozenTrial) -> Floats | None:
+        at = cell, trial.number
+        if at not in self._points:
+            params = params_of(trial, self.space)
+            if params.keys() != self.space.keys():
+                return None  # interrupted during sampling
+            self._points[at] = unit_point(self.space, params)
+        return self._points[at]
+
+    def observation(self, first: int | None = None) -> Observation:
+        """Return the values of the trials that ended first, of all if ``first`` is None.
+
+        A complete trial counts with its value. A pruned one counts with its result so far at the share of the epochs
+        that it reached; complete trials then also count at the share that half of the pruned trials reached, so that
+        the model can tell an early epoch from a poor setting. A failed trial counts like the worst complete one of its
+        cell, so that a region that diverges is left.
+        """
+        ended = self._ended[:first]
+        stops = [
+            stop[0]
+            for _, _, _, trial in ended
+            if trial.state == TrialState.PRUNED and (stop := self.goal.reached(trial)) is not None
+        ]
+        half = sorted(stops)[len(stops) // 2] if stops else 0
+        found: list[tuple[int, Floats, float, float]] = []
+        failed: list[tuple[int, Floats]] = []
+        for _, cell, _, trial in ended:
+            point = self._point(cell, trial)
+            if point is None:
+                continue
+            if trial.state == TrialState.FAIL:
+                failed.append((cell, point))
+            elif trial.state == TrialState.COMPLETE:
+                found.append((cell, point, 1.0, self.goal.sign * trial.values[0]))
+                if 0 < half < self.goal.epochs and half in trial.intermediate_values:
+                    found.append((cell, point, half / self.goal.epochs, self.goal.sign * self.goal.at(trial, half)))
+            elif (reached := self.goal.reached(trial)) is not None:
+                epoch, value = reached
+                found.append((cell, point, min(1.0, epoch / self.goal.epochs), self.goal.sign * value))
+        found = [row for row in found if math.isfinite(row[3])]
+        for cell, point in failed:
+            worst = min((row[3] for row in found if row[0] == cell and row[2] == 1), default=None)
+            if worst is not None:
+                found.append((cell, point, 1.0, worst))
+        cells = np.array([row[0] for row in found], dtype=np.int64)
+        rows = Rows(
+            self._stacked([row[1] for row in found]),
+            np.array(self._log_ratios)[cells],
+            cells,
+            np.array(self._tasks)[cells],
+            np.array([row[2] for row in found], dtype=np.float64),
+        )
+        return Observation(rows, np.array([row[3] for row in found], dtype=np.float64))
+
+    def violations(self, name: str, first: int | None = None) -> Observation:
+        """Return by how much complete trials satisfy a constraint, (n,); negative values violate it."""
+        found = [
+            (cell, point, -trial.constraints[name])
+            for _, cell, _, trial in self._ended[:first]
+            if trial.state == TrialState.COMPLETE
+            and name in trial.constraints
+            and (point := self._point(cell, trial)) is not None
+        ]
+        cells = np.array([row[0] for row in found], dtype=np.int64)
+        rows = Rows(
+            self._stacked([row[1] for row in found]),
+            np.array(self._log_ratios)[cells],
+            cells,
+            np.array(self._tasks)[cells],
+            np.ones(len(found)),
+        )
+        return Observation(rows, np.array([row[2] for row in found], dtype=np.float64))
+
+    @property
+    def ended(self) -> int:
+        """Number of trials that ended."""
+        return len(self._ended)
+
+
+def coordinate_groups(space: Space) -> tuple[int, ...]:
+    """Return the index of the param to which each coordinate of `unit_point` belongs."""
+    sizes = [len(d.choices) if isinstance(d, Choices) else 1 for d in space.values()]
+    return tuple(index for index, size in enumerate(sizes) for _ in range(size))
