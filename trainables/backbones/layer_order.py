@@ -27,7 +27,8 @@ def layer_order(name: str, backbone: Backbone) -> dict[str, int]:
       hold all its parameters;
     - ``group_matcher`` of a network of timm;
     - the order in which a network of this project, or an ``nn.Sequential``, holds its modules. Sequences within it
-      count module by module, a residual block is one layer, and a normalisation belongs to the layer before it.
+      count module by module, a residual block is one layer, a normalisation belongs to the layer before it, and
+      what the network itself holds, such as learned positions, to the first layer.
 
     Args:
         name: the network's name in `BACKBONES`, for messages.
@@ -44,8 +45,9 @@ def layer_order(name: str, backbone: Backbone) -> dict[str, int]:
         found: dict[str, int] = grouped(network, network.group_matcher(coarse=False), reverse=True)
         return _numbered({f"network.{inner}": layer for inner, layer in found.items()})
     elif type(network) is nn.Sequential or BACKBONES.is_inside(name):
+        own = [parameter for parameter, _ in network.named_parameters(recurse=False)]
         names = list(_walk(network))
-        return _numbered(_matched(name, backbone, names, _joined(network, names)))
+        return _numbered(_matched(name, backbone, [*own, *names], [*(0 for _ in own), *_joined(network, names)]))
     else:
         raise BadInput(
             f"`layer_decay` needs the order of the layers of {name}, which it does not say: give its module a method "

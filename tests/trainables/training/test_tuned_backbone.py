@@ -51,6 +51,30 @@ def test_every_scope_goes_with_any_loss_and_repeats_its_bits(method: str, scope:
         assert torch.equal(parameter, dict(resumed.network.named_parameters())[name])
 
 
+RECIPE: dict[str, Any] = {"optimizer": "adamw", "lr": 0.01, "layer_decay": 0.7, "clip_norm": 0.5, "ema": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("method", "scope"), [("erm", "lora"), ("crt", "adapter"), ("m2m", "bias"), ("sam", "lora"), ("offset", "head")]
+)
+def test_averaged_weights_and_layer_wise_rates_go_with_every_scope(method: str, scope: str, make_trial: Any) -> None:
+    config = _tuned(make_trial(method, epochs=3, **RECIPE), scope)
+    whole, resumed = _trainer(config), _trainer(config)
+    frozen = {name: p.clone() for name, p in whole.network.named_parameters()}
+    for name, _ in whole.network.trainable_parameters():
+        del frozen[name]
+    whole.run_epoch()
+    state = whole.state()
+    kept = {f"backbone.{name}" for part in (state, state["averaged"]) for name in part["backbone"]}
+    assert not kept & frozen.keys()
+    resumed.load(state)
+    for _ in range(2):
+        assert _timeless(resumed.run_epoch()) == _timeless(whole.run_epoch())
+    for network in (whole.network, whole.evaluated):
+        own = dict(network.named_parameters())
+        assert all(torch.equal(own[name], value) for name, value in frozen.items())
+
+
 @pytest.mark.parametrize(("scope", "method"), [("head", "linear-probe"), ("bias", "bitfit"), ("lora", "lora")])
 def test_a_scope_of_the_model_under_erm_is_the_method_of_that_name(scope: str, method: str, make_trial: Any) -> None:
     own = _trainer(_tuned(make_trial(method), None))
