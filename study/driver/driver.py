@@ -21,7 +21,7 @@ from study.driver.places import keep_passwords, password_notes, with_places
 from study.driver.progress import Progress
 from study.driver.ray_connection import JOINING
 from study.ledger.cell_ledger import Assignment
-from study.ledger.storage import ledger_at, open_storage
+from study.ledger.storage import NOTHING_BEGAN, ClosedLedger, ledger_at, open_storage
 from study.ledger.study_ledger import Ledger
 from study.spec.cell import Cell, expand
 from study.spec.confirmed_settings import check_confirmation
@@ -179,8 +179,13 @@ def resume(
     """
     folder = StudyFolder(storage, name)
     # an unchanged finished study needs no check of params or data, and so no import of torch
-    if not overrides and data_dir is None and (why := why_finished(folder)) is not None:
-        return _idle(folder, why, console)
+    if not overrides and data_dir is None:
+        try:
+            why = why_finished(folder)
+        except ClosedLedger as error:  # told as to a reader, who may reach it elsewhere
+            raise ClosedLedger(error.said, NOTHING_BEGAN) from None
+        if why is not None:
+            return _idle(folder, why, console)
     from study.driver.preflight import check_cluster, check_data, check_places, check_resources, precision_change_note
 
     before, spec = folder.read_spec(to_train=True), folder.read_spec(overrides, to_train=True)

@@ -79,15 +79,15 @@ _LAST_OPERATION, _CREATES_TRIAL, _SETS_TRIAL_ATTRIBUTE, _SETS_ONE = 10, 4, 8, (2
 def line_fault(log: object) -> str | None:
     """Return what is wrong with a line of the journal, with the field; None if every field is of its kind.
 
-    >>> line_fault({"op_code": 8, "trial_id": 3, "user_attr": {"seed": "x"}})
+    >>> line_fault({"op_code": 8, "worker_id": "w", "trial_id": 3, "user_attr": {"seed": "x"}})
     "`user_attr.seed` must be a whole number, got 'x'"
-    >>> line_fault({"op_code": 8, "trial_id": 3, "user_attr": {}})
+    >>> line_fault({"op_code": 8, "worker_id": "w", "trial_id": 3, "user_attr": {}})
     '`user_attr` must be a mapping with one name, got {}'
     """
     if not isinstance(log, dict):
         return f"must be a mapping, got {_said(log)}"
     operation = log.get("op_code")
-    if not _WHOLE.holds(operation) or not 0 <= operation <= _LAST_OPERATION:
+    if type(operation) is not int or not 0 <= operation <= _LAST_OPERATION:
         return f"`op_code` must be a whole number from 0 to {_LAST_OPERATION}, got {_said(operation)}"
     needed = _NEEDED.get(operation, {})
     lacking = next((name for name in ("worker_id", *needed) if name not in log), None)

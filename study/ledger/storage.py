@@ -23,7 +23,7 @@ _ELSEWHERE = (
     "; a machine that reaches it under another address (a forwarded port) reads it by `study status NAME --ledger URL`"
 )
 
-_NOTHING_BEGAN = (
+NOTHING_BEGAN = (
     ". Nothing has started, and nothing was changed: once the database answers, run the same command again; "
     "`study doctor` with STUDY_LEDGER set to this URL says what is wrong with it"
 )
@@ -32,6 +32,19 @@ _PUT_BACK = "put back a copy of it, or start a new study"
 
 _DAMAGE = (ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError)
 """Optuna's errors for a damaged line: one that is not text, is not JSON, or is no operation that fits the ledger."""
+
+
+class ClosedLedger(BadInput):
+    """A ledger's database that does not answer, or refuses.
+
+    Attributes:
+        said: which, and why, without the advice.
+    """
+
+    def __init__(self, said: str, advice: str) -> None:
+        """Join both to one message."""
+        super().__init__(said + advice)
+        self.said = said
 
 
 def _cut_torn_line(journal: Path) -> None:
@@ -65,7 +78,8 @@ def open_storage(
             reads raise `ServiceAway`.
 
     Raises:
-        BadInput: the database cannot be opened, or the journal is damaged.
+        ClosedLedger: the database cannot be opened.
+        BadInput: the journal is damaged.
     """
     if url is not None:
         try:
@@ -74,9 +88,10 @@ def open_storage(
             patience = patience or Patience(ledger_at(url), 0.0)
             return PatientStorage(revealed(url, "STUDY_LEDGER"), patience)
         except Exception as error:  # SQLAlchemy and its drivers raise many types
-            hint = f"; {_PASSWORD_PLACES}" if "password" in str(error).lower() else "" if writable else _ELSEWHERE
-            hint += _NOTHING_BEGAN if writable else ""
-            raise BadInput(f"records.ledger: cannot open {masked(url)}: {shown(error, 500)}{hint}") from None
+            passwords = "password" in str(error).lower()
+            said = f"records.ledger: cannot open {masked(url)}: {shown(error, 500)}"
+            said += f"; {_PASSWORD_PLACES}" if passwords else ""
+            raise ClosedLedger(said, NOTHING_BEGAN if writable else "" if passwords else _ELSEWHERE) from None
     if not isinstance(folder, Path):
         raise BadInput(f"records.ledger: {folder} is on object storage and its study file names no database")
     journal = folder / "ledger.journal"

@@ -123,9 +123,9 @@ def _trial_files(folder: StudyFolder, view: StudyView | None) -> tuple[int, list
     names: dict[str, list[str]] = {}
     for file in files_below(cells):
         # a file in a folder where a bundle should be belongs to the trial, too
-        place = file.folder.removesuffix("/trial.zip")
-        if _TRIAL.fullmatch(place):
-            names.setdefault(place, []).append(file.name)
+        key = file.folder.removesuffix("/trial.zip")
+        if _TRIAL.fullmatch(key):
+            names.setdefault(key, []).append(file.name)
     faults = []
     for key in sorted(names):
         place = cells / key

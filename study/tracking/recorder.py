@@ -14,6 +14,7 @@ from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
 from study.store.study_view import CellView, cell_view, trial_view, with_races
 from study.tracking.client import is_away, tracking_uri
+from study.tracking.run_index import LocksAway
 from study.tracking.study_sync import StudySync
 from trainables.core.errors import BadInput
 from trainables.core.patience import ServiceAway
@@ -78,6 +79,7 @@ class Recorder:
         self._left: set[Key] = set()
         self._at: Key | None = None
         self._closing, self._pause, self._quiet_until = False, 0.0, 0.0
+        self._said_away = False
         self._said: set[str] = set()
         self._thread = threading.Thread(target=self._work, name="records", daemon=True)
         self._thread.start()
@@ -152,13 +154,14 @@ class Recorder:
             self._record(key)
         except Exception as error:  # tracking must never stop a study
             self._sync.forget()
-            away = is_away(error)
+            away = is_away(error) or isinstance(error, LocksAway)
             (self._come_back if away else self._give_up)(key, error)
             return not away
         finally:
             self._at = None
-        if self._pause:
+        if self._said_away:
             self._warn(f"MLflow ({self._uri}) is back")
+            self._said_away = False
         self._pause = 0.0
         if key is not None:
             self._left.discard(key)
@@ -203,7 +206,9 @@ class Recorder:
         self._warn(f"not written to MLflow: {key or 'summaries'}: {kind}: {_first_line(error)}")
 
     def _come_back(self, key: Key | None, error: Exception) -> None:
-        if not self._pause:
+        # of the database that holds ledger and locks its driver speaks
+        if not self._said_away and not isinstance(error, LocksAway):
+            self._said_away = True
             self._warn(
                 f"MLflow ({self._uri}) cannot be reached; the study continues and syncs when it is "
                 f"back: {_first_line(error)}"

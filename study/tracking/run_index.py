@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import getpass
 import json
 import uuid
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
 
     from study.spec.cell import Cell
+
+
+class LocksAway(BadInput):
+    """The database that holds the locks of a storage does not answer; a further try may succeed."""
+
 
 METRICS_PER_REQUEST = 800
 """So many that a run's params and tags fit into MLflow's limit of 1,000 entries, too."""
@@ -103,7 +109,8 @@ class Runs:
         try:
             lock.acquire()
         except OSError as error:
-            raise BadInput(f"cannot write to the study's folder {self._folder.path}: {error.strerror}") from None
+            kind = LocksAway if error.errno == errno.EIO else BadInput
+            raise kind(f"cannot write to the study's folder {self._folder.path}: {error.strerror}") from None
         with lock:
             yield
 

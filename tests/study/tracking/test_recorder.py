@@ -3,7 +3,8 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from study.spec.study_spec import StudySpec
 from study.tracking import Recorder, record_study
+from study.tracking.run_index import LocksAway, Runs
 from tests.study.made_study import EPOCHS, MadeStudy, spec_of
 
 Dumper = Callable[[], dict[str, dict[str, Any]]]
@@ -190,6 +192,27 @@ def test_it_comes_back_when_the_store_does(made: MadeStudy, dump: Dumper, monkey
     wait_until(lambda: len(said) == 2)
     assert said[1].endswith("is back")
     assert recorder.close() == []
+    assert dump()[trial.key]["status"] == "FINISHED"
+
+
+def test_it_waits_for_the_database_of_the_locks(made: MadeStudy, dump: Dumper, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    original, tries = Runs.locked, list[int]()
+
+    @contextmanager
+    def locked(self: Runs) -> Iterator[None]:
+        tries.append(1)
+        if len(tries) < 3:
+            raise LocksAway("cannot write to the study's folder: locks cannot be used")
+        with original(self):
+            yield
+
+    monkeypatch.setattr(Runs, "locked", locked)
+    recorder, trial = recorder_of(made, said), made.complete()
+    recorder.touch(trial, True)
+    wait_until(lambda: len(tries) >= 3)
+    assert recorder.close() == []
+    assert said == []
     assert dump()[trial.key]["status"] == "FINISHED"
 
 

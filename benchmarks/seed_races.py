@@ -1,7 +1,7 @@
 """Simulate races of seeds: how many trainings they cost, what they decide, and how often they err.
 
-``python -m benchmarks.racing`` draws results of methods from normal distributions, lets `study.search.racing` ask for
-seeds as the ledger does, and compares it with five and ten seeds for everyone and Holm-corrected paired t tests, as
+``python -m benchmarks.seed_races`` draws results of methods from normal distributions, lets `study.search.racing` ask
+for seeds as the ledger does, and compares it with five and ten seeds for everyone and Holm-corrected paired t tests, as
 `study report` makes them. Two populations: the means and deviations of the eight methods of ``mnist-confirmed``
 (docs/results.md), and eight methods that are all the same, where every difference that is called one is an error.
 """
@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--at-most", type=int, default=20)
     parser.add_argument("--margin", type=float, default=0.005)
     given = parser.parse_args()
-    print(header("benchmarks.racing", "numpy", "scipy"), flush=True)
+    print(header("benchmarks.seed_races", "numpy", "scipy"), flush=True)
     for compare in ("baseline", "best"):
         confirm = ConfirmSpec.model_validate(
             {
