@@ -82,7 +82,7 @@ class MethodModel:
             share: share of the epochs after which the metric is asked for, in (0, 1].
 
         Raises:
-            StopIteration: no cell has that name.
+            ValueError: no cell has that name.
         """
         return self._told(self.evidence.rows_at(self._points(params), self.evidence.index(cell), share))
 
@@ -96,6 +96,9 @@ class MethodModel:
             ratio: the imbalance ratio.
             task: data set and kind of profile, as `CellTrials.task` names it.
             share: share of the epochs.
+
+        Raises:
+            ValueError: no cell has that data set.
         """
         points = self._points(params)
         count = len(points)

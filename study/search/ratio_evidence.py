@@ -136,12 +136,20 @@ class Evidence:
         self._points: dict[tuple[int, int], Floats] = {}
 
     def index(self, name: str) -> int:
-        """Return the index of a cell."""
-        return next(i for i, cell in enumerate(self.cells) if cell.name == name)
+        """Return the index of a cell.
+
+        Raises:
+            ValueError: no cell has that name.
+        """
+        return [cell.name for cell in self.cells].index(name)
 
     def task(self, name: str) -> int:
-        """Return the index of a data set."""
-        return next(self._tasks[i] for i, cell in enumerate(self.cells) if cell.task == name)
+        """Return the index of a data set.
+
+        Raises:
+            ValueError: no cell has that data set.
+        """
+        return self._tasks[[cell.task for cell in self.cells].index(name)]
 
     @property
     def started(self) -> int:

@@ -12,7 +12,6 @@ from optuna.trial import TrialState
 
 from search_spaces import Choices, Range, Space, distributions_of
 from search_spaces.encoding import decode
-from study.ledger.cell_ledger import Assignment
 from study.ledger.study_ledger import Ledger
 from study.search.ratio_gp import Places
 from study.search.sampler_factory import MethodTrials, build_searcher
@@ -205,27 +204,32 @@ def spec(make_spec: MakeSpec) -> MakeSpec:
 
 @pytest.mark.parametrize("transfer", [True, False])
 def test_killed_after_any_write_it_ends_as_if_undisturbed(transfer: bool, spec: MakeSpec, tmp_path: Path) -> None:
-    assert len(list(ends_the_same_killed_after_any_write(spec(transfer=transfer), tmp_path, 11))) > 10
+    assert len(list(ends_the_same_killed_after_any_write(spec(transfer=transfer), tmp_path, 29))) > 4
 
 
 def test_a_trial_cut_off_while_it_was_sampled_is_proposed_again_though_others_went_on(
-    spec: MakeSpec, open_ledger: OpenLedger
+    spec: MakeSpec, open_ledger: OpenLedger, tmp_path: Path
 ) -> None:
-    ledger = open_ledger(spec())
-    for _ in range(9):
-        assignment = ledger.next()
-        assert assignment is not None
-        train(ledger, assignment)
-    cell = ledger.cells["digits/long_tail-50/cce"]
-    running = ledger.cells["digits/long_tail-10/cce"].ask()
-    cell._study.ask()  # the driver dies here, before any value is stored
-    (expected,) = [a for a in open_ledger(spec()).interrupted() if a.cell.ratio == 50]
-    again = open_ledger(spec())
-    (before,) = [t for t in again.cells["digits/long_tail-50/cce"].trials(TrialState.RUNNING)]
-    assert before.params
-    assert expected.number == before.number
-    train(ledger, running)
-    assert isinstance(running, Assignment)
+    found = []
+    for name in ("undisturbed", "cut off"):
+        folder = tmp_path / name
+        folder.mkdir()
+        ledger = open_ledger(spec(transfer=False), folder)
+        for _ in range(9):
+            assignment = ledger.next()
+            assert assignment is not None
+            train(ledger, assignment)
+        cell, other = (ledger.cells[f"digits/long_tail-{ratio}/cce"] for ratio in (50, 10))
+        if name == "undisturbed":
+            found.append(cell.ask())
+            continue
+        cell._study.sampler = cell._searcher(cell.started)
+        cell._study.ask()  # the driver dies here, before any value is stored
+        for _ in range(2):
+            train(ledger, other.ask())
+        found += open_ledger(spec(transfer=False), folder).interrupted()
+    undisturbed, again = found
+    assert again == undisturbed
 
 
 def test_the_trials_of_a_cell_are_seen_as_they_were_at_a_time(spec: MakeSpec, open_ledger: OpenLedger) -> None:
