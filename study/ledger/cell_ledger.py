@@ -21,6 +21,7 @@ from study.ledger.optuna_internals import trial_id, writable_trial
 from study.search.budget import ENDED, TrialCounts, count_trials, ranking_of
 from study.search.pruners import build_pruner
 from study.search.sampler_factory import MethodTrials, build_searcher
+from study.search.search_task import search_task
 from study.search.transferred_params import TransferredParams, with_moved_names
 from study.search.trial_params import ENDED_WITH, PARAM_SOURCE, PARAMS, QUEUED_PARAMS, SELECTED_EPOCH, params_of
 from study.spec.cell import Cell
@@ -194,10 +195,8 @@ class CellLedger:
         Args:
             at: the time, as Optuna stores times; None for now.
         """
-        profile = self.cell.base.data.profile
-        task = f"{self.cell.dataset}/{profile.kind}-{profile.minority}"
         trials = self.trials() if at is None else _trials_at(self.trials(), at)
-        return CellTrials(self.cell.name, task, self.cell.ratio, trials)
+        return CellTrials(self.cell.name, search_task(self.cell), self.cell.ratio, trials)
 
     def _searcher(self, number: int, at: datetime | None = None) -> BaseSampler:
         search, cell = self._spec.search, self.cell

@@ -20,9 +20,11 @@ from study.report.html.picture import Picture, drawing
 from study.report.html.provenance import provenance_of
 from study.report.html.result_figures import confusion_figure, frequency_figure, rank_figure, ratio_figure
 from study.report.html.results import LEVEL, Place, Results, Unit, results_of
-from study.report.html.search_figures import progress_figure
+from study.report.html.search_figures import model_figure, progress_figure
 from study.report.html.spending import failures_of, spending_by_method
 from study.report.ranks import Ranks, ranks_of
+from study.report.ratio_response import ratio_responses
+from study.search.search_task import search_task
 from study.store.study_view import CellView, StudyView
 from study.store.trial_view import read_ahead
 from trainables.core.errors import BadInput
@@ -248,6 +250,7 @@ class Page:
                 for index, places in enumerate(results.groups.values())
                 if any(place.ranked() for place in places)
             ][: MOST_PANELS["ratio"]],
+            "model": self._model_figures()[: MOST_PANELS["ratio"]],
             "classes": [
                 frequency_figure(results, place, self.classes[place.name], styles, f"classes-{index}")
                 for index, place in enumerate(shown)
@@ -277,6 +280,17 @@ class Page:
                 for index, cell in enumerate(self._parallels()[: MOST_PANELS["parallel"]])
             ],
         }
+
+    def _model_figures(self) -> list[Picture]:
+        """Draw the responses of every data set and kind of profile that has any."""
+        found: list[Picture] = []
+        responses = ratio_responses(self.view)
+        for places in self.results.groups.values():
+            tasks = {search_task(cell.cell) for place in places for own in place.cells.values() for cell in own}
+            own = [response for response in responses if response.kind in tasks]
+            if any(self.styles[response.method].shown for response in own):
+                found.append(model_figure(own, places, self.search_unit, self.styles, f"model-{len(found)}"))
+        return found
 
     @cached_property
     def _searched_places(self) -> list[Place]:
