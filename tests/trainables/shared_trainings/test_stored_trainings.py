@@ -12,7 +12,7 @@ import torch
 
 from trainables.data import load
 from trainables.shared_trainings.shared_training import SharedTraining, wait_for
-from trainables.shared_trainings.stored_trainings import remove_entry, shared_entries
+from trainables.shared_trainings.stored_trainings import remove_entry, shared_entries, shared_faults
 
 CPU = torch.device("cpu")
 
@@ -65,6 +65,18 @@ def test_the_one_that_was_used_last_comes_first(make_trial: Any, tmp_path: Path)
     assert [entry.key for entry in shared_entries(tmp_path)] == [made[1].path.name, made[0].path.name]
     assert made[0].state() is not None  # taking the state is a use
     assert shared_entries(tmp_path)[0].key == made[0].path.name
+
+
+def test_a_folder_in_the_place_of_a_file_is_a_fault_and_hides_no_other(shared: SharedTraining, tmp_path: Path) -> None:
+    wait_for(shared)
+    assert shared_faults(tmp_path) == (1, [])
+    state, epochs = next(shared.path.glob("*.pt")), next(shared.path.glob("epochs-*.jsonl"))
+    for file in (state, epochs):
+        file.unlink()
+        file.mkdir()
+    faults = shared_faults(tmp_path)[1]
+    assert any(fault.startswith(f"{state}: is damaged (Is a directory)") for fault in faults)
+    assert any(fault.startswith(f"{epochs}: cannot be read (Is a directory)") for fault in faults)
 
 
 def test_a_removed_one_is_trained_again(shared: SharedTraining, tmp_path: Path) -> None:
