@@ -9,6 +9,7 @@ from rich.console import Console
 
 from study.report.confirmed_results import rows_of
 from study.report.confirmed_tables import number, spread
+from study.store.plugin_records import method_sources
 from study.store.study_folder import StudyFolder
 from study.store.study_view import CellView, StudyView, open_view
 from study.terminal import plain_table
@@ -40,15 +41,19 @@ def compared(folders: list[StudyFolder], metric: str) -> list[Entry]:
 
     Returns:
         ``study``, ``dataset``, ``profile``, ``method``, the keys of `DECISIVE` (None where a setting has no effect
-        under the protocol), ``on`` (``test`` or ``validation``; None for a cell without a complete trial), ``n``,
-        ``mean``, ``std``, ``shown``.
+        under the protocol), ``plugin`` (digest of the source of the method's plug-in; None without one), ``on``
+        (``test`` or ``validation``; None for a cell without a complete trial), ``n``, ``mean``, ``std``, ``shown``.
 
     Raises:
         BadInput: no such study, one named twice, an unknown metric.
     """
     if metric not in METRICS or metric == "train_loss":
         raise unknown_name("metric", metric, [name for name in METRICS if name != "train_loss"])
-    return [_entry(view, cell, metric) for view in views_of(folders) for cell in view.cells]
+    entries: list[Entry] = []
+    for view in views_of(folders):
+        sources = method_sources(view.folder.path)
+        entries += [_entry(view, cell, metric, sources.get(cell.cell.method)) for cell in view.cells]
+    return entries
 
 
 def views_of(folders: list[StudyFolder]) -> list[StudyView]:
@@ -62,7 +67,7 @@ def views_of(folders: list[StudyFolder]) -> list[StudyView]:
     return [open_view(folder) for folder in folders]
 
 
-def _entry(view: StudyView, cell: CellView, metric: str) -> Entry:
+def _entry(view: StudyView, cell: CellView, metric: str, plugin: str | None) -> Entry:
     data, training = cell.cell.base.data, cell.cell.base.training
     about = {
         "study": view.spec.name,
@@ -79,6 +84,7 @@ def _entry(view: StudyView, cell: CellView, metric: str) -> Entry:
         "epochs": training.epochs,
         "select": view.spec.search.select,
         "model": cell.cell.base.model.name,
+        "plugin": plugin,
     }
     row = next((row for row in rows_of(view, cell) if row.setting == "best" and row.n), None)
     if row is not None:
@@ -120,6 +126,20 @@ def print_comparison(entries: list[Entry], metric: str, console: Console) -> Non
         console.print(f"Test images of these studies differ: {said}", highlight=False)
     if "protocol" not in apart and len({entry["protocol"] for entry in entries}) > 1:
         console.print("The studies follow different protocols, so their images differ.", highlight=False)
+    for method, sources in _sources_apart(entries).items():
+        said = ", ".join(f"{study}: {digest[:8]}" for study, digest in sources.items())
+        console.print(
+            f"Results of {method} are not comparable: the source of its plug-in differs ({said})", highlight=False
+        )
+
+
+def _sources_apart(entries: list[Entry]) -> dict[str, dict[str, str]]:
+    """Return method -> study -> digest of its plug-in, for methods of one name with several sources."""
+    found: dict[str, dict[str, str]] = {}
+    for entry in entries:
+        if entry["plugin"] is not None:
+            found.setdefault(entry["method"], {})[entry["study"]] = entry["plugin"]
+    return {method: sources for method, sources in found.items() if len(set(sources.values())) > 1}
 
 
 def differences(entries: list[Entry], settings: Iterable[str] = tuple(DECISIVE)) -> dict[str, dict[str, list[Any]]]:

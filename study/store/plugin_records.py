@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import create_model
@@ -22,7 +23,7 @@ from trainables.backbones import BACKBONES
 from trainables.backbones.architecture import Architecture
 from trainables.components.optimizers import OPTIMIZERS, OptimizerFactory
 from trainables.core.errors import BadInput, reason_of
-from trainables.core.plugin_source import find_source
+from trainables.core.plugin_source import PluginSource, find_source
 from trainables.core.storage_path import StoragePath, write_atomically
 from trainables.methods.method import EpochMetric, Method, SharedPrefix
 from trainables.methods.plan import Hyperparameters
@@ -37,7 +38,7 @@ class PluginRecord(NamedTuple):
     Attributes:
         stored: path of the copy, from the study's folder.
         digest: of its source when the study was created.
-        origin: the path or module that it was copied from.
+        origin: the absolute path, or the module, that it was copied from.
     """
 
     stored: str
@@ -63,7 +64,7 @@ def write_plugin_records(folder: StoragePath, spec: StudySpec) -> None:
             {
                 "stored": f"{FOLDER}/{source.name}{'' if source.is_package else '.py'}",
                 "digest": source.digest,
-                "origin": source.given if "/" not in source.given else str(source.path),
+                "origin": _origin(source),
             }
             for source in sources
         ],
@@ -149,6 +150,26 @@ def describe_plugins(folder: StoragePath) -> None:
     SPACES.describe({name: _space(fields) for name, fields in content.get("spaces", {}).items()})
 
 
+def method_sources(folder: StoragePath) -> dict[str, str]:
+    """Return the digest of the plug-in's source for every method of a stored study that comes from one.
+
+    Raises:
+        BadInput: ``plugins.json`` cannot be read.
+    """
+    content = _read(folder)
+    copies = content.get("plugins", [])
+    only = copies[0]["digest"] if len(copies) == 1 else None  # a study stored before methods had digests of their own
+    found = {each["name"]: each.get("source", only) for each in content.get("methods", [])}
+    return {name: digest for name, digest in found.items() if digest is not None}
+
+
+def _origin(source: PluginSource) -> str:
+    """Return a path that means the same from every folder; a module by its name."""
+    if "/" not in source.given and not source.given.endswith(".py"):
+        return source.given
+    return str(source.path.absolute() if isinstance(source.path, Path) else source.path)
+
+
 def _described_optimizer(optimizer: OptimizerFactory) -> dict[str, Any]:
     return {"name": optimizer.name, "settings": list(optimizer.settings), "paper": optimizer.paper}
 
@@ -190,6 +211,7 @@ def _described(method: Method) -> dict[str, Any]:
     prefix = method.shared_prefix
     return {
         "name": method.name,
+        "source": METHODS.code_of(method.name),
         "title": method.title,
         "paper": method.paper,
         "equation": method.equation,

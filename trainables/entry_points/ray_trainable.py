@@ -40,6 +40,7 @@ from trainables.entry_points.memory_growth import MemoryGrowth, WorkerReplaced
 from trainables.entry_points.worker_team import Built, WorkerTeam
 from trainables.methods.registry import selectable_after
 from trainables.shared_trainings.needed_trainings import SharedNeeds
+from trainables.training.batch_objective import WrongLossShape
 from trainables.training.checkpoints import newest_checkpoint, save_checkpoint
 from trainables.training.evaluation import Evaluation
 from trainables.training.final_artifacts import write_end_arrays, write_final_artifacts
@@ -48,7 +49,7 @@ from trainables.training.trainer import Trainer
 from trainables.training.training_state import State
 from trainables.training.tuned_backbone import parameter_counts
 
-_LOST_CAUSES = (NonFiniteLoss, torch.OutOfMemoryError)
+_LOST_CAUSES = (NonFiniteLoss, WrongLossShape, torch.OutOfMemoryError)
 """Errors that a retry of the same trial would meet again: it fails alone and is not retried."""
 
 

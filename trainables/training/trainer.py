@@ -209,6 +209,7 @@ class Trainer:
 
         Raises:
             NonFiniteLoss: if a training or validation loss is infinite or NaN; the epoch then has no result.
+            WrongLossShape: if the method's loss does not give one value per image.
         """
         stage = self.plan.stage_at(self.epoch, self.config.training.epochs)
         rate = self._enter(stage)
@@ -328,7 +329,7 @@ class Trainer:
             outputs, loss = stage.update(
                 Step(
                     forward=partial(network, images),
-                    objective=partial(batch_objective, stage, self.plan.head, batch),
+                    objective=partial(batch_objective, stage, self.plan.head, batch, method=self.config.method.name),
                     labels=batch.labels,
                     optimizer=self.optimizer,
                     parameters=trained,

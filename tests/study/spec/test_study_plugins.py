@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from search_spaces import SPACES
+from study.report.comparison import compared, print_comparison
 from study.spec.study_plugins import activate_plugins, store_plugins
 from study.spec.validation import load_spec
-from study.store.plugin_records import changed_origins, describe_plugins, write_plugin_records
+from study.store.plugin_records import changed_origins, describe_plugins, plugin_records, write_plugin_records
 from study.store.study_folder import StudyFolder
 from study.store.study_view import open_view
 from trainables.backbones import BACKBONES, build_backbone
@@ -209,6 +211,50 @@ def test_a_stored_study_holds_the_source_and_goes_on_with_it(folder: Path) -> No
     (stored.path / "plugins" / "mine.py").write_text(METHOD.replace("0.1", "0.2"))
     with pytest.raises(BadInput, match=r"this copy of the plug-in .* has changed since the study began"):
         stored.read_spec(to_train=True)
+
+
+@pytest.mark.parametrize("given", ["./mine.py", "mine.py", "./lab/../mine.py"])
+def test_a_change_is_seen_from_any_folder(given: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "lab").mkdir()
+    monkeypatch.chdir(folder)
+    Path("study.yaml").write_text(STUDY.replace("./mine.py", given))
+    stored = StudyFolder(Path("runs"), "outside")
+    stored.path.mkdir(parents=True)
+    stored.create(load_spec(Path("study.yaml")), {})
+    stored = StudyFolder(folder / "runs", "outside")
+    (record,) = plugin_records(stored.path)
+    assert Path(record.origin).is_absolute() and Path(record.origin).samefile("mine.py")
+    assert changed_origins(stored.path) == []
+    Path("mine.py").write_text(METHOD.replace("0.1", "0.2"))
+    for place in (folder, folder / "lab"):
+        monkeypatch.chdir(place)
+        (note,) = changed_origins(stored.path)
+        assert "has changed since the study began; the study goes on with its own copy" in note
+
+
+def test_a_comparison_says_that_a_method_has_several_sources(folder: Path) -> None:
+    stored = []
+    for name, source in (("one", METHOD), ("two", METHOD), ("three", METHOD.replace("0.1", "0.2"))):
+        (folder / "mine.py").write_text(source)
+        (folder / "study.yaml").write_text(STUDY.replace("name: outside", f"name: {name}"))
+        made = StudyFolder(folder / "runs", name)
+        made.path.mkdir(parents=True)
+        made.create(load_spec(folder / "study.yaml"), {})
+        stored.append(made)
+    activate_plugins([], folder)
+    one, two, three = stored
+    first, other = (plugin_records(each.path)[0].digest[:8] for each in (one, three))
+    assert "not comparable" not in _compared(one, two)
+    assert _compared(one, three).endswith(
+        f"Results of mine are not comparable: the source of its plug-in differs (one: {first}, three: {other})\n"
+    )
+
+
+def _compared(*stored: StudyFolder) -> str:
+    console = Console(width=200)
+    with console.capture() as capture:
+        print_comparison(compared(list(stored), "balanced_accuracy"), "balanced_accuracy", console)
+    return capture.get()
 
 
 def test_a_stored_study_is_read_without_the_code_of_its_plugins(folder: Path) -> None:

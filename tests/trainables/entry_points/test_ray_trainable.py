@@ -33,6 +33,7 @@ from trainables.core.trial_task import TrialTask
 from trainables.data import load
 from trainables.entry_points.memory_growth import WorkerReplaced
 from trainables.entry_points.ray_trainable import ImbalanceTrial
+from trainables.methods.plan import Stage
 from trainables.training.checkpoints import load_state, save_checkpoint
 from trainables.training.trainer import Trainer
 
@@ -131,6 +132,21 @@ def test_a_trial_that_ends_within_its_first_epoch_leaves_no_steps(
     _failure(_steps(trainable)[-1])
     trainable.cleanup()
     assert read_step_progress(tmp_path / "00000") is None
+
+
+@pytest.mark.parametrize("share", [False, True])
+def test_a_loss_that_is_a_scalar_fails_the_trial_with_that_reason(
+    share: bool, make_trial: MakeTrial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Stage.__init__
+
+    def with_a_scalar(stage: Stage, *given: Any, **named: Any) -> None:
+        made(stage, *given, **named)
+        object.__setattr__(stage, "loss", lambda outputs, labels: outputs.logits.mean())
+
+    monkeypatch.setattr(Stage, "__init__", with_a_scalar)
+    (result,) = _steps(ImbalanceTrial(_given(make_trial("ldam-drw", epochs=5), tmp_path / "00000", share=share)))
+    assert "the loss of stage 'plain' has the shape (); expected a tensor of shape (B,)" in _failure(result)
 
 
 def test_a_shared_opening_that_diverges_fails_the_trial_and_frees_the_lock(

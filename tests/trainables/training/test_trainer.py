@@ -17,6 +17,7 @@ from trainables.core.metric_names import METRICS
 from trainables.core.metrics import from_confusion
 from trainables.core.trial_folder import CLASS_RECALL
 from trainables.data import StudyData, load
+from trainables.training.batch_objective import WrongLossShape
 from trainables.training.finite_watch import NonFiniteLoss
 from trainables.training.trainer import Trainer
 
@@ -140,6 +141,32 @@ def _watch_labels(trainer: Trainer) -> list[Tensor]:
 
     trainer.plan = dataclasses.replace(trainer.plan, stages=tuple(watched(stage) for stage in trainer.plan.stages))
     return seen
+
+
+@pytest.mark.parametrize(
+    ("reduced", "found"),
+    [
+        (lambda losses: losses.mean(), r"has the shape \(\)"),
+        (lambda losses: losses[:, None], r"has the shape \(64, 1\)"),
+        (lambda losses: losses.mean().item(), "has type float"),
+    ],
+    ids=["scalar", "column", "number"],
+)
+@pytest.mark.parametrize("method", ["erm", "mixup"])
+def test_a_loss_without_one_value_per_image_is_refused_at_the_first_batch(
+    reduced: Callable[[Tensor], Any], found: str, method: str, make_trial: MakeTrial
+) -> None:
+    trainer = _trainer(make_trial(method))
+    stages = [
+        dataclasses.replace(stage, loss=lambda *given, own=stage.loss: reduced(own(*given)))
+        for stage in trainer.plan.stages
+    ]
+    trainer.plan = dataclasses.replace(trainer.plan, stages=tuple(stages))
+    steps: list[Any] = []
+    said = rf"method '{method}': the loss of stage '.*' {found}; expected a tensor of shape \(B,\).*here \(64,\)"
+    with pytest.raises(WrongLossShape, match=said):
+        trainer.run_epoch(lambda *step: steps.append(step))
+    assert steps == []
 
 
 def test_erm_sees_every_image_once_an_epoch(make_trial: MakeTrial) -> None:
