@@ -43,7 +43,8 @@ def from_arrays(
 
     Images are NumPy arrays or torch tensors (N, H, W), (N, H, W, C) or (N, C, H, W) with C of 1 or 3, of uint8, or of
     floats in [0, 1], which are kept with 8 bits (with a warning if that rounds them). They must not be normalised
-    yet. Floats (N, D) are feature vectors. Labels are whole numbers from 0, (N,).
+    yet. Floats (N, D) are feature vectors, finite as float32. Labels are whole numbers 0..K-1, (N,); labels above
+    10,000 need ``classes``. No value may be masked. Nothing removes the folder.
 
     Args:
         train: images and labels to train on.
@@ -59,7 +60,8 @@ def from_arrays(
         A value for ``dataset`` of `train` and in the mapping of `Study.from_dict`.
 
     Raises:
-        BadInput: another shape, type or range, with what is allowed; or the folder cannot be written.
+        BadInput: another shape, type or range, with what is allowed, before anything is written; or the folder cannot
+            be written.
     """
     from trainables.data.sources.array_folder import array_folder
     from trainables.data.sources.image_cache import cache_dir

@@ -93,7 +93,10 @@ def models(
     as_json: AsJson = False,
     plugins: Plugins = None,
 ) -> None:
-    """List networks with parameters, features, input and paper; those of timm with the tags of their weights."""
+    """List networks with parameters, features, input and paper.
+
+    Those of timm are listed with the tags of their weights.
+    """
     use_plugins(plugins)
     from study.report.catalog_tables import model_entries
 

@@ -6,7 +6,7 @@ from study.cli.options import Name, Storage
 
 
 def verify(name: Name, storage: Storage = None) -> None:
-    """Read everything that is stored of a study, and name what is damaged.
+    """Read all that is stored of a study; name what is damaged.
 
     Compares the ledger with the files of all trials, and checks the study's own files, the copies of its plug-ins and
     the storage's shared trainings. Reads every file, which other commands do not. Exit code 1 if something is damaged.

@@ -110,9 +110,22 @@ def line_fault(log: object) -> str | None:
 def _wrong_attribute(field: str, attributes: Mapping[str, Any]) -> str | None:
     if (found := _wrong(attributes, _ATTRIBUTES, f"{field}.")) is not None:
         return found
+    if (found := _wrong_end(f"{field}.{ENDED_WITH}", attributes.get(ENDED_WITH, {}))) is not None:
+        return found
     if attributes.get("phase", CONFIRM) != CONFIRM:
         return f"`{field}.phase` must be '{CONFIRM}', got {_said(attributes['phase'])}"
     return f"`{field}` lacks `seed`" if "phase" in attributes and "seed" not in attributes else None
+
+
+def _wrong_end(place: str, ended: Mapping[str, Any]) -> str | None:
+    """Look at the metrics with which a trial ended, on validation and on test images."""
+    for part in ("metrics", "test"):
+        found = ended.get(part, {})
+        if not isinstance(found, dict):
+            return f"`{place}.{part}` must be {_MAPPING.words}, got {_said(found)}"
+        if (bad := next((name for name, value in found.items() if not _NUMBER.holds(value)), None)) is not None:
+            return f"`{place}.{part}.{bad}` must be {_NUMBER.words}, got {_said(found[bad])}"
+    return None
 
 
 def _wrong(values: Mapping[str, Any], kinds: Mapping[str, _Kind], place: str = "") -> str | None:

@@ -175,7 +175,7 @@ def trial_faults(spec: StudySpec, key: str, trial: FrozenTrial, path: StoragePat
 
 
 def params_fault(trial: TrialView) -> str | None:
-    """Compare the params of a trial in the ledger with those that its process has recorded."""
+    """Compare the params and the seed of a trial in the ledger with those that its process has recorded."""
     stored: Any = (trial.stored_config() or {}).get("trial")
     if not isinstance(stored, dict) or not isinstance(stored.get("method"), dict):
         return None
@@ -184,6 +184,8 @@ def params_fault(trial: TrialView) -> str | None:
         was, says = (config.get(part, {}).get(name) for config in (stored, now))
         if was is not None and was != says:
             return f"trial {trial.key}: {part}.{name} is {says} by study file and ledger, but it was trained with {was}"
+    if (was := stored.get("seed")) is not None and was != now["seed"]:
+        return f"trial {trial.key}: its seed is {now['seed']} by study file and ledger, but it was trained with {was}"
     return None
 
 

@@ -115,7 +115,7 @@ def write_logits(folder: StoragePath, kept: KeptLogits) -> None:
     content = io.BytesIO()
     streams = ["logits.list.element"]  # the bytes of float16 compress better apart
     options = {"compression": "zstd", "use_dictionary": ["split"], "use_byte_stream_split": streams}
-    with pq.ParquetWriter(content, schema, **options) as writer:
+    with pq.ParquetWriter(content, schema, write_page_checksum=True, **options) as writer:
         for name, split in kept.splits.items():
             count = len(split.labels)
             flat = pa.array(split.logits.astype(np.float16).reshape(-1))
@@ -158,7 +158,8 @@ def read_logits(folder: StoragePath) -> KeptLogits | None:
 
     path = folder / LOGIT_FILE
     try:
-        table = pq.read_table(path if isinstance(path, Path) else io.BytesIO(path.read_bytes()))
+        source = path if isinstance(path, Path) else io.BytesIO(path.read_bytes())
+        table = pq.read_table(source, page_checksum_verification=True)
         about = json.loads(table.schema.metadata[_ABOUT])
         names = dict.fromkeys(table["split"].to_pylist())
         splits = {name: _split(table.filter(pa.compute.equal(table["split"], name))) for name in names}

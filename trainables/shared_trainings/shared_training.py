@@ -73,14 +73,19 @@ class SharedTraining:
         self._saved_at = 0.0
 
     def state(self) -> State | None:
-        """Return the state wanted, or None while it is not there; a damaged one is as good as none.
+        """Return the state wanted, or None while it is not there.
 
-        Beside what `Trainer.state` says it holds ``records``, the results of all epochs up to it.
+        A damaged one is as good as none, and so is that of another training. Beside what `Trainer.state` says it holds
+        ``records``, the results of all epochs up to it.
         """
         state = load_state(self._pin)
-        if state is not None:
-            mark_used(self._pin)  # what nobody uses can be found and removed
+        if state is None or not self._is_own(state) or state["epoch"] != self.until:
+            return None
+        mark_used(self._pin)  # what nobody uses can be found and removed
         return state
+
+    def _is_own(self, state: State) -> bool:
+        return bool(state["fingerprint"] == self.config.fingerprint())
 
     def find(self) -> State | None:
         """Return `state` in every process or in none: the one that leads decides.
@@ -153,7 +158,8 @@ class SharedTraining:
         self._folder.write_config({"trial": self.config.model_dump(mode="json"), "identity": self._identity})
         pinned: list[StoragePath] = list(self.path.glob("state-*.pt"))
         found = [newest_checkpoint(self.path), *map(load_state, pinned)]
-        before = [state for state in found if state is not None and state["epoch"] < self.until]
+        own = [state for state in found if state is not None and self._is_own(state)]
+        before = [state for state in own if state["epoch"] < self.until]
         if before:
             trainer.load(max(before, key=lambda state: int(state["epoch"])))
         if trainer.epoch != self.workers.agreed(trainer.epoch):

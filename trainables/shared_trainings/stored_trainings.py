@@ -93,8 +93,17 @@ def _faults(folder: StoragePath, entry: SharedEntry) -> Iterator[str]:
             damage = archive_damage(path.read_bytes())
         except FileNotFoundError:  # removed, or replaced by a newer one
             continue
+        except OSError as error:
+            damage = error.strerror or str(error)
         if damage is not None:
             yield f"{path}: is damaged ({damage})"
+    try:
+        yield from _described_wrongly(folder, entry)
+    except OSError as error:
+        yield f"{error.filename or folder}: cannot be read ({error.strerror or error})"
+
+
+def _described_wrongly(folder: StoragePath, entry: SharedEntry) -> Iterator[str]:
     files = TrialFolder(folder)
     if (damaged := files.damaged_file("trial.json")) is not None:
         yield f"{damaged}: is damaged"

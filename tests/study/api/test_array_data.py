@@ -28,6 +28,20 @@ def pixels(*shape: int) -> Any:
     return np.random.default_rng(0).integers(0, 256, (40, *shape), np.uint8)
 
 
+def vectors_with(number: float) -> Any:
+    """Vectors with a number in row 7, place 2."""
+    vectors = np.zeros((40, 5))
+    vectors[7, 2] = number
+    return vectors
+
+
+def masked(vectors: Any) -> Any:
+    """Vectors whose row 7, place 2 is masked."""
+    mask = np.zeros(vectors.shape, np.bool_)
+    mask[7, 2] = True
+    return np.ma.MaskedArray(vectors, mask)
+
+
 def read(data: ArrayData, split: Any = "train", **changes: Any) -> Any:
     return find_source(DataConfig(dataset=data.name, data_dir=str(data.data_dir), **changes)).read(split)
 
@@ -110,14 +124,73 @@ ALLOWED = (
             LABELS[:39],
             "train labels must be 40 whole numbers from 0, of shape (40,), got int64 of shape (39,)",
         ),
-        (pixels(8, 8), LABELS - 1, "train labels must lie in 0..1 (2 classes), got -1"),
-        (pixels(8, 8), LABELS + 5, "train labels must lie in 0..1 (2 classes), got 5"),
+        (pixels(8, 8), LABELS - 1, "train labels must lie in 0..1 (2 classes), got labels from -1 to 0"),
+        (pixels(8, 8), LABELS + 5, "train labels must lie in 0..1 (2 classes), got labels from 5 to 6"),
+        (pixels(8, 8), LABELS / 2, "got float64 of shape (40,) from 0.0 to 0.5"),
+        (np.zeros((40, 0)), LABELS, "train images: every size must be 1 or more, got float64 of shape (40, 0)"),
+        (pixels(0, 8), LABELS, "train images: every size must be 1 or more, got uint8 of shape (40, 0, 8)"),
+        (pixels(8, 8)[:0], LABELS[:0], "train images: every size must be 1 or more, got uint8 of shape (0, 8, 8)"),
+        (pixels(8, 8), [], "train labels: every size must be 1 or more, got float64 of shape (0,)"),
+        (vectors_with(np.nan), LABELS, "train images, row 7, place 2 (counted from 0): vectors must be finite float32"),
+        (vectors_with(-np.inf), LABELS, "vectors must be finite float32 numbers, got -inf"),
+        (vectors_with(1e39), LABELS, "vectors must be finite float32 numbers, got 1e+39"),
+        (torch.from_numpy(vectors_with(np.nan)), LABELS, "train images, row 7, place 2 (counted from 0)"),
+        (masked(vectors_with(0.0)), LABELS, "train images, row 7, place 2 (counted from 0): is masked"),
+        (list(masked(vectors_with(0.0))), LABELS, "train images, row 7, place 2 (counted from 0): is masked"),
+        (pixels(8, 8), np.ma.masked_equal(LABELS, 1), "train labels, row 1 (counted from 0): is masked"),
+        (
+            torch.zeros(40, 8, 8, dtype=torch.bfloat16),
+            LABELS,
+            "torch.bfloat16 on cpu cannot be read as an array (Got unsupported ScalarType BFloat16); allowed are dense "
+            "tensors of uint8, float16, float32 and float64",
+        ),
+        (torch.zeros(40, 8, dtype=torch.complex64).conj(), LABELS, "vectors must be floats, got complex64"),
+        (torch.zeros(40, 8).to_sparse(), LABELS, "allowed are dense tensors"),
     ],
 )
-def test_what_is_refused(images: Any, labels: Any, said: str) -> None:
+def test_what_is_refused(images: Any, labels: Any, said: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput) as caught:
         from_arrays((images, labels), (pixels(8, 8), LABELS), classes=["a", "b"])
     assert said in str(caught.value)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("labels", "least", "most"),
+    [
+        (LABELS - 1, -1, 0),
+        (LABELS * 0 - 1, -1, -1),
+        (LABELS + 10_000, 10_000, 10_001),
+        (LABELS.astype(np.uint64) * (2**64 - 1), 0, 2**64 - 1),
+    ],
+)
+def test_labels_without_names_are_0_to_k_minus_1(labels: Any, least: int, most: int) -> None:
+    with pytest.raises(BadInput) as caught:
+        from_arrays((pixels(8, 8), labels))
+    assert str(caught.value) == (
+        f"train labels must be 0..K-1 for K classes, got labels from {least} to {most}; labels above 10,000 need "
+        "`classes`"
+    )
+
+
+@pytest.mark.parametrize("classes", ["ab", b"ab", {"a": 0, "b": 1}, {"a", "b"}, 2])
+def test_class_names_are_a_list(classes: Any) -> None:
+    with pytest.raises(BadInput, match="`classes` must be a list of names, in label order, got "):
+        from_arrays((pixels(8, 8), LABELS), classes=classes)
+
+
+def test_views_that_torch_negates_late_and_masked_arrays_without_a_mask() -> None:
+    vectors = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
+    late = torch.complex(torch.zeros(40, 5), torch.from_numpy(vectors)).conj().imag
+    assert late.is_neg()
+    assert from_arrays((late, LABELS)) == from_arrays((-vectors, LABELS))
+    assert from_arrays((np.ma.asarray(vectors), LABELS)) == from_arrays((vectors, LABELS))
+
+
+@pytest.mark.parametrize("fraction", [float("nan"), float("inf")])
+def test_a_share_of_test_images_is_a_number(fraction: float) -> None:
+    with pytest.raises(BadInput, match=f"data.test_fraction: must be a finite number, got {fraction}"):
+        train("erm", test_fraction=fraction)
 
 
 def test_splits_that_do_not_fit_together(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Callable
@@ -120,6 +121,19 @@ def test_digests_are_compared_with_those_that_trials_have_recorded(made: MadeStu
     made.folder.write_data({CELL: "f2"})
     (fault,) = check_study(made.folder).faults
     assert fault.startswith(f"{made.folder.data_path}: has the digest f2 of {CELL}, but trial {CELL}/erm/00000 has ")
+
+
+def test_a_seed_is_compared_with_that_of_the_training(made: MadeStudy) -> None:
+    journal = made.folder.path / "ledger.journal"
+    lines = journal.read_text().splitlines()
+    for number, line in enumerate(lines):
+        if (said := json.loads(line)).get("user_attrs", {}).get("phase") == "confirm":
+            said["user_attrs"]["seed"] += 5
+            del said["crc32"]
+            lines[number] = json.dumps(said)
+    journal.write_text("\n".join(lines) + "\n")
+    faults = check_study(made.folder).faults
+    assert any("its seed is 10005 by study file and ledger, but it was trained with 10000" in fault for fault in faults)
 
 
 def test_checkpoints_networks_and_logits_are_read(made: MadeStudy) -> None:

@@ -41,6 +41,14 @@ def _to(name: str, value: object) -> Callable[[Line], None]:
     return lambda line: line.update({name: value})
 
 
+def _ends_with(line: Line) -> bool:
+    return line["op_code"] == 8 and "ended_with" in line["user_attr"]
+
+
+def _in_end(name: str, value: object) -> Callable[[Line], None]:
+    return lambda line: line["user_attr"]["ended_with"].update({name: value})
+
+
 SPOILT: dict[str, tuple[Callable[[Line], bool], Callable[[Line], object], str]] = {
     "a phase that is a number": (_confirms, _in_attributes("phase", 5), "`user_attrs.phase` must be a text, got 5"),
     "another phase": (_confirms, _in_attributes("phase", "x"), "`user_attrs.phase` must be 'confirm', got 'x'"),
@@ -49,6 +57,16 @@ SPOILT: dict[str, tuple[Callable[[Line], bool], Callable[[Line], object], str]] 
     "emptied params": (_confirms, _in_attributes("params", None), "`user_attrs.params` must be a mapping, got null"),
     "an emptied attribute": (_is_note, _to("user_attr", {}), "`user_attr` must be a mapping with one name, got {}"),
     "an attribute that is no mapping": (_is_note, _to("user_attr", 3), "`user_attr` must be a mapping, got 3"),
+    "a metric in words": (
+        _ends_with,
+        _in_end("metrics", {"few": "x"}),
+        "`user_attr.ended_with.metrics.few` must be a number, got 'x'",
+    ),
+    "metrics in a list": (
+        _ends_with,
+        _in_end("metrics", [1]),
+        "`user_attr.ended_with.metrics` must be a mapping, got [1]",
+    ),
     "an emptied value": (_is_epoch, _to("intermediate_value", ""), "`intermediate_value` must be a number, got ''"),
     "a step in words": (_is_epoch, _to("step", "1"), "`step` must be a whole number, got '1'"),
     "values in words": (_is_end, _to("values", ["x"]), '`values` must be a list of numbers or null, got ["x"]'),

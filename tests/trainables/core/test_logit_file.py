@@ -79,6 +79,25 @@ def test_a_missing_file_is_none_and_a_damaged_one_an_error_that_names_it(tmp_pat
         read_logits(tmp_path)
 
 
+def test_a_flipped_bit_never_gives_other_logits(tmp_path: Path) -> None:
+    write_logits(tmp_path, _kept()[0])
+    path, before = tmp_path / LOGIT_FILE, read_logits(tmp_path)
+    assert before is not None
+    content, draws = path.read_bytes(), np.random.default_rng(0)
+    for place in draws.integers(0, len(content), 300):
+        changed = bytearray(content)
+        changed[place] ^= 1 << int(draws.integers(8))
+        path.write_bytes(changed)
+        try:
+            found = read_logits(tmp_path)
+        except BadInput:
+            continue
+        assert found is not None and list(found.splits) == list(before.splits)
+        for name, split in found.splits.items():
+            assert np.array_equal(split.logits, before.splits[name].logits)
+            assert np.array_equal(split.labels, before.splits[name].labels)
+
+
 def test_nothing_half_written_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

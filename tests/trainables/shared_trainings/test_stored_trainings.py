@@ -12,7 +12,7 @@ import torch
 
 from trainables.data import load
 from trainables.shared_trainings.shared_training import SharedTraining, wait_for
-from trainables.shared_trainings.stored_trainings import remove_entry, shared_entries
+from trainables.shared_trainings.stored_trainings import remove_entry, shared_entries, shared_faults
 
 CPU = torch.device("cpu")
 
@@ -65,6 +65,33 @@ def test_the_one_that_was_used_last_comes_first(make_trial: Any, tmp_path: Path)
     assert [entry.key for entry in shared_entries(tmp_path)] == [made[1].path.name, made[0].path.name]
     assert made[0].state() is not None  # taking the state is a use
     assert shared_entries(tmp_path)[0].key == made[0].path.name
+
+
+def test_a_folder_in_the_place_of_a_file_is_a_fault_and_hides_no_other(shared: SharedTraining, tmp_path: Path) -> None:
+    wait_for(shared)
+    assert shared_faults(tmp_path) == (1, [])
+    state, epochs = (Path(next(shared.path.glob(kind))) for kind in ("*.pt", "epochs-*.jsonl"))
+    for file in (state, epochs):
+        file.unlink()
+        file.mkdir()
+    faults = shared_faults(tmp_path)[1]
+    assert any(fault.startswith(f"{state}: is damaged (Is a directory)") for fault in faults)
+    assert any(fault.startswith(f"{epochs}: cannot be read (Is a directory)") for fault in faults)
+
+
+def test_the_state_of_another_training_is_none(make_trial: Any, tmp_path: Path) -> None:
+    one, other = (
+        SharedTraining(tmp_path, make_trial("erm", epochs=2, seed=seed), 2, load(make_trial("erm").data), CPU)
+        for seed in (0, 1)
+    )
+    own, states = (
+        wait_for(one),
+        [next(Path(str(shared.path)).glob("*.pt")) for shared in (one, other) if wait_for(shared)],
+    )
+    states[0].write_bytes(states[1].read_bytes())
+    assert one.state() is None
+    again = wait_for(one)
+    assert all(torch.equal(again["head"][name], value) for name, value in own["head"].items())
 
 
 def test_a_removed_one_is_trained_again(shared: SharedTraining, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -25,10 +25,13 @@ Pixels = npt.NDArray[np.uint8 | np.float32]
 _VERSION = 1
 """Increase it when what is written changes."""
 _ROWS_AT_A_TIME = 1024
+_LARGEST_UNNAMED = 10_000
+"""Largest label for which names are made up: a larger one is most often no label, and every name takes memory."""
 _ALLOWED = (
     "allowed are images (N, H, W), (N, H, W, C) or (N, C, H, W) with 1 or 3 channels, uint8 or floats in [0, 1], and "
     "vectors (N, D) of floats"
 )
+_TENSORS = "allowed are dense tensors of uint8, float16, float32 and float64, and for labels of integers"
 
 
 def array_folder(
@@ -56,10 +59,11 @@ def array_folder(
     """
     if "test" not in splits and "validation" in splits:
         raise BadInput("validation images need test images beside them: give `test`, too")
+    given_names = None if class_names is None else _names(class_names)
     read: dict[SplitName, tuple[Pixels, npt.NDArray[np.int64]]] = {}
     for split, (images, labels) in splits.items():
-        read[split] = _checked(f"{split} images", images, labels, layout)
-    names = _names(class_names, read["train"][1])
+        read[split] = _checked(split, images, labels, layout, None if given_names is None else len(given_names))
+    names = given_names or _names([str(k) for k in range(int(read["train"][1].max()) + 1)])
     shape, kind = read["train"][0].shape[1:], read["train"][0].dtype
     for split, (images, labels) in read.items():
         if (images.shape[1:], images.dtype) != (shape, kind):
@@ -67,9 +71,7 @@ def array_folder(
                 f"{split} images are {images.dtype} {images.shape[1:]}, those of train {kind} {shape} (after the "
                 f"channels were moved to the front)"
             )
-        if labels.min() < 0 or labels.max() >= len(names):
-            outside = labels[(labels < 0) | (labels >= len(names))][0]
-            raise BadInput(f"{split} labels must lie in 0..{len(names) - 1} ({len(names)} classes), got {outside}")
+        _check_range(f"{split} labels", labels, len(names))
     folder = place / f"{name}-{_digest(read, names)}"
     file = {"train": "train.parquet" if "test" in read else UNSPLIT}
     files = {file.get(split, f"{split}.parquet"): pair for split, pair in read.items()}
@@ -109,28 +111,69 @@ def _digest(read: Mapping[SplitName, tuple[Pixels, npt.NDArray[np.int64]]], name
     return digest.hexdigest()[:16]
 
 
-def _checked(where: str, images: Any, labels: Any, layout: Layout | None) -> tuple[Pixels, npt.NDArray[np.int64]]:
+def _checked(
+    split: SplitName, images: Any, labels: Any, layout: Layout | None, classes: int | None
+) -> tuple[Pixels, npt.NDArray[np.int64]]:
     """Return uint8 (N, C, H, W) or float32 (N, D), and int64 (N,)."""
+    where = f"{split} images"
     found = _array(where, images)
     pixels = _vectors(where, found) if found.ndim == 2 else _pixels(where, found, layout)
-    classes = _array(where.replace("images", "labels"), labels)
-    if classes.ndim != 1 or not np.issubdtype(classes.dtype, np.integer) or len(classes) != len(pixels):
+    return pixels, _labels(f"{split} labels", labels, len(pixels), classes)
+
+
+def _labels(where: str, given: Any, rows: int, classes: int | None) -> npt.NDArray[np.int64]:
+    """Return int64 (rows,); None classes leaves the largest label open, within reason."""
+    found = _array(where, given)
+    if found.ndim != 1 or not np.issubdtype(found.dtype, np.integer) or len(found) != rows:
+        span = f" from {found.min()} to {found.max()}" if found.dtype.kind in "iuf" else ""
+        raise BadInput(f"{where} must be {rows} whole numbers from 0, of shape ({rows},), got {_form(found)}{span}")
+    _check_range(where, found, classes)
+    return found.astype(np.int64)
+
+
+def _check_range(where: str, labels: npt.NDArray[Any], classes: int | None) -> None:
+    least, most = int(labels.min()), int(labels.max())
+    if classes is not None and not 0 <= least <= most < classes:
+        raise BadInput(f"{where} must lie in 0..{classes - 1} ({classes} classes), got labels from {least} to {most}")
+    if not 0 <= least <= most <= _LARGEST_UNNAMED and classes is None:
         raise BadInput(
-            f"{where.replace('images', 'labels')} must be {len(pixels)} whole numbers from 0, of shape "
-            f"({len(pixels)},), got {classes.dtype} of shape {classes.shape}"
+            f"{where} must be 0..K-1 for K classes, got labels from {least} to {most}; labels above "
+            f"{_LARGEST_UNNAMED:,} need `classes`"
         )
-    return pixels, classes.astype(np.int64)
 
 
 def _array(where: str, given: Any) -> npt.NDArray[Any]:
     try:
-        # a tensor may need a gradient, or lie on a GPU
-        found = np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
-    except (TypeError, ValueError) as error:
+        found = _as_numpy(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        if hasattr(given, "detach"):
+            raise BadInput(
+                f"{where}: {given.dtype} on {given.device} cannot be read as an array ({error}); {_TENSORS}"
+            ) from None
         raise BadInput(f"{where}: must be an array or a tensor, got {type(given).__name__} ({error})") from None
-    if found.dtype == object or found.ndim == 0 or not len(found):
-        raise BadInput(f"{where}: must be an array or a tensor of one row or more, got {_form(found)}")
-    return found
+    if found.dtype == object or found.ndim == 0:
+        raise BadInput(f"{where}: must be an array or a tensor of numbers, got {_form(found)}")
+    if found.size == 0:
+        raise BadInput(f"{where}: every size must be 1 or more, got {_form(found)}")
+    if np.ma.is_masked(found):
+        row, *place = (int(number) for number in np.argwhere(np.ma.getmaskarray(found))[0])
+        raise BadInput(f"{where}, {_place(row, place)}: is masked; fill masked values, or leave their rows out")
+    return np.asarray(found)
+
+
+def _as_numpy(given: Any) -> npt.NDArray[Any]:
+    """Return an array, which is masked if the given one is."""
+    if hasattr(given, "detach"):
+        # a tensor may need a gradient, lie on a GPU, or be a view that is negated or conjugated when it is read
+        return np.asarray(given.detach().cpu().resolve_conj().resolve_neg())
+    if isinstance(given, list | tuple) and any(isinstance(row, np.ma.MaskedArray) for row in given):
+        return np.ma.asarray(given)  # NumPy's own would drop the masks
+    return np.asanyarray(given)
+
+
+def _place(row: int, place: Sequence[int]) -> str:
+    where = f", place {', '.join(str(number) for number in place)}" if place else ""
+    return f"row {row}{where} (counted from 0)"
 
 
 def _form(found: npt.NDArray[Any]) -> str:
@@ -140,7 +183,15 @@ def _form(found: npt.NDArray[Any]) -> str:
 def _vectors(where: str, found: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     if not np.issubdtype(found.dtype, np.floating):
         raise BadInput(f"{where}: vectors must be floats, got {_form(found)}; {_ALLOWED}")
-    return found.astype(np.float32)
+    with np.errstate(over="ignore"):
+        vectors = found.astype(np.float32)
+    wrong = ~np.isfinite(vectors)
+    if wrong.any():
+        row, place = (int(number) for number in np.argwhere(wrong)[0])
+        raise BadInput(
+            f"{where}, {_place(row, [place])}: vectors must be finite float32 numbers, got {found[row, place]}"
+        )
+    return vectors
 
 
 def _pixels(where: str, found: npt.NDArray[Any], layout: Layout | None) -> npt.NDArray[np.uint8]:
@@ -180,8 +231,10 @@ def _layout(where: str, found: npt.NDArray[Any], layout: Layout | None) -> Layou
     return "NHWC" if last else "NCHW"
 
 
-def _names(given: Sequence[str] | None, labels: npt.NDArray[np.int64]) -> list[str]:
-    names = [str(k) for k in range(int(labels.max()) + 1)] if given is None else [str(name) for name in given]
+def _names(given: Iterable[Any]) -> list[str]:
+    if isinstance(given, str | bytes | Mapping | Set) or not isinstance(given, Iterable):
+        raise BadInput(f"`classes` must be a list of names, in label order, got {type(given).__name__} {shown(given)}")
+    names = [str(name) for name in given]
     if len(names) < 2 or len(set(names)) < len(names):
         raise BadInput(f"`classes` must be two or more different names, in label order, got {shown(names)}")
     return names
