@@ -348,6 +348,8 @@ CHANGES: dict[str, Any] = {
 ELSEWHERE = {
     "data.dataset": "test_another_data_set_gives_other_numbers",
     "data.data_dir": "test_another_data_set_gives_other_numbers",
+    "data.test_fraction": "test_what_is_said_and_in_the_fingerprint (data/sources/test_drawn_test.py)",
+    "data.test_seed": "test_what_is_said_and_in_the_fingerprint (data/sources/test_drawn_test.py)",
     "data.folds": "test_folds_divide_the_images_and_are_stratified (data/test_subset_selection.py)",
     "data.fold": "test_folds_divide_the_images_and_are_stratified (data/test_subset_selection.py)",
     "training.crop_size": "test_random_crops_are_torchvisions (data/pipeline/test_crop_size.py)",
