@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from study.driver import last_signals
 from tests import servers
 from trainables.core import object_path, url_secrets
 from trainables.core.config import TrialConfig
@@ -26,6 +27,12 @@ def _own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # a password that one test has used would be masked in the messages of the next
     monkeypatch.setattr(url_secrets, "_secrets", set())
     monkeypatch.setattr(url_secrets, "_full", {})
+
+
+@pytest.fixture(autouse=True)
+def _own_signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No command that runs in the tests' process takes its signals, or ends it after a study."""
+    monkeypatch.setattr(last_signals, "hold_signals", lambda: None)
 
 
 @pytest.fixture(scope="session")
