@@ -118,7 +118,7 @@ def confirmed_tables(view: StudyView, *, metric: str | None = None, baseline: st
             f"study '{view.spec.name}' has no confirmation: `study resume {view.spec.name} --set confirm.seeds=5` "
             f"retrains the best and the preset setting of each cell and evaluates them on the test images"
         )
-    tested = metric or default_metric(view)
+    tested = metric or confirmed_metric(view.spec)
     if tested not in METRICS or tested == "train_loss":
         raise unknown_name("metric of test images:", tested, [name for name in METRICS if name != "train_loss"])
     read_ahead(trial for cell in view.cells for trial in cell.confirming)
@@ -127,11 +127,6 @@ def confirmed_tables(view: StudyView, *, metric: str | None = None, baseline: st
         raise unknown_name("method of the study:", baseline, labels)
     places = groupby(view.cells, key=lambda cell: (cell.cell.dataset, cell.cell.profile))
     return [_table(view, list(cells), tested, baseline) for _, cells in places]
-
-
-def default_metric(view: StudyView) -> str:
-    """Return the metric of a study's confirmation, else of its search; balanced accuracy for the training loss."""
-    return confirmed_metric(view.spec)
 
 
 def rows_of(view: StudyView, cell: CellView) -> list[Row]:

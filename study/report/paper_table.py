@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from study.report.confirmed_results import Row, default_metric, rows_of
+from study.report.confirmed_results import Row, rows_of
 from study.report.significance import holm, paired, race_test
 from study.search.sequential_test import SequentialTTest
 from study.spec.cell import Cell
+from study.spec.confirmed_settings import confirmed_metric
 from study.store.study_view import CellView, StudyView
 from trainables.core.errors import BadInput, unknown_name
 from trainables.core.metric_names import METRICS
@@ -110,7 +111,7 @@ def paper_table(views: Sequence[StudyView], *, metric: str | None = None, preset
     Raises:
         BadInput: an unknown metric, or a study that is a cross-validation.
     """
-    shown = metric or default_metric(views[0])
+    shown = metric or confirmed_metric(views[0].spec)
     if shown not in METRICS or shown == "train_loss":
         raise unknown_name("metric", shown, [name for name in METRICS if name != "train_loss"])
     columns = [column for view in views for column in _columns(view, shown, presets=presets)]

@@ -239,6 +239,21 @@ class Evidence:
             worst = min((row[3] for row in found if row[0] == cell and row[2] == 1), default=None)
             if worst is not None:
                 found.append((cell, point, 1.0, worst))
+        return self._observed(found)
+
+    def violations(self, name: str, first: int | None = None) -> Observation:
+        """Return by how much complete trials satisfy a constraint, (n,); negative values violate it."""
+        found = [
+            (cell, point, 1.0, -trial.constraints[name])
+            for _, cell, _, trial in self._ended[:first]
+            if trial.state == TrialState.COMPLETE
+            and name in trial.constraints
+            and (point := self._point(cell, trial)) is not None
+        ]
+        return self._observed(found)
+
+    def _observed(self, found: Sequence[tuple[int, Floats, float, float]]) -> Observation:
+        """Return the values of (cell, point, share of the epochs, value)."""
         cells = np.array([row[0] for row in found], dtype=np.int64)
         rows = Rows(
             self._stacked([row[1] for row in found]),
@@ -248,25 +263,6 @@ class Evidence:
             np.array([row[2] for row in found], dtype=np.float64),
         )
         return Observation(rows, np.array([row[3] for row in found], dtype=np.float64))
-
-    def violations(self, name: str, first: int | None = None) -> Observation:
-        """Return by how much complete trials satisfy a constraint, (n,); negative values violate it."""
-        found = [
-            (cell, point, -trial.constraints[name])
-            for _, cell, _, trial in self._ended[:first]
-            if trial.state == TrialState.COMPLETE
-            and name in trial.constraints
-            and (point := self._point(cell, trial)) is not None
-        ]
-        cells = np.array([row[0] for row in found], dtype=np.int64)
-        rows = Rows(
-            self._stacked([row[1] for row in found]),
-            np.array(self._log_ratios)[cells],
-            cells,
-            np.array(self._tasks)[cells],
-            np.ones(len(found)),
-        )
-        return Observation(rows, np.array([row[2] for row in found], dtype=np.float64))
 
     @property
     def ended(self) -> int:

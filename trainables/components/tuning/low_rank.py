@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -161,17 +162,7 @@ class LowRankConv2d(nn.Conv2d):
     """
 
     def __init__(self, base: nn.Conv2d, rank: int, alpha: float) -> None:
-        super().__init__(
-            base.in_channels,
-            base.out_channels,
-            base.kernel_size,  # type: ignore[arg-type]
-            base.stride,  # type: ignore[arg-type]
-            base.padding,  # type: ignore[arg-type]
-            base.dilation,  # type: ignore[arg-type]
-            bias=False,
-            padding_mode=base.padding_mode,
-            device="meta",
-        )
+        super().__init__(**_without_weights(base))
         self.weight, self.bias = base.weight, base.bias
         self.factor = alpha / rank
         self.down = _drawn(base.weight, rank, *base.weight.shape[1:])
@@ -185,17 +176,7 @@ class LowRankConv2d(nn.Conv2d):
 
     def merged(self) -> nn.Conv2d:
         """Return a plain layer that computes the same."""
-        layer = nn.Conv2d(
-            self.in_channels,
-            self.out_channels,
-            self.kernel_size,  # type: ignore[arg-type]
-            self.stride,  # type: ignore[arg-type]
-            self.padding,  # type: ignore[arg-type]
-            self.dilation,  # type: ignore[arg-type]
-            bias=False,
-            padding_mode=self.padding_mode,
-            device="meta",
-        )
+        layer = nn.Conv2d(**_without_weights(self))
         added = torch.einsum("or,rihw->oihw", self.up.detach()[:, :, 0, 0], self.down.detach())
         layer.weight = nn.Parameter(self.weight.detach() + self.factor * added, requires_grad=False)
         layer.bias = self.bias
@@ -208,3 +189,9 @@ def merge_low_rank(network: nn.Module) -> None:
         for name, child in list(module.named_children()):
             if isinstance(child, LowRankLinear | LowRankConv2d):
                 setattr(module, name, child.merged())
+
+
+def _without_weights(layer: nn.Conv2d) -> dict[str, Any]:
+    """Return the arguments of a convolution of the same form, without bias and without memory for its weight."""
+    names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "padding_mode")
+    return {**{name: getattr(layer, name) for name in names}, "bias": False, "device": "meta"}
