@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from search_spaces.encoding import decode, encode, nearest_params
 from study.ledger.optuna_internals import trial_id, writable_trial
 from study.search.budget import ENDED, TrialCounts, count_trials, ranking_of
-from study.search.pruners import build_pruner
+from study.search.pruners import build_pruner, first_decision
 from study.search.sampler_factory import MethodTrials, build_searcher
 from study.search.search_task import search_task
 from study.search.transferred_params import TransferredParams, with_moved_names
@@ -132,7 +132,9 @@ class CellLedger:
             study_name=f"{study.name}/{cell.name}",
             storage=storage,
             directions=directions(study.search.metric),
-            pruner=build_pruner(study.search.pruner, cell.pruning_start_epoch, study.training.epochs),
+            pruner=build_pruner(
+                study.search.pruner, cell.pruning_start_epoch, study.training.epochs, cell.space, self._method(None)
+            ),
             load_if_exists=True,
         )
         if not self.trials():
@@ -207,15 +209,21 @@ class CellLedger:
             number,
             cell.space,
             search.grid_points,
-            MethodTrials(
-                cell.name,
-                cell.method,
-                nearest_params(cell.space, cell.preset_params()),
-                search.preset_prior,
-                self._spec.training.epochs,
-                search.select_by is not None,
-                partial(self._method_trials, at),
-            ),
+            self._method(at),
+        )
+
+    def _method(self, at: datetime | None) -> MethodTrials:
+        """Return what searcher and pruner may know of all cells of the method, as they were at a time."""
+        search, cell = self._spec.search, self.cell
+        return MethodTrials(
+            cell.name,
+            cell.method,
+            nearest_params(cell.space, cell.preset_params()),
+            search.preset_prior,
+            self._spec.training.epochs,
+            cell.pruning_start_epoch,
+            search.select_by is not None,
+            partial(self._method_trials, at),
         )
 
     def _assign(self, trial: Trial) -> Assignment:
@@ -269,7 +277,7 @@ class CellLedger:
             self._storage.set_trial_intermediate_value(trial_id(trial), epoch, value)
             self._counts = None
         # a resumed trial repeats epochs that the pruner has already judged; those decisions stand
-        if epoch < max(last, self.cell.pruning_start_epoch + self._spec.search.pruner.warmup_epochs):
+        if epoch < max(last, first_decision(self._spec.search.pruner, self.cell.pruning_start_epoch)):
             return False
         return bool(self._study.pruner.prune(self._study, self._trial(number)))
 

@@ -11,6 +11,7 @@ from study.search.method_model import MethodModel, NothingToFit
 from study.search.ratio_evidence import Evidence, Goal
 from study.search.search_task import search_task
 from study.spec.search_tables import CellTrials
+from study.spec.study_spec import StudySpec
 from study.store.study_view import CellView, StudyView
 
 FEWEST_TRIALS = 8
@@ -63,17 +64,18 @@ def ratio_responses(view: StudyView) -> list[RatioResponse]:
         sorted(cells, key=lambda cell: (search_task(cell.cell), order[cell.cell.method])),
         key=lambda cell: (search_task(cell.cell), cell.cell.method),
     )
-    goal = Goal(view.cells[0].maximize, spec.training.epochs, spec.search.select == "best")
     most = math.inf if spec.search.metrics[0] in _WITHOUT_END else 1.0
-    found = (_response(task, method, list(own), goal, most) for (task, method), own in groups)
+    found = (_response(spec, task, method, list(own), most) for (task, method), own in groups)
     return [response for response in found if response is not None]
 
 
-def _response(task: str, method: str, cells: list[CellView], goal: Goal, most: float) -> RatioResponse | None:
+def _response(spec: StudySpec, task: str, method: str, cells: list[CellView], most: float) -> RatioResponse | None:
     ratios = [cell.cell.ratio for cell in cells]
     complete = [trial for cell in cells for trial in cell.in_state("COMPLETE")]
     if len(set(ratios)) < 2 or len(complete) < FEWEST_TRIALS:
         return None
+    earlier = cells[0].cell.pruning_start_epoch
+    goal = Goal(cells[0].maximize, spec.training.epochs, spec.search.select == "best", earlier)
     trials = [CellTrials(cell.cell.name, task, cell.cell.ratio, cell.frozen) for cell in cells]
     try:
         model = MethodModel(Evidence(cells[0].cell.space, trials, goal))

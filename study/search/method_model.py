@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from scipy.linalg import LinAlgError
+from scipy.special import ndtr
 
 from study.search.ratio_evidence import NO_COMPRESSION, Compression, Evidence, Observation
 from study.search.ratio_model import Layout, RatioModel, Rows, fit_params
@@ -104,8 +105,22 @@ class MethodModel:
         count = len(points)
         place = np.full(count, self.evidence.task(task))
         return self._told(
-            Rows(points, np.full(count, math.log(ratio)), np.full(count, -1), place, np.full(count, share))
+            Rows(points, np.full(count, math.log(ratio)), np.full(count, -1), place, np.full(count, share), np.full(count, -1))
         )
+
+    def chance_to_beat(self, rivals: Floats, cell: int, curve: Observation) -> float:
+        """Return the chance that a running trial ends above every rival, all without the noise of their trainings.
+
+        Args:
+            rivals: settings of the cell in the unit cube, (m, D). Each counts with its expected value.
+            cell: index of the cell.
+            curve: what the trial has reached, k > 0 epochs.
+        """
+        best = float(self.process.mean(self.evidence.rows_at(rivals, cell)).max())
+        values = self._compression.of_values(curve.values, curve.rows.cell)
+        end = self.evidence.rows_at(curve.rows.points[:1], cell)
+        mean, deviation = self.process.predict_after(curve.rows, values, end)
+        return float(ndtr((mean[0] - best) / deviation[0]))
 
     def _points(self, params: Sequence[Mapping[str, Any]]) -> Floats:
         return np.array([unit_point(self.evidence.space, dict(one)) for one in params]).reshape(
@@ -152,7 +167,7 @@ def fitted(layout: Layout, observation: Observation) -> Floats:
         some = np.linspace(0, len(rows) - 1, MOST_FITTED).astype(int)
         rows, values = rows.take(some), values[some]
     digest = hashlib.sha256(repr(layout).encode())
-    for part in (rows.points, rows.log_ratio, rows.cell, rows.task, rows.fidelity, values):
+    for part in (rows.points, rows.log_ratio, rows.cell, rows.task, rows.fidelity, rows.trial, values):
         digest.update(np.ascontiguousarray(part, dtype=np.float64).tobytes())
     key = digest.digest()
     if key not in _fits:

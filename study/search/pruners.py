@@ -1,4 +1,4 @@
-"""Pruners by name. They judge a trial only by the epochs of its last stage."""
+"""Pruners by name. All but ``ratio-gp`` judge a trial only by the epochs of its last stage."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from optuna.pruners import BasePruner, NopPruner, PatientPruner, PercentilePrune
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
+from search_spaces import Space
+from study.search.sampler_factory import MethodTrials
 from study.spec.search_spec import PrunerSpec
 from study.spec.search_tables import PRUNERS, PrunerContext
 
@@ -107,15 +109,47 @@ def _patient(pruner: BasePruner | None, spec: PrunerSpec) -> BasePruner:
         return PatientPruner(pruner, spec.patience, spec.min_delta)
 
 
-def build_pruner(spec: PrunerSpec, pruning_start_epoch: int, last_epoch: int) -> BasePruner:
+def first_decision(spec: PrunerSpec, pruning_start_epoch: int) -> int:
+    """Return the number of epochs before a pruner's first decision.
+
+    Args:
+        spec: the pruner's name and options.
+        pruning_start_epoch: number of epochs before the last stage.
+    """
+    learns = spec.name == "ratio-gp" and spec.patience is None
+    return spec.warmup_epochs if learns else pruning_start_epoch + spec.warmup_epochs
+
+
+def build_pruner(
+    spec: PrunerSpec,
+    pruning_start_epoch: int,
+    last_epoch: int,
+    space: Space | None = None,
+    method: MethodTrials | None = None,
+) -> BasePruner:
     """Build the pruner of a cell. Its decisions depend only on the values in the ledger.
 
     Args:
         spec: the pruner's name and options.
         pruning_start_epoch: number of epochs before the last stage; the warm-up counts from there.
         last_epoch: number of epochs of a trial.
+        space: the cell's search space (ratio-gp).
+        method: the trials of all cells of the method (ratio-gp).
     """
-    pruner = _named_pruner(spec, pruning_start_epoch, last_epoch)
+    if spec.name == "ratio-gp":
+        from study.search.ratio_pruner import RatioPruner  # imports scipy
+
+        pruner: BasePruner = RatioPruner(
+            space or {},
+            method or MethodTrials(),
+            first_decision=first_decision(spec, pruning_start_epoch),
+            startup_trials=spec.startup_trials,
+            least_chance=spec.least_chance,
+        )
+        if spec.patience is None:
+            return pruner
+    else:
+        pruner = _named_pruner(spec, pruning_start_epoch, last_epoch)
     if spec.patience is not None:
         # alone, it prunes trials that stop improving; around a pruner, it spares trials that still improve
         pruner = _patient(None if spec.name == "none" else pruner, spec)

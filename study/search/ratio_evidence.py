@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
@@ -24,11 +25,13 @@ class Goal:
         maximize: True if larger is better.
         epochs: epochs of a complete trial.
         selects_best: True if a trial's result is that of its best epoch, not of its last.
+        earlier_epochs: epochs before the last stage of a trial, which trains another loss than the stages before.
     """
 
     maximize: bool
     epochs: int = 1
     selects_best: bool = False
+    earlier_epochs: int = 0
 
     @property
     def sign(self) -> int:
@@ -42,9 +45,9 @@ class Goal:
 
     def at(self, trial: FrozenTrial, epoch: int) -> float:
         """Return what a trial's result was after an epoch that it has."""
-        if not self.selects_best:
+        if not self.selects_best or epoch <= self.earlier_epochs:
             return trial.intermediate_values[epoch]
-        past = [value for number, value in trial.intermediate_values.items() if number <= epoch]
+        past = [value for at, value in trial.intermediate_values.items() if self.earlier_epochs < at <= epoch]
         return max(past) if self.maximize else min(past)
 
 
@@ -107,6 +110,16 @@ NO_COMPRESSION = Compression(np.zeros(0), 0.0)
 """Leaves values as they are."""
 
 
+class _Row(NamedTuple):
+    """A value of the trial that ended as number ``index``, after a share of its epochs."""
+
+    cell: int
+    point: Floats
+    share: float
+    value: float
+    index: int
+
+
 class Evidence:
     """The trials of a method's cells.
 
@@ -122,7 +135,12 @@ class Evidence:
         self._tasks = [tasks.index(cell.task) for cell in cells]
         self._log_ratios = [math.log(cell.ratio) for cell in cells]
         self.layout = Layout(
-            coordinate_groups(space), len(self.cells), len(tasks), goal.epochs > 1, float(np.median(self._log_ratios))
+            coordinate_groups(space),
+            len(self.cells),
+            len(tasks),
+            goal.epochs > 1,
+            float(np.median(self._log_ratios)),
+            goal.earlier_epochs / goal.epochs,
         )
         self._ended = sorted(
             (
@@ -165,6 +183,7 @@ class Evidence:
             np.full(count, cell),
             np.full(count, self._tasks[cell]),
             np.full(count, fidelity),
+            np.full(count, -1),
         )
 
     def tried(self, cell: int) -> Floats:
@@ -204,65 +223,90 @@ class Evidence:
             self._points[at] = unit_point(self.space, params)
         return self._points[at]
 
-    def observation(self, first: int | None = None) -> Observation:
+    def observation(self, first: int | None = None, epochs: Sequence[int] | None = None) -> Observation:
         """Return the values of the trials that ended first, of all if ``first`` is None.
 
         A complete trial counts with its value. A pruned one counts with its result so far at the share of the epochs
-        that it reached; complete trials then also count at the share that half of the pruned trials reached, so that
-        the model can tell an early epoch from a poor setting. A failed trial counts like the worst complete one of its
-        cell, so that a region that diverges is left.
+        that it reached. A failed trial counts like the worst complete one of its cell, so that a region that diverges
+        is left. So that the model can tell an early epoch from a poor setting, a complete trial also counts at one
+        earlier epoch: at each of ``epochs`` in turn, if None at each at which a trial was pruned.
         """
         ended = self._ended[:first]
-        stops = [
-            stop[0]
-            for _, _, _, trial in ended
-            if trial.state == TrialState.PRUNED and (stop := self.goal.reached(trial)) is not None
-        ]
-        half = sorted(stops)[len(stops) // 2] if stops else 0
-        found: list[tuple[int, Floats, float, float]] = []
-        failed: list[tuple[int, Floats]] = []
-        for _, cell, _, trial in ended:
+        if epochs is None:
+            pruned = (trial for *_, trial in ended if trial.state == TrialState.PRUNED)
+            epochs = sorted({stop[0] for trial in pruned if (stop := self.goal.reached(trial)) is not None})
+        epochs = [epoch for epoch in epochs if 0 < epoch < self.goal.epochs]
+        found: list[_Row] = []
+        failed: list[_Row] = []
+        complete = 0
+        for index, (_, cell, _, trial) in enumerate(ended):
             point = self._point(cell, trial)
             if point is None:
                 continue
             if trial.state == TrialState.FAIL:
-                failed.append((cell, point))
+                failed.append(_Row(cell, point, 1.0, math.nan, index))
             elif trial.state == TrialState.COMPLETE:
-                found.append((cell, point, 1.0, self.goal.sign * trial.values[0]))
-                if 0 < half < self.goal.epochs and half in trial.intermediate_values:
-                    found.append((cell, point, half / self.goal.epochs, self.goal.sign * self.goal.at(trial, half)))
+                found.append(_Row(cell, point, 1.0, self.goal.sign * trial.values[0], index))
+                early = epochs[complete % len(epochs)] if epochs else 0
+                if early in trial.intermediate_values:
+                    found.append(self._early(cell, point, trial, early, index))
+                complete += 1
             elif (reached := self.goal.reached(trial)) is not None:
-                epoch, value = reached
-                found.append((cell, point, min(1.0, epoch / self.goal.epochs), self.goal.sign * value))
-        found = [row for row in found if math.isfinite(row[3])]
-        for cell, point in failed:
-            worst = min((row[3] for row in found if row[0] == cell and row[2] == 1), default=None)
+                found.append(self._early(cell, point, trial, reached[0], index))
+        found = [row for row in found if math.isfinite(row.value)]
+        for row in failed:
+            worst = min((other.value for other in found if other.cell == row.cell and other.share == 1), default=None)
             if worst is not None:
-                found.append((cell, point, 1.0, worst))
+                found.append(row._replace(value=worst))
         return self._observed(found)
+
+    def complete(self, cell: int) -> Floats:
+        """Return the points of a cell's complete trials that satisfy the constraints, (m, D)."""
+        return self._stacked(
+            [
+                self._point(cell, trial)
+                for trial in self.cells[cell].trials
+                if trial.state == TrialState.COMPLETE and all(at <= 0 for at in trial.constraints.values())
+            ]
+        )
+
+    def curve(self, cell: int, trial: FrozenTrial, epochs: Sequence[int]) -> Observation | None:
+        """Return what a running trial had reached after those of ``epochs`` that it has trained.
+
+        It is None if the trial's params are not known.
+        """
+        point = self._point(cell, trial)
+        if point is None:
+            return None
+        known = [epoch for epoch in epochs if epoch in trial.intermediate_values]
+        return self._observed([self._early(cell, point, trial, epoch, len(self._ended)) for epoch in known])
+
+    def _early(self, cell: int, point: Floats, trial: FrozenTrial, epoch: int, index: int) -> _Row:
+        share = min(1.0, epoch / self.goal.epochs)
+        return _Row(cell, point, share, self.goal.sign * self.goal.at(trial, epoch), index)
 
     def violations(self, name: str, first: int | None = None) -> Observation:
         """Return by how much complete trials satisfy a constraint, (n,); negative values violate it."""
         found = [
-            (cell, point, 1.0, -trial.constraints[name])
-            for _, cell, _, trial in self._ended[:first]
+            _Row(cell, point, 1.0, -trial.constraints[name], index)
+            for index, (_, cell, _, trial) in enumerate(self._ended[:first])
             if trial.state == TrialState.COMPLETE
             and name in trial.constraints
             and (point := self._point(cell, trial)) is not None
         ]
         return self._observed(found)
 
-    def _observed(self, found: Sequence[tuple[int, Floats, float, float]]) -> Observation:
-        """Return the values of (cell, point, share of the epochs, value)."""
-        cells = np.array([row[0] for row in found], dtype=np.int64)
+    def _observed(self, found: Sequence[_Row]) -> Observation:
+        cells = np.array([row.cell for row in found], dtype=np.int64)
         rows = Rows(
-            self._stacked([row[1] for row in found]),
+            self._stacked([row.point for row in found]),
             np.array(self._log_ratios)[cells],
             cells,
             np.array(self._tasks)[cells],
-            np.array([row[2] for row in found], dtype=np.float64),
+            np.array([row.share for row in found], dtype=np.float64),
+            np.array([row.index for row in found], dtype=np.int64),
         )
-        return Observation(rows, np.array([row[3] for row in found], dtype=np.float64))
+        return Observation(rows, np.array([row.value for row in found], dtype=np.float64))
 
     @property
     def ended(self) -> int:

@@ -116,7 +116,9 @@ class RatioGpSearcher(BaseSampler):
         if not space or QUEUED_PARAMS in trial.system_attrs:
             return {}
         cells = self._cells(study)
-        goal = Goal(study.direction == StudyDirection.MAXIMIZE, self._context.epochs, self._context.selects_best)
+        context = self._context
+        maximize = study.direction == StudyDirection.MAXIMIZE
+        goal = Goal(maximize, context.epochs, context.selects_best, context.earlier_epochs)
         evidence = Evidence(space, cells, goal)
         own = evidence.index(self._context.cell)
         place = self._proposal(evidence, own)

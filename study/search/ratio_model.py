@@ -29,6 +29,7 @@ class Rows:
         cell: index of the cell, (n,); each cell has a level and a noise of its own. -1 is a cell without trials.
         task: index of the data set, (n,).
         fidelity: share of the epochs, (n,), in (0, 1].
+        trial: index of the training, (n,); rows of one training share its noise. -1 is a setting that is not trained.
     """
 
     points: Floats
@@ -36,6 +37,7 @@ class Rows:
     cell: Ints
     task: Ints
     fidelity: Floats
+    trial: Ints
 
     def __len__(self) -> int:
         return len(self.log_ratio)
@@ -50,7 +52,7 @@ class Rows:
 
     @property
     def _parts(self) -> tuple[np.ndarray, ...]:
-        return self.points, self.log_ratio, self.cell, self.task, self.fidelity
+        return self.points, self.log_ratio, self.cell, self.task, self.fidelity, self.trial
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,9 @@ _GROWTH = _Param(1.0, 0.5, 0.2, 5.0)
 _TASK = _Param(0.5, 0.7, 0.01, 10.0)
 _EARLY = _Param(0.5, 1.0, 1e-4, 50.0)
 _RATE = _Param(3.0, 0.7, 0.3, 30.0)
+_EARLY_EPOCH = _Param(0.1, 1.0, 1e-4, 20.0)
+_EARLY_NOISE = _Param(0.02, 1.2, 1e-4, 5.0)
+_BEFORE = _Param(0.3, 1.0, 1e-4, 20.0)
 
 
 class RatioModel:
@@ -92,12 +97,14 @@ class RatioModel:
     - on several data sets, ``shared`` and ``moving`` of different data sets are correlated by 1 / (1 + ``task``), and
       ``ratio`` and ``cell`` tell their levels apart;
     - ``early``, what is missing before the last epoch: a level, a Matern over the params and a level per cell, times
-      (e^(-rate s) - e^(-rate)) / (1 - e^(-rate)) at share s of the epochs, which is 0 at the end. It is left out if all
-      rows are at the end.
+      (e^(-rate s) - e^(-rate)) / (1 - e^(-rate)) at share s of the epochs, which is 0 at the end; and a level per share,
+      for curves of another form. It is left out if all rows are at the end;
+    - ``before``, a Matern over the params for rows before the last stage, which trains another loss.
 
     ``shared`` and ``moving`` grow with the ratio by the factor ``growth`` per decade, since params matter more where
     classes are rarer. Noise is one variance, times a factor per cell with a prior around 1: repeated trainings of a
-    setting in a cell speak for the cell, and a cell without any takes the common one.
+    setting in a cell speak for the cell, and a cell without any takes the common one. It belongs to the training: all
+    rows of one training have the same, and those before the end some more of their own (``early noise``).
 
     All hyperparameters have weak log-normal priors and are fitted by maximum a posteriori, from one fixed start, so
     that equal rows give equal models.
@@ -119,7 +126,7 @@ class RatioModel:
         self.centre, self.scale = centre_and_scale(values)
         kernel = _Kernel(layout, log_params)
         covariance = kernel.between(rows, rows)
-        covariance[np.diag_indices(len(rows))] += kernel.noise(rows) + _JITTER * _LEVEL
+        kernel.add_noise(covariance, rows)
         self._kernel = kernel
         self._root = cholesky(covariance, lower=True, check_finite=False)
         self._weights = cho_solve((self._root, True), (values - self.centre) / self.scale, check_finite=False)
@@ -141,18 +148,38 @@ class RatioModel:
         explained = solve_triangular(self._root, across.T, lower=True, check_finite=False)
         variance = self._kernel.diagonal(rows) - np.einsum("ij,ij->j", explained, explained)
         if pending is not None and len(pending):
-            known = solve_triangular(
-                self._root, self._kernel.between(self.rows, pending), lower=True, check_finite=False
-            )
-            inside = self._kernel.between(pending, pending) - known.T @ known
-            inside[np.diag_indices(len(pending))] += self._kernel.noise(pending) + _JITTER * _LEVEL
-            cross = self._kernel.between(pending, rows) - known.T @ explained
-            seen = solve_triangular(cholesky(inside, lower=True, check_finite=False), cross, lower=True)
+            _, seen = self._seen(pending, rows, explained)
             variance = variance - np.einsum("ij,ij->j", seen, seen)
         return mean, self.scale * np.sqrt(np.maximum(variance, 1e-10))
 
+    def predict_after(self, own: Rows, values: Floats, rows: Rows) -> tuple[Floats, Floats]:
+        """Return mean and standard deviation as `predict` does, after the first epochs of one more training.
+
+        Args:
+            own: where the training stood at its epochs, (k,).
+            values: what it had reached there, (k,).
+            rows: where to predict, (m,).
+        """
+        across = self._kernel.between(rows, self.rows)
+        explained = solve_triangular(self._root, across.T, lower=True, check_finite=False)
+        root, seen = self._seen(own, rows, explained)
+        surprise = solve_triangular(root, values - self.mean(own), lower=True) / self.scale
+        mean = self.centre + self.scale * (across @ self._weights + seen.T @ surprise)
+        variance = self._kernel.diagonal(rows) - np.einsum("ij,ij->j", explained, explained)
+        variance = variance - np.einsum("ij,ij->j", seen, seen)
+        return mean, self.scale * np.sqrt(np.maximum(variance, 1e-10))
+
+    def _seen(self, more: Rows, rows: Rows, explained: Floats) -> tuple[Floats, Floats]:
+        """Return the Cholesky factor of more rows, given the model's, and what they explain of others, (k, m)."""
+        known = solve_triangular(self._root, self._kernel.between(self.rows, more), lower=True, check_finite=False)
+        inside = self._kernel.between(more, more) - known.T @ known
+        self._kernel.add_noise(inside, more)
+        root = cholesky(inside, lower=True, check_finite=False)
+        cross = self._kernel.between(more, rows) - known.T @ explained
+        return root, solve_triangular(root, cross, lower=True)
+
     def noise(self, rows: Rows) -> Floats:
-        """Return the standard deviation of the noise in each row's cell, (m,)."""
+        """Return the standard deviation of the noise of trainings in each row's cell, (m,)."""
         return np.asarray(self.scale * np.sqrt(self._kernel.noise(rows)))
 
 
@@ -171,6 +198,7 @@ class Layout:
         cells: number of cells.
         tasks: number of data sets.
         early: True if rows may stand before the last epoch.
+        last_stage: share of the epochs after which the last stage begins; 0 if there is one stage.
         centre: logarithm of the ratio at which ``growth`` is 1.
     """
 
@@ -179,6 +207,7 @@ class Layout:
     tasks: int = 1
     early: bool = False
     centre: float = 0.0
+    last_stage: float = 0.0
 
     @property
     def lengths(self) -> int:
@@ -197,6 +226,9 @@ class Layout:
             found["task"] = _TASK
         if self.early:
             found |= {"early level": _EARLY, "early": _EARLY, "early cell": _EARLY, "rate": _RATE}
+            found |= {"early epoch": _EARLY_EPOCH, "early noise": _EARLY_NOISE}
+        if self.early and self.last_stage:
+            found["before"] = _BEFORE
         return found
 
 
@@ -212,7 +244,8 @@ class _Kernel:
 
     def between(self, one: Rows, other: Rows) -> Floats:
         """Return the covariance matrix, (n, m)."""
-        alike = len(one) > 0 and all(np.ptp(part) == 0 for part in (one.log_ratio, one.cell, one.task, one.fidelity))
+        places = (one.log_ratio, one.cell, one.task, one.fidelity)
+        alike = len(one) > 0 and all(np.ptp(part) == 0 for part in places)
         return _Parts(self, one, other, one.take(np.zeros(1, dtype=np.int64)) if alike else one).total
 
     def parts(self, rows: Rows) -> _Parts:
@@ -239,15 +272,37 @@ class _Kernel:
             found = found + value["task"] * _LEVEL / 4
         if self.layout.early and (rows.fidelity < 1).any():
             early = value["early level"] + value["early"] + (value["early cell"] if several else 0.0)
-            found = found + early * self.ahead(rows) ** 2
+            found = found + early * self.ahead(rows) ** 2 + value["early epoch"] * (rows.fidelity < 1)
+            if self.layout.last_stage:
+                found = found + value["before"] * self.before(rows)
         return np.asarray(found)
 
+    def before(self, rows: Rows) -> np.ndarray:
+        """Return which rows are before the last stage, (n,)."""
+        return np.asarray(rows.fidelity <= self.layout.last_stage + 1e-9)
+
+    def add_noise(self, covariance: Floats, rows: Rows) -> None:
+        """Add the noise of rows to their covariance, (n, n)."""
+        covariance += self.noise(rows)[:, None] * same_training(rows)
+        covariance[np.diag_indices(len(rows))] += self.early_noise(rows) + _JITTER * _LEVEL
+
+    def early_noise(self, rows: Rows) -> Floats:
+        """Return the variance of what every row has of its own beside the noise of its training, (n,)."""
+        return np.asarray(self.value["early noise"] * (rows.fidelity < 1)) if self.layout.early else np.zeros(len(rows))
+
     def noise(self, rows: Rows) -> Floats:
-        """Return the variance of the noise of every row, (n,)."""
+        """Return the variance of the noise of every row's training, (n,)."""
         if self.layout.cells == 1:
             return np.full(len(rows), self.value["noise"])
         factors = np.array([1.0, *(self.value[f"cell noise {i}"] for i in range(self.layout.cells))])
         return np.asarray(self.value["noise"] * factors[np.asarray(rows.cell) + 1])
+
+
+def same_training(rows: Rows) -> np.ndarray:
+    """Return which rows share their noise, (n, n): those of one training, and each with itself."""
+    found = np.equal.outer(rows.trial, rows.trial) & (rows.trial >= 0)
+    np.fill_diagonal(found, True)
+    return np.asarray(found)
 
 
 class _Parts:
@@ -292,7 +347,11 @@ class _Parts:
             inside = value["early level"] + value["early"] * self.matern
             inside = inside + (value["early cell"] * self.same_cell if several else 0.0)
             self.inside = inside
-            total = total + self.early * inside
+            self.same_epoch = np.equal.outer(places.fidelity, other.fidelity) & (places.fidelity < 1)[:, None]
+            total = total + self.early * inside + value["early epoch"] * self.same_epoch
+            if layout.last_stage:
+                self.before = np.logical_and.outer(kernel.before(places), kernel.before(other))
+                total = total + value["before"] * self.before * self.matern
         self.total = total
 
 
@@ -319,8 +378,7 @@ def log_posterior(log_params: Floats, rows: Rows, targets: Floats, layout: Layou
     kernel = _Kernel(layout, log_params)
     parts, value, n = kernel.parts(rows), kernel.value, len(rows)
     covariance = parts.total.copy()
-    noise = kernel.noise(rows)
-    covariance[np.diag_indices(n)] += noise + _JITTER * _LEVEL
+    kernel.add_noise(covariance, rows)
     root = cholesky(covariance, lower=True, check_finite=False)
     weights = cho_solve((root, True), targets, check_finite=False)
     found = -targets @ weights / 2 - np.log(np.diag(root)).sum() - n * math.log(2 * math.pi) / 2
@@ -336,6 +394,8 @@ def log_posterior(log_params: Floats, rows: Rows, targets: Floats, layout: Layou
 
     several = layout.cells > 1
     steep = parts.x_factor if parts.early is None else parts.x_factor + value["early"] * parts.early
+    if parts.early is not None and layout.last_stage:
+        steep = steep + value["before"] * parts.before
     steep = pull * steep * parts.slope
     for g, square in enumerate(parts.squares):
         put(f"length {g}", float(np.vdot(steep, square)) / value[f"length {g}"] ** 2)
@@ -359,14 +419,18 @@ def log_posterior(log_params: Floats, rows: Rows, targets: Floats, layout: Layou
         put("early", value["early"] * along(parts.early * parts.matern))
         if several:
             put("early cell", value["early cell"] * along(parts.early * parts.same_cell))
+        put("early epoch", value["early epoch"] * along(parts.same_epoch))
+        put("early noise", float(np.diag(pull) @ kernel.early_noise(rows)))
+        if layout.last_stage:
+            put("before", value["before"] * along(parts.before * parts.matern))
         ahead, by_rate = kernel.ahead(rows), _ahead_by_rate(value["rate"], rows.fidelity)
         turned = np.multiply.outer(ahead, by_rate)
         put("rate", value["rate"] * along((turned + turned.T) * parts.inside))
-    on_diagonal = np.diag(pull) * noise
-    put("noise", float(on_diagonal.sum()))
+    by_noise = (pull * same_training(rows)).sum(axis=1) * kernel.noise(rows)
+    put("noise", float(by_noise.sum()))
     if several:
         for i in range(layout.cells):
-            put(f"cell noise {i}", float(on_diagonal[np.asarray(rows.cell) == i].sum()))
+            put(f"cell noise {i}", float(by_noise[np.asarray(rows.cell) == i].sum()))
     priors = list(layout.priors().values())
     centres = np.log([p.centre for p in priors])
     widths = np.array([p.width for p in priors])

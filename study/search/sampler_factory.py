@@ -76,6 +76,7 @@ class MethodTrials:
         preset: the preset's params in the cell's space.
         preset_prior: strength of the prior around them.
         epochs: number of epochs of a trial.
+        earlier_epochs: number of epochs before a trial's last stage.
         selects_best: True if a trial's result is that of its best epoch.
         trials: returns the trials of all its cells, in the order of the study.
     """
@@ -85,6 +86,7 @@ class MethodTrials:
     preset: Mapping[str, Any] = field(default_factory=dict)
     preset_prior: float = 0.0
     epochs: int = 1
+    earlier_epochs: int = 0
     selects_best: bool = False
     trials: Callable[[], Sequence[CellTrials]] = tuple
 
@@ -123,6 +125,7 @@ def build_searcher(
         method.preset,
         method.preset_prior,
         method.epochs,
+        method.earlier_epochs,
         method.selects_best,
         method.trials,
     )

@@ -38,14 +38,16 @@ class PrunerSpec(StrictModel):
     """The pruner, which stops trials early. Epochs count from the last switch of stages.
 
     Attributes:
-        name: ``none``, ``median``, ``percentile``, ``successive-halving``, ``hyperband``, ``threshold``, or one of a
-            plug-in.
+        name: ``none``, ``median``, ``percentile``, ``successive-halving``, ``hyperband``, ``threshold``, ``ratio-gp``,
+            or one of a plug-in.
         warmup_epochs: epochs before the first decision; the first rung (successive halving, hyperband).
-        startup_trials: complete trials of the cell before the first decision (median, percentile).
+        startup_trials: complete trials before the first decision, of the cell (median, percentile), of all cells of
+            the method (ratio-gp).
         percentile: percentage of trials that are kept (percentile).
         reduction_factor: one trial in this many is promoted (successive halving, hyperband).
         lower: a metric below it stops the trial (threshold).
         upper: a metric above it stops the trial (threshold).
+        least_chance: a trial with a smaller chance to become the best of its cell is stopped (ratio-gp).
         patience: with any pruner, stop only trials that did not improve for this many epochs; None disables it.
         min_delta: a best value lower by at most this much still counts as an improvement (patience).
     """
@@ -57,6 +59,7 @@ class PrunerSpec(StrictModel):
     reduction_factor: int = Field(3, ge=2)
     lower: float | None = Field(None, allow_inf_nan=False)
     upper: float | None = Field(None, allow_inf_nan=False)
+    least_chance: float = Field(0.1, gt=0, lt=1)
     patience: int | None = Field(None, ge=1)
     min_delta: float = Field(0.0, ge=0, allow_inf_nan=False)
 

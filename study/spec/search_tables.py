@@ -48,6 +48,7 @@ class SearcherContext:
         preset: the preset's params, in the space.
         preset_prior: strength of the prior around them, `search.preset_prior`.
         epochs: number of epochs of a trial.
+        earlier_epochs: number of epochs before a trial's last stage.
         selects_best: True if a trial's result is that of its best epoch.
         method_trials: returns the trials of all cells of the method, this one included, in the order of the study;
             empty if the searcher is built without a ledger.
@@ -62,6 +63,7 @@ class SearcherContext:
     preset: Mapping[str, Any] = field(default_factory=dict)
     preset_prior: float = 0.0
     epochs: int = 1
+    earlier_epochs: int = 0
     selects_best: bool = False
     method_trials: Callable[[], Sequence[CellTrials]] = tuple
 
@@ -109,7 +111,7 @@ def _own_pruner(context: PrunerContext) -> BasePruner:
 
 
 _SEARCHERS = ("tpe", "gp", "cmaes", "random", "qmc", "grid", "ratio-gp")
-_PRUNERS = ("none", "median", "percentile", "successive-halving", "hyperband", "threshold")
+_PRUNERS = ("none", "median", "percentile", "successive-halving", "hyperband", "threshold", "ratio-gp")
 SEARCHERS: Table[Searcher] = Table(
     "searchers", Searcher, {name: Searcher(name=name, build=_own_searcher) for name in _SEARCHERS}
 )

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.linalg import cho_solve
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteKernel
 
 from study.search.ratio_model import Layout, RatioModel, Rows, fit_params, log_posterior
 
 RATIOS = np.log([10.0, 20.0, 50.0, 100.0, 200.0])
-SEVERAL = Layout((0, 1, 2, 2, 2), cells=5, tasks=2, early=True, centre=math.log(50))
+SEVERAL = Layout((0, 1, 2, 2, 2), cells=5, tasks=2, early=True, centre=math.log(50), last_stage=0.25)
 
 
 def _rows(count: int, layout: Layout, seed: int = 0) -> Rows:
@@ -18,7 +20,13 @@ def _rows(count: int, layout: Layout, seed: int = 0) -> Rows:
     cell = rng.integers(0, layout.cells, count)
     fidelity = np.where(rng.random(count) < 0.3, 0.4, 1.0) if layout.early else np.ones(count)
     task = (cell >= 3).astype(int) if layout.tasks > 1 else np.zeros(count, dtype=int)
-    return Rows(rng.random((count, len(layout.groups))), RATIOS[cell], cell, task, fidelity)
+    return Rows(rng.random((count, len(layout.groups))), RATIOS[cell], cell, task, fidelity, np.arange(count))
+
+
+def _with_early_epochs(rows: Rows) -> Rows:
+    """Return rows, and before them each training after a quarter or a half of its epochs."""
+    early = replace(rows, fidelity=np.where(rows.trial % 2, 0.25, 0.5))
+    return early.followed_by(replace(rows, fidelity=np.ones(len(rows))))
 
 
 def _params(layout: Layout, **changes: float) -> np.ndarray:
@@ -73,7 +81,7 @@ def test_with_several_ratios_its_parts_are_the_stated_kernels() -> None:
 
 
 def test_the_gradient_of_every_hyperparameter_is_right() -> None:
-    rows = _rows(40, SEVERAL)
+    rows = _with_early_epochs(_rows(20, SEVERAL))
     values = np.random.default_rng(1).standard_normal(40)
     at = _params(SEVERAL) + 0.1 * np.random.default_rng(2).standard_normal(len(SEVERAL.priors()))
     _, slope = log_posterior(at, rows, values, SEVERAL)
@@ -90,7 +98,8 @@ def test_equal_rows_give_equal_models() -> None:
 
 def test_pending_trials_count_as_if_each_had_given_its_posterior_mean() -> None:
     layout = Layout((0, 1), cells=5, centre=math.log(50))
-    rows, pending, asked = _rows(20, layout), _rows(3, layout, seed=1), _rows(8, layout, seed=2)
+    rows, asked = _rows(20, layout), _rows(8, layout, seed=2)
+    pending = replace(_rows(3, layout, seed=1), trial=np.full(3, -1))
     values = rows.points.sum(axis=1)
     params = _params(layout)
     model = RatioModel(layout, rows, values, params)
@@ -108,7 +117,7 @@ def test_repeated_seeds_tell_which_cell_is_noisy() -> None:
     rng = np.random.default_rng(0)
     cell = np.repeat([0, 1], 40)
     points = np.tile(np.repeat(rng.random(10), 4), 2)[:, None]
-    rows = Rows(points, RATIOS[cell], cell, np.zeros(80, dtype=int), np.ones(80))
+    rows = Rows(points, RATIOS[cell], cell, np.zeros(80, dtype=int), np.ones(80), np.arange(80))
     noise = np.where(cell == 0, 0.02, 0.2)
     values = np.sin(3 * points[:, 0]) + noise * rng.standard_normal(80)
     found = RatioModel(layout, rows, values, fit_params(layout, rows, values)).noise(rows)
@@ -123,15 +132,49 @@ def test_an_early_value_tells_what_a_running_trial_will_reach() -> None:
     end = 0.7 + 0.1 * np.sin(6 * x)
     points, zero = np.concatenate([x, x])[:, None], np.zeros(24)
     fidelity = np.repeat([1.0, 0.25], 12)
-    rows = Rows(points, zero, zero.astype(int), zero.astype(int), fidelity)
+    rows = Rows(points, zero, zero.astype(int), zero.astype(int), fidelity, np.arange(24) % 12)
     values = np.concatenate([end, end - 0.3])
     params = fit_params(layout, rows, values)
-    asked = Rows(np.array([[1.4]]), np.zeros(1), np.zeros(1, dtype=int), np.zeros(1, dtype=int), np.ones(1))
-    early = Rows(asked.points, asked.log_ratio, asked.cell, asked.task, np.array([0.25]))
-    without = RatioModel(layout, rows, values, params).predict(asked)
-    with_it = RatioModel(layout, rows.followed_by(early), np.append(values, 0.5), params).predict(asked)
+    asked = Rows(np.array([[1.4]]), np.zeros(1), np.zeros(1, dtype=int), np.zeros(1, dtype=int), np.ones(1), np.array([-1]))
+    early = replace(asked, fidelity=np.array([0.25]), trial=np.array([12]))
+    model = RatioModel(layout, rows, values, params)
+    without, with_it = model.predict(asked), model.predict_after(early, np.array([0.5]), asked)
     assert abs(with_it[0][0] - 0.8) < min(abs(without[0][0] - 0.8), 0.03)
     assert with_it[1][0] < without[1][0] / 2
+
+
+def test_the_first_epochs_of_a_training_count_like_rows_of_it() -> None:
+    """`predict_after` is the model conditioned on these rows too, where the scale of the values is kept."""
+    rows = _with_early_epochs(_rows(20, SEVERAL))
+    values = np.random.default_rng(1).standard_normal(40)
+    asked = replace(_rows(1, SEVERAL, seed=3), fidelity=np.ones(1), trial=np.array([-1]))
+    own = [replace(asked, fidelity=np.array([share]), trial=np.array([20])) for share in (0.25, 0.5)]
+    curve, reached = own[0].followed_by(own[1]), np.array([0.4, 1.5])
+    params = _params(SEVERAL, noise=0.3)
+    model = RatioModel(SEVERAL, rows, values, params)
+    mean, deviation = model.predict_after(curve, reached, asked)
+    other = RatioModel(SEVERAL, rows.followed_by(curve), np.concatenate([values, reached]), params)
+    targets = (np.concatenate([values, reached]) - model.centre) / model.scale
+    other.centre, other.scale, other._weights = model.centre, model.scale, cho_solve((other._root, True), targets)
+    expected, spread = other.predict(asked)
+    assert mean == pytest.approx(expected, abs=1e-8)
+    assert deviation == pytest.approx(spread, rel=1e-6)
+
+
+def test_epochs_of_one_training_say_less_than_those_of_several() -> None:
+    """Noise belongs to a training: three of its epochs near the end do not average it out, three trainings do."""
+    layout = Layout((0,), early=True)
+    rows = _with_early_epochs(_rows(10, layout))
+    values = np.concatenate([np.full(10, 0.4), np.full(10, 0.6)]) + 0.1 * rows.points[:, 0]
+    params = _params(layout, noise=0.5, early_noise=0.001)
+    asked = replace(_rows(1, layout), points=np.array([[3.0]]), fidelity=np.ones(1), trial=np.array([-1]))
+    three = asked.followed_by(asked).followed_by(asked)
+    of_one = replace(three, fidelity=np.array([0.97, 0.98, 0.99]), trial=np.array([10, 10, 10]))
+    of_three = replace(of_one, trial=np.array([10, 11, 12]))
+    reached = np.full(3, 0.7)
+    model = RatioModel(layout, rows, values, params)
+    alone, several = (model.predict_after(own, reached, asked)[1][0] for own in (of_one, of_three))
+    assert several < 0.8 * alone
 
 
 def test_a_ratio_that_was_never_trained_is_predicted_between_its_neighbours() -> None:
@@ -139,10 +182,10 @@ def test_a_ratio_that_was_never_trained_is_predicted_between_its_neighbours() ->
     cell = np.repeat(np.arange(5), 8)
     points = np.tile(np.linspace(0, 1, 8), 5)[:, None]
     level = 1 - 0.1 * RATIOS
-    rows = Rows(points, RATIOS[cell], cell, np.zeros(40, dtype=int), np.ones(40))
+    rows = Rows(points, RATIOS[cell], cell, np.zeros(40, dtype=int), np.ones(40), np.arange(40))
     values = level[cell] - (points[:, 0] - 0.5) ** 2
     model = RatioModel(layout, rows, values, fit_params(layout, rows, values))
-    asked = Rows(np.array([[0.5]]), np.log([35.0]), np.array([-1]), np.zeros(1, dtype=int), np.ones(1))
+    asked = Rows(np.array([[0.5]]), np.log([35.0]), np.array([-1]), np.zeros(1, dtype=int), np.ones(1), np.array([-1]))
     mean, deviation = model.predict(asked)
     assert mean[0] == pytest.approx(1 - 0.1 * math.log(35), abs=0.02)
     assert 0 < deviation[0] < 0.2
