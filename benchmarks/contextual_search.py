@@ -1,14 +1,17 @@
-"""Compare the searcher over all ratios with others on recorded landscapes, in the default order of the cells.
+"""Compare searcher and pruner over all ratios with others on recorded landscapes, in the default order of the cells.
 
-A study of all cells is replayed with every searcher over many seeds. The landscapes are interpolated by randomised
-trees (`benchmarks.tree_surrogate`), which no searcher uses; recorded seeds supply the noise.
+A study of all cells is replayed with every searcher and pruner over many seeds. The landscapes are interpolated by
+randomised trees (`benchmarks.tree_surrogate`), which no searcher uses; recorded seeds supply the noise.
 
     python -m benchmarks.contextual_search mnist-small
+    python -m benchmarks.contextual_search mnist-small --arms "tpe, median" "ratio-gp, ratio-gp"
     python -m benchmarks.contextual_search --times
 
-Trials until near: number of a cell's first trial within half a point of the noise-free best, the number of trials if
-there is none, summed over cells. Regret: how far the noise-free value of the trial that the study would select falls
-short of the noise-free best, in the mean over cells. Means over seeds with 95 % intervals.
+Trials until near: number of a cell's first complete trial within half a point of the noise-free best, the number of
+trials if there is none, summed over cells. Epochs until near: what the trials of a cell up to that one trained, of all
+trials if there is none, summed over cells. Regret: how far the noise-free value of the final choice of the study
+falls short of the noise-free best, in the mean over cells. Rank: of that trial's noise-free value among those of the
+recorded points of the cell, from 1. Means over seeds with 95 % intervals.
 """
 
 from __future__ import annotations
@@ -20,12 +23,14 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from optuna.trial import TrialState
 
 from benchmarks.arms import TOLERANCE, said
 from benchmarks.machine import cores, header
@@ -37,19 +42,49 @@ from study.replay.simulator import simulate
 from study.spec.search_tables import CellTrials
 from study.spec.study_spec import StudySpec
 
+
+def _arm(searcher: str, *, transfer: bool = False, pruner: str = "none") -> dict[str, Any]:
+    return {"searcher": searcher, "transfer": transfer, "pruner": {"name": pruner}}
+
+
 ARMS: dict[str, dict[str, Any]] = {
-    "random": {"searcher": "random", "transfer": False},
-    "tpe": {"searcher": "tpe", "transfer": False},
-    "tpe + transfer": {"searcher": "tpe", "transfer": True},
-    "gp": {"searcher": "gp", "transfer": False},
-    "gp + transfer": {"searcher": "gp", "transfer": True},
-    "ratio-gp": {"searcher": "ratio-gp", "transfer": False},
-    "ratio-gp + transfer": {"searcher": "ratio-gp", "transfer": True},
+    "random": _arm("random"),
+    "tpe": _arm("tpe"),
+    "tpe + transfer": _arm("tpe", transfer=True),
+    "gp": _arm("gp"),
+    "gp + transfer": _arm("gp", transfer=True),
+    "ratio-gp": _arm("ratio-gp"),
+    "ratio-gp + transfer": _arm("ratio-gp", transfer=True),
+    "tpe, median": _arm("tpe", pruner="median"),
+    "tpe + transfer, median": _arm("tpe", transfer=True, pruner="median"),
+    "tpe, ratio-gp": _arm("tpe", pruner="ratio-gp"),
+    "ratio-gp, median": _arm("ratio-gp", pruner="median"),
+    "ratio-gp, ratio-gp": _arm("ratio-gp", pruner="ratio-gp"),
 }
-"""Settings of `search` that are compared."""
-REFERENCE = "tpe"
-Found = dict[str, tuple[int, list[float]]]
-"""Cell -> trials until near, and regret after every trial."""
+"""Settings of `search` that are compared: the searcher, and after a comma the pruner."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one cell of a replay showed.
+
+    Attributes:
+        until: trials until near.
+        epochs_until: epochs until near.
+        regret: regret after every trial.
+        rank: rank of the final choice.
+        epochs: epochs of all trials.
+    """
+
+    until: int
+    epochs_until: int
+    regret: list[float]
+    rank: int
+    epochs: int
+
+
+Found = dict[str, Measured]
+"""Cell -> what it showed."""
 
 
 _landscape: tuple[StudySpec, dict[str, Surrogates]]
@@ -66,53 +101,61 @@ def replay(trials: int, changes: dict[str, Any], job: tuple[str, int]) -> Found:
     """Replay an arm once; a job is its name and the seed."""
     study, surrogates = _landscape
     arm, seed = job
-    search = study.search.model_dump() | {"trials": trials} | ARMS[arm] | changes
+    search = study.search.model_dump() | {"trials": trials} | ARMS[arm]
+    search["pruner"] = search["pruner"] | changes
     spec = study.model_copy(update={"search": type(study.search).model_validate(search), "seed": seed})
     done = simulate(spec, surrogates, noise=True)
     return {
-        name: _measured(
-            ledger.ended(), ledger.trials(), done.truth, surrogates[name]["balanced_accuracy"].best(maximize=True)
-        )
+        name: _measured(ledger.ended(), ledger.trials(), done.truth, surrogates[name]["balanced_accuracy"])
         for name, ledger in done.ledger.cells.items()
     }
 
 
-def _measured(
-    ended: Sequence[Any], trials: Sequence[Any], truth: dict[str, float], best: float
-) -> tuple[int, list[float]]:
-    until, regret, chosen, highest = len(trials), [], math.nan, -math.inf
+def _measured(ended: Sequence[Any], trials: Sequence[Any], truth: dict[str, float], surrogate: Any) -> Measured:
+    until, epochs_until, epochs, regret = len(trials), None, 0, []
+    best, chosen, highest = surrogate.best(maximize=True), math.nan, -math.inf
     for assignment, trial in zip(ended, trials, strict=True):
         true = truth[assignment.key]
-        if trial.values is not None and trial.values[0] > highest:
-            highest, chosen = trial.values[0], best - true
-        regret.append(chosen)
-        if trial.values is not None and best - true <= TOLERANCE:
-            until = min(until, trial.number + 1)
-    return until, regret
+        epochs += len(trial.intermediate_values)
+        if trial.state == TrialState.COMPLETE:
+            if trial.values[0] > highest:
+                highest, chosen = trial.values[0], true
+            if epochs_until is None and best - true <= TOLERANCE:
+                until, epochs_until = trial.number + 1, epochs
+        regret.append(best - chosen)
+    rank = 1 + sum(float(surrogate.curve_at(point)[-1]) > chosen for point in surrogate.points)
+    return Measured(until, epochs if epochs_until is None else epochs_until, regret, rank, epochs)
 
 
 def lines(found: dict[str, list[Found]], at: Sequence[int]) -> list[str]:
     """Format the comparison: every arm, then every arm by method."""
     shown = []
     for arm, replays in found.items():
-        until = [sum(cell[0] for cell in one.values()) for one in replays]
-        shown.append(f"{arm:<20} until near {said(estimate(until), '{:.1f}')}")
-        if REFERENCE in found:
-            other = [sum(cell[0] for cell in one.values()) for one in found[REFERENCE]]
-            share = estimate(a / b for a, b in zip(until, other, strict=True))
-            shown[-1] += f", {said(share)} of {REFERENCE}'s"
+        reference = "tpe" if ARMS[arm]["pruner"]["name"] == "none" else "tpe, median"
+        line = [f"{arm:<20}"]
+        for measure in ("until", "epochs_until", "epochs"):
+            own = _sums(replays, measure)
+            line.append(f"{measure.replace('_', ' ')} {said(estimate(own), '{:.1f}')}")
+            if reference in found and reference != arm and measure != "epochs":
+                pairs = zip(own, _sums(found[reference], measure), strict=False)
+                line[-1] += f", {said(estimate(a / b for a, b in pairs))} of {reference}'s"
         for n in at:
-            regret = estimate(float(np.nanmean([cell[1][n - 1] for cell in one.values()])) for one in replays)
-            shown[-1] += f"; regret after {n} {said(regret, '{:.4f}')}"
+            regret = estimate(float(np.nanmean([cell.regret[n - 1] for cell in one.values()])) for one in replays)
+            line.append(f"regret after {n} {said(regret, '{:.4f}')}")
+        rank = estimate(float(np.mean([cell.rank for cell in one.values()])) for one in replays)
+        shown.append("; ".join([*line, f"rank {said(rank, '{:.1f}')}"]))
     methods = sorted({cell.rpartition("/")[2] for one in found.values() for cell in one[0]})
-    shown.append("until near by method: " + ", ".join(methods))
-    for arm, replays in found.items():
-        sums = [
-            np.mean([sum(cell[0] for name, cell in one.items() if name.endswith(f"/{method}")) for one in replays])
-            for method in methods
-        ]
-        shown.append(f"  {arm:<20}" + " ".join(f"{value:8.1f}" for value in sums))
+    for measure in ("until", "epochs_until"):
+        shown.append(f"{measure.replace('_', ' ')} by method: " + ", ".join(methods))
+        for arm, replays in found.items():
+            sums = [np.mean(_sums(replays, measure, f"/{method}")) for method in methods]
+            shown.append(f"  {arm:<20}" + " ".join(f"{value:8.1f}" for value in sums))
     return shown
+
+
+def _sums(replays: Sequence[Found], measure: str, cells: str = "") -> list[float]:
+    """Return the sum over cells whose names end so, for every replay."""
+    return [sum(getattr(m, measure) for name, m in one.items() if name.endswith(cells)) for one in replays]
 
 
 def _cell_trials(studies: dict[float, Any]) -> list[CellTrials]:
@@ -170,13 +213,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", nargs="?", default="mnist-small", help="landscape")
     parser.add_argument("--file", type=Path, help="packed landscape (benchmarks/landscapes/NAME.json.gz)")
-    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS, help="searchers")
+    parser.add_argument(
+        "--arms", nargs="+", default=list(ARMS), choices=ARMS, metavar="ARM", help=f"of: {'; '.join(ARMS)}"
+    )
     parser.add_argument("--methods", nargs="+", default=[], help="methods (all)")
     parser.add_argument("--trials", type=int, default=20, help="of a cell")
     parser.add_argument("--seeds", type=int, default=30, help="replays of every arm")
     parser.add_argument("--jobs", type=int, default=cores(), help="processes")
     parser.add_argument("--interpolation", default="trees", choices=["trees", "gp"], help="of the landscape")
-    parser.add_argument("--pruner", default="none", help="pruner")
+    parser.add_argument("--pruner", type=json.loads, default={}, help="options of the pruner, as JSON")
     parser.add_argument(
         "--keep", type=Path, help="file of finished replays, which a later call of the same goes on with"
     )
@@ -191,7 +236,7 @@ def main() -> None:
         return
     path = given.file or FOLDER / f"{given.name}.json.gz"
     study, surrogates = read_landscape(path, tuple(given.methods), trees=given.interpolation == "trees")
-    run = partial(replay, given.trials, {"pruner": {"name": given.pruner}})
+    run = partial(replay, given.trials, given.pruner)
     if given.surrogate:
         trees: Any = [one["balanced_accuracy"] for one in surrogates.values()]
         measured = [(one.error(), one.noise()) for one in trees]
@@ -205,10 +250,10 @@ def main() -> None:
         for arm in given.arms:
             began, known = time.monotonic(), kept.setdefault(arm, [])
             for one in pool.map(run, [(arm, seed) for seed in range(len(known), given.seeds)]):
-                known.append(one)
+                known.append({cell: asdict(measured) for cell, measured in one.items()})
                 if given.keep:
                     given.keep.write_text(json.dumps(kept))
-            found[arm] = known[: given.seeds]
+            found[arm] = [{cell: Measured(**m) for cell, m in one.items()} for one in known[: given.seeds]]
             print(f"{arm}: {time.monotonic() - began:.0f} s", flush=True)
     print("\n".join(lines(found, [n for n in (10, 20) if n <= given.trials])), flush=True)
 

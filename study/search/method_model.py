@@ -105,7 +105,14 @@ class MethodModel:
         count = len(points)
         place = np.full(count, self.evidence.task(task))
         return self._told(
-            Rows(points, np.full(count, math.log(ratio)), np.full(count, -1), place, np.full(count, share), np.full(count, -1))
+            Rows(
+                points,
+                np.full(count, math.log(ratio)),
+                np.full(count, -1),
+                place,
+                np.full(count, share),
+                np.full(count, -1),
+            )
         )
 
     def chance_to_beat(self, rivals: Floats, cell: int, curve: Observation) -> float:

@@ -97,8 +97,8 @@ class RatioModel:
     - on several data sets, ``shared`` and ``moving`` of different data sets are correlated by 1 / (1 + ``task``), and
       ``ratio`` and ``cell`` tell their levels apart;
     - ``early``, what is missing before the last epoch: a level, a Matern over the params and a level per cell, times
-      (e^(-rate s) - e^(-rate)) / (1 - e^(-rate)) at share s of the epochs, which is 0 at the end; and a level per share,
-      for curves of another form. It is left out if all rows are at the end;
+      (e^(-rate s) - e^(-rate)) / (1 - e^(-rate)) at share s of the epochs, which is 0 at the end; and a level per
+      share, for curves of another form. It is left out if all rows are at the end;
     - ``before``, a Matern over the params for rows before the last stage, which trains another loss.
 
     ``shared`` and ``moving`` grow with the ratio by the factor ``growth`` per decade, since params matter more where

@@ -135,7 +135,9 @@ def test_an_early_value_tells_what_a_running_trial_will_reach() -> None:
     rows = Rows(points, zero, zero.astype(int), zero.astype(int), fidelity, np.arange(24) % 12)
     values = np.concatenate([end, end - 0.3])
     params = fit_params(layout, rows, values)
-    asked = Rows(np.array([[1.4]]), np.zeros(1), np.zeros(1, dtype=int), np.zeros(1, dtype=int), np.ones(1), np.array([-1]))
+    asked = Rows(
+        np.array([[1.4]]), np.zeros(1), np.zeros(1, dtype=int), np.zeros(1, dtype=int), np.ones(1), np.array([-1])
+    )
     early = replace(asked, fidelity=np.array([0.25]), trial=np.array([12]))
     model = RatioModel(layout, rows, values, params)
     without, with_it = model.predict(asked), model.predict_after(early, np.array([0.5]), asked)
