@@ -136,27 +136,19 @@ def build_pruner(
         space: the cell's search space (ratio-gp).
         method: the trials of all cells of the method (ratio-gp).
     """
-    if spec.name == "ratio-gp":
-        from study.search.ratio_pruner import RatioPruner  # imports scipy
-
-        pruner: BasePruner = RatioPruner(
-            space or {},
-            method or MethodTrials(),
-            first_decision=first_decision(spec, pruning_start_epoch),
-            startup_trials=spec.startup_trials,
-            least_chance=spec.least_chance,
-        )
-        if spec.patience is None:
-            return pruner
-    else:
-        pruner = _named_pruner(spec, pruning_start_epoch, last_epoch)
+    space, method = space or {}, method or MethodTrials()
+    pruner = _named_pruner(spec, pruning_start_epoch, last_epoch, space, method)
+    if spec.name == "ratio-gp" and spec.patience is None:
+        return pruner
     if spec.patience is not None:
         # alone, it prunes trials that stop improving; around a pruner, it spares trials that still improve
         pruner = _patient(None if spec.name == "none" else pruner, spec)
     return _AfterSwitch(pruner, pruning_start_epoch)
 
 
-def _named_pruner(spec: PrunerSpec, pruning_start_epoch: int, last_epoch: int) -> BasePruner:
+def _named_pruner(
+    spec: PrunerSpec, pruning_start_epoch: int, last_epoch: int, space: Space, method: MethodTrials
+) -> BasePruner:
     earliest = pruning_start_epoch + spec.warmup_epochs
     match spec.name:
         case "median" | "percentile":
@@ -168,8 +160,21 @@ def _named_pruner(spec: PrunerSpec, pruning_start_epoch: int, last_epoch: int) -
             return _Hyperband(pruning_start_epoch, spec.warmup_epochs, spec.reduction_factor, last_epoch)
         case "threshold":
             return ThresholdPruner(lower=spec.lower, upper=spec.upper, n_warmup_steps=earliest)
+        case "ratio-gp":
+            from study.search.ratio_pruner import RatioPruner  # imports scipy
+
+            first = first_decision(spec, pruning_start_epoch)
+            return RatioPruner(
+                space,
+                method,
+                first_decision=first,
+                startup_trials=spec.startup_trials,
+                least_chance=spec.least_chance,
+            )
         case "none":
             return NopPruner()
         case _:
-            context = PrunerContext(pruning_start_epoch, last_epoch, spec.warmup_epochs)
+            context = PrunerContext(
+                pruning_start_epoch, last_epoch, spec.warmup_epochs, space, method.cell, method.trials
+            )
             return PRUNERS[spec.name].build(context)

@@ -111,13 +111,13 @@ NO_COMPRESSION = Compression(np.zeros(0), 0.0)
 
 
 class _Row(NamedTuple):
-    """A value of the trial that ended as number ``index``, after a share of its epochs."""
+    """A value of the trial that ended as number ``order`` after a share of its epochs."""
 
     cell: int
     point: Floats
     share: float
     value: float
-    index: int
+    order: int
 
 
 class Evidence:
@@ -239,20 +239,20 @@ class Evidence:
         found: list[_Row] = []
         failed: list[_Row] = []
         complete = 0
-        for index, (_, cell, _, trial) in enumerate(ended):
+        for order, (_, cell, _, trial) in enumerate(ended):
             point = self._point(cell, trial)
             if point is None:
                 continue
             if trial.state == TrialState.FAIL:
-                failed.append(_Row(cell, point, 1.0, math.nan, index))
+                failed.append(_Row(cell, point, 1.0, math.nan, order))
             elif trial.state == TrialState.COMPLETE:
-                found.append(_Row(cell, point, 1.0, self.goal.sign * trial.values[0], index))
+                found.append(_Row(cell, point, 1.0, self.goal.sign * trial.values[0], order))
                 early = epochs[complete % len(epochs)] if epochs else 0
                 if early in trial.intermediate_values:
-                    found.append(self._early(cell, point, trial, early, index))
+                    found.append(self._early(cell, point, trial, early, order))
                 complete += 1
             elif (reached := self.goal.reached(trial)) is not None:
-                found.append(self._early(cell, point, trial, reached[0], index))
+                found.append(self._early(cell, point, trial, reached[0], order))
         found = [row for row in found if math.isfinite(row.value)]
         for row in failed:
             worst = min((other.value for other in found if other.cell == row.cell and other.share == 1), default=None)
@@ -281,15 +281,15 @@ class Evidence:
         known = [epoch for epoch in epochs if epoch in trial.intermediate_values]
         return self._observed([self._early(cell, point, trial, epoch, len(self._ended)) for epoch in known])
 
-    def _early(self, cell: int, point: Floats, trial: FrozenTrial, epoch: int, index: int) -> _Row:
+    def _early(self, cell: int, point: Floats, trial: FrozenTrial, epoch: int, order: int) -> _Row:
         share = min(1.0, epoch / self.goal.epochs)
-        return _Row(cell, point, share, self.goal.sign * self.goal.at(trial, epoch), index)
+        return _Row(cell, point, share, self.goal.sign * self.goal.at(trial, epoch), order)
 
     def violations(self, name: str, first: int | None = None) -> Observation:
         """Return by how much complete trials satisfy a constraint, (n,); negative values violate it."""
         found = [
-            _Row(cell, point, 1.0, -trial.constraints[name], index)
-            for index, (_, cell, _, trial) in enumerate(self._ended[:first])
+            _Row(cell, point, 1.0, -trial.constraints[name], order)
+            for order, (_, cell, _, trial) in enumerate(self._ended[:first])
             if trial.state == TrialState.COMPLETE
             and name in trial.constraints
             and (point := self._point(cell, trial)) is not None
@@ -304,7 +304,7 @@ class Evidence:
             cells,
             np.array(self._tasks)[cells],
             np.array([row.share for row in found], dtype=np.float64),
-            np.array([row.index for row in found], dtype=np.int64),
+            np.array([row.order for row in found], dtype=np.int64),
         )
         return Observation(rows, np.array([row.value for row in found], dtype=np.float64))
 

@@ -76,11 +76,17 @@ class PrunerContext:
         first_epoch: number of epochs before a trial's last stage; earlier epochs are not shown to it.
         last_epoch: number of epochs of a trial.
         warmup_epochs: epochs of the last stage before the first decision, as the study file asks.
+        space: the cell's search space.
+        cell: the cell's name.
+        method_trials: returns the trials of all cells of the method, this one included, in the order of the study.
     """
 
     first_epoch: int
     last_epoch: int
     warmup_epochs: int
+    space: Space = field(default_factory=dict)
+    cell: str = ""
+    method_trials: Callable[[], Sequence[CellTrials]] = tuple
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,7 +73,7 @@ class _Method:
 
     def pruner(self, ratio: float, **spec: float) -> RatioPruner:
         method = MethodTrials(f"{ratio:g}", epochs=EPOCHS, earlier_epochs=self.earlier, trials=lambda: self.cells)
-        made = build_pruner(PrunerSpec(name="ratio-gp", **spec), self.earlier, EPOCHS, SPACE, method)  # type: ignore[arg-type]
+        made = build_pruner(PrunerSpec(name="ratio-gp", **spec), self.earlier, EPOCHS, SPACE, method)
         assert isinstance(made, RatioPruner)
         return made
 
