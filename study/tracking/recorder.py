@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import math
 import threading
 import time
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from study.ledger.study_ledger import Ledger
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
+_LAST_WAIT = 30.0
+"""Seconds that the end of the process waits for what is being written."""
 
 Key = tuple[str, int]
 """`Assignment.place` and trial number, or the name of a cell and `_SUMMARY`."""
@@ -78,7 +81,7 @@ class Recorder:
         self._due |= {(ledger.places[name].cell.name, _SUMMARY): later for name, _ in self._due}
         self._left: set[Key] = set()
         self._at: Key | None = None
-        self._closing, self._pause, self._quiet_until = False, 0.0, 0.0
+        self._closing, self._left_behind, self._pause, self._quiet_until = False, False, 0.0, 0.0
         self._said_away = False
         self._said: set[str] = set()
         self._thread = threading.Thread(target=self._work, name="records", daemon=True)
@@ -100,7 +103,8 @@ class Recorder:
         """Sync what is left and the cells' summaries, and stop. Calling it again does nothing.
 
         Args:
-            timeout: seconds after which the rest is left to ``study record``; an interrupt ends them at once.
+            timeout: seconds after which the rest is left to ``study record``; an interrupt ends them at once. What is
+                being written then is finished, at the end of the process at the latest.
             quiet: say nothing of what is left, since a resume follows at once.
 
         Returns:
@@ -112,6 +116,10 @@ class Recorder:
             self._changed.notify()
         with suppress(KeyboardInterrupt):  # the caller's user does not want to wait
             self._thread.join(timeout)
+        if first and self._thread.is_alive():
+            self._left_behind = True
+            # a thread that draws in compiled code while Python ends would abort the process
+            atexit.register(_finish, self._thread)
         with self._changed:
             keys = {*self._due, *self._left} | ({self._at} if self._at is not None else set())
             keys = {key for key in keys if key[1] != _SUMMARY}
@@ -125,7 +133,8 @@ class Recorder:
         while (key := self._next()) is not None:
             if not self._attempt(key) and self._closing:
                 return
-        self._attempt(None)
+        if not self._left_behind:
+            self._attempt(None)
 
     def _forget_summaries(self) -> None:
         """Drop the summaries that are due: closing writes all of them."""
@@ -135,7 +144,7 @@ class Recorder:
     def _next(self) -> Key | None:
         """Wait for the trial that is due first and return it; None if closing and nothing is left."""
         with self._changed:
-            while self._due or not self._closing:
+            while (self._due or not self._closing) and not self._left_behind:
                 key = min(self._due, key=self._due.__getitem__, default=None)
                 if key is None:
                     self._changed.wait()
@@ -171,6 +180,8 @@ class Recorder:
         if key is None:
             finished = self._ledger.search_remaining() == 0
             for name in self._ledger.cells:
+                if self._left_behind:
+                    return
                 view = self._cell_view(name)
                 self._sync.cell(view, finished=finished)
                 self._sync.pause(view)
@@ -218,6 +229,10 @@ class Recorder:
                 self._due.setdefault(key, 0.0)
             self._pause = min(_LONGEST_PAUSE, 2 * self._pause or _FIRST_PAUSE)
             self._quiet_until = time.monotonic() + self._pause
+
+
+def _finish(thread: threading.Thread) -> None:
+    thread.join(_LAST_WAIT)
 
 
 def _first_line(error: Exception) -> str:

@@ -245,6 +245,31 @@ def test_a_run_deleted_by_hand_is_made_anew(made: MadeStudy, client: MlflowClien
     assert len(dump()[trial.key]["metrics"]["validation/loss"]) == EPOCHS
 
 
+def test_what_is_being_written_when_the_wait_ends_is_finished_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that still draws while Python ends aborts the process, and so the program of a user of the interface."""
+    made, begun, go_on, at_exit = MadeStudy(tmp_path), list[Any](), threading.Event(), list[Any]()
+    for _ in range(3):
+        made.complete()
+
+    def slow(recorder: Recorder, key: Any) -> None:
+        begun.append(key)
+        go_on.wait(60)
+
+    monkeypatch.setattr(Recorder, "_record", slow)
+    monkeypatch.setattr("study.tracking.recorder.atexit.register", lambda *call: at_exit.append(call))
+    recorder = recorder_of(made, [])
+    wait_until(lambda: bool(begun))
+    assert len(recorder.close(timeout=0.1)) == 3
+    assert recorder._thread.is_alive() and len(at_exit) == 1
+    go_on.set()
+    wait, *of = at_exit[0]
+    wait(*of)
+    assert not recorder._thread.is_alive()
+    assert len(begun) == 1
+
+
 def test_an_interrupt_ends_the_wait_at_the_end_and_says_what_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
