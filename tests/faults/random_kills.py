@@ -61,6 +61,12 @@ STUDY: dict[str, Any] = {
     "resources": {"retries": 20},  # the same trial may be struck often before it ends an epoch
 }
 
+LEARNED: dict[str, Any] = {
+    **STUDY,
+    "search": {**STUDY["search"], "searcher": "ratio-gp", "pruner": {"name": "ratio-gp", "startup_trials": 2}},
+}
+"""The same study by the model over all ratios."""
+
 SOON = 0.3
 """Part of the kills that come before the study has gone on after the kill before, at most `LONGEST_SOON` s after it."""
 LONGEST_SOON, LONGEST = 20.0, 12.0
@@ -355,6 +361,7 @@ def main() -> None:
     parser.add_argument(
         "--work", type=Path, default=None, help="scratch folder that keeps the undisturbed run's result"
     )
+    parser.add_argument("--ratio-gp", action="store_true", help="search and prune by the model over all ratios")
     parser.add_argument("--table", action="store_true", help="print the tables of the file and stop")
     parser.add_argument("--write", type=Path, metavar="MD", help="put the tables of the file into a document and stop")
     given = parser.parse_args()
@@ -371,11 +378,12 @@ def main() -> None:
     said = header("tests.faults.random_kills", "ray", "torch", "optuna")
     print(said, flush=True)
     until = time.monotonic() + 60 * given.minutes
-    reference = Reference(work, STUDY)
+    study = LEARNED if given.ratio_gp else STUDY
+    reference = Reference(work, study)
     random, done = Random(given.seed), 0
     while done < given.kills and time.monotonic() < until:
         with lab_in(work / "disturbed") as lab:
-            played = Disturbed(lab, STUDY, reference, random, tally).play(given.kills - done, until)
+            played = Disturbed(lab, study, reference, random, tally).play(given.kills - done, until)
         done += len(played.kills)
         tally.add(played, said, reference.seconds)
         tally.write(given.json)

@@ -36,6 +36,7 @@ def _study(pruner: dict[str, Any]) -> dict[str, Any]:
     [
         {"name": "successive-halving", "warmup_epochs": 1, "reduction_factor": 2},
         pytest.param({"name": "median", "startup_trials": 1}, marks=pytest.mark.slow),
+        pytest.param({"name": "ratio-gp", "startup_trials": 2}, marks=pytest.mark.slow),
     ],
     ids=lambda pruner: pruner["name"],
 )

@@ -152,6 +152,24 @@ def test_killed_after_any_write_it_ends_as_if_undisturbed(
         training={"epochs": EPOCHS},
         search=_search(searcher=searcher, pruner={"name": pruner, "startup_trials": 1, "reduction_factor": 2}),
     )
+    _compare_with_undisturbed(study, every, open_ledger, tmp_path)
+
+
+@pytest.mark.parametrize("every", [97, pytest.param(5, marks=[pytest.mark.slow, LONG])])
+def test_killed_after_any_write_the_model_over_all_ratios_says_the_same(
+    every: int, make_spec: MakeSpec, open_ledger: OpenLedger, tmp_path: Path
+) -> None:
+    study = make_spec(
+        methods=["ldam-drw"],
+        data=[{"dataset": "digits", "profiles": [{"ratio": [5, 10, 20]}]}],
+        training={"epochs": EPOCHS},
+        search=_search(searcher="ratio-gp", pruner={"name": "ratio-gp", "least_chance": 0.3}),
+    )
+    _compare_with_undisturbed(study, every, open_ledger, tmp_path)
+
+
+def _compare_with_undisturbed(study: StudySpec, every: int, open_ledger: OpenLedger, tmp_path: Path) -> None:
+    """Cut the journal off after every so many writes, in the middle of the next one, and finish the study."""
     whole = tmp_path / "whole"
     whole.mkdir()
     _finish(open_ledger(study, whole))
