@@ -34,7 +34,7 @@ RECORDED = "study.records"
 
 VERSION = "2"
 
-CELL, TRIAL, CONFIRMED = "cell", "trial", "confirmed"
+STUDY, CELL, TRIAL, CONFIRMED = "study", "cell", "trial", "confirmed"
 """Values of the tag ``study.kind``."""
 
 RECALL_CLASSES = 20

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from study.report.html.page import write_page
-from study.report.ratio_response import ratio_responses
+from study.search.ratio_response import ratio_responses
 from study.store.study_view import open_view
 from tests.study.made_study import EPOCHS, MadeStudy, spec_of
 
