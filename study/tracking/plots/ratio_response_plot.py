@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from study.search.ratio_response import RatioResponse
 
 _COLUMNS = 2
-_WIDTH, _HEIGHT, _LEGEND_ROW, _AROUND = 5.6, 3.9, 0.24, 0.7
+_WIDTH, _HEIGHT, _LEGEND_ROW, _AROUND = 6.4, 4.2, 0.24, 0.9
 """Panel width and height, height of a row of the legend, margin above and below the panels, all in inches."""
 _PIXELS = 100
 """Pixels per inch."""
 _IN_A_ROW = 4
 """Methods in a row of the legend below one panel."""
+_TITLE = "The best setting of every method against the imbalance ratio"
+_CAPTION = "Line and 95 % band: one model of all trials of the method. Points: best trial of a cell."
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def ratio_response_figure(
 ) -> Figure:
     """Draw a panel per data set and kind of profile; arguments as in `ratio_response_picture`."""
     from matplotlib.figure import Figure  # not pyplot, which retains figures and is not thread-safe
+    from matplotlib.lines import Line2D
 
     tasks = list(dict.fromkeys(one.task for one in responses))
     methods = [method for method in styles if any(one.method == method for one in responses)]
@@ -73,9 +76,7 @@ def ratio_response_figure(
         panel.set_ylabel(escaped(f"validation {metric}"))
     for panel in panels[len(tasks) :]:
         panel.set_axis_off()
-    figure.suptitle("The best setting at every ratio: model of all trials, 95 % band; points: best trials", fontsize=11)
-    from matplotlib.lines import Line2D
-
+    figure.suptitle(f"{_TITLE}\n{_CAPTION}", fontsize=10)
     handles = [Line2D([], [], label=escaped(method), **_look(styles[method])) for method in methods]
     figure.legend(handles=handles, loc="outside lower center", ncols=_IN_A_ROW * columns, frameon=False, fontsize=9)
     return figure
@@ -109,7 +110,7 @@ def _look(style: Style) -> dict[str, Any]:
     return {
         "color": style.colour,
         "marker": style.marker,
-        "markersize": 6 if style.shown else 3,
+        "markersize": 7 if style.shown else 3,
         "linewidth": 1.6 if style.shown else 0.8,
         "markeredgecolor": "white" if style.shown else style.colour,
         "markeredgewidth": 0.5,
