@@ -39,7 +39,7 @@ class RatioResponse:
 
     Attributes:
         dataset: the data set.
-        profile: the kind of profile, as names of cells have it, without the ratio.
+        profile_kind: the kind of profile, as names of cells have it, without the ratio.
         task: data set and kind of profile, as the search names it.
         method: the method's label.
         ratios: from the smallest to the largest one, evenly on the logarithmic scale.
@@ -50,7 +50,7 @@ class RatioResponse:
     """
 
     dataset: str
-    profile: str
+    profile_kind: str
     task: str
     method: str
     ratios: tuple[float, ...]

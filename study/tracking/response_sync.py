@@ -16,7 +16,7 @@ from study.spec.study_spec import StudySpec
 from study.store.study_view import CellView
 from study.tracking.plots.palette import Style, styles_of
 from study.tracking.plots.ratio_response_plot import BestTrial, ratio_response_picture
-from study.tracking.run_fields import RECORDED, VERSION
+from study.tracking.run_fields import RECORDED, TAG_LENGTH, VERSION
 from study.tracking.run_shown import milliseconds, shown
 from study.tracking.saved_views import study_view
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 RESPONSE_TABLE, RESPONSE_PICTURE = "ratio_response.json", "ratio_response.png"
 
-_COLUMNS = ("dataset", "profile", "method", "ratio", "mean", "low", "high", "trials")
+_COLUMNS = ("dataset", "profile_kind", "method", "ratio", "mean", "low", "high", "trials")
 _EVIDENCE = "study.evidence"
 """Tag with a digest of the trials that the files rest on: unless they change, nothing is fitted again."""
 
@@ -67,7 +67,7 @@ def sync_responses(runs: Runs, spec: StudySpec, cells: Sequence[CellView]) -> No
 def response_rows(responses: Sequence[RatioResponse]) -> list[list[Any]]:
     """Return the rows of the table, a row per response and ratio; numbers have six significant digits."""
     return [
-        [one.dataset, one.profile, one.method, *(float(f"{value:.6g}") for value in values), one.trials]
+        [one.dataset, one.profile_kind, one.method, *(float(f"{value:.6g}") for value in values), one.trials]
         for one in responses
         for values in zip(one.ratios, one.mean, one.low, one.high, strict=True)
     ]
@@ -102,7 +102,7 @@ def _tags(responses: Sequence[RatioResponse], metric: str) -> dict[str, str]:
 
 
 def _note(responses: Sequence[RatioResponse], metric: str) -> str:
-    """Return the description of the run in Markdown: every response at its smallest and its largest ratio."""
+    """Return the description of the run in Markdown: responses at the smallest and largest ratio, as many as fit."""
     lines = [
         f"What the best setting that was tried is expected to reach at every ratio, in validation {metric}, by one "
         "model of all trials of the method, with its 95 % band. "
@@ -113,8 +113,10 @@ def _note(responses: Sequence[RatioResponse], metric: str) -> str:
     ]
     for one in responses:
         ends = (f"{shown(one.ratios[at])} | {_expected(one, at)}" for at in (0, -1))
-        lines.append(f"| {one.dataset} | {one.profile} | {one.method} | {one.trials} | {' | '.join(ends)} |")
-    return "\n".join(lines)
+        lines.append(f"| {one.dataset} | {one.profile_kind} | {one.method} | {one.trials} | {' | '.join(ends)} |")
+    while len(text := "\n".join(lines)) > TAG_LENGTH:
+        del lines[-1]
+    return text
 
 
 def _expected(response: RatioResponse, at: int) -> str:

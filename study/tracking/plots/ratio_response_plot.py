@@ -100,7 +100,7 @@ def _draw(
     panel.xaxis.set_minor_locator(NullLocator())
     panel.set_xticklabels([f"{ratio:g}" for ratio in ratios])
     panel.set_xlabel("imbalance ratio")
-    panel.set_title(escaped(f"{responses[0].dataset} {responses[0].profile}"), fontsize=10)
+    panel.set_title(escaped(f"{responses[0].dataset} {responses[0].profile_kind}"), fontsize=10)
     panel.tick_params(labelsize=9)
     panel.grid(color="#dddddd", linewidth=0.8)
     panel.set_axisbelow(True)

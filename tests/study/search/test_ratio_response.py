@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from study.search.ratio_response import has_responses, ratio_responses
+from study.search.ratio_response import SearchedCell, has_responses, ratio_responses
 from study.store.study_view import open_view
 from tests.study.made_study import MadeStudy
 from tests.study.ratio_study import RATIOS, ratio_study, value_at
 
 
-def _searched(made: MadeStudy) -> list[tuple[object, object]]:
+def _searched(made: MadeStudy) -> list[SearchedCell]:
     return [(cell.cell, cell.frozen) for cell in open_view(made.folder).cells]
 
 
@@ -20,7 +20,7 @@ def test_the_best_value_follows_the_ratio_inside_its_band(tmp_path: Path) -> Non
     assert has_responses(made.spec, _searched(made))
     (response,) = ratio_responses(made.spec, _searched(made))  # ERM has nothing to search
     assert (response.method, response.dataset, response.trials) == ("cce", "digits", 5 * len(RATIOS))
-    assert (response.profile, response.task) == ("long_tail", "digits/long_tail-last")
+    assert (response.profile_kind, response.task) == ("long_tail", "digits/long_tail-last")
     assert response.ratios[0] == 10 and response.ratios[-1] == pytest.approx(100)
     assert all(later < before for before, later in zip(response.mean[:-1], response.mean[1:], strict=True))
     best = {ratio: max(value_at(ratio, 0), 0) for ratio in (10, 30, 100)}

@@ -62,7 +62,7 @@ def test_the_table_has_the_figures_of_the_report(
     assert run["artifacts"] == ["ratio_response.json", "ratio_response.png"]
     assert json.loads(run["tags"]["mlflow.loggedArtifacts"]) == [{"path": "ratio_response.json", "type": "table"}]
     table = _table(client, run, tmp_path)
-    assert table["columns"] == ["dataset", "profile", "method", "ratio", "mean", "low", "high", "trials"]
+    assert table["columns"] == ["dataset", "profile_kind", "method", "ratio", "mean", "low", "high", "trials"]
     assert {(*row[:3], row[-1]) for row in table["data"]} == {("digits", "long_tail", "cce", 20)}
 
     view = open_view(made.folder)
@@ -83,7 +83,7 @@ def test_the_table_has_the_figures_of_the_report(
     best = [BestTrial("digits/long_tail-last", c.cell.method, c.cell.ratio, c.best().value) for c in view.cells]
     (panel,) = ratio_response_figure(_responses(view), best, styles, "balanced_accuracy").axes
     drawn, dots = panel.get_lines()
-    assert np.allclose(unit.scale * drawn.get_ydata(), line.get_ydata())
+    assert np.allclose(unit.scale * np.asarray(drawn.get_ydata()), line.get_ydata())
     assert np.allclose(unit.scale * np.array(dots.get_ydata()), points.get_ydata())
     assert list(dots.get_xdata()) == list(points.get_xdata()) == list(RATIOS)
     assert drawn.get_color() == line.get_color()
