@@ -39,6 +39,7 @@ def submit(
     stored study that was stopped is continued.
     """
     from study.driver import submit as jobs
+    from study.driver.exit_codes import ExitCode
     from study.driver.job_log import follow as follow_job
 
     sent = jobs.submit(
@@ -63,7 +64,7 @@ def submit(
         code_of_job = follow_job(address, sent.job, say=lambda said: typer.echo(said, err=True))
     except KeyboardInterrupt:
         typer.echo(f"\nthe study goes on as {sent.job}; the same command follows it again", err=True)
-        raise typer.Exit(130) from None
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
     raise typer.Exit(code_of_job)
 
 

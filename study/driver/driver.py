@@ -10,13 +10,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from study.driver.exit_codes import ExitCode
 from study.driver.places import keep_passwords, password_notes, with_places
 from study.driver.progress import Progress
 from study.driver.ray_connection import JOINING
@@ -69,15 +69,6 @@ RAISABLE = (
     "artifacts",
 )
 """Settings that a resume may change: limits, storage places, pictures; never one that affects a trial's result."""
-
-
-class ExitCode(IntEnum):
-    """Exit codes of a study command."""
-
-    DONE = 0
-    SOME_FAILED = 1
-    BAD_INPUT = 2
-    INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
