@@ -66,15 +66,18 @@ def _records(storage: StoragePath) -> Finding:
 
 def _cluster(address: str, storage: StoragePath, data_dir: Path | None) -> Iterator[Finding]:
     from study.driver.node_report import ask_of_folders, differences
-    from study.driver.preflight import check_cluster
+    from study.driver.preflight import checked_cluster
 
     data = data_dir or os.environ.get("STUDY_DATA_DIR") or None
     writable = isinstance(storage, Path) and storage.is_dir() and os.access(storage, os.W_OK)  # said above if not
     try:
-        check_cluster(address)
+        address = checked_cluster(address) or address
         nodes = ask_of_folders(address, storage if writable else None, data)
     except BadInput as error:
-        mend = "`ray start` on the head, its port open to this machine, RAY_AUTH_MODE and the token as there"
+        mend = (
+            "`ray start` on the head, its port open to this machine, RAY_AUTH_MODE and the token as there; --address "
+            "host:port names one of several"
+        )
         yield Finding("Ray cluster", str(error), good=False, mend=mend)
         return
     yield Finding(

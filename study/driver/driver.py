@@ -113,10 +113,10 @@ def run(
         BadInput: the study, the data or the storage is invalid; raised before Ray starts.
     """
     from study.driver.preflight import (  # imports torch
-        check_cluster,
         check_data,
         check_places,
         check_resources,
+        checked_cluster,
         precision_note,
         with_weights,
     )
@@ -124,7 +124,7 @@ def run(
     spec = with_places(spec)
     folder = StudyFolder(storage, spec.name, ledger=spec.records.ledger)
     check_resources(spec.resources, address)
-    check_cluster(address)
+    address = checked_cluster(address)
     check_places(spec.records, storage)
     spec = with_weights(spec, console, source=source)
     cells = expand(spec)
@@ -177,7 +177,7 @@ def resume(
             raise ClosedLedger(error.said, NOTHING_BEGAN) from None
         if why is not None:
             return _idle(folder, why, console)
-    from study.driver.preflight import check_cluster, check_data, check_places, check_resources, precision_change_note
+    from study.driver.preflight import check_data, check_places, check_resources, checked_cluster, precision_change_note
 
     before, spec = folder.read_spec(to_train=True), folder.read_spec(overrides, to_train=True)
     _refuse_changes(before, spec)
@@ -192,7 +192,7 @@ def resume(
         if ledger.remaining() == 0:
             return _idle(folder, ledger.why_finished(), console)
         check_resources(spec.resources, address)
-        check_cluster(address)
+        address = checked_cluster(address)
         check_places(spec.records, storage)
         data = check_data(spec, cells, console, source=str(folder.spec_path))
         started = _started(ledger, folder)

@@ -169,7 +169,7 @@ def test_a_storage_that_a_node_does_not_see_is_refused(tmp_path: Path, monkeypat
 
 
 def test_the_doctor_names_the_folders_that_a_node_does_not_see(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("study.driver.preflight.check_cluster", lambda address: None)
+    monkeypatch.setattr("study.driver.preflight.checked_cluster", lambda address: address)
     monkeypatch.setattr(
         "study.driver.node_report.ask_nodes",
         lambda address, paths: [NodeReport("b", missing=tuple(paths), versions={"python": "3", "torch": "2"})],
