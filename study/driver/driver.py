@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from study.driver.exit_codes import ExitCode
+from study.driver.log_lines import JOINING, finished
 from study.driver.places import keep_passwords, password_notes, with_places
 from study.driver.progress import Progress
-from study.driver.ray_connection import JOINING
 from study.ledger.cell_ledger import Assignment
 from study.ledger.storage import NOTHING_BEGAN, ClosedLedger, ledger_at, open_storage
 from study.ledger.study_ledger import Ledger
@@ -261,7 +261,7 @@ def _started(ledger: Ledger, folder: StudyFolder) -> list[TrialView]:
 
 def _idle(folder: StudyFolder, why: str, console: Console) -> Outcome:
     _catch_up(folder, console)
-    return Outcome(folder, ExitCode.DONE, f"study '{folder.name}' is finished: {why}", idle=True)
+    return Outcome(folder, ExitCode.DONE, f"{finished(folder.name)}{why}", idle=True)
 
 
 def _catch_up(folder: StudyFolder, console: Console) -> None:
