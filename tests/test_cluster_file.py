@@ -49,11 +49,11 @@ def test_ray_s_schema_refuses_what_it_does_not_know(cluster: dict[str, Any]) -> 
 def test_ray_accepts_the_file_as_the_launcher_prepares_it(
     cluster: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ray.autoscaler._private import docker
+    from ray.autoscaler._private.cli_logger import cli_logger
     from ray.autoscaler._private.util import prepare_config, validate_config
 
     warnings: list[str] = []
-    monkeypatch.setattr(docker.cli_logger, "warning", warnings.append)
+    monkeypatch.setattr(cli_logger, "warning", warnings.append)
     monkeypatch.chdir(ROOT)
     prepared = prepare_config(copy.deepcopy(cluster))
     validate_config(prepared)

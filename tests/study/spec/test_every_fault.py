@@ -120,10 +120,10 @@ def test_settings_that_the_optimizer_lacks_are_named(study_mapping: Make) -> Non
     assert said[0].startswith("methods[0]: unknown method 'ERM'")
     assert said[1].startswith("training: `momentum` 0.5 means nothing to the optimizer adamw; leave it out")
     for value in (0.5, 0.9):  # 0.9 is the default: given, it is as pointless as another value
-        [said] = _said(study_mapping(training={"optimizer": "adamw", "momentum": value}))
-        assert said.startswith(f"training: `momentum` {value} means nothing to the optimizer adamw; leave it out")
-    [said] = _said(study_mapping(training={"betas": [0.9, 0.999]}))
-    assert said.startswith("training: `betas` (0.9, 0.999) means nothing to the optimizer sgd")
+        [line] = _said(study_mapping(training={"optimizer": "adamw", "momentum": value}))
+        assert line.startswith(f"training: `momentum` {value} means nothing to the optimizer adamw; leave it out")
+    [line] = _said(study_mapping(training={"betas": [0.9, 0.999]}))
+    assert line.startswith("training: `betas` (0.9, 0.999) means nothing to the optimizer sgd")
     searched = {"momentum": {"low": 0.5, "high": 0.9}, "ema": {"low": 0.9, "high": 0.999}}
     said = _said(study_mapping(training={"optimizer": "adamw"}, search={"training": searched}))
     assert said == [
