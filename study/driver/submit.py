@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from study.driver.job_server import checked_address, connected, explained
+from study.driver.job_server import NO_AGENT, checked_address, connected, explained
 from study.driver.log_lines import JOINING, STORED_IN, finished
 from study.driver.ray_connection import USAGE_REPORTS_OFF
 from study.driver.sent_files import OVERRIDES_FILE, are_secret, sent_files
@@ -169,7 +169,7 @@ def _submitted(
                 asks["study"],
             )
         except RuntimeError as error:
-            if "already exists" not in str(error) and "No available agent" not in str(error):
+            if "already exists" not in str(error) and NO_AGENT not in str(error):
                 raise
             if time.monotonic() >= deadline:
                 raise

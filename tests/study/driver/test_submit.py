@@ -19,7 +19,7 @@ import yaml
 
 from study.driver.cluster_job import job_storage
 from study.driver.job_log import follow
-from study.driver.job_server import checked_address, token
+from study.driver.job_server import checked_address, explained, token
 from study.driver.sent_files import sent_files
 from study.driver.submit import _submitted, entrypoint, submit
 from study.spec.validation import load_spec
@@ -406,6 +406,12 @@ def test_a_study_runs_is_asked_for_again_and_resumes(
     study = [sys.executable, "-m", "study.cli.app", "status", "sent-study", "--storage", str(storage), "--json"]
     status = json.loads(subprocess.run(study, capture_output=True, check=True).stdout)
     assert [sum(cell["states"].values()) for cell in status["cells"]] == [3]
+
+
+def test_a_head_whose_agent_found_its_port_taken_is_explained() -> None:
+    said = r"No available agent.*another --dashboard-agent-listen-port"
+    with pytest.raises(BadInput, match=said), explained("http://127.0.0.1:8265"):
+        raise RuntimeError("Request failed with status code 500: No available agent to submit job")
 
 
 def test_a_head_that_has_just_started_gets_time_for_its_job_agent(monkeypatch: pytest.MonkeyPatch) -> None:
