@@ -90,6 +90,6 @@ def single_trial(
     except ValidationError as error:
         raise BadInput("\n".join(error_lines(error))) from None
     build_params(config.method)
-    check_optimizer_settings(config.training, training)
+    check_optimizer_settings(config.training)
     architecture_of(config.model.name, config.model.options)
     return config.model_copy(update={"model": with_found_weights(config.model, say)})

@@ -288,7 +288,7 @@ def _value_faults(method: MethodSpec, name: str, dimension: Dimension) -> list[s
 
 def _optimizer_faults(training: TrainingConfig) -> list[str]:
     try:
-        check_optimizer_settings(training, training.model_fields_set)
+        check_optimizer_settings(training)
     except BadInput as error:
         return [f"training: {error}"]
     return []

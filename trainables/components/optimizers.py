@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -75,13 +75,8 @@ OPTIMIZERS: Table[OptimizerFactory] = Table(
 """Name -> optimizer: those of this project, then those of plug-ins."""
 
 
-def check_optimizer_settings(training: TrainingConfig, given: Collection[str] = ()) -> None:
+def check_optimizer_settings(training: TrainingConfig) -> None:
     """Check the optimizer's name, and that no setting is given that it does not have; torch is not imported.
-
-    Args:
-        training: the settings.
-        given: fields that a person has written: with a default value they are refused, too. One that writes the
-            settings of every optimizer, as stored studies do, has written the defaults and chosen nothing.
 
     Raises:
         BadInput: names the setting, its value and the optimizers that have it.
@@ -94,10 +89,9 @@ def check_optimizer_settings(training: TrainingConfig, given: Collection[str] = 
     if training.optimizer not in OPTIMIZERS:
         raise unknown_name("optimizer", training.optimizer, OPTIMIZERS)
     fields = TrainingConfig.model_fields
-    chosen = () if set(_SETTINGS) <= set(given) else given
-    for name in (name for name in _SETTINGS if name not in OPTIMIZERS[training.optimizer].settings):
+    for name in _SETTINGS:
         value = getattr(training, name)
-        if value != fields[name].default or (name in chosen and value is not False):
+        if value != fields[name].default and name not in OPTIMIZERS[training.optimizer].settings:
             having = ", ".join(each for each in ("sgd", "adamw") if name in OPTIMIZERS[each].settings)
             said = str(value).lower() if isinstance(value, bool) else value
             raise BadInput(

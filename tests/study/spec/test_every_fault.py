@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -119,22 +118,9 @@ def test_settings_that_the_optimizer_lacks_are_named(study_mapping: Make) -> Non
     said = _said(study_mapping(training={"optimizer": "adamw", "momentum": 0.5}, methods=["ERM"]))
     assert said[0].startswith("methods[0]: unknown method 'ERM'")
     assert said[1].startswith("training: `momentum` 0.5 means nothing to the optimizer adamw; leave it out")
-    for value in (0.5, 0.9):  # 0.9 is the default: given, it is as pointless as another value
-        [line] = _said(study_mapping(training={"optimizer": "adamw", "momentum": value}))
-        assert line.startswith(f"training: `momentum` {value} means nothing to the optimizer adamw; leave it out")
-    [line] = _said(study_mapping(training={"betas": [0.9, 0.999]}))
-    assert line.startswith("training: `betas` (0.9, 0.999) means nothing to the optimizer sgd")
     searched = {"momentum": {"low": 0.5, "high": 0.9}, "ema": {"low": 0.9, "high": 0.999}}
     said = _said(study_mapping(training={"optimizer": "adamw"}, search={"training": searched}))
     assert said == [
         "search.training.momentum: the optimizer adamw has no `momentum`; leave it out",
         "search.training.ema: `training.ema` must be given, too: it is the value of the first trial",
     ]
-
-
-def test_a_study_stored_with_all_defaults_is_read_and_started_anew(study_mapping: Make, tmp_path: Path) -> None:
-    spec = checked_spec(study_mapping(training={"optimizer": "adamw", "nesterov": False}), (), source="s")
-    stored = spec.model_dump(mode="json")
-    assert stored["training"]["momentum"] == 0.9
-    for folder in (None, tmp_path):
-        assert checked_spec(stored, (), source="s", folder=folder) == spec
