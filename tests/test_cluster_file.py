@@ -46,11 +46,18 @@ def test_ray_s_schema_refuses_what_it_does_not_know(cluster: dict[str, Any]) -> 
         jsonschema.validate(cluster, SCHEMA)
 
 
-def test_ray_accepts_the_file_as_the_launcher_prepares_it(cluster: dict[str, Any]) -> None:
+def test_ray_accepts_the_file_as_the_launcher_prepares_it(
+    cluster: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray.autoscaler._private.cli_logger import cli_logger
     from ray.autoscaler._private.util import prepare_config, validate_config
 
+    warnings: list[str] = []
+    monkeypatch.setattr(cli_logger, "warning", warnings.append)
+    monkeypatch.chdir(ROOT)
     prepared = prepare_config(copy.deepcopy(cluster))
     validate_config(prepared)
+    assert len(warnings) == 5 and all("refers to a file" in said for said in warnings)  # docs/cluster.md announces them
     assert prepared["available_node_types"]["head"]["max_workers"] == 0
 
 

@@ -457,7 +457,7 @@ def _known(table: Table[Any], thing: Any) -> Iterator[None]:
     if thing.name in table and table[thing.name] is thing:
         yield
         return
-    if thing.name in table:
+    if table.knows(thing.name):
         raise BrokenContract(thing.name, [f"another of the {table.group} has this name; take one of your own"])
     table.describe({thing.name: thing})
     try:

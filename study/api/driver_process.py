@@ -11,9 +11,9 @@ import warnings
 from collections import deque
 from collections.abc import Sequence
 
+from study.driver.exit_codes import ExitCode
 from trainables.core.errors import BadInput
 
-_SOME_FAILED, _BAD_INPUT, _INTERRUPTED = 1, 2, 130
 _KEPT_LINES = 20
 _COLOURS = ("FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
 
@@ -72,11 +72,11 @@ def _judge(code: int, said: str, *, interrupted: bool) -> None:
     if interrupted:
         raise KeyboardInterrupt
     error = re.split(r"^error: ", said, flags=re.MULTILINE)[1:]
-    if code == _BAD_INPUT:
+    if code == ExitCode.BAD_INPUT:
         raise BadInput(error[-1] if error else said)
     if code < 0:
         raise RuntimeError(f"the study's driver was ended by signal {-code}; resume() continues the study\n{said}")
-    if code and (error or code not in (_SOME_FAILED, _INTERRUPTED)):
+    if code and (error or code not in (ExitCode.SOME_FAILED, ExitCode.INTERRUPTED)):
         raise RuntimeError(error[-1] if error else said)
     if code:
         outcome = [line for line in said.splitlines() if not line.startswith("Compare the runs")]

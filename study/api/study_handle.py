@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from study.api.array_data import study_mapping
 from study.api.driver_process import drive
 from study.api.trained_trial import Trial
+from study.driver.dry_checks import check_without_data
 from study.spec.ready_studies import study_file
 from study.spec.validation import checked_spec, load_spec
 from study.spec.yaml_io import write_yaml
@@ -56,7 +57,7 @@ class Study:
         storage: str | Path | None = None,
         data_dir: str | Path | None = None,
     ) -> Study:
-        """Read and check a study file.
+        """Read and check a study file, as ``study check`` does.
 
         Args:
             path: the YAML file, or the name of a ready study, such as ``quickstart``.
@@ -65,13 +66,16 @@ class Study:
             data_dir: folder of data sets; None is the environment variable STUDY_DATA_DIR.
 
         Raises:
-            BadInput: all faults of the file, one per line.
+            BadInput: all faults of the file, one per line; or an unknown data set, images that the network cannot take,
+                or a network without what a method tunes.
         """
         changes = tuple(_override(name, value) for name, value in (overrides or {}).items())
         file = study_file(path)
-        made = cls(load_spec(file, changes).name, storage)
-        made._file, made._overrides = file, changes
-        made._data_dir = None if data_dir is None else Path(data_dir)
+        folder = None if data_dir is None else Path(data_dir)
+        spec = load_spec(file, changes)
+        made = cls(spec.name, storage)
+        made._file, made._overrides, made._data_dir = file, changes, folder
+        made._check(spec, str(file))
         return made
 
     @classmethod
@@ -83,13 +87,20 @@ class Study:
         A ``dataset`` may also be what `from_arrays` returns.
 
         Raises:
-            BadInput: all faults of the mapping, one per line.
+            BadInput: all faults of the mapping, one per line; or what `from_file` finds in names and sizes.
         """
         plain = study_mapping(given)
-        made = cls(checked_spec(plain, (), source="the study", folder=Path()).name, storage)
-        made._given = plain
-        made._data_dir = None if data_dir is None else Path(data_dir)
+        folder = None if data_dir is None else Path(data_dir)
+        spec = checked_spec(plain, (), source="the study", folder=Path())
+        made = cls(spec.name, storage)
+        made._given, made._data_dir = plain, folder
+        made._check(spec, "the study")
         return made
+
+    def _check(self, spec: StudySpec, source: str) -> None:
+        """Check a study that is yet to start; a stored one may be read where its data are not."""
+        if not self._folder.spec_path.exists():
+            check_without_data(spec, self._data_dir, source)
 
     def __repr__(self) -> str:
         """Return name and storage."""

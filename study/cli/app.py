@@ -25,12 +25,11 @@ from study.cli import (
     train_command,
     verify_command,
 )
+from study.driver.exit_codes import ExitCode
 from study.driver.last_signals import end_process
 from trainables.core.errors import BadInput
 from trainables.core.object_path import StorageFault
 from trainables.core.url_secrets import masked
-
-_INTERRUPTED = 130
 
 app = typer.Typer(
     name="study",
@@ -79,7 +78,7 @@ def main() -> None:
     try:
         code = _exit_code()
     except KeyboardInterrupt:
-        code = _INTERRUPTED
+        code = ExitCode.INTERRUPTED
     end_process(code)
     sys.exit(code)
 
@@ -92,13 +91,13 @@ def _exit_code() -> int:
     except BadInput as error:
         # soft_wrap: a path that is broken over two lines cannot be searched for or pasted
         Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        return 2
+        return ExitCode.BAD_INPUT
     except StorageFault as error:
         said = f"error: {error.strerror}"
         Console(stderr=True).print(said, style="red", markup=False, highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return ExitCode.INTERRUPTED
     except Exception:
         # a fault of this program; libraries put whole URLs into their errors
         print(masked(traceback.format_exc()), end="", file=sys.stderr)

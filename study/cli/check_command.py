@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,12 +32,13 @@ def check(
     training of each data set and profile.
     """
     from study import terminal
+    from study.driver.dry_checks import check_without_data
     from study.report.forecast import forecast, forecast_lines
     from study.spec.validation import load_spec, milestone_note, random_weights_note
     from study.store.study_folder import storage_root
 
     checked, root = load_spec(spec, tuple(overrides or ())), storage_root(storage)
-    _check_names(checked, data_dir, spec.name)
+    check_without_data(checked, data_dir, spec.name)
     measuring = None
     if measure:
         checked = with_data_folder(checked, data_dir)
@@ -46,7 +46,6 @@ def check(
         def measuring(cells: Sequence[Cell]) -> tuple[Measured, float]:
             return measured_rates(checked, cells)
 
-    _check_images(checked, spec.name)
     found = forecast(checked, root, measure=measuring)
     found_notes = (milestone_note(checked), _note_on_weights(checked, spec.name), random_weights_note(checked))
     notes = [note for note in found_notes if note is not None]
@@ -74,27 +73,6 @@ def _note_on_weights(spec: StudySpec, source: str) -> str | None:
         return note_on_weights(spec.model)
     except BadInput as error:
         raise BadInput(f"{source}: model: {error}") from None
-
-
-def _check_names(spec: StudySpec, data_dir: Path | None, source: str) -> None:
-    """Check the names of data sets, without their files: a study may be checked on a machine that has none.
-
-    Raises:
-        BadInput: a name is neither in the catalogue nor a folder of the data folder.
-    """
-    from trainables.core.errors import BadInput, unknown_name
-    from trainables.core.hf_name import is_hf
-    from trainables.data.catalog import DATASETS
-    from trainables.data.sources.source_lookup import dataset_names
-
-    given = data_dir or os.environ.get("STUDY_DATA_DIR")
-    for data in spec.data:
-        if data.dataset in DATASETS or is_hf(data.dataset):
-            continue
-        place = data.data_dir or given
-        names = dataset_names(Path(place) if place and Path(place).is_dir() else None)
-        if data.dataset not in names:
-            raise BadInput(f"{source}: data: {unknown_name('data set', data.dataset, names)}")
 
 
 def _test_notes(spec: StudySpec, data_dir: Path | None, source: str) -> list[str]:
@@ -127,42 +105,6 @@ def _test_notes(spec: StudySpec, data_dir: Path | None, source: str) -> list[str
         if other is not None:
             notes[f"{dataset_label(data)}: {other.said}"] = None
     return list(notes)
-
-
-def _check_images(spec: StudySpec, source: str) -> None:
-    """Check the study's settings against the catalogued images; other data sets are checked by a run.
-
-    Raises:
-        BadInput: a setting does not fit the images or the network.
-    """
-    from study.driver.image_settings import check_image_settings
-    from study.spec.validation import fine_tunes
-    from trainables.data.catalog import DATASETS
-
-    for data in spec.data:
-        known = DATASETS.get(data.dataset)
-        if known is None:
-            continue
-        channels, height, width = known.image_shape
-        shape = (channels, height, width) if data.image_size is None else (channels, data.image_size, data.image_size)
-        seen = check_image_settings(spec, data.dataset, shape, source=source)
-        if fine_tunes(spec):
-            _check_tuning(spec, known.classes, seen, source)
-
-
-def _check_tuning(spec: StudySpec, classes: int, shape: tuple[int, int, int], source: str) -> None:
-    """Check that the network has what the study's methods tune."""
-    import torch
-
-    from study.spec.cell import expand
-    from trainables.core.errors import BadInput
-    from trainables.training.tuned_backbone import check_tuning, tuning_key
-
-    for base in {tuning_key(cell.base): cell.base for cell in expand(spec)}.values():
-        try:
-            check_tuning(base, torch.ones(classes, dtype=torch.int64), shape)
-        except BadInput as error:
-            raise BadInput(f"{source}: methods: {error}") from None
 
 
 def _without_weights(config: TrialConfig) -> TrialConfig:

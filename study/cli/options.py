@@ -58,7 +58,7 @@ MovedDataDir = Annotated[
 ]
 Address = Annotated[
     str | None,
-    typer.Option(help="Address of a running Ray cluster, or auto; without it, Ray starts on this machine."),
+    typer.Option(help="Address of a running Ray cluster, or auto for that of this machine; else Ray starts here."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a stored study.")]

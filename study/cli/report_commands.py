@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated
 
@@ -98,25 +99,36 @@ def export(
     per_class: Annotated[
         Path | None, typer.Option("--per-class", help="Parquet file of recall and confusion per class to write.")
     ] = None,
+    responses: Annotated[
+        Path | None,
+        typer.Option("--responses", help="Parquet file of the expected best at every ratio to write."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     storage: Storage = None,
 ) -> None:
     """Export a study to Parquet.
 
-    One table has all trials and epochs, another the results per class; docs/export.md describes every column.
+    One table has all trials and epochs, another the results per class, a third what the best setting of every method
+    is expected to reach at every ratio; docs/export.md describes every column.
     """
-    if to is None and per_class is None:
-        raise BadInput("study export: name a file with --to FILE.parquet, --per-class FILE.parquet or both")
-    if to is not None and per_class is not None and to.resolve() == per_class.resolve():
-        raise BadInput(f"--to and --per-class: both name {to}; they are two tables")
+    options = {"--to": to, "--per-class": per_class, "--responses": responses}
+    named = {option: path for option, path in options.items() if path is not None}
+    if not named:
+        raise BadInput(
+            "study export: name a file with --to FILE.parquet, --per-class FILE.parquet or --responses FILE.parquet"
+        )
+    for (first, path), (second, other) in combinations(named.items(), 2):
+        if path.resolve() == other.resolve():
+            raise BadInput(f"{first} and {second}: both name {path}; they are two tables")
     from study.report.class_export import export_classes
     from study.report.export import export_study
     from study.report.parquet_file import check_target
+    from study.report.response_export import export_responses
     from study.store.study_folder import StudyFolder, storage_root
 
-    if per_class is not None:
-        check_target(per_class, "--per-class", force=force)  # before the first file is written
+    for option, path in named.items():
+        check_target(path, option, force=force)  # all before the first file is written
     folder = StudyFolder(storage_root(storage), name)
-    for path, write in ((to, export_study), (per_class, export_classes)):
-        if path is not None:
-            typer.echo(f"wrote {write(folder, path, force=force)} rows to {path}")
+    writers = {"--to": export_study, "--per-class": export_classes, "--responses": export_responses}
+    for option, path in named.items():
+        typer.echo(f"wrote {writers[option](folder, path, force=force)} rows to {path}")

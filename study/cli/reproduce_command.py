@@ -123,7 +123,7 @@ def _train(
 ) -> int:
     """Run or resume the studies of a table whose data can be had; return the worst exit code."""
     from study.driver import driver
-    from study.driver.driver import ExitCode
+    from study.driver.exit_codes import ExitCode
     from study.reproduce.needed_data import need_of
     from study.reproduce.stored_reproduction import stored_view
     from trainables.core.errors import BadInput

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from study.cli.diagnostics import FREE_BYTES_NEEDED, Finding
 from trainables.core.errors import BadInput
-from trainables.core.object_path import ObjectPath
 from trainables.core.storage_path import StoragePath
 from trainables.core.url_secrets import from_environment
 
@@ -68,26 +65,21 @@ def _records(storage: StoragePath) -> Finding:
 
 
 def _cluster(address: str, storage: StoragePath, data_dir: Path | None) -> Iterator[Finding]:
-    from study.driver.node_report import ask_nodes, differences
-    from study.driver.preflight import check_cluster
+    from study.driver.node_report import ask_of_folders, differences
+    from study.driver.preflight import checked_cluster
 
-    data = data_dir or os.environ.get("STUDY_DATA_DIR")
-    probe = None
-    if not isinstance(storage, ObjectPath) and storage.is_dir():
-        probe = storage / f".probe-{uuid.uuid4().hex}"
-        with suppress(OSError):
-            probe.touch()
+    data = data_dir or os.environ.get("STUDY_DATA_DIR") or None
+    writable = isinstance(storage, Path) and storage.is_dir() and os.access(storage, os.W_OK)  # said above if not
     try:
-        check_cluster(address)
-        nodes = ask_nodes(address, [str(path) for path in (probe, data) if path])
+        address = checked_cluster(address) or address
+        nodes = ask_of_folders(address, storage if writable else None, data)
     except BadInput as error:
-        mend = "`ray start` on the head, its port open to this machine, RAY_AUTH_MODE and the token as there"
+        mend = (
+            "`ray start` on the head, its port open to this machine, RAY_AUTH_MODE and the token as there; --address "
+            "host:port names one of several"
+        )
         yield Finding("Ray cluster", str(error), good=False, mend=mend)
         return
-    finally:
-        if probe is not None:
-            with suppress(OSError):
-                probe.unlink()
     yield Finding(
         "Ray cluster", f"{len(nodes)} node{'s' if len(nodes) != 1 else ''} at {address} answer; the token fits"
     )
@@ -98,7 +90,7 @@ def _cluster(address: str, storage: StoragePath, data_dir: Path | None) -> Itera
             continue
         subject = f"node {node.name}"
         for path in node.missing:
-            what = f"the storage {storage}" if path == str(probe) else f"the data folder {path}"
+            what = f"the {'storage' if path == str(storage) else 'data folder'} {path}"
             mend = "mount the same folder at the same path on every node"
             yield Finding(subject, f"does not see {what}", good=False, mend=mend)
         gpus = f", {node.gpus:g} GPUs" if node.gpus else ""

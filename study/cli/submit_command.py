@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from study.cli.options import DataDir, Overrides, OverridesFile, SpecPath, Storage, overrides_of, with_data_folder
+
+if TYPE_CHECKING:
+    from study.driver.submit import Sent
 
 
 def submit(
@@ -39,6 +43,7 @@ def submit(
     stored study that was stopped is continued.
     """
     from study.driver import submit as jobs
+    from study.driver.exit_codes import ExitCode
     from study.driver.job_log import follow as follow_job
 
     sent = jobs.submit(
@@ -55,7 +60,9 @@ def submit(
         typer.echo(
             f"this study runs already, as {sent.job}; nothing was sent{'' if follow else ' (--follow follows it)'}"
         )
-    if sent.storage:
+    if sent.finished:
+        _say_finished(sent)
+    elif sent.storage:
         typer.echo(f"its storage on the cluster: {sent.storage}")
     if not follow:
         return
@@ -63,8 +70,15 @@ def submit(
         code_of_job = follow_job(address, sent.job, say=lambda said: typer.echo(said, err=True))
     except KeyboardInterrupt:
         typer.echo(f"\nthe study goes on as {sent.job}; the same command follows it again", err=True)
-        raise typer.Exit(130) from None
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
     raise typer.Exit(code_of_job)
+
+
+def _say_finished(sent: Sent) -> None:
+    """Say that there was nothing to train, and how to see what there is."""
+    typer.echo(f"study '{sent.study}' is finished: {sent.finished}")
+    typer.echo("nothing was trained (a raised limit needs --resume, too); on a machine that sees its storage:")
+    typer.echo(shlex.join(["study", "show", sent.study, *(["--storage", sent.storage] if sent.storage else [])]))
 
 
 def submitted(
@@ -82,6 +96,7 @@ def submitted(
     from study import terminal
     from study.cli.run_commands import end
     from study.driver import cluster_job
+    from study.driver.log_lines import STORED_IN
     from study.driver.node_report import check_nodes
     from study.slurm import shared_storage
     from study.spec.validation import load_spec
@@ -94,6 +109,6 @@ def submitted(
         console.print(note, style="yellow", highlight=False)
     if isinstance(root, Path) and (doubt := shared_storage.doubt(root)) is not None:
         console.print(f"warning: {doubt}: nodes that join later must share it", style="yellow", highlight=False)
-    console.print(f"{cluster_job.STORED_IN}{root}", highlight=False)
+    console.print(f"{STORED_IN}{root}", highlight=False)
     outcome = cluster_job.drive(spec, root, changes, resume=resume, data_dir=data_dir, spec=checked, console=console)
     end(outcome, str(root))

@@ -24,9 +24,6 @@ from trainables.core.storage_path import StoragePath, storage_path
 if TYPE_CHECKING:
     from study.driver.driver import Outcome
 
-STORED_IN = "stored in "
-"""Beginning of the line of a job's log that names its storage."""
-
 _MOST_DIFFERENCES = 5
 
 

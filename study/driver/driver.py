@@ -10,16 +10,16 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from study.driver.exit_codes import ExitCode
+from study.driver.log_lines import JOINING, finished
 from study.driver.places import keep_passwords, password_notes, with_places
 from study.driver.progress import Progress
-from study.driver.ray_connection import JOINING
 from study.ledger.cell_ledger import Assignment
 from study.ledger.storage import NOTHING_BEGAN, ClosedLedger, ledger_at, open_storage
 from study.ledger.study_ledger import Ledger
@@ -71,15 +71,6 @@ RAISABLE = (
 """Settings that a resume may change: limits, storage places, pictures; never one that affects a trial's result."""
 
 
-class ExitCode(IntEnum):
-    """Exit codes of a study command."""
-
-    DONE = 0
-    SOME_FAILED = 1
-    BAD_INPUT = 2
-    INTERRUPTED = 130
-
-
 @dataclass(frozen=True)
 class Outcome:
     """The result of one run or resume of a study.
@@ -122,10 +113,10 @@ def run(
         BadInput: the study, the data or the storage is invalid; raised before Ray starts.
     """
     from study.driver.preflight import (  # imports torch
-        check_cluster,
         check_data,
         check_places,
         check_resources,
+        checked_cluster,
         precision_note,
         with_weights,
     )
@@ -133,7 +124,7 @@ def run(
     spec = with_places(spec)
     folder = StudyFolder(storage, spec.name, ledger=spec.records.ledger)
     check_resources(spec.resources, address)
-    check_cluster(address)
+    address = checked_cluster(address)
     check_places(spec.records, storage)
     spec = with_weights(spec, console, source=source)
     cells = expand(spec)
@@ -186,7 +177,7 @@ def resume(
             raise ClosedLedger(error.said, NOTHING_BEGAN) from None
         if why is not None:
             return _idle(folder, why, console)
-    from study.driver.preflight import check_cluster, check_data, check_places, check_resources, precision_change_note
+    from study.driver.preflight import check_data, check_places, check_resources, checked_cluster, precision_change_note
 
     before, spec = folder.read_spec(to_train=True), folder.read_spec(overrides, to_train=True)
     _refuse_changes(before, spec)
@@ -201,7 +192,7 @@ def resume(
         if ledger.remaining() == 0:
             return _idle(folder, ledger.why_finished(), console)
         check_resources(spec.resources, address)
-        check_cluster(address)
+        address = checked_cluster(address)
         check_places(spec.records, storage)
         data = check_data(spec, cells, console, source=str(folder.spec_path))
         started = _started(ledger, folder)
@@ -270,7 +261,7 @@ def _started(ledger: Ledger, folder: StudyFolder) -> list[TrialView]:
 
 def _idle(folder: StudyFolder, why: str, console: Console) -> Outcome:
     _catch_up(folder, console)
-    return Outcome(folder, ExitCode.DONE, f"study '{folder.name}' is finished: {why}", idle=True)
+    return Outcome(folder, ExitCode.DONE, f"{finished(folder.name)}{why}", idle=True)
 
 
 def _catch_up(folder: StudyFolder, console: Console) -> None:

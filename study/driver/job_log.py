@@ -8,13 +8,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from study.driver.exit_codes import ExitCode
 from study.driver.job_server import TokenRefused, checked_address, connected, explained, headers
 from trainables.core.errors import BadInput
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
-
-INTERRUPTED = 130
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 _PATIENCE = 3600.0
@@ -136,5 +135,5 @@ def _exit_code(client: JobSubmissionClient, submission_id: str, patience: float 
     if not info.status.is_terminal():
         raise RuntimeError(f"the log of {submission_id} ended, but the job is {info.status}; it goes on")
     if info.status == "STOPPED":
-        return INTERRUPTED
+        return ExitCode.INTERRUPTED
     return 0 if info.status == "SUCCEEDED" else info.driver_exit_code or 1

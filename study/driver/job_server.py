@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 EXAMPLE_ADDRESS = "http://127.0.0.1:8265"
 CONNECT_SECONDS = 10.0
+NO_AGENT = "No available agent"
+"""Part of the answer of a head whose agent, which runs jobs, is not there yet, or has found its port taken."""
+_PORT_TAKEN = (
+    " (another Ray on the head's machine may hold the port of its agent: start the head with another "
+    "--dashboard-agent-listen-port, docs/cluster.md)"
+)
 
 
 class TokenRefused(BadInput):
@@ -144,7 +150,8 @@ def explained(address: str) -> Iterator[None]:
     except AuthenticationError as error:
         raise TokenRefused(f"--address {address}: {_refused(error.message)}") from None
     except (RuntimeError, OSError, KeyError, RequestException, ClientError) as error:
-        raise BadInput(f"--address {address}: the job server did not do as asked: {error}") from None
+        more = _PORT_TAKEN if NO_AGENT in str(error) else ""
+        raise BadInput(f"--address {address}: the job server did not do as asked: {error}{more}") from None
 
 
 def _refused(said: str) -> str:

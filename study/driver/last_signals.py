@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from types import FrameType
 
+from study.driver.exit_codes import ExitCode
+
 _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-_INTERRUPTED = 130
 
 
 class LastSignals:
@@ -27,7 +28,8 @@ class LastSignals:
 
     def __init__(self) -> None:
         """Handle nothing yet."""
-        self.code, self.over = _INTERRUPTED, False
+        self.code: int = ExitCode.INTERRUPTED
+        self.over = False
         self._asked = False
         self._terminals = [number for number in (1, 2) if os.isatty(number)]
 

@@ -93,12 +93,44 @@ def _why(said: str) -> str:
     return shown(lines[-1], 500) if lines else "it does not say why"
 
 
+def ask_of_folders(address: str, storage: StoragePath | None, data_dir: str | Path | None) -> list[NodeReport]:
+    """Ask every node of a cluster, also whether it shares a study's folders.
+
+    Args:
+        address: ``auto`` or ``host:port``.
+        storage: place of all studies; a folder is tried with a file that lies there meanwhile. None asks of none.
+        data_dir: folder of data sets, if there is one.
+
+    Returns:
+        The reports, whose ``missing`` names the given folders.
+
+    Raises:
+        BadInput: the storage cannot be written, or the cluster does not answer.
+    """
+    asked = {} if data_dir is None else {str(data_dir): str(data_dir)}
+    if not isinstance(storage, Path):
+        return ask_nodes(address, list(asked))
+    probe = storage / f".probe-{uuid.uuid4().hex}"
+    try:
+        storage.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+    except OSError as error:
+        raise BadInput(f"cannot write to the storage folder {storage}: {error.strerror}") from None
+    asked[str(probe)] = str(storage)
+    try:
+        nodes = ask_nodes(address, list(asked))
+    finally:
+        with suppress(OSError):
+            probe.unlink()
+    return [node._replace(missing=tuple(asked[path] for path in node.missing)) for node in nodes]
+
+
 def check_nodes(address: str, storage: StoragePath, data_dir: Path | None) -> list[str]:
     """Refuse a cluster whose nodes do not share a study's folders.
 
     Args:
         address: of the cluster.
-        storage: place of all studies; a folder is tried with a file that is written there.
+        storage: place of all studies.
         data_dir: folder of data sets, if there is one.
 
     Returns:
@@ -107,28 +139,12 @@ def check_nodes(address: str, storage: StoragePath, data_dir: Path | None) -> li
     Raises:
         BadInput: the cluster does not answer, or a node does not see a folder.
     """
-    paths = [] if data_dir is None else [str(data_dir)]
-    probe = None
-    if isinstance(storage, Path):
-        probe = storage / f".probe-{uuid.uuid4().hex}"
-        try:
-            storage.mkdir(parents=True, exist_ok=True)
-            probe.touch()
-        except OSError as error:
-            raise BadInput(f"cannot write to the storage folder {storage}: {error.strerror}") from None
-        paths.append(str(probe))
-    try:
-        nodes = ask_nodes(address, paths)
-    finally:
-        if probe is not None:
-            with suppress(OSError):
-                probe.unlink()
+    nodes = ask_of_folders(address, storage, data_dir)
     for node in nodes:
         for path in node.missing:
-            what = "the storage folder" if path == str(probe) else "the data folder"
-            where = storage if path == str(probe) else path
+            what = "the storage folder" if path == str(storage) else "the data folder"
             raise BadInput(
-                f"{what} {where} is not the same on node {node.name}: all nodes must share it at the same path, or its "
+                f"{what} {path} is not the same on node {node.name}: all nodes must share it at the same path, or its "
                 "trials would be lost"
             )
     return [f"warning: {note}" for note in differences(nodes)]

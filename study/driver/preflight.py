@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from study.driver.found_ray import found_address
 from study.driver.image_settings import check_image_settings
 from study.ledger.storage import open_storage
 from study.spec.cell import Cell
@@ -236,14 +237,18 @@ def check_resources(resources: ResourcesSpec, address: str | None) -> None:
             )
 
 
-def check_cluster(address: str | None) -> None:
-    """Check that something answers at a cluster's address: Ray would wait for minutes, and not end on SIGTERM.
+def checked_cluster(address: str | None) -> str | None:
+    """Return a cluster's address, found where it is ``auto``, if something answers there.
+
+    Ray would wait for minutes, and not end on SIGTERM.
 
     Raises:
-        BadInput: nothing answers, or the address has no port.
+        BadInput: nothing answers, the address has no port, or ``auto`` means no Ray or several.
     """
-    if address is None or address in ("auto", "local"):
-        return
+    if address is None or address == "local":
+        return address
+    if address == "auto":
+        address = found_address()
     parts = urlsplit(address if "://" in address else f"//{address}")
     try:
         if parts.hostname is None or parts.port is None:
@@ -253,6 +258,7 @@ def check_cluster(address: str | None) -> None:
         raise BadInput(f"--address: must be auto or host:port, for example 10.0.0.1:6379, got '{address}'") from None
     except OSError as error:
         raise BadInput(f"--address {address}: no Ray cluster answers there ({error.strerror or error})") from None
+    return address
 
 
 def check_places(records: RecordsSpec, storage: StoragePath) -> None:

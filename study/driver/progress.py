@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from contextlib import suppress
 from datetime import timedelta
 from types import TracebackType
@@ -40,6 +41,7 @@ class Progress:
         self._shown = time.monotonic()
         self._pace_from: tuple[float, int] | None = None
         self._first_epoch: StepProgress | None = None
+        self._ending: list[str] = []
         self._looked = -WRITTEN_EVERY
 
     def attach(self, manager: TrialManager) -> None:
@@ -118,24 +120,25 @@ class Progress:
         return states["COMPLETE"] + states["FAIL"]
 
     def _at_work(self) -> str:
-        """Describe the running trials: the first trial may take hours to end."""
+        """Describe the running trials: the first epoch may take hours, and what follows the last one minutes."""
         manager = self._manager
         if manager is None or not manager.running:
             return ""
-        steps = self._steps(manager)
+        self._look(manager)
         said = [f"{manager.running} running"]
-        if manager.epochs_seen or steps is None:
+        if manager.epochs_seen or self._first_epoch is None:
             said.append(f"{manager.epochs_seen} epochs trained since the start")
-        if steps is not None:
-            said.append(str(steps))
+        if self._first_epoch is not None:
+            said.append(str(self._first_epoch))
+        said += [f"{number} {doing}" for doing, number in sorted(Counter(self._ending).items())]
         return "".join(f", {part}" for part in said)
 
-    def _steps(self, manager: TrialManager) -> StepProgress | None:
-        """Return the progress within the first epoch, read from the trials' folders no oftener than it is written."""
+    def _look(self, manager: TrialManager) -> None:
+        """Read what trials do within an epoch from their folders, no oftener than it is written."""
         now = time.monotonic()
         if now - self._looked >= WRITTEN_EVERY:
-            self._looked, self._first_epoch = now, manager.in_first_epoch()
-        return self._first_epoch
+            self._looked = now
+            self._first_epoch, self._ending = manager.in_first_epoch(), manager.after_training()
 
     def _time_left(self) -> str:
         """Estimate the time left; empty until the pace is known."""

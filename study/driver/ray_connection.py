@@ -9,9 +9,6 @@ from typing import Any
 USAGE_REPORTS_OFF = {"RAY_USAGE_STATS_ENABLED": "0"}
 """Environment of every Ray that is started: without it Ray sends reports of its use to its makers."""
 
-JOINING = "joining the Ray cluster at "
-"""Beginning of the line that a driver prints after its checks, before it joins Ray."""
-
 
 def init_ray(address: str, **options: Any) -> None:
     """Call ``ray.init``: Ray prints no notices and reports no usage, and the logging of this program stays as it is.

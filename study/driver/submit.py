@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from study.driver.cluster_job import STORED_IN
-from study.driver.job_server import checked_address, connected, explained
-from study.driver.ray_connection import JOINING, USAGE_REPORTS_OFF
+from study.driver.job_server import NO_AGENT, checked_address, connected, explained
+from study.driver.log_lines import JOINING, STORED_IN, finished
+from study.driver.ray_connection import USAGE_REPORTS_OFF
 from study.driver.sent_files import OVERRIDES_FILE, are_secret, sent_files
 from study.spec.study_spec import StudySpec
 from study.spec.validation import load_spec
@@ -44,11 +44,14 @@ class Sent(NamedTuple):
         job: its submission id, by which `follow` and ``ray job logs`` find it.
         running: True if the study ran already and nothing was sent.
         storage: where the job says it stores the study; empty if the job has not said so yet.
+        finished: why nothing was left to train of a study that is stored; empty if there was something.
     """
 
     job: str
+    study: str
     running: bool = False
     storage: str = ""
+    finished: str = ""
 
 
 def submit(
@@ -89,14 +92,14 @@ def submit(
     asks = {"study": spec.name, "storage": storage or "", "asked": _digest(spec, data_dir)}
     with explained(place):
         if (found := _running(client, asks)) is not None:
-            return Sent(found, running=True)
+            return Sent(found, asks["study"], running=True)
         with sent_files(spec, spec_path, overrides, code=code) as (folder, changes):
             command = entrypoint(spec_path.name, changes, resume=resume, storage=storage, data_dir=data_dir)
             sent = _submitted(client, command, str(folder), asks)
         if sent.running:
             return sent
         say(f"submitted as {sent.job}; waiting for its checks on the head")
-        return _started(client, sent, spec.name)
+        return _started(client, sent)
 
 
 def _check_place(option: str, storage: str | None) -> None:
@@ -154,7 +157,7 @@ def _submitted(
     while True:
         job = f"study-{asks['study']}-{_next_number(client, asks['study'])}"
         if (found := _running(client, asks)) is not None:  # asked after the count: one that came in between is seen
-            return Sent(found, running=True)
+            return Sent(found, asks["study"], running=True)
         try:
             return Sent(
                 client.submit_job(
@@ -162,10 +165,11 @@ def _submitted(
                     submission_id=job,
                     runtime_env={"working_dir": folder, "env_vars": _JOB_ENVIRONMENT},
                     metadata=asks,
-                )
+                ),
+                asks["study"],
             )
         except RuntimeError as error:
-            if "already exists" not in str(error) and "No available agent" not in str(error):
+            if "already exists" not in str(error) and NO_AGENT not in str(error):
                 raise
             if time.monotonic() >= deadline:
                 raise
@@ -178,7 +182,7 @@ def _next_number(client: JobSubmissionClient, name: str) -> int:
     return 1 + max((int(match[1]) for match in found if match), default=0)
 
 
-def _started(client: JobSubmissionClient, sent: Sent, name: str) -> Sent:
+def _started(client: JobSubmissionClient, sent: Sent) -> Sent:
     """Wait until a job has passed its checks and joins Ray, or ends.
 
     Raises:
@@ -192,10 +196,12 @@ def _started(client: JobSubmissionClient, sent: Sent, name: str) -> Sent:
         sent = sent._replace(storage=said[1] if said else "")
         if JOINING in log:
             return sent
+        if done := re.search(rf"^{re.escape(finished(sent.study))}(.*)$", log, re.M):
+            return sent._replace(finished=done[1])
         if info.status.is_terminal():
             if info.status in ("SUCCEEDED", "STOPPED"):
                 return sent
-            raise BadInput(f"job {sent.job}: the head refuses study '{name}': {_why(log, info.message)}")
+            raise BadInput(f"job {sent.job}: the head refuses study '{sent.study}': {_why(log, info.message)}")
         time.sleep(0.5)
     return sent
 

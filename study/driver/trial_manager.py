@@ -102,7 +102,16 @@ class TrialManager:
         if not self._past_first_epoch.isdisjoint(self._live):
             return None
         found = (read_step_progress(self.trial_folder(assignment)) for assignment in self._live.values())
-        return foremost([progress for progress in found if progress is not None])
+        return foremost([progress for progress in found if progress is not None and not progress.doing])
+
+    def after_training(self) -> list[str]:
+        """Return what the processes of running trials do that have trained their last epoch, in words.
+
+        Only the folders of trials that do something then are read.
+        """
+        ending = [each for each in self._live.values() if each.confirms or self._artifacts_of(each)]
+        found = (read_step_progress(self.trial_folder(assignment)) for assignment in ending)
+        return [progress.doing for progress in found if progress is not None and progress.doing]
 
     def trial_folder(self, assignment: Assignment) -> StoragePath:
         """Return the folder of a trial's files."""
@@ -135,9 +144,7 @@ class TrialManager:
             evaluate_test=assignment.confirms,
             threads=self._ledger.study.resources.cpus,
             select_by=self._ledger.study.search.select_by,
-            artifacts=self._ledger.study.artifacts.kinds(
-                confirms=assignment.confirms, winner=self._ledger.confirmation.is_winner(assignment)
-            ),
+            artifacts=self._artifacts_of(assignment),
             locks=self._locks,
             hang_seconds=None if (limit := self._ledger.study.resources.hang_minutes) is None else 60 * limit,
             plugins={str(self._folder / stored): digest for stored, digest in self._plugins.items()},
@@ -145,6 +152,11 @@ class TrialManager:
             growth_bytes=None
             if (growth := self._ledger.study.resources.worker_growth_gb) is None
             else int(growth * 2**30),
+        )
+
+    def _artifacts_of(self, assignment: Assignment) -> tuple[str, ...]:
+        return self._ledger.study.artifacts.kinds(
+            confirms=assignment.confirms, winner=self._ledger.confirmation.is_winner(assignment)
         )
 
     def assignment(self, runner_id: str) -> Assignment:

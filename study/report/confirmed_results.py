@@ -12,7 +12,7 @@ from typing import Any
 from study.report.precisions import Precisions, precisions_of
 from study.report.significance import Paired, holm, paired, race_test
 from study.search.sequential_test import SequentialTTest
-from study.spec.confirm_spec import BASELINE
+from study.spec.cell import baseline_of
 from study.spec.confirmed_settings import confirmed_metric
 from study.store.study_view import CellView, StudyView
 from study.store.trial_view import read_ahead
@@ -149,8 +149,7 @@ def rows_of(view: StudyView, cell: CellView) -> list[Row]:
 
 def _table(view: StudyView, cells: list[CellView], metric: str, baseline: str | None) -> Table:
     rows = {cell.cell.method: {row.setting: row for row in rows_of(view, cell)} for cell in cells}
-    erm = next((cell.cell.method for cell in cells if cell.cell.base.method.name == BASELINE), None)
-    against = baseline or erm
+    against = baseline or baseline_of(cell.cell for cell in cells)
     order = sorted(rows, key=lambda method: _rank(rows[method].values(), metric))
     first, race = cells[0].cell, race_test(view.spec)
     return Table(

@@ -19,6 +19,7 @@ Status = dict[str, Any]
 _LONGEST_REASON = 400
 """Characters of the one line that says why a study cannot be read."""
 ENDED = ("COMPLETE", "PRUNED", "FAIL")
+_STEPS = ("epoch", "step", "steps", "images_per_second")
 HEADINGS = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
 
 
@@ -36,25 +37,32 @@ def status_of(storage: StoragePath, name: str, ledger: str | None = None) -> Sta
         saved by pruning and sharing. With several metrics also the ``front``; with constraints, whether the best
         is ``feasible``; with ``confirm``, how many confirmation trials have ended and how many are left. While the
         study runs, ``first_epochs``: of trials whose process has not ended an epoch yet, the ``trial``, ``epoch``,
-        ``step``, ``steps`` and ``images_per_second``; absent if there are none.
+        ``step``, ``steps`` and ``images_per_second``; and ``after_training``: of trials that have trained their last
+        epoch, the ``trial`` and what it is ``doing``. Both are absent if there are none.
 
     Raises:
         BadInput: no such study.
     """
     view = open_view(StudyFolder(storage, name, read_ledger=ledger))
     state = view.state
-    cells = [{**_cell_status(cell, view.spec), **_first_epochs(cell, state)} for cell in view.cells]
+    cells = [{**_cell_status(cell, view.spec), **_within_epochs(cell, state)} for cell in view.cells]
     return {"study": name, "state": state, "cells": cells}
 
 
-def _first_epochs(view: CellView, state: str) -> Status:
-    """Return the progress of running trials within their first epoch; a dead driver's trials have none."""
+def _within_epochs(view: CellView, state: str) -> Status:
+    """Return what running trials do before their first epoch's end and after the last; a dead driver's have none."""
     if state != "running":
         return {}
     running = [trial for trial in view.all_trials if trial.state == "RUNNING"]
-    read = ((trial, read_step_progress(trial.folder)) for trial in running)
-    found = [{"trial": trial.key, **steps._asdict()} for trial, steps in read if steps and steps.epoch > trial.reported]
-    return {"first_epochs": found} if found else {}
+    first, after = [], []
+    for trial in running:
+        if (found := read_step_progress(trial.folder)) is None:
+            continue
+        if found.doing:
+            after.append({"trial": trial.key, "doing": found.doing})
+        elif found.epoch > trial.reported:
+            first.append({"trial": trial.key, **{name: getattr(found, name) for name in _STEPS}})
+    return {name: each for name, each in (("first_epochs", first), ("after_training", after)) if each}
 
 
 def _cell_status(view: CellView, spec: StudySpec) -> Status:
@@ -109,9 +117,13 @@ def print_status(status: Status, console: Console) -> None:
         )
     console.print(f"{status['study']}: {status['state']}", highlight=False)
     console.print(table, highlight=False)
-    for found in (found for cell in status["cells"] for found in cell.get("first_epochs", ())):
-        steps = StepProgress(*(found[name] for name in StepProgress._fields))
-        console.print(f"{found['trial']}: {steps}", highlight=False, markup=False)
+    for cell in status["cells"]:
+        said = {
+            found["trial"]: StepProgress(*(found[name] for name in _STEPS)) for found in cell.get("first_epochs", ())
+        }
+        said |= {found["trial"]: found["doing"] for found in cell.get("after_training", ())}
+        for trial, doing in said.items():
+            console.print(f"{trial}: {doing}", highlight=False, markup=False)
 
 
 def _confirmed(cell: Status) -> str:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from study.search.sequential_test import sequential_test
-from study.spec.cell import Cell
-from study.spec.confirm_spec import BASELINE, ConfirmSpec, RaceSpec
+from study.spec.cell import Cell, baseline_of
+from study.spec.confirm_spec import ConfirmSpec, RaceSpec
 from study.spec.confirmed_settings import Setting, confirmed_metric, seeds_of
 from study.spec.study_spec import StudySpec
 from trainables.core.metric_names import METRICS
@@ -57,15 +57,12 @@ def table_of(cell: Cell) -> tuple[str, str]:
 
 
 def seeds_wanted_in(spec: StudySpec, table: Sequence[RacedSetting]) -> list[int]:
-    """Return for every setting of one table how many seeds it wants, as `seeds_wanted` does.
-
-    The baseline is the first ERM, as in `study report`.
-    """
+    """Return for every setting of one table how many seeds it wants, as `seeds_wanted` does."""
     assert spec.confirm is not None
     metric, seeds = confirmed_metric(spec), seeds_of(spec)
-    baseline = next((one.cell.name for one in table if one.cell.base.method.name == BASELINE), None)
+    baseline = baseline_of(one.cell for one in table)
     entrants = [
-        Entrant("best" in one.setting.names, one.cell.name == baseline, _by_position(one, seeds, metric))
+        Entrant("best" in one.setting.names, one.cell.method == baseline, _by_position(one, seeds, metric))
         for one in table
     ]
     return seeds_wanted(spec.confirm, entrants, maximize=METRICS[metric][1] == "maximize")

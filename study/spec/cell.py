@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from search_spaces import SPACES, Space
+from study.spec.confirm_spec import BASELINE
 from study.spec.study_spec import DataSpec, MethodSpec, StudySpec
 from trainables.components.lr_schedule import stage_start
 from trainables.core.config import DataConfig, MethodConfig, TrialConfig
@@ -164,6 +165,11 @@ def expand(study: StudySpec) -> list[Cell]:
     ]
     _unique(cell.name for cell in cells)
     return cells
+
+
+def baseline_of(cells: Iterable[Cell]) -> str | None:
+    """Return the label of the method that races and reports compare the others with: the first ERM, if there is one."""
+    return next((cell.method for cell in cells if cell.base.method.name == BASELINE), None)
 
 
 def _cell(study: StudySpec, data: DataSpec, config: DataConfig, method: MethodSpec) -> Cell:

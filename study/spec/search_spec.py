@@ -66,8 +66,8 @@ class PrunerSpec(StrictModel):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in PRUNERS:
-            raise unknown_name("pruner", name, PRUNERS)
+        if not PRUNERS.knows(name):
+            raise unknown_name("pruner", name, PRUNERS.known_names())
         return name
 
     @model_validator(mode="after")
@@ -138,8 +138,8 @@ class SearchSpec(StrictModel):
     @field_validator("searcher")
     @classmethod
     def _known_searcher(cls, searcher: str) -> str:
-        if searcher not in SEARCHERS:
-            raise unknown_name("searcher", searcher, SEARCHERS)
+        if not SEARCHERS.knows(searcher):
+            raise unknown_name("searcher", searcher, SEARCHERS.known_names())
         return searcher
 
     @field_validator("constraints")

@@ -1,4 +1,4 @@
-"""Searchers and pruners by name: the project's own, then those of plug-ins, as factories of Optuna's classes."""
+"""Searchers and pruners by name: those of plug-ins, as factories of Optuna's classes, beside the project's names."""
 
 from __future__ import annotations
 
@@ -108,17 +108,9 @@ class Pruner:
     build: Callable[[PrunerContext], BasePruner]
 
 
-def _own_searcher(context: SearcherContext) -> BaseSampler:
-    raise NotImplementedError("study.search.sampler_factory builds it")
-
-
-def _own_pruner(context: PrunerContext) -> BasePruner:
-    raise NotImplementedError("study.search.pruners builds it")
-
-
-_SEARCHERS = ("tpe", "gp", "cmaes", "random", "qmc", "grid", "ratio-gp")
-_PRUNERS = ("none", "median", "percentile", "successive-halving", "hyperband", "threshold", "ratio-gp")
-SEARCHERS: Table[Searcher] = Table(
-    "searchers", Searcher, {name: Searcher(name=name, build=_own_searcher) for name in _SEARCHERS}
-)
-PRUNERS: Table[Pruner] = Table("pruners", Pruner, {name: Pruner(name=name, build=_own_pruner) for name in _PRUNERS})
+_OWN_SEARCHERS = ("tpe", "gp", "cmaes", "random", "qmc", "grid", "ratio-gp")
+_OWN_PRUNERS = ("none", "median", "percentile", "successive-halving", "hyperband", "threshold", "ratio-gp")
+SEARCHERS: Table[Searcher] = Table("searchers", Searcher, {}, reserved=_OWN_SEARCHERS)
+"""Searchers of plug-ins; those of this project are built by `study.search.sampler_factory`."""
+PRUNERS: Table[Pruner] = Table("pruners", Pruner, {}, reserved=_OWN_PRUNERS)
+"""Pruners of plug-ins; those of this project are built by `study.search.pruners`."""

@@ -185,6 +185,8 @@ class Recorder:
                 view = self._cell_view(name)
                 self._sync.cell(view, finished=finished)
                 self._sync.pause(view)
+            if finished:  # new views: those above hold the trials' files
+                self._sync.responses([self._own_view(name) for name in self._ledger.cells])
         elif key[1] == _SUMMARY:
             self._sync.cell(self._cell_view(key[0]), driven=True, whole=False)
         else:

@@ -34,13 +34,14 @@ RECORDED = "study.records"
 
 VERSION = "2"
 
-CELL, TRIAL, CONFIRMED = "cell", "trial", "confirmed"
+STUDY, CELL, TRIAL, CONFIRMED = "study", "cell", "trial", "confirmed"
 """Values of the tag ``study.kind``."""
 
 RECALL_CLASSES = 20
 """Largest number of classes whose recalls are logged as metrics. Beyond it, pictures and the class table have them."""
 
-_TAG_LENGTH = 5000
+TAG_LENGTH = 5000
+"""Longest value of a tag that every supported server stores."""
 
 
 def cell_tags(cell: Cell) -> dict[str, str]:
@@ -148,7 +149,7 @@ def trial_tags(view: TrialView, stored: StoredJson | None) -> dict[str, str]:
                 tags[name] = str(environment[name])
         if environment.get("git_commit"):
             tags["mlflow.source.git.commit"] = environment["git_commit"].rstrip("+")
-    return {name: value[:_TAG_LENGTH] for name, value in tags.items()}
+    return {name: value[:TAG_LENGTH] for name, value in tags.items()}
 
 
 def _result_note(view: TrialView) -> str:

@@ -18,7 +18,7 @@ from study.store.study_folder import StudyFolder
 from study.store.study_view import TrialView
 from study.tracking.client import artifact_folder, is_server, open_client, tracking_uri
 from study.tracking.data_inputs import StoredData
-from study.tracking.run_fields import CELL, RECORDED, VERSION, cell_tags
+from study.tracking.run_fields import CELL, RECORDED, STUDY, VERSION, cell_tags
 from study.tracking.run_names import RunNames
 from study.tracking.run_shown import milliseconds
 from study.tracking.saved_views import GROUP_TAG, saved_views
@@ -44,7 +44,7 @@ _TERMINAL = ("FINISHED", "FAILED", "KILLED")
 PAUSED = "SCHEDULED"
 """Status of a cell or trial that waits for a resume: MLflow shows it neither as running nor as failed."""
 _TRIAL, _CELL = "study.trial", "study.summary"
-"""Tags with the key of the trial or cell that a run belongs to."""
+"""Tags with the key of the trial or cell that a run belongs to; that of the study itself is `STUDY`."""
 BEST, SETTING = "study.best", "study.setting"
 """Tags of the best trial of a cell, and of the setting that a confirmation trial has."""
 _CHANGING = {RECORDED, BEST, SETTING, GROUP_TAG}
@@ -119,6 +119,20 @@ class Runs:
         found = self._known.get(cell.name) or self._find(_CELL, cell.name)
         tags = {_CELL: cell.name, "study.kind": CELL, **cell_tags(cell)}
         return found or self._create(cell.name, self.cell_name(cell), tags, started)
+
+    def of_study(self, started: datetime | None) -> KnownRun:
+        """Return the run of the study itself, for what its cells say together."""
+        found = self._known.get(STUDY) or self._find(_CELL, STUDY)
+        return found or self._create(STUDY, "whole study", {_CELL: STUDY, "study.kind": STUDY}, started)
+
+    def known_study(self) -> KnownRun | None:
+        """Return the run of the study itself if it has one; asks MLflow nothing."""
+        return self._known.get(STUDY)
+
+    def tag_experiment(self, tags: Mapping[str, str]) -> None:
+        """Write tags of the study's experiment, such as views."""
+        for key, value in tags.items():
+            self.client.set_experiment_tag(self._experiment, key, value)
 
     def cell_name(self, cell: Cell) -> str:
         """Return the name of a cell's run."""

@@ -22,13 +22,13 @@ from study.tracking.run_shown import plain
 GROUP_TAG = "study.group"
 """Tag of confirmation trials with the name of their method, ratio and setting."""
 
-CELLS_VIEW, CONFIRMED_VIEW, TRIALS_VIEW = "cells", "confirmed", "trials"
+CELLS_VIEW, CONFIRMED_VIEW, TRIALS_VIEW, STUDY_VIEW = "cells", "confirmed", "trials", "study"
 VIEW_TAG = "mlflow.sharedViewState."
 """Prefix of an experiment's tag that holds a view."""
 _LONGEST = 5000
 """Longest tag of an experiment that every supported server stores."""
 
-_MODES = {CELLS_VIEW: "CHART", CONFIRMED_VIEW: "TABLE", TRIALS_VIEW: "CHART"}
+_MODES = {CELLS_VIEW: "CHART", CONFIRMED_VIEW: "TABLE", TRIALS_VIEW: "CHART", STUDY_VIEW: "TABLE"}
 
 FILTERS = {
     "cells": "tags.`study.kind` = 'cell'",
@@ -36,6 +36,7 @@ FILTERS = {
     "best trials": "tags.`study.best` = 'yes'",
     "confirmed": "tags.`study.kind` = 'confirmed'",
     "pruned": "tags.`study.state` = 'PRUNED'",
+    "study": "tags.`study.kind` = 'study'",
 }
 """Name -> search filter of the runs page; docs/artifacts.md lists them."""
 
@@ -63,6 +64,12 @@ def saved_views(spec: StudySpec, cells: Sequence[Cell]) -> dict[str, str]:
     if spec.confirm is None:
         del views[CONFIRMED_VIEW]
     return {f"{VIEW_TAG}{key}": _tag(name, state) for key, (name, state) in views.items()}
+
+
+def study_view() -> dict[str, str]:
+    """Return the tag of the view of the study's own run, for an experiment that has one."""
+    state = _state(FILTERS["study"], "attributes.start_time", [])
+    return {f"{VIEW_TAG}{STUDY_VIEW}": _tag("4 Whole study: the best setting at every ratio", state)}
 
 
 def _tag(name: str, state: dict[str, Any]) -> str:

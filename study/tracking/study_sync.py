@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from study.spec.study_spec import StudySpec
@@ -10,6 +11,7 @@ from study.store.study_folder import StudyFolder
 from study.store.study_view import CellView, TrialView, open_view
 from study.tracking.cell_sync import sync_cell
 from study.tracking.client import is_away, is_refusal
+from study.tracking.response_sync import sync_responses
 from study.tracking.run_index import Runs
 from study.tracking.trial_sync import sync_trial
 from trainables.core.errors import BadInput
@@ -44,6 +46,10 @@ class StudySync:
         """Sync a cell's summary; arguments as in `sync_cell`."""
         sync_cell(self.runs, view, self._spec, finished=finished, driven=driven, whole=whole)
 
+    def responses(self, cells: Sequence[CellView]) -> None:
+        """Sync what all cells say together, once the search is over; fits nothing again unless there are new trials."""
+        sync_responses(self.runs, self._spec, cells)
+
     def pause(self, view: CellView) -> None:
         """Mark the trials of a cell that were interrupted and wait for a resume."""
         for trial in (*view.trials, *view.confirming):
@@ -69,7 +75,7 @@ class Recorded:
 
 
 def record_study(folder: StudyFolder) -> Recorded:
-    """Sync a stored study to MLflow: all trials and cells.
+    """Sync a stored study to MLflow: all trials and cells, and what the cells say together once the search is over.
 
     Raises:
         BadInput: no such study, or the tracking store cannot be reached or written.
@@ -94,6 +100,8 @@ def record_study(folder: StudyFolder) -> Recorded:
             sync.cell(cell, finished=finished, driven=driven)
             if not driven:
                 sync.pause(cell)
+        if finished:
+            sync.responses(study.cells)
     except Exception as error:
         if isinstance(error, (sqlite3.Error, OSError)) and not is_away(error):
             why, where = getattr(error, "strerror", None) or error, getattr(error, "filename", None)

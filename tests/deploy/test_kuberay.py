@@ -95,6 +95,14 @@ def test_no_secret_is_written_here() -> None:
     assert not [name for name in environment if "PASSWORD" in name or "TOKEN" in name]
 
 
+def test_every_command_of_the_readme_finds_its_files_from_the_root() -> None:
+    text = (FOLDER / "README.md").read_text()
+    assert "Run all commands in the project's root" in text
+    commands = " ".join(block for block in text.split("```")[1::2])
+    named = [path.rpartition("=")[2] for path in re.findall(r"[\w./=-]+\.yaml", commands)]
+    assert len(named) >= 4 and [path for path in named if not (ROOT / path).is_file()] == []
+
+
 def test_every_mount_has_its_volume_and_trials_run_on_workers_alone() -> None:
     for cluster in _clusters():
         assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"

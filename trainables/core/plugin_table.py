@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from types import ModuleType
@@ -26,18 +26,22 @@ class Table(Mapping[str, T], Generic[T]):
     Things come from three places: this project, the plug-ins that are active in this process, and the entry points of
     installed packages, which are imported when one of their names is looked up or all are listed. No two things share a
     name.
+
+    Some tables hold things of plug-ins alone: what this project has of that kind is built elsewhere, and its names are
+    reserved.
     """
 
-    def __init__(self, group: str, kind: type[T], inside: Mapping[str, T]) -> None:
+    def __init__(self, group: str, kind: type[T], inside: Mapping[str, T], *, reserved: Collection[str] = ()) -> None:
         """Make a table, and a group of plug-ins.
 
         Args:
             group: its name in `TABLES`; entry points have the group ``longtail_study.<group>``.
             kind: class of the things, which carry their ``name``; plug-ins hold them at the top level of their module.
             inside: those of this project.
+            reserved: names of this project that are not in the table and that no plug-in may take.
         """
         self.group, self.kind = group, kind
-        self._inside = inside
+        self._inside, self._reserved = inside, reserved
         self._described: dict[str, T] = {}
         TABLES[group] = self
 
@@ -77,12 +81,20 @@ class Table(Mapping[str, T], Generic[T]):
         self._described.clear()
 
     def is_inside(self, name: str) -> bool:
-        """Return True for a thing of this project."""
-        return name in self._inside
+        """Return True for a name of this project, in the table or reserved."""
+        return name in self._inside or name in self._reserved
+
+    def knows(self, name: str) -> bool:
+        """Return True for a name that may be asked for: of this project, of a plug-in or of a stand-in for one."""
+        return self.is_inside(name) or name in self
+
+    def known_names(self) -> list[str]:
+        """Return the names to offer: the reserved ones, then those of the table."""
+        return [*self._reserved, *self]
 
     def source_of(self, name: str) -> PluginSource | None:
         """Return the plug-in that a thing comes from; None for one of this project, and for unknown names."""
-        if name in self._inside:
+        if self.is_inside(name):
             return None
         for loaded in _loaded_with(self.group, name):
             if name in loaded.things(self):
@@ -114,7 +126,7 @@ class Table(Mapping[str, T], Generic[T]):
 
     def __iter__(self) -> Iterator[str]:
         yield from self._inside
-        yield from (name for name in self._names() if name not in self._inside)
+        yield from (name for name in self._names() if not self.is_inside(name))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

@@ -80,8 +80,8 @@ class ImbalanceTrial(tune.Trainable):
     _selected: State | None
     _artifacts: tuple[str, ...]
     _trained_in: dict[str, str]
-    _first_epoch: StepProgressFile | None
-    """Progress of the first epoch that this process trains; None once it has ended."""
+    _progress: StepProgressFile | None = None
+    """Progress within the first epoch that this process trains, and after the last; None in a further worker."""
 
     _watch: HangWatch
     _hang_seconds: float | None
@@ -139,8 +139,8 @@ class ImbalanceTrial(tune.Trainable):
 
     def _on_step(self, epoch: int, step: int, steps: int, images: int) -> None:
         self._watch.step()
-        if self._first_epoch is not None:
-            self._first_epoch(epoch, step, steps, images)
+        if self._progress is not None:
+            self._progress(epoch, step, steps, images)
 
     def _advance(self) -> TrialReport:
         trainer = self._trainer
@@ -151,12 +151,13 @@ class ImbalanceTrial(tune.Trainable):
                 if self._needs is not None and not self._needs.met():
                     trained = self._needs.advance(self._on_step)
                     if trained:
-                        self._end_first_epoch()
+                        self._end_epoch()
                     return SharedEpochDone(trained)
                 self._run_epoch(trainer)
-                self._end_first_epoch()
+                self._end_epoch()
             if trainer.finished and self._evaluates_test and self._workers.leads:
                 self._evaluate_test(trainer)
+                self._end_epoch()
         except _LOST_CAUSES as error:
             self._give_up(error)
             return Failed(self._failure)
@@ -169,7 +170,7 @@ class ImbalanceTrial(tune.Trainable):
         return EpochDone.of_stored(self._result, shared, trainer.finished, self._trained_in)
 
     def _give_up(self, error: Exception) -> None:
-        self._end_first_epoch()
+        self._end_epoch()
         if self._needs is not None:
             self._needs.release()
         self._failure, self._trainer, self._needs = f"{type(error).__name__}: {error}", None, None
@@ -210,7 +211,7 @@ class ImbalanceTrial(tune.Trainable):
         self._saved_at, self._evaluates_test = time.monotonic(), task.evaluate_test
         self._artifacts, self._hang_seconds = task.artifacts, task.hang_seconds
         self._folder = TrialFolder(task.folder, writes=leads)
-        self._first_epoch = StepProgressFile(self._folder.path) if leads else None
+        self._progress = StepProgressFile(self._folder.path) if leads else None
         data, device = load(task.trial.data), pick_device()
         needs = SharedNeeds(
             *(task.trial, data, device, task.shared, self._folder),
@@ -315,9 +316,17 @@ class ImbalanceTrial(tune.Trainable):
         if self._selected is not None and self._artifacts:
             last = trainer.weights()
             trainer.take_weights(self._selected)
-        write_final_artifacts(trainer, self._folder, self._artifacts, of_test=self._evaluates_test)
+        write_final_artifacts(
+            *(trainer, self._folder, self._artifacts),
+            of_test=self._evaluates_test,
+            begins=lambda kind: self._say(trainer, f"making artifacts ({kind})"),
+        )
         if last is not None:
             trainer.take_weights(last)
+
+    def _say(self, trainer: Trainer, doing: str) -> None:
+        if self._progress is not None:
+            self._progress.say(trainer.epoch, doing)
 
     def _write_evaluation(self, trainer: Trainer) -> None:
         assert trainer.evaluation is not None
@@ -329,6 +338,7 @@ class ImbalanceTrial(tune.Trainable):
         The weights are those of the selected epoch, which the checkpoint holds.
         """
         if self._folder.test() is None:
+            self._say(trainer, "evaluating test images")
             epoch = trainer.epoch
             if self._selected is not None:
                 trainer.take_weights(self._selected)
@@ -336,16 +346,15 @@ class ImbalanceTrial(tune.Trainable):
             found = trainer.evaluate(trainer.data.test())
             self._folder.write_test({"metrics": trainer.metrics(found), **_by_class(trainer, found, epoch)})
 
-    def _end_first_epoch(self) -> None:
-        if self._first_epoch is not None:
-            self._first_epoch.close()
-            self._first_epoch = None
+    def _end_epoch(self) -> None:
+        if self._progress is not None:
+            self._progress.end_epoch()
 
     def _free(self) -> None:
-        self._end_first_epoch()
+        self._end_epoch()
         if self._needs is not None:
             self._needs.release()
-        self._trainer = self._needs = self._selected = None
+        self._trainer = self._needs = self._selected = self._progress = None
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -20,7 +20,14 @@ ERRORS = "artifact-errors"
 """Name of the record of the artifacts that could not be made."""
 
 
-def write_final_artifacts(trainer: Trainer, folder: TrialFolder, kinds: Collection[str], *, of_test: bool) -> None:
+def write_final_artifacts(
+    trainer: Trainer,
+    folder: TrialFolder,
+    kinds: Collection[str],
+    *,
+    of_test: bool,
+    begins: Callable[[str], object] = lambda kind: None,
+) -> None:
     """Store the artifacts that the folder lacks; an attempt cut off before continues here.
 
     A kind that does not apply writes no file: offsets of a head that is not linear, a gallery of feature vectors. An
@@ -31,12 +38,14 @@ def write_final_artifacts(trainer: Trainer, folder: TrialFolder, kinds: Collecti
         folder: the trial's folder.
         kinds: kinds of `trial_task.ARTIFACTS`.
         of_test: embed and show test images; otherwise those that validate. Logits are of both, or of the latter.
+        begins: called with each kind before it is made.
 
     Raises:
         OSError: a file cannot be written.
     """
     errors: StoredJson = {}
     for kind in sorted(kinds):
+        begins(kind)
         try:
             _WRITERS[kind](trainer, folder, of_test)
         except OSError:

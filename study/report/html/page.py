@@ -14,7 +14,6 @@ from study.report.html.absence import absences_of, listed, search_absence
 from study.report.html.best_params import FEWEST_FOR_TREND, Movement, movements_of
 from study.report.html.class_results import ClassResults, class_results_of, confusion_change, most_gained
 from study.report.html.findings import Verdict, gain_text, limits_of, metric_text, overall_of, verdicts_of
-from study.report.html.palette import MOST, Style, styles_of
 from study.report.html.param_figures import importance_figure, movement_figure, parallel_figure, response_figure
 from study.report.html.picture import Picture, drawing
 from study.report.html.provenance import provenance_of
@@ -23,10 +22,11 @@ from study.report.html.results import LEVEL, Place, Results, Unit, results_of
 from study.report.html.search_figures import model_figure, progress_figure
 from study.report.html.spending import failures_of, spending_by_method
 from study.report.ranks import Ranks, ranks_of
-from study.report.ratio_response import ratio_responses
+from study.search.ratio_response import ratio_responses
 from study.search.search_task import search_task
 from study.store.study_view import CellView, StudyView
 from study.store.trial_view import read_ahead
+from study.tracking.plots.palette import MOST, Style, styles_of
 from trainables.core.errors import BadInput
 from trainables.core.paths import folder_named
 from trainables.core.storage_path import write_atomically
@@ -54,7 +54,8 @@ class Page:
     @cached_property
     def styles(self) -> dict[str, Style]:
         """Method -> its colour, marker and dash."""
-        return styles_of(self.results)
+        results = self.results
+        return styles_of(results.methods, results.baseline, results.by_mean_position)
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
@@ -284,10 +285,10 @@ class Page:
     def _model_figures(self) -> list[Picture]:
         """Draw the responses of every data set and kind of profile that has any."""
         found: list[Picture] = []
-        responses = ratio_responses(self.view)
+        responses = ratio_responses(self.view.spec, [(cell.cell, cell.frozen) for cell in self.view.cells])
         for places in self.results.groups.values():
             tasks = {search_task(cell.cell) for place in places for own in place.cells.values() for cell in own}
-            own = [response for response in responses if response.kind in tasks]
+            own = [response for response in responses if response.task in tasks]
             if any(self.styles[response.method].shown for response in own):
                 found.append(model_figure(own, places, self.search_unit, self.styles, f"model-{len(found)}"))
         return found

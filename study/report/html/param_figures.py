@@ -10,10 +10,10 @@ import numpy as np
 
 from search_spaces import Choices, Dimension
 from study.report.html.best_params import Movement, height, trend_of, value_at, written
-from study.report.html.palette import Style
 from study.report.html.picture import Picture, panel, ratio_axis
 from study.report.html.results import Unit
 from study.store.study_view import CellView
+from study.tracking.plots.palette import Style
 
 Styles = dict[str, Style]
 _SHORT, _WIDE_MARGIN = 5, 0.2

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from study.report.html.palette import Style
+from study.tracking.plots.palette import Style
 from trainables.core.errors import BadInput
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from study.report.html.class_results import ClassResults, ConfusionChange
-from study.report.html.palette import BASELINE, Style
 from study.report.html.picture import INK, Picture, look, panel, ratio_axis
 from study.report.html.results import Place, Results
 from study.report.ranks import Ranks
+from study.tracking.plots.palette import BASELINE, Style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,7 +12,7 @@ from study.report.confirmed_results import Table, confirmed_tables, rows_of
 from study.report.cross_validation import folded_settings
 from study.report.significance import holm, paired, race_test
 from study.search.sequential_test import SequentialTTest
-from study.spec.confirm_spec import BASELINE
+from study.spec.cell import baseline_of
 from study.store.study_view import CellView, StudyView
 from trainables.core.errors import unknown_name
 from trainables.core.metric_names import METRICS
@@ -298,7 +298,6 @@ def results_of(view: StudyView, *, metric: str | None = None, baseline: str | No
         raise unknown_name("method of the study:", baseline, list(dict.fromkeys(labels)))
     if metric is not None and (metric not in METRICS or metric == "train_loss"):
         raise unknown_name("metric of the page:", metric, [name for name in METRICS if name != "train_loss"])
-    erm = next((cell.cell.method for cell in view.cells if cell.cell.base.method.name == BASELINE), None)
     tables: list[Table] = []
     if view.spec.confirm is not None:
         tables = confirmed_tables(view, metric=metric, baseline=baseline)
@@ -308,7 +307,7 @@ def results_of(view: StudyView, *, metric: str | None = None, baseline: str | No
     folded = any(cell.cell.base.data.folds is not None for cell in view.cells)
     over = "seeds" if confirmed else "folds" if folded else "trial"
     maximize, race = METRICS[shown][1] == "maximize", race_test(view.spec)
-    against = baseline or erm
+    against = baseline or baseline_of(cell.cell for cell in view.cells)
     places = []
     for cells in _places(view):
         found = {

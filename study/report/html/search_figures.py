@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from study.report.html.palette import Style
 from study.report.html.picture import Picture, look, panel, ratio_axis
 from study.report.html.results import Place, Unit
-from study.report.ratio_response import RatioResponse
+from study.search.ratio_response import RatioResponse
 from study.store.study_view import CellView
+from study.tracking.plots.palette import Style
 
 
 def best_so_far(cell: CellView) -> list[tuple[int, float]]:

@@ -1,1 +1,1 @@
-"""Plots of one trial or one cell. Works on numbers and names, without MLflow."""
+"""Plots of one trial, one cell or one study. Works on numbers and names, without MLflow."""

@@ -36,6 +36,11 @@ def short(name: str, length: int = 14) -> str:
     return name if len(name) <= length else name[: length - 1] + "…"
 
 
+def escaped(text: str) -> str:
+    """Return a text that matplotlib draws literally: a pair of dollar signs would enclose a formula."""
+    return text.replace("$", r"\$")
+
+
 def png(picture: Image.Image) -> bytes:
     """Return a picture as the content of a PNG file."""
     buffer = io.BytesIO()

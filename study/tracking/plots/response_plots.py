@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from search_spaces import Choices, Dimension, Range
 from study.store.study_view import CellView, TrialView
-from study.tracking.plots.drawing import short
+from study.tracking.plots.drawing import escaped, short
 from study.tracking.run_shown import plain
 
 if TYPE_CHECKING:
@@ -54,10 +54,10 @@ def response_picture(cell: CellView) -> bytes:
     for panel, name in zip(panels, names, strict=False):
         _draw(panel, name, cell.cell.space[name], trials, cell.cell.base.method.preset)
     for panel in panels[::columns]:
-        panel.set_ylabel(_escaped(f"validation {cell.metric}"))
+        panel.set_ylabel(escaped(f"validation {cell.metric}"))
     for panel in panels[len(names) :]:
         panel.set_axis_off()
-    figure.suptitle(_escaped(f"{cell.cell.name}: trials on validation images"), fontsize=11)
+    figure.suptitle(escaped(f"{cell.cell.name}: trials on validation images"), fontsize=11)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
     buffer = io.BytesIO()
@@ -80,7 +80,7 @@ def _draw(panel: Axes, name: str, dimension: Dimension, trials: Sequence[TrialVi
     ticks = _ticks(dimension)
     panel.set_xticks([place for place, _ in ticks], [label for _, label in ticks])
     scale = "" if isinstance(dimension, Choices) or dimension.scale == "linear" else f" ({dimension.scale} scale)"
-    panel.set_xlabel(_escaped(plain(name)) + scale)
+    panel.set_xlabel(escaped(plain(name)) + scale)
     panel.tick_params(labelsize=9, labelleft=True)
     panel.grid(color="#dddddd", linewidth=0.8)
     panel.set_axisbelow(True)
@@ -104,16 +104,11 @@ def _place(dimension: Dimension, value: Any) -> float | None:
 def _ticks(dimension: Dimension) -> list[tuple[float, str]]:
     values = dimension.choices if isinstance(dimension, Choices) else _range_ticks(dimension)
     placed = ((_place(dimension, value), short(_label(value), 10)) for value in values)
-    return [(place, _escaped(label)) for place, label in placed if place is not None]
+    return [(place, escaped(label)) for place, label in placed if place is not None]
 
 
 def _label(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _escaped(text: str) -> str:
-    """Return a text that matplotlib draws literally: a pair of dollar signs would enclose a formula."""
-    return text.replace("$", r"\$")
 
 
 def _range_ticks(dimension: Range) -> list[float]:

@@ -128,6 +128,35 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     assert found.best("cce").confirmations == ()
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model": "resnet23"}, "model: unknown model 'resnet23'; did you mean 'resnet"),
+        (
+            {"model": {"name": "mlp", "options": {"depth": 3}}},
+            "model: `options` are for networks of timm, and mlp is none",
+        ),
+        ({"data": [{**SMALL["data"][0], "dataset": "digts"}]}, "unknown data set 'digts'; did you mean 'digits'"),
+        ({"data": [{**SMALL["data"][0], "image_size": 4}], "model": "resnet32"}, "image_size"),
+    ],
+)
+def test_a_mapping_is_checked_as_study_check_does(change: dict[str, Any], said: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as caught:
+        Study.from_dict({**SMALL, **change}, storage=tmp_path)
+    assert said in str(caught.value)
+    file = tmp_path / "small.yaml"
+    file.write_text(write_yaml({**SMALL, **change}))
+    with pytest.raises(BadInput) as of_file:
+        Study.from_file(file, storage=tmp_path)
+    assert said in str(of_file.value)
+
+
+def test_a_stored_study_is_read_where_its_data_are_not(tmp_path: Path) -> None:
+    data = [{"dataset": "lost", "profiles": [{"kind": "natural"}]}]
+    MadeStudy(tmp_path, spec_of(data=data))
+    assert Study.from_dict({**SMALL, "name": "made", "data": data}, storage=tmp_path).state == "interrupted"
+
+
 def test_one_training_goes_on_from_its_folder(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"model": "mlp", "ratio": 10, "batch_size": 64, "quiet": True}
     first = train("ldam-drw", epochs=2, output=tmp_path / "kept", test=True, **settings)

@@ -220,6 +220,12 @@ def test_an_export_replaces_no_file_unasked(command: Command, stored: StudyFolde
     assert message == f"error: --to {file}: already exists; --force replaces it"
 
 
+def test_an_export_writes_no_two_tables_into_one_file(command: Command, stored: StudyFolder) -> None:
+    file = command.folder / "new.parquet"
+    message = command.refused("export", "tiny", "--per-class", file, "--responses", file)
+    assert message == f"error: --per-class and --responses: both name {file}; they are two tables"
+
+
 @pytest.mark.parametrize(
     "words",
     [["resume"], ["status"], ["show"], ["record"], ["export", "--to", "x.parquet"]],

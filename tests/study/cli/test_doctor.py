@@ -168,6 +168,22 @@ def test_a_storage_that_a_node_does_not_see_is_refused(tmp_path: Path, monkeypat
         check_nodes("auto", ObjectPath.parsed("s3://runs/x"), tmp_path)
 
 
+def test_the_doctor_names_the_folders_that_a_node_does_not_see(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("study.driver.preflight.checked_cluster", lambda address: address)
+    monkeypatch.setattr(
+        "study.driver.node_report.ask_nodes",
+        lambda address, paths: [NodeReport("b", missing=tuple(paths), versions={"python": "3", "torch": "2"})],
+    )
+    data, storage = tmp_path / "data", tmp_path / "runs"
+    storage.mkdir()
+    found = [one for one in service_findings(storage, data, "auto") if one.text.startswith("does not see")]
+    assert {one.text for one in found} == {
+        f"does not see the data folder {data}",
+        f"does not see the storage {storage}",
+    }
+    assert list(storage.iterdir()) == []
+
+
 def test_nodes_are_asked_without_the_files_of_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
     # Ray deletes a job's files when a driver that has them leaves, also while the job goes on
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")

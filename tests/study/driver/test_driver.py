@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from study.driver import driver
-from study.driver.driver import RAISABLE, ExitCode, _missing_umap, _outcome, _refuse_changes
+from study.driver.driver import RAISABLE, _missing_umap, _outcome, _refuse_changes
+from study.driver.exit_codes import ExitCode
 from study.ledger.study_ledger import Ledger
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
@@ -175,12 +176,3 @@ def test_a_search_space_cannot_be_taken_away(make_spec: MakeSpec) -> None:
 def test_a_budget_cannot_be_lowered(make_spec: MakeSpec) -> None:
     with pytest.raises(BadInput, match="must be at least 4"):
         _refuse_changes(make_spec(search={"trials": 4}), make_spec(search={"trials": 3}))
-
-
-def test_exit_codes_are_the_documented_ones() -> None:
-    assert {code.name: int(code) for code in ExitCode} == {
-        "DONE": 0,
-        "SOME_FAILED": 1,
-        "BAD_INPUT": 2,
-        "INTERRUPTED": 130,
-    }

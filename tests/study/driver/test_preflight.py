@@ -12,7 +12,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from study.driver.preflight import check_cluster, check_data, check_places, check_resources, precision_note
+from study.driver.preflight import check_data, check_places, check_resources, checked_cluster, precision_note
 from study.spec.cell import expand
 from study.spec.study_spec import RecordsSpec, ResourcesSpec, StudySpec
 from study.spec.validation import milestone_note
@@ -233,23 +233,24 @@ def test_a_setting_that_fits_the_ratio_is_not_warned_of(make_spec: MakeSpec) -> 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "[::1]:1"])
 def test_a_cluster_that_does_not_answer_is_named(address: str) -> None:
     with pytest.raises(BadInput, match=rf"^--address {re.escape(address)}: no Ray cluster answers there"):
-        check_cluster(address)
+        checked_cluster(address)
 
 
 @pytest.mark.parametrize("address", ["", "somewhere", "host:", "host:port", "host:99999", "http://"])
 def test_an_address_without_a_port_is_refused(address: str) -> None:
     with pytest.raises(BadInput, match=r"^--address: must be auto or host:port"):
-        check_cluster(address)
+        checked_cluster(address)
 
 
-@pytest.mark.parametrize("address", [None, "auto", "local"])
-def test_what_ray_finds_by_itself_is_left_to_it(address: str | None) -> None:
-    check_cluster(address)
+@pytest.mark.parametrize("address", [None, "local"])
+def test_ray_on_this_machine_has_no_address_yet(address: str | None) -> None:
+    assert checked_cluster(address) == address
 
 
 def test_a_port_that_answers_is_enough() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        check_cluster(f"127.0.0.1:{server.getsockname()[1]}")
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        assert checked_cluster(address) == address
 
 
 @pytest.mark.parametrize("command", ["run", "resume"])

@@ -22,7 +22,10 @@ class Watched:
     def __init__(self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.reads = 0.0, 0
         self.steps: StepProgress | None = None
-        self.manager = SimpleNamespace(epochs_seen=0, running=0, in_first_epoch=self._read)
+        self.ending: list[str] = []
+        self.manager = SimpleNamespace(
+            epochs_seen=0, running=0, in_first_epoch=self._read, after_training=lambda: self.ending
+        )
         monkeypatch.setattr("study.driver.progress.time.monotonic", lambda: self.now)
         self._file = io.StringIO()
         self._progress = Progress(ledger, Console(file=self._file, width=200))
@@ -75,6 +78,15 @@ def test_the_first_epoch_shows_its_steps(watched: Watched) -> None:
     watched.steps = StepProgress(1, 3, 390)
     said = watched.said(after=10, epochs=10, running=1)
     assert said.startswith("0/4 trials, 1 running, 10 epochs trained since the start, first epoch: step 3 of 390")
+
+
+def test_what_follows_the_last_epoch_is_said(watched: Watched) -> None:
+    watched.ending = ["making artifacts (embedding)", "evaluating test images", "making artifacts (embedding)"]
+    said = watched.said(after=10, epochs=9, running=5)
+    assert said == (
+        "0/4 trials, 5 running, 9 epochs trained since the start, 1 evaluating test images, "
+        "2 making artifacts (embedding)"
+    )
 
 
 def test_steps_are_read_no_oftener_than_they_are_written(watched: Watched) -> None:

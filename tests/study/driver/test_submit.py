@@ -19,7 +19,7 @@ import yaml
 
 from study.driver.cluster_job import job_storage
 from study.driver.job_log import follow
-from study.driver.job_server import checked_address, token
+from study.driver.job_server import checked_address, explained, token
 from study.driver.sent_files import sent_files
 from study.driver.submit import _submitted, entrypoint, submit
 from study.spec.validation import load_spec
@@ -44,6 +44,7 @@ echo "files: $(ls)"
 echo "ledger: $STUDY_LEDGER"
 [ ! -e overrides ] || { echo "overrides:"; cat overrides; ls -l overrides; }
 echo "stored in /shared/runs"
+case "$*" in *question=done*) echo "study 'sent-study' is finished: every cell has its 2 trials."; exit 0;; esac
 case "$*" in *trials=66*) echo "error: no storage, this is"; exit 2;; esac
 echo "joining the Ray cluster at auto"
 case "$*" in *count*) for n in $(seq 1 20); do echo "line $n"; sleep 0.2; done;; esac
@@ -283,6 +284,18 @@ def test_a_study_that_runs_is_not_sent_again(with_token: Head, spec_path: Path) 
     assert ended.job != first.job and not ended.running
 
 
+def test_a_finished_study_is_said_to_be_finished_and_how_to_see_it(with_token: Head, spec_path: Path) -> None:
+    words = ["-m", "study.cli.app", "submit", str(spec_path), "--address", with_token.address, "--set", "question=done"]
+    done = subprocess.run(
+        [sys.executable, *words], cwd=Path(__file__).parents[3], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[1:] == [
+        "study 'sent-study' is finished: every cell has its 2 trials.",
+        "nothing was trained (a raised limit needs --resume, too); on a machine that sees its storage:",
+        "study show sent-study --storage /shared/runs",
+    ]
+
+
 def test_of_two_submissions_at_once_one_is_sent(with_token: Head, spec_path: Path) -> None:
     words = ["-m", "study.cli.app", "submit", str(spec_path), "--address", with_token.address]
     words += ["--set", "name=twice", "--set", "question=wait"]
@@ -385,12 +398,20 @@ def test_a_study_runs_is_asked_for_again_and_resumes(
             sent = submit(spec_path, address=running.address, storage=str(storage), **more)
             assert sent.storage == str(storage)
             assert follow(running.address, sent.job, log.append) == 0, "".join(log)
+        again = submit(spec_path, address=running.address, storage=str(storage), overrides=["search.trials=3"])
+        assert again.finished.startswith("every cell has its 3 trials")
         with pytest.raises(BadInput, match=r"other settings \(search.trials: 3 there, 2 here\)"):
             submit(spec_path, address=running.address, storage=str(storage))
     assert "study 'sent-study' is stored already: resuming it" in "".join(log)
     study = [sys.executable, "-m", "study.cli.app", "status", "sent-study", "--storage", str(storage), "--json"]
     status = json.loads(subprocess.run(study, capture_output=True, check=True).stdout)
     assert [sum(cell["states"].values()) for cell in status["cells"]] == [3]
+
+
+def test_a_head_whose_agent_found_its_port_taken_is_explained() -> None:
+    said = r"No available agent.*another --dashboard-agent-listen-port"
+    with pytest.raises(BadInput, match=said), explained("http://127.0.0.1:8265"):
+        raise RuntimeError("Request failed with status code 500: No available agent to submit job")
 
 
 def test_a_head_that_has_just_started_gets_time_for_its_job_agent(monkeypatch: pytest.MonkeyPatch) -> None:

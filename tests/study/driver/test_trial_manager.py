@@ -104,6 +104,18 @@ def test_the_foremost_first_epoch_is_known_until_a_running_trial_reports_one(
     assert now.manager.in_first_epoch() is None
 
 
+def test_what_trials_do_after_their_last_epoch_is_no_first_epoch(
+    make_spec: Callable[..., StudySpec], open_ledger: Callable[..., Ledger], tmp_path: Path
+) -> None:
+    now = Desk(open_ledger(make_spec(artifacts={"embedding": "all"})), tmp_path)
+    folder = now.manager.start("a").folder
+    assert now.manager.after_training() == []
+    folder.mkdir(parents=True, exist_ok=True)
+    StepProgressFile(folder).say(EPOCHS, "making artifacts (embedding)")
+    assert now.manager.after_training() == ["making artifacts (embedding)"]
+    assert now.manager.in_first_epoch() is None
+
+
 def test_the_steps_of_a_process_that_died_are_forgotten(
     desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
 ) -> None:

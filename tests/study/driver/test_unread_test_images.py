@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from study.driver import driver
+from study.driver.exit_codes import ExitCode
 from study.driver.preflight import check_data
 from study.driver.trial_manager import TrialManager
 from study.ledger.cell_ledger import Assignment
@@ -120,7 +121,7 @@ def test_a_real_study_searches_without_its_test_images(
 
     monkeypatch.setattr(Confirmation, "next", hand_out)
     outcome = driver.run(checked_spec(given, (), source="x"), storage, address=None, console=Console(quiet=True))
-    assert outcome.code == driver.ExitCode.DONE, outcome.message
+    assert outcome.code == ExitCode.DONE, outcome.message
     assert outcome.message.endswith("test results: study report tiny")
     assert at == [{"COMPLETE": 2, "PRUNED": 0, "FAIL": 0, "RUNNING": 0}]
     view = open_view(StudyFolder(storage, "tiny"))

@@ -11,8 +11,11 @@ import pytest
 
 from study.report.class_export import export_classes
 from study.report.export import all_trials, export_study
+from study.report.response_export import export_responses
+from study.search.ratio_response import ratio_responses
 from study.store.study_view import TrialView, open_view
 from tests.study.made_study import EPOCHS, MadeStudy, spec_of
+from tests.study.ratio_study import ratio_study
 from trainables.core.errors import BadInput
 
 ROOT = Path(__file__).parents[3]
@@ -111,8 +114,9 @@ def confirmed(tmp_path: Path) -> MadeStudy:
 def test_every_column_is_documented_with_its_type(confirmed: MadeStudy, tmp_path: Path) -> None:
     export_study(confirmed.folder, tmp_path / "all.parquet")
     export_classes(confirmed.folder, tmp_path / "classes.parquet")
+    assert export_responses(confirmed.folder, tmp_path / "responses.parquet") == 0  # a study of one ratio
     documented = _documented()
-    for file in ("all.parquet", "classes.parquet"):
+    for file in ("all.parquet", "classes.parquet", "responses.parquet"):
         for field in pq.read_schema(tmp_path / file):
             name = "param.NAME" if field.name.startswith("param.") else field.name
             name = "test_METRIC" if name.startswith("test_") else name
@@ -141,6 +145,24 @@ def test_results_per_class_are_those_of_the_trial_folders(confirmed: MadeStudy, 
 def _evaluated(trial: TrialView) -> list[tuple[str, dict[str, Any]]]:
     both = (("validation", trial.evaluation()), ("test", trial.test()))
     return [(on, found) for on, found in both if found is not None]
+
+
+def test_responses_are_those_of_the_model(tmp_path: Path) -> None:
+    made = ratio_study(tmp_path / "runs", 4, (10, 100))
+    path = tmp_path / "responses.parquet"
+    rows = export_responses(made.folder, path)
+    view = open_view(made.folder)
+    (response,) = ratio_responses(view.spec, [(cell.cell, cell.frozen) for cell in view.cells])
+    table = pq.read_table(path).to_pydict()
+    assert len(table["ratio"]) == rows == len(response.ratios)
+    for column in ("ratio", "mean", "low", "high"):
+        assert tuple(table[column]) == getattr(response, {"ratio": "ratios"}.get(column, column))
+    assert {(table[name][0], table[name][-1]) for name in ("profile_kind", "method", "metric", "trials")} == {
+        ("long_tail", "long_tail"),
+        ("cce", "cce"),
+        ("balanced_accuracy", "balanced_accuracy"),
+        (8, 8),
+    }
 
 
 def test_a_class_without_images_has_no_recall(made: MadeStudy, tmp_path: Path) -> None:

@@ -92,6 +92,20 @@ def test_a_driven_study_shows_the_steps_of_first_epochs(made: MadeStudy, monkeyp
     assert f"{trial.key}: first epoch: step 1 of 390\n" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
+def test_a_driven_study_shows_what_follows_the_last_epoch(made: MadeStudy) -> None:
+    trial = made.start()
+    made.train(trial, range(1, 2))
+    made.files(trial).path.mkdir(parents=True, exist_ok=True)
+    StepProgressFile(made.files(trial).path).say(1, "evaluating test images")  # it resumes after its last epoch
+    with made.folder.driver_lock():
+        status = status_of(made.folder.storage, "made")
+    found = [cell["after_training"] for cell in status["cells"] if "after_training" in cell]
+    assert found == [[{"trial": trial.key, "doing": "evaluating test images"}]]
+    console = Console(file=io.StringIO(), width=120)
+    print_status(status, console)
+    assert f"{trial.key}: evaluating test images\n" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
 def test_a_failed_trials_epochs_count_though_its_metric_never_was_a_number(made: MadeStudy) -> None:
     made.complete(balanced_accuracy=math.nan)
     cce = status_of(made.folder.storage, "made")["cells"][1]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from search_spaces import SPACES, Range
-from study.spec.cell import expand, profile_name
+from study.spec.cell import baseline_of, expand, profile_name
 from study.spec.study_spec import StudySpec
 from trainables.core.config import DataConfig, ProfileConfig
 from trainables.core.errors import BadInput
@@ -15,6 +15,12 @@ from trainables.methods.registry import METHODS, build_params
 
 MakeSpec = Callable[..., StudySpec]
 LR = {"lr": {"low": 0.01, "high": 0.5, "scale": "log"}}
+
+
+def test_the_baseline_is_the_first_erm_under_its_label(make_spec: MakeSpec) -> None:
+    methods = ["cce", {"name": "erm", "label": "plain"}, "erm"]
+    assert baseline_of(expand(make_spec(methods=methods))) == "plain"
+    assert baseline_of(expand(make_spec(methods=["cce", "focal"]))) is None
 
 
 def _names(spec: StudySpec) -> list[str]:

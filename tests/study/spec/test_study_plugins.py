@@ -354,6 +354,19 @@ def test_a_network_a_searcher_and_a_pruner(folder: Path) -> None:
         build_searcher("mine-random", 0, "cell", 0)
 
 
+def test_names_of_this_project_are_refused_also_where_its_things_stand_elsewhere(folder: Path) -> None:
+    things = {
+        "searchers": ("study.spec.search_tables", "Searcher(name='tpe', build=print)"),
+        "pruners": ("study.spec.search_tables", "Pruner(name='median', build=print)"),
+        "datasets": ("trainables.data.sources.own_dataset", "OwnDataset(name='mnist', read=print)"),
+    }
+    for group, (module, thing) in things.items():
+        (folder / f"{group}.py").write_text(f"from {module} import *\nX = {thing}\n")
+        assert f"line 2: {group}: " in (said := _said(folder, f"./{group}.py"))
+        assert said.endswith("is a name of this project; take another")
+        assert list(TABLES[group]) == [] and TABLES[group].source_of("tpe") is None
+
+
 def test_a_study_without_plugins_sees_none_of_the_study_before(folder: Path) -> None:
     load_spec(folder / "study.yaml")
     (folder / "plain.yaml").write_text(STUDY.replace("plugins: [./mine.py]\n", ""))

@@ -25,7 +25,10 @@ def test_it_is_written_every_few_seconds_with_the_speed_since_the_first_step(
     assert seen[:5] == [None] * 5
     assert seen[5:10] == [StepProgress(1, 6, 390, 128.0)] * 5
     assert seen[10:] == [StepProgress(1, 11, 390, 128.0)] * 3
-    file.close()
+    file.end_epoch()
+    assert list(tmp_path.iterdir()) == []
+    clock.now += 60
+    file(2, 1, 390, 128)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -43,13 +46,23 @@ def test_a_folder_that_cannot_be_written_stops_no_training(tmp_path: Path, monke
     file(1, 1, 9, 10)
     clock.now += 9
     file(1, 2, 9, 20)
-    file.close()
+    file.end_epoch()
     assert read_step_progress(tmp_path / "none") is None
 
 
 def test_the_foremost_is_the_epoch_that_ends_next() -> None:
     assert foremost([]) is None
     assert foremost([StepProgress(1, 50, 100), StepProgress(1, 8, 10), StepProgress(1, 60, 100)]).step == 8
+
+
+def test_what_follows_the_last_epoch_is_written_at_once(tmp_path: Path) -> None:
+    file = StepProgressFile(tmp_path)
+    file.end_epoch()
+    file.say(5, "making artifacts (embedding)")
+    found = read_step_progress(tmp_path)
+    assert found is not None and found.epoch == 5 and str(found) == "making artifacts (embedding)"
+    file.end_epoch()
+    assert read_step_progress(tmp_path) is None
 
 
 def test_a_later_epoch_is_named(tmp_path: Path) -> None:

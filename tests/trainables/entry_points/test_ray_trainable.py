@@ -451,6 +451,22 @@ def test_a_confirmation_shows_test_images_and_a_search_those_that_validate(
         assert (split.images[torch.from_numpy(found["rows"])].numpy() == found["images"]).all()
 
 
+def test_a_trial_says_what_it_does_after_its_last_epoch(
+    make_trial: MakeTrial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, said = tmp_path / "00000", []
+
+    def write(path: Path, content: bytes, *, durable: bool) -> None:
+        said.append(json.loads(content)["doing"])
+        write_atomically(path, content, durable=durable)
+
+    monkeypatch.setattr("trainables.core.step_progress.write_atomically", write)
+    task = TrialTask(make_trial(epochs=2), place, tmp_path / "shared", False, True, artifacts=("offsets", "mistakes"))
+    _steps(ImbalanceTrial(task.to_json()))
+    assert said == ["making artifacts (mistakes)", "making artifacts (offsets)", "evaluating test images"]
+    assert read_step_progress(place) is None
+
+
 def test_object_storage_that_went_away_before_a_trial_is_a_fault_of_the_machine(
     make_trial: MakeTrial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -112,23 +112,15 @@ def fault_of(found: object) -> str | None:
     return None
 
 
-def _is_built_in(split: SplitName, folder: Path | None) -> LabelledImages:
-    raise NotImplementedError("its own source reads it")
-
-
-OWN_DATASETS: Table[OwnDataset] = Table(
-    "datasets",
-    OwnDataset,
-    {name: OwnDataset(name=name, title=known.title, read=_is_built_in) for name, known in DATASETS.items()},
-)
-"""Name -> data set: those of `DATASETS`, then those of plug-ins."""
+OWN_DATASETS: Table[OwnDataset] = Table("datasets", OwnDataset, {}, reserved=DATASETS)
+"""Name -> data set of a plug-in; those of `DATASETS` have sources of their own."""
 
 
 def plugged_dataset(name: str) -> OwnDataset | None:
     """Return a plug-in's data set, None if no plug-in has one of that name."""
-    return None if OWN_DATASETS.is_inside(name) or name not in OWN_DATASETS else OWN_DATASETS[name]
+    return OWN_DATASETS.get(name)
 
 
 def plugged_datasets() -> list[OwnDataset]:
     """Return the data sets of all plug-ins."""
-    return [OWN_DATASETS[name] for name in OWN_DATASETS if not OWN_DATASETS.is_inside(name)]
+    return list(OWN_DATASETS.values())

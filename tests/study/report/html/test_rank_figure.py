@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from study.report.html.palette import Style
 from study.report.html.picture import Picture, drawing
 from study.report.html.result_figures import rank_figure
 from study.report.ranks import Ranks, critical_difference, ranks_of
+from study.tracking.plots.palette import Style
 from tests.study.report.test_ranks import AUC, METHODS
 
 BAR = "#555555"

@@ -1,10 +1,9 @@
-"""One colour, marker and dash per method, the same in every figure and table; safe for the colour-blind."""
+"""One colour, marker and dash per method, the same in MLflow and in reports; safe for the colour-blind."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-from study.report.html.results import Results
 
 BASELINE = "#000000"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -33,19 +32,25 @@ class Style:
         return self.colour != OTHERS
 
 
-def styles_of(results: Results) -> dict[str, Style]:
-    """Return a style per method. Methods beyond six repeat a colour with another marker and dash."""
-    chosen = results.methods
+def styles_of(methods: Sequence[str], baseline: str | None, best_first: Sequence[str]) -> dict[str, Style]:
+    """Return a style per method. Methods beyond six repeat a colour with another marker and dash.
+
+    Args:
+        methods: labels of all methods, in the order of the study file.
+        baseline: the one in black, if there is any.
+        best_first: the methods from best to worst; if there are more than `MOST`, the first ones have a colour.
+    """
+    chosen = list(methods)
     if len(chosen) > MOST:
-        best = results.by_mean_position[:MOST]
-        chosen = [method for method in chosen if method in best or method == results.baseline]
+        best = best_first[:MOST]
+        chosen = [method for method in chosen if method in best or method == baseline]
     styles = {}
-    for index, method in enumerate(results.methods):
+    for index, method in enumerate(methods):
         if method not in chosen:
             styles[method] = Style(method, index, OTHERS, "o", ())
             continue
-        others = [other for other in chosen if other != results.baseline]
-        if method == results.baseline:
+        others = [other for other in chosen if other != baseline]
+        if method == baseline:
             styles[method] = Style(method, index, BASELINE, "o", ())
         else:
             turn, colour = divmod(others.index(method), len(COLOURS))

@@ -1,0 +1,145 @@
+"""The best value of a method as a function of the imbalance ratio, by the model of all its trials."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from study.search.search_task import search_task
+from study.search.trial_params import params_of
+from study.spec.cell import Cell
+from study.spec.search_tables import CellTrials
+from trainables.core.metric_names import METRICS
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+    from study.search.ratio_evidence import Goal
+    from study.spec.study_spec import StudySpec
+
+FEWEST_TRIALS = 8
+"""Complete trials of all cells together below which nothing is modelled."""
+_GRID = 33
+_IN_BAND = 1.96
+"""Standard deviations to either side: 95 % of a normal distribution."""
+_WITHOUT_END = ("loss", "train_loss", "false_positive_distance")
+"""Metrics that are no share in [0, 1]."""
+
+
+SearchedCell = tuple[Cell, "Sequence[FrozenTrial]"]
+"""A cell with its trials in the ledger."""
+
+
+@dataclass(frozen=True)
+class RatioResponse:
+    """What the best setting of a method is expected to reach at every ratio between the smallest and the largest one.
+
+    Attributes:
+        dataset: the data set.
+        profile_kind: the kind of profile, as names of cells have it, without the ratio.
+        task: data set and kind of profile, as the search names it.
+        method: the method's label.
+        ratios: from the smallest to the largest one, evenly on the logarithmic scale.
+        mean: expected metric of the best setting without the noise of seeds, in the metric's own unit.
+        low: lower end of the 95 % band of that value.
+        high: its upper end.
+        trials: complete trials that the model rests on.
+    """
+
+    dataset: str
+    profile_kind: str
+    task: str
+    method: str
+    ratios: tuple[float, ...]
+    mean: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    trials: int
+
+
+def ratio_responses(spec: StudySpec, searched: Iterable[SearchedCell]) -> list[RatioResponse]:
+    """Return the response of every method that was searched at several ratios, in the order of the study file.
+
+    The model is that of the searcher ``ratio-gp``, whatever searcher proposed the trials. At each ratio the best of the
+    settings that were tried is taken, by its expected value: the band is that of this setting, and says nothing of
+    settings that nobody tried.
+
+    Args:
+        spec: the study.
+        searched: all its cells.
+    """
+    groups = _groups(spec, searched)
+    if not groups:
+        return []
+    from study.search.ratio_evidence import Goal  # with the model, which takes half a second to import
+
+    metric, select_best = spec.search.metrics[0], spec.search.select == "best"
+    maximize, epochs = METRICS[metric][1] == "maximize", spec.training.epochs
+    most = math.inf if metric in _WITHOUT_END else 1.0
+    found = (_response(own, Goal(maximize, epochs, select_best, own[0][0].pruning_start_epoch), most) for own in groups)
+    return [response for response in found if response is not None]
+
+
+def has_responses(spec: StudySpec, searched: Iterable[SearchedCell]) -> bool:
+    """Return whether any method has the ratios and trials of a response. Fits nothing, and takes no time."""
+    return bool(_groups(spec, searched))
+
+
+def _groups(spec: StudySpec, searched: Iterable[SearchedCell]) -> list[list[SearchedCell]]:
+    """Return the cells of every data set, kind of profile and method that have enough ratios and trials."""
+    if len(spec.search.metrics) > 1:
+        return []
+    cells = [(cell, trials) for cell, trials in searched if cell.base.data.folds is None and cell.space]
+    order = {cell.method: index for index, (cell, _) in reversed(list(enumerate(cells)))}
+    groups = groupby(
+        sorted(cells, key=lambda one: (search_task(one[0]), order[one[0].method])),
+        key=lambda one: (search_task(one[0]), one[0].method),
+    )
+    found = (list(own) for _, own in groups)
+    return [own for own in found if len({cell.ratio for cell, _ in own}) > 1 and len(_complete(own)) >= FEWEST_TRIALS]
+
+
+def _complete(cells: Iterable[SearchedCell]) -> list[tuple[Cell, FrozenTrial]]:
+    return [(cell, trial) for cell, trials in cells for trial in trials if trial.state.name == "COMPLETE"]
+
+
+def _response(cells: list[SearchedCell], goal: Goal, most: float) -> RatioResponse | None:
+    from study.search.method_model import MethodModel, NothingToFit
+    from study.search.ratio_evidence import Evidence
+
+    first, task = cells[0][0], search_task(cells[0][0])
+    ratios = [cell.ratio for cell, _ in cells]
+    try:
+        evidence = [CellTrials(cell.name, task, cell.ratio, trials) for cell, trials in cells]
+        model = MethodModel(Evidence(first.space, evidence, goal))
+    except NothingToFit:
+        return None
+    complete = _complete(cells)
+    settings = [params_of(trial, cell.space) for cell, trial in complete]
+    grid = _between(min(ratios), max(ratios))
+    best = []
+    for ratio in grid:
+        mean, deviation = model.expect_at(settings, ratio, task)
+        index = int((goal.sign * mean).argmax())
+        best.append((float(mean[index]), _IN_BAND * float(deviation[index])))
+    if not all(math.isfinite(mean + width) for mean, width in best):
+        return None
+    return RatioResponse(
+        first.dataset,
+        first.profile.removesuffix(f"-{first.ratio:g}"),
+        task,
+        first.method,
+        tuple(grid),
+        tuple(mean for mean, _ in best),
+        tuple(max(0.0, mean - width) for mean, width in best),
+        tuple(min(most, mean + width) for mean, width in best),
+        len(complete),
+    )
+
+
+def _between(low: float, high: float) -> Iterable[float]:
+    step = math.log(high / low) / (_GRID - 1)
+    return [low * math.exp(index * step) for index in range(_GRID)]

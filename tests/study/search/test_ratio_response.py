@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from study.search.ratio_response import SearchedCell, has_responses, ratio_responses
+from study.store.study_view import open_view
+from tests.study.made_study import MadeStudy
+from tests.study.ratio_study import RATIOS, ratio_study, value_at
+
+
+def _searched(made: MadeStudy) -> list[SearchedCell]:
+    return [(cell.cell, cell.frozen) for cell in open_view(made.folder).cells]
+
+
+def test_the_best_value_follows_the_ratio_inside_its_band(tmp_path: Path) -> None:
+    made = ratio_study(tmp_path, 5)
+    assert has_responses(made.spec, _searched(made))
+    (response,) = ratio_responses(made.spec, _searched(made))  # ERM has nothing to search
+    assert (response.method, response.dataset, response.trials) == ("cce", "digits", 5 * len(RATIOS))
+    assert (response.profile_kind, response.task) == ("long_tail", "digits/long_tail-last")
+    assert response.ratios[0] == 10 and response.ratios[-1] == pytest.approx(100)
+    assert all(later < before for before, later in zip(response.mean[:-1], response.mean[1:], strict=True))
+    best = {ratio: max(value_at(ratio, 0), 0) for ratio in (10, 30, 100)}
+    for ratio, value in best.items():
+        index = min(range(len(response.ratios)), key=lambda i: abs(math.log(response.ratios[i] / ratio)))
+        assert response.low[index] < value < response.high[index] + 0.05
+        assert response.mean[index] == pytest.approx(value, abs=0.05)
+    assert all(
+        0 <= low <= mean <= high <= 1
+        for low, mean, high in zip(response.low, response.mean, response.high, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("trials", "ratios", "metrics"),
+    [(1, RATIOS, 1), (9, (10,), 1), (3, RATIOS, 2)],
+    ids=["too few trials", "one ratio", "two metrics"],
+)
+def test_no_model_is_made_of(tmp_path: Path, trials: int, ratios: tuple[int, ...], metrics: int) -> None:
+    made = ratio_study(tmp_path, trials, ratios, metric=["balanced_accuracy", "geometric_mean"][:metrics])
+    assert not has_responses(made.spec, _searched(made))
+    assert ratio_responses(made.spec, _searched(made)) == []
