@@ -22,7 +22,7 @@ def decision_epochs(first: int, last: int) -> tuple[int, ...]:
     """Return the epochs after which a trial is judged: they grow by half, since early epochs tell most of their cost.
 
     >>> decision_epochs(1, 20)
-    (1, 2, 3, 5, 7, 11, 17)
+    (1, 2, 3, 5, 8, 11, 17)
     """
     found: list[int] = []
     at = float(first)
