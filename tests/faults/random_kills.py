@@ -5,7 +5,8 @@ it runs the same study again and again, and strikes a random victim at random mo
 process of a trial, Ray's services, their keeper, or the process group by SIGTERM. A driver that was ended is resumed;
 after any other kill the study must go on by itself. Further calls with other seeds add to the same file; ``--table``
 prints it, ``--write docs/faults.md`` puts it there. The seed determines the victims and the seconds between kills; what
-the study does at these moments depends on the machine.
+the study does at these moments depends on the machine. ``--ratio-gp`` searches and prunes by the model over all ratios;
+keep its kills in a file of their own.
 
 The study trains one trial at a time, so that its file alone determines the order in which trials end, and with it
 every proposal, transfer and pruning.
