@@ -23,7 +23,7 @@ from tests.study.slurm.slurm_lab import SlurmLab
 from trainables.core.trial_folder import TrialFolder
 
 EPOCHS = 100
-TRIALS = int(os.environ.get("STUDY_SLURM_TRIALS", "8"))
+TRIALS = int(os.environ.get("STUDY_SLURM_TRIALS", "20"))
 MINUTES = os.environ.get("STUDY_SLURM_MINUTES", "1")
 NODES = os.environ.get("STUDY_SLURM_NODES", "1")
 """Trials per method, wall time of a job, and its nodes. Two nodes on one busy machine need two minutes."""
@@ -79,6 +79,6 @@ def test_three_wall_times_make_one_finished_study(slurm: SlurmLab, tmp_path: Pat
         assert {trial.state for trial in cell.trials} == {"COMPLETE"}
         for trial in cell.trials:
             assert [result["epoch"] for result in TrialFolder(trial.folder).history()] == list(range(1, EPOCHS + 1))
-    folders = list((tmp_path / "runs" / "digits-slurm" / "cells").glob("*/*/*/*/trial.json"))
+    folders = list((tmp_path / "runs" / "digits-slurm" / "cells").glob("*/*/*/*"))
     assert len(folders) == TRIALS * len(STUDY["methods"])
     assert not [name for name in os.listdir(log.parent) if name.startswith("token-")]
