@@ -66,7 +66,7 @@ ARMS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Measured:
-    """What one cell of a replay showed.
+    """Results of one cell in one replay.
 
     Attributes:
         until: trials until near.

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """How a command that trains, or follows a training, has ended."""
+    """Exit code of a command that trains or follows a training."""
 
     DONE = 0
     SOME_FAILED = 1

@@ -116,8 +116,11 @@ def first_decision(spec: PrunerSpec, pruning_start_epoch: int) -> int:
         spec: the pruner's name and options.
         pruning_start_epoch: number of epochs before the last stage.
     """
-    learns = spec.name == "ratio-gp" and spec.patience is None
-    return spec.warmup_epochs if learns else pruning_start_epoch + spec.warmup_epochs
+    return spec.warmup_epochs + (pruning_start_epoch if _waits_for_last_stage(spec) else 0)
+
+
+def _waits_for_last_stage(spec: PrunerSpec) -> bool:
+    return spec.name != "ratio-gp" or spec.patience is not None
 
 
 def build_pruner(
@@ -138,7 +141,7 @@ def build_pruner(
     """
     space, method = space or {}, method or MethodTrials()
     pruner = _named_pruner(spec, pruning_start_epoch, last_epoch, space, method)
-    if spec.name == "ratio-gp" and spec.patience is None:
+    if not _waits_for_last_stage(spec):
         return pruner
     if spec.patience is not None:
         # alone, it prunes trials that stop improving; around a pruner, it spares trials that still improve
@@ -163,11 +166,10 @@ def _named_pruner(
         case "ratio-gp":
             from study.search.ratio_pruner import RatioPruner  # imports scipy
 
-            first = first_decision(spec, pruning_start_epoch)
             return RatioPruner(
                 space,
                 method,
-                first_decision=first,
+                first_decision=first_decision(spec, pruning_start_epoch),
                 startup_trials=spec.startup_trials,
                 least_chance=spec.least_chance,
             )

@@ -35,7 +35,7 @@ SearchedCell = tuple[Cell, "Sequence[FrozenTrial]"]
 
 @dataclass(frozen=True)
 class RatioResponse:
-    """What the best setting of a method is expected to reach at every ratio between the smallest and the largest one.
+    """The expected result of a method's best setting, from the smallest ratio of the study to the largest.
 
     Attributes:
         dataset: the data set.

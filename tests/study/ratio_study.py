@@ -20,7 +20,7 @@ def value_at(ratio: float, gamma: float) -> float:
 def ratio_study(
     storage: StoragePath, trials: int, ratios: tuple[int, ...] = RATIOS, *, made: int | None = None, **search: Any
 ) -> MadeStudy:
-    """Return a study of CCE with a budget of so many trials per cell, all complete, or the first ``made`` ones."""
+    """Return a study of CCE with ``trials`` trials per cell, of which the first ``made`` are complete (None: all)."""
     data = [{"dataset": "digits", "profiles": [{"ratio": list(ratios)}]}]
     study = MadeStudy(storage, spec_of(data=data, methods=["cce"], search={"trials": trials, **search}))
     train_cells(study, trials if made is None else made)
@@ -28,7 +28,7 @@ def ratio_study(
 
 
 def train_cells(made: MadeStudy, trials: int) -> list[Assignment]:
-    """Complete so many further trials of every cell, and return them."""
+    """Complete ``trials`` more trials of every cell, and return them."""
     done = []
     for cell in made.ledger.cells.values():
         for _ in range(trials):

@@ -1,4 +1,4 @@
-"""What a trial's process does between the ends of two epochs, in a small file of the trial's folder.
+"""A small file in the trial's folder that says what the trial does between two ends of epochs.
 
 Until the process ends an epoch these are the steps done of it, after the last epoch the artifacts that it makes.
 """
@@ -26,7 +26,7 @@ _FILE = "progress.json"
 
 
 class StepProgress(NamedTuple):
-    """How far an epoch is trained, or what is done after the last one.
+    """Progress inside an epoch, or the work after the last epoch.
 
     Attributes:
         epoch: number of the epoch in training, from 1.

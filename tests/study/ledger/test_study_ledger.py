@@ -169,7 +169,7 @@ def test_killed_after_any_write_the_model_over_all_ratios_says_the_same(
 
 
 def _compare_with_undisturbed(study: StudySpec, every: int, open_ledger: OpenLedger, tmp_path: Path) -> None:
-    """Cut the journal off after every so many writes, in the middle of the next one, and finish the study."""
+    """Cut the journal in the middle of a write, finish the study and compare it; for each ``every``-th write."""
     whole = tmp_path / "whole"
     whole.mkdir()
     _finish(open_ledger(study, whole))
