@@ -1,10 +1,11 @@
 """Compare searcher and pruner over all ratios with others on recorded landscapes, in the default order of the cells.
 
-A study of all cells is replayed with every searcher and pruner over many seeds. The landscapes are interpolated by
-randomised trees (`benchmarks.tree_surrogate`), which no searcher uses; recorded seeds supply the noise.
+A study of all cells is replayed with every searcher and pruner over many seeds. Neural networks or randomised trees
+interpolate the landscapes (`benchmarks.method_surface`), which no searcher uses; recorded seeds supply the noise.
 
     python -m benchmarks.contextual_search mnist-small
     python -m benchmarks.contextual_search mnist-small --arms "tpe, median" "ratio-gp, ratio-gp"
+    python -m benchmarks.contextual_search mnist-small --errors
     python -m benchmarks.contextual_search --times
 
 Trials until near: number of a cell's first complete trial within half a point of the noise-free best, the number of
@@ -27,15 +28,15 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from optuna.trial import TrialState
 
 from benchmarks.arms import TOLERANCE, said
 from benchmarks.machine import cores, header
+from benchmarks.method_surface import Kind, error, read_landscape, read_methods
 from benchmarks.seeded_landscapes import FOLDER
-from benchmarks.tree_surrogate import read_landscape
 from study.replay.recorded_curves import Surrogates
 from study.replay.replay_outcome import estimate
 from study.replay.simulator import simulate
@@ -123,8 +124,7 @@ def _measured(ended: Sequence[Any], trials: Sequence[Any], truth: dict[str, floa
             if epochs_until is None and best - true <= TOLERANCE:
                 until, epochs_until = trial.number + 1, epochs
         regret.append(best - chosen)
-    rank = 1 + sum(float(surrogate.curve_at(point)[-1]) > chosen for point in surrogate.points)
-    return Measured(until, epochs if epochs_until is None else epochs_until, regret, rank, epochs)
+    return Measured(until, epochs if epochs_until is None else epochs_until, regret, surrogate.rank(chosen), epochs)
 
 
 def lines(found: dict[str, list[Found]], at: Sequence[int]) -> list[str]:
@@ -208,6 +208,17 @@ def suggest_times(counts: Sequence[int], repeats: int = 5) -> Iterator[str]:
         )
 
 
+def surface_errors(path: Path, methods: Sequence[str], folds: int = 10) -> Iterator[str]:
+    """Yield for each method what surfaces mispredict at points left out, and how much of it is noise."""
+    for name, method in read_methods(path, methods)[1].items():
+        cells = list(method.cells.values())
+        several = [len(seeds) for cell in cells for seeds in cell.seeds]
+        noise = math.sqrt(float(np.mean([cell.noise() ** 2 for cell in cells])))
+        of_means = noise * math.sqrt(float(np.mean([1 / count for count in several])))
+        errors = ", ".join(f"{kind} {error(kind, cells, method.log_ratios, folds):.4f}" for kind in get_args(Kind))
+        yield f"{name:<18} noise of a training {noise:.4f}, of the means {of_means:.4f}; error of {errors}"
+
+
 def main() -> None:
     """Replay and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -220,12 +231,12 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=20, help="of a cell")
     parser.add_argument("--seeds", type=int, default=30, help="replays of every arm")
     parser.add_argument("--jobs", type=int, default=cores(), help="processes")
-    parser.add_argument("--interpolation", default="trees", choices=["trees", "gp"], help="of the landscape")
+    parser.add_argument("--surface", default="networks", choices=get_args(Kind), help="what interpolates")
     parser.add_argument("--pruner", type=json.loads, default={}, help="options of the pruner, as JSON")
     parser.add_argument(
         "--keep", type=Path, help="file of finished replays, which a later call of the same goes on with"
     )
-    parser.add_argument("--surrogate", action="store_true", help="only say how well the surrogate predicts")
+    parser.add_argument("--errors", action="store_true", help="only say how well every kind of surface predicts")
     parser.add_argument("--times", action="store_true", help="measure the time to suggest instead")
     given = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -235,14 +246,12 @@ def main() -> None:
             print(line, flush=True)
         return
     path = given.file or FOLDER / f"{given.name}.json.gz"
-    study, surrogates = read_landscape(path, tuple(given.methods), trees=given.interpolation == "trees")
-    run = partial(replay, given.trials, given.pruner)
-    if given.surrogate:
-        trees: Any = [one["balanced_accuracy"] for one in surrogates.values()]
-        measured = [(one.error(), one.noise()) for one in trees]
-        error, noise = np.mean(measured, axis=0)
-        print(f"surrogate: error at points left out {error:.4f}, noise over seeds {noise:.4f}", flush=True)
+    if given.errors:
+        for line in surface_errors(path, given.methods):
+            print(line, flush=True)
         return
+    study, surrogates = read_landscape(path, given.methods, given.surface)
+    run = partial(replay, given.trials, given.pruner)
     found: dict[str, list[Found]] = {}
     context = get_context("spawn")
     with ProcessPoolExecutor(given.jobs, context, initializer=take_landscape, initargs=(study, surrogates)) as pool:

@@ -68,6 +68,7 @@ class Landscape:
 LANDSCAPES = {
     "mnist-small": Landscape("mnist", 14, ("cce", "affinity", "elm", "focal", "vs", "offset")),
     "cifar-small": Landscape("cifar10", 12, ("ldam-drw", "logit-adjustment", "gcl", "mixup"), validation_per_class=200),
+    "cifar-long": Landscape("cifar10", 12, ("las", "ldam", "cb-rw"), epochs=27, validation_per_class=200, points=40),
 }
 """Landscapes by name."""
 

@@ -1,4 +1,4 @@
-"""The logarithm of expected improvement, computed without underflow."""
+"""The logarithm of expected improvement, computed without underflow, and its factor for noisy results."""
 
 from __future__ import annotations
 
@@ -25,6 +25,22 @@ def log_expected_improvement(mean: Floats, deviation: Floats, best: float) -> Fl
     """
     z = (mean - best) / deviation
     return np.asarray(_log_h(z) + np.log(deviation))
+
+
+def log_augmentation(deviation: Floats, noise: Floats) -> Floats:
+    """Return log(1 - noise / sqrt(deviation^2 + noise^2)), which falls where a further result would tell little new.
+
+    Expected improvement alone repeats a good setting again and again, because its value is never known exactly.
+    Source: Huang et al. 2006, "Global Optimization of Stochastic Black-Box Systems via Sequential Kriging
+    Meta-Models", augmented expected improvement.
+
+    Args:
+        deviation: standard deviations of the noise-free value, (n,), positive.
+        noise: standard deviations of the noise of a result, (n,), not negative.
+    """
+    both = np.hypot(deviation, noise)
+    # 1 - noise / both, without cancellation where the noise is much larger
+    return np.asarray(2 * np.log(deviation) - np.log(both) - np.log(both + noise))
 
 
 def _log_h(z: Floats) -> Floats:

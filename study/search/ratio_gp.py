@@ -18,7 +18,7 @@ from scipy.stats import qmc
 
 from search_spaces import Choices, Space
 from search_spaces.encoding import encode
-from study.search.expected_improvement import log_expected_improvement
+from study.search.expected_improvement import log_augmentation, log_expected_improvement
 from study.search.method_model import MethodModel, NothingToFit
 from study.search.ratio_evidence import Evidence, Goal
 from study.search.ratio_model import RatioModel
@@ -171,7 +171,7 @@ def _equals_any(points: Floats, tried: Floats) -> np.ndarray:
 
 
 class _Acquisition:
-    """The logarithm of expected improvement in a cell, times the chance of feasibility and the preset's prior."""
+    """The logarithm of augmented expected improvement in a cell times chance of feasibility and the preset's prior."""
 
     def __init__(
         self, context: SearcherContext, places: Places, evidence: Evidence, own: int, model: RatioModel
@@ -206,6 +206,7 @@ class _Acquisition:
         if self._best is not None:
             mean, deviation = self._model.predict(rows, self._pending)
             found += log_expected_improvement(mean, deviation, self._best)
+            found += log_augmentation(deviation, self._model.noise(rows))
         for limit in self._limits:
             mean, deviation = limit.predict(rows)
             found += log_ndtr(mean / deviation)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -65,8 +65,12 @@ class _Param:
     high: float
 
 
-_LENGTH = _Param(0.5, 0.8, 0.05, 10.0)
-"""Length scale of a param, in ranges."""
+_LENGTH = _Param(0.2, 0.3, 0.05, 10.0)
+"""Length scale of a param, in ranges; the centre is multiplied by the square root of the number of params.
+
+Distances between random points of the cube grow so (Hvarfner et al. 2024, "Vanilla Bayesian Optimization Performs Great
+in High Dimensions"). Longer scales make the model surer than it may be: it settles beside a narrow optimum.
+"""
 _RATIO_LENGTH = _Param(1.0, 0.5, 0.2, 5.0)
 """Length scale of the logarithm of the ratio, in decades."""
 _SHARED = _Param(0.8, 1.0, 1e-3, 20.0)
@@ -75,7 +79,7 @@ _RATIO = _Param(0.5, 1.0, 1e-4, 20.0)
 _CELL = _Param(0.05, 1.0, 1e-5, 10.0)
 _NOISE = _Param(0.02, 1.2, 1e-4, 2.0)
 _CELL_NOISE = _Param(1.0, 0.5, 0.05, 20.0)
-_GROWTH = _Param(1.0, 0.5, 0.2, 5.0)
+_GROWTH = _Param(1.0, 0.25, 0.2, 5.0)
 _TASK = _Param(0.5, 0.7, 0.01, 10.0)
 _EARLY = _Param(0.5, 1.0, 1e-4, 50.0)
 _RATE = _Param(3.0, 0.7, 0.3, 30.0)
@@ -216,7 +220,8 @@ class Layout:
 
     def priors(self) -> dict[str, _Param]:
         """Return name -> prior of every hyperparameter, in the order of the vector."""
-        found = {f"length {i}": _LENGTH for i in range(self.lengths)}
+        length = replace(_LENGTH, centre=_LENGTH.centre * math.sqrt(max(1, self.lengths)))
+        found = {f"length {i}": length for i in range(self.lengths)}
         found |= {"shared": _SHARED, "noise": _NOISE}
         if self.cells > 1:
             found |= {"moving": _MOVING, "ratio": _RATIO, "ratio length": _RATIO_LENGTH}

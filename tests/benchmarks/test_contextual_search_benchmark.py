@@ -2,13 +2,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from benchmarks import contextual_search, seeded_landscapes
+from benchmarks.method_surface import (
+    CellSurrogate,
+    Kind,
+    RecordedCell,
+    RecordedMethod,
+    error,
+    read_landscape,
+    read_methods,
+)
 from benchmarks.seeded_landscapes import Landscape, done_in, jobs_of, pack, points_of, study_of
-from benchmarks.tree_surrogate import TreeSurrogate, read_landscape
+from search_spaces import Range, Space
 from study.spec.cell import expand
 
 SMALL = Landscape("digits", 8, ("cce", "focal"), ratios=(10.0, 50.0), epochs=2, points=8, seeds=2)
@@ -56,8 +66,8 @@ def test_a_packed_landscape_is_replayed_with_every_searcher(packed: Path) -> Non
     study, surrogates = read_landscape(packed, ("cce",))
     assert set(surrogates) == {"digits/long_tail-10/cce", "digits/long_tail-50/cce"}
     surrogate = surrogates["digits/long_tail-10/cce"]["balanced_accuracy"]
-    assert isinstance(surrogate, TreeSurrogate)
-    assert surrogate.noise() == pytest.approx(0.01 * np.sqrt(2), rel=0.01)
+    assert isinstance(surrogate, CellSurrogate)
+    assert surrogate.recorded.noise() == pytest.approx(0.01 * np.sqrt(2), rel=0.01)
     params = expand(study)[0].preset_params()
     noisy = {round(float(surrogate.noisy_curve(params, np.random.default_rng(i))[-1]), 6) for i in range(9)}
     assert len(noisy) == 2
@@ -74,3 +84,33 @@ def test_a_packed_landscape_is_replayed_with_every_searcher(packed: Path) -> Non
     shown = contextual_search.lines(found, [4])
     assert any(line.startswith("ratio-gp ") and "of tpe's" in line for line in shown)
     assert any(line.startswith("ratio-gp, ratio-gp") and "of tpe, median's" in line for line in shown)
+
+
+def test_the_errors_of_a_surface_are_those_at_points_left_out(packed: Path) -> None:
+    _, methods = read_methods(packed)
+    assert list(methods) == ["cce", "focal"]
+    cells = list(methods["cce"].cells.values())
+    level = float(np.std(np.concatenate([cell.means[:, -1] for cell in cells])))
+    for kind in get_args(Kind):
+        assert 0 < error(kind, cells, methods["cce"].log_ratios, 5) < level
+    shown = list(contextual_search.surface_errors(packed, ("focal",), 5))
+    assert len(shown) == 1
+    assert "noise of a training 0.0141, of the means 0.0" in shown[0]
+
+
+def test_cells_of_a_method_lend_each_other_their_points() -> None:
+    space: Space = {"x": Range(low=0, high=1)}
+    rng = np.random.default_rng(0)
+    settings = [[{"x": float(x)} for x in rng.random(6)] for _ in range(5)]
+    curves = [[[[0.3, 0.5 - (p["x"] - 0.4) ** 2 - 0.1 * i]] for p in of_cell] for i, of_cell in enumerate(settings)]
+    cells = {str(i): RecordedCell(space, settings[i], curves[i], 2) for i in range(5)}
+    asked = np.linspace(0.1, 0.9, 9)[:, None]
+    truth = 0.5 - (asked[:, 0] - 0.4) ** 2
+
+    def missed(method: RecordedMethod) -> float:
+        surrogate = method.surrogates("networks")["0"]
+        return float(np.abs([surrogate.curve_at(point)[-1] for point in asked] - truth).max())
+
+    together = missed(RecordedMethod(cells, [0.0, 1.0, 2.0, 3.0, 4.0]))
+    assert together < 0.03
+    assert together < missed(RecordedMethod({"0": cells["0"]}, [0.0]))

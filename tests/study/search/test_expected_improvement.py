@@ -7,7 +7,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from study.search.expected_improvement import log_expected_improvement
+from study.search.expected_improvement import log_augmentation, log_expected_improvement
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,11 @@ def test_far_below_the_best_it_is_the_known_series_and_still_rises() -> None:
     z = 50.0  # log(phi(z) / z^2 (1 - 3 / z^2 + 15 / z^4 - ...))
     series = -(z**2) / 2 - math.log(2 * math.pi) / 2 - 2 * math.log(z) + math.log1p(-3 / z**2 + 15 / z**4)
     assert found[5] == pytest.approx(series, abs=1e-6)
+
+
+def test_a_result_that_tells_little_new_counts_little() -> None:
+    deviation, noise = np.array([0.01, 0.01, 0.01, 1e-9]), np.array([0.0, 0.01, 0.1, 1.0])
+    found = log_augmentation(deviation, noise)
+    direct = np.log(1 - noise[:3] / np.sqrt(deviation[:3] ** 2 + noise[:3] ** 2))
+    assert found[:3] == pytest.approx(direct, rel=1e-9)
+    assert found[3] == pytest.approx(math.log(1e-18 / 2), rel=1e-12)  # where the direct form is log(0)

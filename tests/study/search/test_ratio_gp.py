@@ -97,6 +97,21 @@ def test_an_optimum_that_moves_with_the_ratio_is_found_in_half_of_the_trials_of_
     )
 
 
+def test_noisy_results_do_not_make_it_repeat_a_setting() -> None:
+    cells, rng = _Cells("ratio-gp"), np.random.default_rng(0)
+    proposed: dict[float, list[list[float]]] = {ratio: [] for ratio in RATIOS}
+    for _ in range(16):
+        for ratio in RATIOS:
+            trial, params = cells.ask(ratio)
+            proposed[ratio].append([params["x"], SPACE["y"].to_unit(params["y"])])
+            cells.studies[ratio].tell(trial, _moving(ratio, params) + 0.02 * rng.standard_normal())
+    repeated = 0
+    for tried in map(np.array, proposed.values()):
+        apart = np.linalg.norm(tried[:, None] - tried[None], axis=2)
+        repeated += sum((apart[i, :i] < 0.01).any() for i in range(1, len(tried)))
+    assert repeated <= 0.1 * 16 * len(RATIOS)
+
+
 def test_pending_trials_are_avoided_also_those_of_other_cells() -> None:
     cells = _Cells("ratio-gp")
     for _ in range(3):

@@ -60,8 +60,9 @@ def test_with_several_ratios_its_parts_are_the_stated_kernels() -> None:
     layout = Layout((0, 1), cells=5, centre=math.log(50))
     rows, asked = _rows(25, layout), _rows(6, layout, seed=1)
     values = np.random.default_rng(2).standard_normal(25)
-    params = _params(layout, shared=1.1, moving=0.6, ratio=0.9, ratio_length=0.8, cell=0.2, growth=1.0, noise=0.1)
-    matern, near = Matern([0.5, 0.5], nu=2.5), RBF(0.8)
+    parts = {"shared": 1.1, "moving": 0.6, "ratio": 0.9, "ratio_length": 0.8, "cell": 0.2, "growth": 1.0, "noise": 0.1}
+    params = _params(layout, length_0=0.5, length_1=0.4, **parts)
+    matern, near = Matern([0.5, 0.4], nu=2.5), RBF(0.8)
 
     def covariance(one: Rows, other: Rows) -> np.ndarray:
         by_x, by_ratio = (
