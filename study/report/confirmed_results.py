@@ -10,9 +10,10 @@ from itertools import groupby
 from typing import Any
 
 from study.report.precisions import Precisions, precisions_of
-from study.report.significance import Paired, holm, paired, race_test
-from study.search.sequential_test import SequentialTTest
+from study.report.significance import Paired, differences, holm, paired, race_test
+from study.search.racing import Decision, decided
 from study.spec.cell import baseline_of
+from study.spec.confirm_spec import ConfirmSpec, RaceSpec
 from study.spec.confirmed_settings import confirmed_metric
 from study.store.study_view import CellView, StudyView
 from study.store.trial_view import read_ahead
@@ -71,6 +72,8 @@ class Comparison:
         found: difference and p values.
         t_holm: p value of the t test, corrected over the methods of the table; None without a test.
         wilcoxon_holm: the same for the signed-rank test.
+        decision: in a race of seeds, what is decided of the two; None elsewhere, and against a preset, which does not
+            race.
     """
 
     method: str
@@ -78,6 +81,7 @@ class Comparison:
     found: Paired
     t_holm: float | None
     wilcoxon_holm: float | None
+    decision: Decision | None = None
 
 
 @dataclass(frozen=True)
@@ -85,8 +89,8 @@ class Table:
     """All confirmed results on one data set and profile; ``precisions`` are those of all trials there.
 
     ``select`` is ``last`` or ``best``: the epoch of each trial whose weights were evaluated. ``test_images`` says where
-    test images come from; None if from a test split of the data set. ``raced`` is True if a race of seeds decided how
-    many seeds each setting got.
+    test images come from; None if from a test split of the data set. ``race`` is the race of seeds that decided
+    how many seeds each setting got, or None.
     """
 
     dataset: str
@@ -99,7 +103,7 @@ class Table:
     precisions: Precisions
     select: str
     test_images: str | None = None
-    raced: bool = False
+    race: RaceSpec | None = None
 
 
 def confirmed_tables(view: StudyView, *, metric: str | None = None, baseline: str | None = None) -> list[Table]:
@@ -151,7 +155,8 @@ def _table(view: StudyView, cells: list[CellView], metric: str, baseline: str | 
     rows = {cell.cell.method: {row.setting: row for row in rows_of(view, cell)} for cell in cells}
     against = baseline or baseline_of(cell.cell for cell in cells)
     order = sorted(rows, key=lambda method: _rank(rows[method].values(), metric))
-    first, race = cells[0].cell, race_test(view.spec)
+    first, confirm = cells[0].cell, view.spec.confirm
+    race = confirm if confirm is not None and confirm.race is not None else None
     return Table(
         first.dataset,
         first.profile,
@@ -170,12 +175,12 @@ def _table(view: StudyView, cells: list[CellView], metric: str, baseline: str | 
             "preset",
             lambda method: (rows[method].get("best"), rows[method].get("preset")),
             metric,
-            race,
+            None,  # presets get the first seeds alone, whatever the results
         ),
         precisions_of(cells),
         view.spec.search.select,
         next((found for cell in cells for trial in cell.confirming[:1] if (found := trial.test_images)), None),
-        raced=race is not None,
+        race=confirm.race if confirm is not None else None,
     )
 
 
@@ -190,13 +195,18 @@ def _tests(
     against: str,
     settings: Callable[[str], tuple[Row | None, Row | None]],
     metric: str,
-    race: SequentialTTest | None,
+    race: ConfirmSpec | None,
 ) -> tuple[Comparison, ...]:
-    found = []
+    values = {}
     for method in methods:
         first, second = settings(method)
         if first is not None and second is not None:
-            found.append((method, paired(first.by_seed.get(metric, {}), second.by_seed.get(metric, {}), race)))
-    t_tests, wilcoxons = holm([f.t_test for _, f in found]), holm([f.wilcoxon for _, f in found])
-    corrected = zip(found, t_tests, wilcoxons, strict=True)
-    return tuple(Comparison(method, against, pair, t, w) for (method, pair), t, w in corrected)
+            values[method] = first.by_seed.get(metric, {}), second.by_seed.get(metric, {})
+    test = race_test(race)
+    found = [paired(first, second, test) for first, second in values.values()]
+    t_tests, wilcoxons = holm([f.t_test for f in found]), holm([f.wilcoxon for f in found])
+    decisions: list[Decision | None] = [None] * len(found)
+    if race is not None:
+        decisions = [*decided(race, [differences(first, second) for first, second in values.values()])]
+    corrected = zip(values, found, t_tests, wilcoxons, decisions, strict=True)
+    return tuple(Comparison(method, against, pair, t, w, d) for method, pair, t, w, d in corrected)

@@ -12,13 +12,15 @@ from rich.console import Console
 from study.report.confirmed_results import TEST_METRICS, Comparison, Row, Table
 from study.report.precisions import mixed, precision_line
 from study.report.significance import WILCOXON_FROM
+from study.spec.confirm_spec import RaceSpec
 from study.terminal import plain_table
 from trainables.core.metric_names import METRICS
 
 RACED = (
-    "p(t): sequential paired t test, two-sided, valid although the results decided how many seeds were trained. "
-    "Holm: corrected over methods."
+    "Against the baseline, p(t) is that of a sequential paired t test, two-sided, valid although the results decided "
+    "how many seeds were trained; against the preset, that of the paired t test. Holm: corrected over methods."
 )
+PLAIN = "p(t): paired t test; p(W): Wilcoxon's signed-rank test; both two-sided. Holm: corrected over methods."
 SHORT = {"balanced_accuracy": "bal acc", "geometric_mean": "g-mean"}
 
 
@@ -78,13 +80,22 @@ def spread(row: Row, metric: str) -> str:
 def _print_tests(tests: tuple[Comparison, ...], title: str, console: Console) -> None:
     grid = plain_table(title)
     grid.add_column("method", no_wrap=True)
-    for column in ("n", "difference", "p(t)", "Holm p(t)", "p(W)", "Holm p(W)"):
+    raced = tests[0].decision is not None
+    p_columns = ("p(t)", "Holm p(t)") if raced else ("p(t)", "Holm p(t)", "p(W)", "Holm p(W)")
+    for column in ("n", "difference", *(("+-",) if raced else ()), *p_columns):
         grid.add_column(column, justify="right", no_wrap=True)
+    if raced:
+        grid.add_column("decided", no_wrap=True)
     for test in tests:
         found = test.found
-        p_values = (found.t_test, test.t_holm, found.wilcoxon, test.wilcoxon_holm)
-        difference = f"{found.difference:+.4f}" if found.n else ""
-        grid.add_row(test.method, str(found.n), difference, *map(_p, p_values))
+        p_values = (found.t_test, test.t_holm, found.wilcoxon, test.wilcoxon_holm)[: len(p_columns)]
+        shown = [test.method, str(found.n), f"{found.difference:+.4f}" if found.n else ""]
+        if test.decision is None:
+            grid.add_row(*shown, *map(_p, p_values))
+        else:
+            half = test.decision.half_width
+            width = f"{half:.4f}" if math.isfinite(half) else "-"
+            grid.add_row(*shown, width, *map(_p, p_values), test.decision.said)
     console.print(grid, highlight=False)
 
 
@@ -92,16 +103,22 @@ def _p(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}" if value >= 0.0001 else "<0.0001"
 
 
+def _decided(race: RaceSpec) -> str:
+    same = "" if race.margin is None else f"same: difference +- half the repeated interval is within {race.margin:g}. "
+    return f"Decided: differs: Holm p(t) is at most {1 - race.confidence:.2g}. {same}Undecided: neither."
+
+
 def _notes(tables: list[Table]) -> list[str]:
     fewest = min((row.n for table in tables for row in table.rows), default=0)
+    race = next((table.race for table in tables if table.race is not None), None)
+    if not fewest and not any(row.n for table in tables for row in table.rows):
+        return ["No confirmation trial has ended yet."]
     notes = [
-        RACED
-        if any(table.raced for table in tables)
-        else "p(t): paired t test; p(W): Wilcoxon's signed-rank test; both two-sided. Holm: corrected over methods.",
+        *((RACED, _decided(race)) if race is not None else (PLAIN,)),
         f"Paired over at least {fewest} common seeds. A seed sets initial weights and order, not the images: the tests "
         "say nothing about other data sets.",
     ]
-    if fewest < WILCOXON_FROM and not any(table.raced for table in tables):
+    if fewest < WILCOXON_FROM and race is None:
         notes.append(f"Wilcoxon's test needs {WILCOXON_FROM} nonzero differences: with fewer, p cannot reach .05.")
     if not any(table.against_baseline or undefined(table) for table in tables):
         notes.append("No comparison with a baseline: the study has no ERM. --baseline METHOD names another one.")
@@ -162,7 +179,10 @@ def _row(row: Row) -> dict[str, Any]:
 def _test(test: Comparison) -> dict[str, Any]:
     found = asdict(test.found) | {"difference": number(test.found.difference)}
     about = {"method": test.method, "against": test.against}
-    return {**about, **found, "t_test_holm": test.t_holm, "wilcoxon_holm": test.wilcoxon_holm}
+    found |= {"t_test_holm": test.t_holm, "wilcoxon_holm": test.wilcoxon_holm}
+    if test.decision is not None:
+        found |= {"decided": test.decision.said, "half_width": number(test.decision.half_width)}
+    return {**about, **found}
 
 
 def number(value: float) -> float | None:

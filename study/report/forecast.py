@@ -198,7 +198,7 @@ def _time_line(found: Forecast) -> str:
     if missing:
         return (
             f"time: unknown; no trial of {missing[0]} or another of its data set with this model and batch size is "
-            f"recorded; --measure times a few batches now"
+            f"recorded; --measure trains two epochs now to find out"
         )
     hours, seconds = found.hours or 0.0, statistics.median(rate.seconds for rate in known)
     span = f"{hours:.2f} hours" if hours >= 0.1 else f"{max(1, math.ceil(hours * 60))} minutes"

@@ -143,7 +143,7 @@ def _columns(view: StudyView, metric: str, *, presets: bool) -> Iterable[Column]
         rows = {_name(row): row for cell in cells for row in rows_of(view, cell) if _has_row(row, presets)}
         by_seed = {name: row.by_seed.get(metric, {}) for name, row in rows.items()}
         values = {name: Value(row.mean(metric), row.deviation(metric), row.n) for name, row in rows.items()}
-        race = race_test(view.spec)
+        race = race_test(view.spec.confirm)
         marked = _marked(values, by_seed, metric, race)
         yield Column(view.spec.name, dataset, profile, "test", marked, *about, raced=race is not None)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from study.search.sequential_test import SequentialTTest
-    from study.spec.study_spec import StudySpec
+    from study.spec.confirm_spec import ConfirmSpec
 
 WILCOXON_FROM = 6
 """Fewest nonzero differences: with five, the smallest p value of the signed-rank test is 2/2^5 = .0625."""
@@ -34,11 +34,10 @@ class Paired:
     wilcoxon: float | None
 
 
-def race_test(spec: StudySpec) -> SequentialTTest | None:
-    """Return the test that a study's race of seeds uses; None if every setting has the same seeds."""
+def race_test(confirm: ConfirmSpec | None) -> SequentialTTest | None:
+    """Return the test that a race of seeds uses; None if every setting has the same seeds."""
     from study.search.sequential_test import sequential_test
 
-    confirm = spec.confirm
     return None if confirm is None or confirm.race is None else sequential_test(confirm.seeds, confirm.race.at_most)
 
 
@@ -54,13 +53,22 @@ def paired(first: Mapping[int, float], second: Mapping[int, float], race: Sequen
     >>> paired({0: 0.5, 1: 0.75}, {0: 0.25, 1: 0.25, 2: 0.9}).difference
     0.375
     """
-    seeds = sorted(seed for seed in first.keys() & second.keys() if math.isfinite(first[seed] + second[seed]))
-    pairs = [(first[seed], second[seed]) for seed in seeds]
+    pairs = _common(first, second)
     differences = [a - b for a, b in pairs]
     mean = sum(differences) / len(pairs) if pairs else math.nan
     if race is not None:
         return Paired(len(pairs), mean, race.p_value(differences), None)
     return Paired(len(pairs), mean, _t_test(pairs), _wilcoxon(differences))
+
+
+def differences(first: Mapping[int, float], second: Mapping[int, float]) -> list[float]:
+    """Return first minus second over their common seeds, in the order of the seeds; without NaN."""
+    return [a - b for a, b in _common(first, second)]
+
+
+def _common(first: Mapping[int, float], second: Mapping[int, float]) -> list[tuple[float, float]]:
+    seeds = sorted(seed for seed in first.keys() & second.keys() if math.isfinite(first[seed] + second[seed]))
+    return [(first[seed], second[seed]) for seed in seeds]
 
 
 def _t_test(pairs: Sequence[tuple[float, float]]) -> float | None:

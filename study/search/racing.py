@@ -51,6 +51,20 @@ class RacedSetting:
     tested: Mapping[int, Mapping[str, float] | None]
 
 
+@dataclass(frozen=True)
+class Decision:
+    """What a race knows of one comparison.
+
+    Attributes:
+        said: ``differs``, ``same`` (for practical purposes) or ``undecided``.
+        half_width: half the width of the repeated confidence interval of the mean difference, corrected over the
+            comparisons; infinite before the first look.
+    """
+
+    said: str
+    half_width: float
+
+
 def table_of(cell: Cell) -> tuple[str, str]:
     """Return data set and profile: the settings of these cells are compared with each other."""
     return cell.dataset, cell.profile
@@ -99,28 +113,38 @@ def seeds_wanted(confirm: ConfirmSpec, entrants: Sequence[Entrant], *, maximize:
 
 
 def open_pairs(confirm: ConfirmSpec, entrants: Sequence[Entrant], seeds: int, *, maximize: bool) -> list[Pair]:
-    """Return the comparisons that the first ``seeds`` seeds leave undecided, as indices of entrants.
-
-    A comparison is decided if its sequential p value, Holm-corrected over all comparisons of the table, is at most
-    1 - ``confidence``, or if the repeated confidence interval of the difference, Bonferroni-corrected, lies within
-    ``margin`` of 0: the two are the same for practical purposes.
-    """
+    """Return the comparisons that the first ``seeds`` seeds leave undecided, as indices of entrants."""
     assert confirm.race is not None
-    race, level = confirm.race, 1 - confirm.race.confidence
-    pairs = _compared(race, entrants)
-    differences = [_differences(entrants[first], entrants[second], seeds) for first, second in pairs]
-    test = sequential_test(confirm.seeds, race.at_most)
-    p_values = [1.0 if (p := test.p_value(found)) is None else p for found in differences]
-    rejected = _holm_rejects(p_values, level)
-    undecided = [
-        pair
-        for pair, found, differs in zip(pairs, differences, rejected, strict=True)
-        if not differs and not _within_margin(test.half_width(found, level / len(pairs)), found, race.margin)
-    ]
-    if race.compare != "best":
+    pairs = _compared(confirm.race, entrants)
+    found = decided(confirm, [_differences(entrants[first], entrants[second], seeds) for first, second in pairs])
+    undecided = [pair for pair, one in zip(pairs, found, strict=True) if one.said == "undecided"]
+    if confirm.race.compare != "best":
         return undecided
     leader = _leader(entrants, seeds, maximize=maximize)
     return [pair for pair in undecided if leader in pair]
+
+
+def decided(confirm: ConfirmSpec, differences: Sequence[Sequence[float]]) -> list[Decision]:
+    """Decide the comparisons of one table.
+
+    Two settings differ if the sequential p value, Holm-corrected over all comparisons of the table, is at most
+    1 - ``confidence``. They are the same for practical purposes if the repeated confidence interval of the difference,
+    Bonferroni-corrected, lies within ``margin`` of 0.
+
+    Args:
+        confirm: the confirmation, with a race.
+        differences: of every comparison, in the order of the seeds.
+    """
+    assert confirm.race is not None
+    race, level = confirm.race, 1 - confirm.race.confidence
+    test = sequential_test(confirm.seeds, race.at_most)
+    p_values = [1.0 if (p := test.p_value(found)) is None else p for found in differences]
+    decisions = []
+    for found, differs in zip(differences, _holm_rejects(p_values, level), strict=True):
+        half_width = test.half_width(found, level / len(differences))
+        same = _within_margin(half_width, found, race.margin)
+        decisions.append(Decision("differs" if differs else "same" if same else "undecided", half_width))
+    return decisions
 
 
 def _compared(race: RaceSpec, entrants: Sequence[Entrant]) -> list[Pair]:

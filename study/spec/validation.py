@@ -180,7 +180,8 @@ def milestone_note(spec: StudySpec) -> str | None:
         return None
     named = ", ".join(f"{m:g} (after {m * epochs:g} of {epochs} epochs)" for m in late)
     return (
-        f"training.schedule.milestones: {named} falls inside the last epoch and has no effect: the learning rate "
+        f"training.schedule.milestones: {named} {'fall' if len(late) > 1 else 'falls'} inside the last epoch and "
+        f"{'have' if len(late) > 1 else 'has'} no effect: the learning rate "
         f"changes only between epochs; raise training.epochs or lower the milestone (the default schedule has some, "
         f"too)"
     )

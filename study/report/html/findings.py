@@ -41,7 +41,7 @@ class Verdict:
     better: str = ""
 
 
-def p_text(p: float | None) -> str:
+def p_text(p: float | None, level: float = LEVEL) -> str:
     """Write a p value.
 
     >>> p_text(0.04998)
@@ -54,7 +54,7 @@ def p_text(p: float | None) -> str:
     if p < 0.001:
         return "p < .001"
     written = f"{p:.{3 if p < 0.1 else 2}f}"
-    if p < LEVEL <= float(written):  # rounded up to the level
+    if p < level <= float(written):  # rounded up to the level
         written = f"{p:.5f}"
     return f"p = {'1' if float(written) == 1 else written.removeprefix('0')}"
 
@@ -115,7 +115,7 @@ def _verdict(results: Results, place: Place) -> Verdict:
         return Verdict(said, best.method, value, other.method, lead, "", False, sentence)
     gain = abs(test.gain) if base != other.method else test.gain
     lead = f"{unit.change(gain)}{_deviation(results, test)}{unit.points}"
-    p, significant = p_text(test.p), test.p is not None and test.p < LEVEL
+    p, significant = p_text(test.p, test.level), test.significant
     sentence = _against_baseline(results, place, base) if base is not None else _of_the_best(results, place)
     winners = [test.method for test in place.tests if test.better]
     better = "" if base is None else listed(winners, 4) if winners else "none"
@@ -128,7 +128,7 @@ def _deviation(results: Results, test: Lead) -> str:
 
 def _by(results: Results, test: Lead, after: str = "") -> str:
     amount = results.unit.value(abs(test.gain))
-    return f"by {amount}{_deviation(results, test)}{results.unit.points} ({p_text(test.p)}{after})"
+    return f"by {amount}{_deviation(results, test)}{results.unit.points} ({p_text(test.p, test.level)}{after})"
 
 
 def _against_baseline(results: Results, place: Place, base: str) -> str:
@@ -230,14 +230,13 @@ def limits_of(results: Results) -> list[str]:
     return found
 
 
-def gain_text(gain: ClassGain, method: str, against: str, place: str) -> str:
+def gain_text(gain: ClassGain, method: str, against: str, place: str, level: float = LEVEL) -> str:
     """Say which class gained most from one method to another."""
     spread = f" ± {100 * gain.deviation:.1f}" if math.isfinite(gain.deviation) else ""
     tested = ""
     if gain.p is not None:
-        tested = (
-            f"; {'significant' if gain.p < LEVEL else 'not significant'} ({p_text(gain.p)}, Bonferroni over classes)"
-        )
+        said = "significant" if gain.p < level else "not significant"
+        tested = f"; {said} ({p_text(gain.p, level)}, Bonferroni over classes)"
     images = "1 training image" if gain.count == 1 else f"{gain.count} training images"
     return (
         f"At {place}, {method} against {against}: class {gain.name} ({images}) gained most, "

@@ -18,7 +18,7 @@ from study.report.html.param_figures import importance_figure, movement_figure, 
 from study.report.html.picture import Picture, drawing
 from study.report.html.provenance import provenance_of
 from study.report.html.result_figures import confusion_figure, frequency_figure, rank_figure, ratio_figure
-from study.report.html.results import LEVEL, Place, Results, Unit, results_of
+from study.report.html.results import Place, Results, Unit, results_of
 from study.report.html.search_figures import model_figure, progress_figure
 from study.report.html.spending import failures_of, spending_by_method
 from study.report.ranks import Ranks, ranks_of
@@ -130,7 +130,7 @@ class Page:
         if pair is None:
             return ""
         gained = most_gained(self.classes[place.name], *pair, tested=place.testable, race=place.race)
-        return "" if gained is None else gain_text(gained, *pair, self.results.said(place))
+        return "" if gained is None else gain_text(gained, *pair, self.results.said(place), place.level)
 
     @cached_property
     def no_gain(self) -> str:
@@ -208,7 +208,11 @@ class Page:
         ratios = sorted({place.ratio for place in self.results.places})
         said = ", ".join(f"{ratio:g}" for ratio in ratios) if len(ratios) <= 6 else f"{ratios[0]:g} to {ratios[-1]:g}"
         confirm = self.view.spec.confirm
-        seeds = f" · {confirm.seeds_said} seeds" if self.results.images == "test" and confirm is not None else ""
+        seeds = ""
+        if self.results.images == "test" and confirm is not None:
+            fewest, most = self.results.fewest, self.results.most
+            trained = f"{most}" if fewest == most else f"{fewest} to {most}"
+            seeds = f" · {trained} seeds" + (f" (a race of {confirm.seeds_said})" if self.results.raced else "")
         return f"{listed(named, 4)} at ratio{'s' if len(ratios) > 1 else ''} {said}{seeds}"
 
     @cached_property
@@ -341,7 +345,8 @@ class Page:
             "fewest_cells": FEWEST_CELLS,
             "fewest_for_response": FEWEST_FOR_RESPONSE,
             "fewest_for_trend": FEWEST_FOR_TREND,
-            "level": LEVEL,
+            "level": f"{self.results.level:g}".removeprefix("0"),
+            "t_test": "sequential paired t test" if self.results.raced else "paired t test",
             "groups": list(self.results.groups.items()),
             "isfinite": math.isfinite,
         }

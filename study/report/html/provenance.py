@@ -44,6 +44,9 @@ def provenance_of(view: StudyView) -> Provenance:
     )
     if spec.confirm is not None:
         own = seeds_of(spec)
+        if spec.confirm.race is not None:
+            trained = {trial.confirms for cell in view.cells for trial in cell.confirming}
+            own = [seed for seed in own if seed in trained] or own[:1]
         seeds += f"; confirmation {own[0]} to {own[-1]}" if len(own) > 1 else f"; confirmation {own[0]}"
     subsets = _counted(data.subset_seed for data in spec.data)
     others = "; ".join(sorted({f"{t.cell.dataset}: {t.test_images}" for t in trials if t.test_images}))

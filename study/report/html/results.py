@@ -13,12 +13,13 @@ from study.report.cross_validation import folded_settings
 from study.report.significance import holm, paired, race_test
 from study.search.sequential_test import SequentialTTest
 from study.spec.cell import baseline_of
+from study.spec.study_spec import StudySpec
 from study.store.study_view import CellView, StudyView
 from trainables.core.errors import unknown_name
 from trainables.core.metric_names import METRICS
 
 LEVEL = 0.05
-"""Level of every test on the page."""
+"""Level of every test on the page, unless a race of seeds has another one."""
 
 _NOT_RATES = ("loss", "train_loss", "false_positive_distance")
 
@@ -113,16 +114,22 @@ class Lead:
     gain: float
     deviation: float
     p: float | None
+    level: float = LEVEL
+
+    @property
+    def significant(self) -> bool:
+        """True if the two methods differ significantly."""
+        return self.p is not None and self.p < self.level
 
     @property
     def better(self) -> bool:
         """True if the first method is significantly better."""
-        return self.p is not None and self.p < LEVEL and self.gain > 0
+        return self.significant and self.gain > 0
 
     @property
     def worse(self) -> bool:
         """True if the first method is significantly worse."""
-        return self.p is not None and self.p < LEVEL and self.gain < 0
+        return self.significant and self.gain < 0
 
 
 @dataclass(frozen=True)
@@ -140,6 +147,8 @@ class Place:
         tests: every other method against the baseline, corrected over the methods; empty without tests.
         testable: True if values may be tested: of seeds on test images. Folds share training images, and single trials
             have no spread.
+        race: the test of a race of seeds; None without a race.
+        level: level of the tests.
     """
 
     dataset: str
@@ -152,6 +161,7 @@ class Place:
     tests: tuple[Lead, ...] = ()
     testable: bool = True
     race: SequentialTTest | None = None
+    level: float = LEVEL
 
     @property
     def name(self) -> str:
@@ -174,7 +184,7 @@ class Place:
         if not self.testable:
             return {}
         best, *others = self.ranked() or [Score("", {})]
-        return {test.method: test for test in leads_of(others, best, self.maximize, self.race)}
+        return {test.method: test for test in leads_of(others, best, self.maximize, self.race, self.level)}
 
     def marks(self, method: str) -> str:
         """Return ``best``, ``level`` (not significantly worse than the best), ``worse``, or nothing if not tested."""
@@ -240,6 +250,22 @@ class Results:
         return {group: sorted(places, key=lambda place: place.ratio) for group, places in found.items()}
 
     @property
+    def level(self) -> float:
+        """Level of the tests."""
+        return level_of(self.view.spec)
+
+    @property
+    def raced(self) -> bool:
+        """True if a race decided how many seeds each method got."""
+        confirm = self.view.spec.confirm
+        return confirm is not None and confirm.race is not None
+
+    @property
+    def most(self) -> int:
+        """The largest number of seeds of any result; 0 without one."""
+        return max((score.n for place in self.places for score in place.ranked()), default=0)
+
+    @property
     def fewest(self) -> int:
         """The smallest number of seeds of any result; 0 without one."""
         return min((score.n for place in self.places for score in place.ranked()), default=0)
@@ -259,7 +285,11 @@ class Results:
 
 
 def leads_of(
-    scores: Iterable[Score], against: Score, maximize: bool, race: SequentialTTest | None = None
+    scores: Iterable[Score],
+    against: Score,
+    maximize: bool,
+    race: SequentialTTest | None = None,
+    level: float = LEVEL,
 ) -> list[Lead]:
     """Test methods against another over their common seeds: paired t tests, corrected by Holm over the methods.
 
@@ -271,7 +301,7 @@ def leads_of(
             found.append((score, paired(score.values, against.values, race)))
     corrected = holm([pair.t_test for _, pair in found])
     return [
-        Lead(score.method, against.method, pair.n, sign * pair.difference, _spread(score, against), p)
+        Lead(score.method, against.method, pair.n, sign * pair.difference, _spread(score, against), p, level)
         for (score, pair), p in zip(found, corrected, strict=True)
     ]
 
@@ -280,6 +310,12 @@ def _spread(first: Score, second: Score) -> float:
     common = first.values.keys() & second.values.keys()
     finite = [d for seed in common if math.isfinite(d := first.values[seed] - second.values[seed])]
     return statistics.stdev(finite) if len(finite) > 1 else math.nan
+
+
+def level_of(spec: StudySpec) -> float:
+    """Return the level of the tests of a study: what a race leaves of its confidence, else `LEVEL`."""
+    race = spec.confirm.race if spec.confirm is not None else None
+    return LEVEL if race is None else round(1 - race.confidence, 12)
 
 
 def results_of(view: StudyView, *, metric: str | None = None, baseline: str | None = None) -> Results:
@@ -306,7 +342,7 @@ def results_of(view: StudyView, *, metric: str | None = None, baseline: str | No
     shown = metric or (tables[0].metric if tables else "balanced_accuracy" if searched == "train_loss" else searched)
     folded = any(cell.cell.base.data.folds is not None for cell in view.cells)
     over = "seeds" if confirmed else "folds" if folded else "trial"
-    maximize, race = METRICS[shown][1] == "maximize", race_test(view.spec)
+    maximize, race, level = METRICS[shown][1] == "maximize", race_test(view.spec.confirm), level_of(view.spec)
     against = baseline or baseline_of(cell.cell for cell in view.cells)
     places = []
     for cells in _places(view):
@@ -316,9 +352,11 @@ def results_of(view: StudyView, *, metric: str | None = None, baseline: str | No
         }
         scores = {method: score for method, score in found.items() if score is not None}
         first = next(iter(cells.values()))[0]
-        tests = leads_of(scores.values(), scores[against], maximize, race) if confirmed and against in scores else []
+        tests = (
+            leads_of(scores.values(), scores[against], maximize, race, level) if confirmed and against in scores else []
+        )
         about = first.cell.dataset, *_profile(first)
-        places.append(Place(*about, cells, scores, maximize, tuple(tests), testable=confirmed, race=race))
+        places.append(Place(*about, cells, scores, maximize, tuple(tests), confirmed, race, level))
     return Results(view, shown, "test" if confirmed else "validation", over, against, tuple(places))
 
 

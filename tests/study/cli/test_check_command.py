@@ -101,7 +101,7 @@ def test_a_bad_file_is_refused(write: Callable[..., Path], storage: Path) -> Non
 
 def test_it_warns_of_milestones_without_effect(write: Callable[..., Path], storage: Path) -> None:
     path = write(training={"epochs": 2})
-    assert "0.8 (after 1.6 of 2 epochs), 0.9 (after 1.8 of 2 epochs) falls inside the last epoch" in (
+    assert "0.8 (after 1.6 of 2 epochs), 0.9 (after 1.8 of 2 epochs) fall inside the last epoch" in (
         _check(path, storage).output
     )
     assert len(json.loads(_check(path, storage, "--json").output)["notes"]) == 1

@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console
+from scipy.stats import ttest_rel
 
 from study.ledger.cell_ledger import Assignment
 from study.report.confirmed_results import confirmed_tables
-from study.report.confirmed_tables import print_report
+from study.report.confirmed_tables import print_report, report_as_json
 from study.report.forecast import forecast, forecast_lines
+from study.report.html.page import Page
 from study.report.html.results import results_of
 from study.report.paper_table import paper_table
 from study.report.status import overview, status_of
@@ -20,6 +22,7 @@ from study.store.study_view import open_view
 from tests.study.made_study import MadeStudy, spec_of
 
 FIRST, MOST = 3, 8
+SURE = {"seeds": FIRST, "race": {"at_most": MOST, "confidence": 0.9}}
 CONFIRM = {"seeds": FIRST, "race": {"at_most": MOST, "margin": None}}
 
 
@@ -61,6 +64,66 @@ def test_its_p_values_are_those_of_the_sequential_test(raced: MadeStudy) -> None
         assert test.found.t_test == sequential_test(FIRST, MOST).p_value(differences)
         assert test.found.wilcoxon is None
     assert {test.method: (test.t_holm or 1) < 0.05 for test in table.against_baseline} == {"cce": True, "focal": False}
+
+
+def test_the_report_says_what_the_race_decided(raced: MadeStudy) -> None:
+    view = open_view(raced.folder)
+    tables = confirmed_tables(view)
+    decisions = {test.method: test.decision for test in tables[0].against_baseline}
+    cce, focal = decisions["cce"], decisions["focal"]
+    assert cce is not None and cce.said == "differs"
+    assert focal is not None and focal.said == "undecided"
+    rows = {row.method: row.by_seed["balanced_accuracy"] for row in tables[0].rows if row.setting == "best"}
+    differences = [rows["focal"][seed] - rows["erm"][seed] for seed in sorted(rows["focal"])]
+    assert focal.half_width == pytest.approx(sequential_test(FIRST, MOST).half_width(differences, 0.05 / 2))
+    console = Console(width=200)
+    with console.capture() as captured:
+        print_report(tables, console)
+    printed = captured.get()
+    assert "differs" in printed and "undecided" in printed and f"{focal.half_width:.4f}" in printed
+    (said,) = report_as_json(tables)
+    assert {test["method"]: test["decided"] for test in said["against_baseline"]} == {
+        "cce": "differs",
+        "focal": "undecided",
+    }
+
+
+def test_the_page_says_how_many_seeds_were_trained_and_at_which_level(raced: MadeStudy, tmp_path: Path) -> None:
+    html = Page(results_of(open_view(raced.folder))).html()
+    assert f"seeds (a race of {FIRST} to {MOST})" in html
+    assert "sequential paired t test" in html and "significant below .05" in html
+    made = MadeStudy(tmp_path / "other", spec_of(methods=["erm", "cce"], search={"trials": 1}, confirm=SURE))
+    for method in ("erm", "cce"):
+        made.complete(method)
+    made.confirm(_tested)
+    html = Page(results_of(open_view(made.folder))).html()
+    assert "significant below .1." in html
+    trained = {trial.confirms for cell in open_view(made.folder).cells for trial in cell.confirming}
+    assert f"confirmation {min(trained)} to {max(trained)}" in html
+
+
+def test_best_against_preset_is_the_plain_test_since_presets_do_not_race(tmp_path: Path) -> None:
+    made = MadeStudy(tmp_path, spec_of(methods=["erm", "cce"], search={"trials": 2}, confirm=CONFIRM))
+    for method in ("erm", "cce"):
+        made.complete(method)
+        made.complete(method, balanced_accuracy=0.9)
+    made.confirm(lambda trial: _tested(trial) + float(np.sin(1e3 * trial.params.get("gamma", 0) * (trial.seed or 1))))
+    (table,) = confirmed_tables(open_view(made.folder))
+    (test,) = (test for test in table.against_preset if test.method == "cce")
+    rows = {row.setting: row.by_seed["balanced_accuracy"] for row in table.rows if row.method == "cce"}
+    first = sorted(rows["preset"])
+    assert len(first) == FIRST == test.found.n
+    expected = ttest_rel([rows["best"][seed] for seed in first], [rows["preset"][seed] for seed in first])
+    assert test.found.t_test == pytest.approx(float(expected.pvalue))
+    assert test.decision is None
+
+
+def test_a_report_before_the_first_confirmation_says_so(tmp_path: Path) -> None:
+    console = Console(width=200)
+    with console.capture() as captured:
+        print_report(confirmed_tables(open_view(_study(tmp_path).folder)), console)
+    assert "No confirmation trial has ended yet." in captured.get()
+    assert "Paired over" not in captured.get()
 
 
 def test_status_and_overview_count_the_seeds_that_it_asked_for(tmp_path: Path) -> None:
