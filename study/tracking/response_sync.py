@@ -104,8 +104,8 @@ def _tags(responses: Sequence[RatioResponse], metric: str) -> dict[str, str]:
 def _note(responses: Sequence[RatioResponse], metric: str) -> str:
     """Return the description of the run in Markdown: responses at the smallest and largest ratio, as many as fit."""
     lines = [
-        f"At each ratio, what the setting with the best expected value there is expected to reach in validation {metric}, "
-        "by one model of all trials of the method, with its 95 % band. "
+        "At each ratio, what the setting with the best expected value there is expected to reach in validation "
+        f"{metric}, by one model of all trials of the method, with its 95 % band. "
         f"`{RESPONSE_PICTURE}` draws it, `{RESPONSE_TABLE}` has the numbers.",
         "",
         "| data set | profile | method | trials | smallest ratio | expected | largest ratio | expected |",
