@@ -10,6 +10,7 @@ import pandas as pd
 from study.report.class_export import class_rows
 from study.report.confirmed_results import Comparison, Table, confirmed_tables
 from study.report.export import all_trials, epoch_rows, trial_row
+from study.report.response_export import RESPONSE_TYPES, response_rows
 from study.report.status import Status
 from study.store.study_view import StudyView
 from study.store.trial_view import TrialView, read_ahead
@@ -44,6 +45,11 @@ def trial_frame(view: StudyView) -> pd.DataFrame:
     trials = all_trials(view)
     read_ahead(trial for trial in trials if trial.confirms is not None or "metrics" not in trial.ended_with)
     return pd.DataFrame([_trial(view.spec.name, trial) for trial in trials])
+
+
+def response_frame(view: StudyView) -> pd.DataFrame:
+    """Return one row per data set, kind of profile, method and ratio of the model's responses."""
+    return pd.DataFrame(response_rows(view), columns=list(RESPONSE_TYPES))
 
 
 def _trial(study: str, trial: TrialView) -> dict[str, Any]:

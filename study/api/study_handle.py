@@ -212,6 +212,19 @@ class Study:
 
         return class_frame(self._view())
 
+    def responses(self) -> pd.DataFrame:
+        """Return what the best setting of every method is expected to reach at ratios from the smallest to the largest.
+
+        It has one row per data set, kind of profile, method and ratio (docs/export.md describes the columns); none for a
+        study of a single ratio, or with fewer than eight complete trials of a method.
+
+        Raises:
+            BadInput: no such study.
+        """
+        from study.api.data_frames import response_frame
+
+        return response_frame(self._view())
+
     def best(self, cell: str | None = None) -> Trial:
         """Return the best complete trial of a cell, by the study's first metric.
 

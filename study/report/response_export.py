@@ -12,11 +12,12 @@ from study.search.ratio_response import ratio_responses
 from study.store.study_folder import StudyFolder
 from study.store.study_view import StudyView, open_view
 
-_TYPES: dict[str, pa.DataType] = {
+RESPONSE_TYPES: dict[str, pa.DataType] = {
     **dict.fromkeys(("study", "dataset", "profile_kind", "method", "metric"), pa.string()),
     **dict.fromkeys(("ratio", "mean", "low", "high"), pa.float64()),
     "trials": pa.int64(),
 }
+"""Columns and their types."""
 
 
 def export_responses(folder: StudyFolder, to: Path, *, force: bool = False) -> int:
@@ -37,7 +38,7 @@ def export_responses(folder: StudyFolder, to: Path, *, force: bool = False) -> i
     """
     check_target(to, "--responses", force=force)
     rows = response_rows(open_view(folder))
-    write_rows(rows, list(_TYPES), _TYPES, to, "--responses")
+    write_rows(rows, list(RESPONSE_TYPES), RESPONSE_TYPES, to, "--responses")
     return len(rows)
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from study.api.study_handle import Study
 from study.report.class_export import export_classes
 from study.report.export import all_trials, export_study
 from study.report.response_export import export_responses
@@ -163,6 +164,13 @@ def test_responses_are_those_of_the_model(tmp_path: Path) -> None:
         ("balanced_accuracy", "balanced_accuracy"),
         (8, 8),
     }
+    frame = Study(view.spec.name, tmp_path / "runs").responses()
+    assert frame.to_dict("list") == table
+    assert list(Study(_one_ratio(tmp_path / "one"), tmp_path / "one").responses().columns) == list(table)
+
+
+def _one_ratio(folder: Path) -> str:
+    return ratio_study(folder, 4, (10,)).spec.name
 
 
 def test_a_class_without_images_has_no_recall(made: MadeStudy, tmp_path: Path) -> None:
