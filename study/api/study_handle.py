@@ -215,8 +215,8 @@ class Study:
     def responses(self) -> pd.DataFrame:
         """Return what the best setting of every method is expected to reach at ratios from the smallest to the largest.
 
-        It has one row per data set, kind of profile, method and ratio (docs/export.md describes the columns); none for a
-        study of a single ratio, or with fewer than eight complete trials of a method.
+        It has one row per data set, kind of profile, method and ratio (docs/export.md describes the columns); none for
+        a study of a single ratio, or with fewer than eight complete trials of a method.
 
         Raises:
             BadInput: no such study.

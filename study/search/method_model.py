@@ -83,14 +83,18 @@ class MethodModel:
             share: share of the epochs after which the metric is asked for, in (0, 1].
 
         Raises:
-            ValueError: no cell has that name.
+            ValueError: no cell has that name, or the share is outside (0, 1].
         """
-        return self._told(self.evidence.rows_at(self._points(params), self.evidence.index(cell), share))
+        rows = self.evidence.rows_at(self._points(params), self.evidence.index(cell), _checked_share(share))
+        mean, deviation = self._compression.undone(*self.process.predict(rows), rows.cell)
+        return self.evidence.goal.sign * mean, deviation
 
     def expect_at(
         self, params: Sequence[Mapping[str, Any]], ratio: float, task: str, share: float = 1.0
     ) -> tuple[Floats, Floats]:
         """Return mean and standard deviation as `expect` does, at a ratio that need not have been trained.
+
+        Settings far below the best are expected too high: there is no best to undo the compression from.
 
         Args:
             params: natural params of every setting.
@@ -99,21 +103,29 @@ class MethodModel:
             share: share of the epochs.
 
         Raises:
-            ValueError: no cell has that data set.
+            ValueError: no cell has that data set, the share is outside (0, 1], or the ratio is not a finite number of
+                at least 1.
         """
+        mean, deviation = self.process.predict(self._rows_between(params, ratio, task, share))
+        return self.evidence.goal.sign * mean, deviation
+
+    def _rows_between(self, params: Sequence[Mapping[str, Any]], ratio: float, task: str, share: float) -> Rows:
+        if not (math.isfinite(ratio) and ratio >= 1):
+            raise ValueError(f"ratio must be a finite number of at least 1, got {ratio}")
         points = self._points(params)
         count = len(points)
-        place = np.full(count, self.evidence.task(task))
-        return self._told(
-            Rows(
-                points,
-                np.full(count, math.log(ratio)),
-                np.full(count, -1),
-                place,
-                np.full(count, share),
-                np.full(count, -1),
-            )
+        return Rows(
+            points,
+            np.full(count, math.log(ratio)),
+            np.full(count, -1),
+            np.full(count, self.evidence.task(task)),
+            np.full(count, _checked_share(share)),
+            np.full(count, -1),
         )
+
+    def satisfied_at(self, params: Sequence[Mapping[str, Any]], ratio: float, task: str) -> np.ndarray:
+        """Return which settings, (m,), are expected to satisfy a constraint at a ratio, by a model of `violations`."""
+        return np.asarray(self.process.mean(self._rows_between(params, ratio, task, 1.0)) >= 0)
 
     def chance_to_beat(self, rivals: Floats, cell: int, curve: Observation) -> float:
         """Return the chance that a running trial ends above every rival, all without the noise of their trainings.
@@ -134,15 +146,15 @@ class MethodModel:
             len(params), len(self.evidence.layout.groups)
         )
 
-    def _told(self, rows: Rows) -> tuple[Floats, Floats]:
-        mean, deviation = self.process.predict(rows)
-        if (rows.cell >= 0).all():
-            mean, deviation = self._compression.undone(mean, deviation, rows.cell)
-        return self.evidence.goal.sign * mean, deviation
-
 
 class NothingToFit(ValueError):
     """The trials do not determine a model yet."""
+
+
+def _checked_share(share: float) -> float:
+    if not 0 < share <= 1:
+        raise ValueError(f"share of the epochs must be above 0 and at most 1, got {share}")
+    return share
 
 
 def fit_size(ended: int) -> int:

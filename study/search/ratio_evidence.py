@@ -64,6 +64,10 @@ class Observation:
     values: Floats
 
 
+_ROUNDING = 1e-9
+"""Distances below this share of the largest one are rounding."""
+
+
 @dataclass(frozen=True)
 class Compression:
     """Maps values so that distances to a cell's best grow only logarithmically beyond the usual distance.
@@ -74,10 +78,12 @@ class Compression:
     Attributes:
         best: best value of every cell, (cells,), -inf without one.
         usual: median distance of complete trials to the best of their cell; 0 changes nothing.
+        largest: largest distance.
     """
 
     best: Floats
     usual: float
+    largest: float = 0.0
 
     @classmethod
     def of(cls, values: Floats, rows: Rows, cells: int) -> Compression:
@@ -85,8 +91,9 @@ class Compression:
         best = np.full(cells, -np.inf)
         np.maximum.at(best, rows.cell, values)
         short = best[rows.cell] - values
-        known = short[(rows.fidelity == 1) & (short > 0)]
-        return cls(best, float(np.median(known)) if len(known) else 0.0)
+        largest = float(short.max(initial=0.0))
+        known = short[(rows.fidelity == 1) & (short > _ROUNDING * largest)]
+        return cls(best, float(np.median(known)) if len(known) else 0.0, largest)
 
     def of_values(self, values: Floats, cell: Ints) -> Floats:
         """Return compressed values, (n,), of trials of these cells, (n,)."""
@@ -97,12 +104,17 @@ class Compression:
         return np.asarray(self.best[cell] - np.where(short > self.usual, beyond, short))
 
     def undone(self, mean: Floats, deviation: Floats, cell: Ints) -> tuple[Floats, Floats]:
-        """Return mean and deviation in the unit of the values; the deviation to first order."""
+        """Return mean and deviation in the unit of the values; the deviation to first order.
+
+        No mean falls short of the best of its cell by more than the largest known distance.
+        """
         if not self.usual:
             return mean, deviation
         short = self.best[cell] - mean
         far = np.isfinite(short) & (short > self.usual)
-        longer = self.usual * np.exp(np.where(far, short, self.usual) / self.usual - 1)
+        with np.errstate(over="ignore"):
+            longer = self.usual * np.exp(np.where(far, short, self.usual) / self.usual - 1)
+        longer = np.minimum(longer, max(self.largest, self.usual))
         return np.where(far, self.best[cell] - longer, mean), deviation * np.where(far, longer / self.usual, 1.0)
 
 
@@ -227,9 +239,10 @@ class Evidence:
         """Return the values of the trials that ended first, of all if ``first`` is None.
 
         A complete trial counts with its value. A pruned one counts with its result so far at the share of the epochs
-        that it reached. A failed trial counts like the worst complete one of its cell, so that a region that diverges
-        is left. So that the model can tell an early epoch from a poor setting, a complete trial also counts at one
-        earlier epoch: at each of ``epochs`` in turn, if None at each at which a trial was pruned.
+        that it reached. A failed trial counts like the worst complete one of its cell, or of all cells if its own has
+        none, so that a region that diverges is left. So that the model can tell an early epoch from a poor setting, a
+        complete trial also counts at one earlier epoch: at each of ``epochs`` in turn, if None at each at which a
+        trial was pruned.
         """
         ended = self._ended[:first]
         if epochs is None:
@@ -254,8 +267,10 @@ class Evidence:
             elif (reached := self.goal.reached(trial)) is not None:
                 found.append(self._early(cell, point, trial, reached[0], order))
         found = [row for row in found if math.isfinite(row.value)]
+        complete_rows = [row for row in found if row.share == 1]
         for row in failed:
-            worst = min((other.value for other in found if other.cell == row.cell and other.share == 1), default=None)
+            own = [other.value for other in complete_rows if other.cell == row.cell]
+            worst = min(own or [other.value for other in complete_rows], default=None)
             if worst is not None:
                 found.append(row._replace(value=worst))
         return self._observed(found)
@@ -291,7 +306,7 @@ class Evidence:
             _Row(cell, point, 1.0, -trial.constraints[name], order)
             for order, (_, cell, _, trial) in enumerate(self._ended[:first])
             if trial.state == TrialState.COMPLETE
-            and name in trial.constraints
+            and math.isfinite(trial.constraints.get(name, math.nan))
             and (point := self._point(cell, trial)) is not None
         ]
         return self._observed(found)

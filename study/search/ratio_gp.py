@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -32,7 +33,7 @@ _ROUNDS, _BEST, _STEPS = 4, 5, 32
 _FIRST_STEP, _SHRINK = 0.1, 0.4
 _SAME = 1e-9
 _LARGEST_TABLE = 2000
-"""Largest number of whole numbers of a range that candidates are moved to; of more, the nearest is found at the end."""
+"""Largest number of whole numbers of a range that are kept in a table; in a wider range each is computed."""
 _ATTEMPTS = 64
 _PRIOR_WIDTH = 0.3
 """Standard deviation of the prior around the preset's setting, in ranges."""
@@ -61,10 +62,13 @@ class Places:
             chosen = np.clip((places * count).astype(int), 0, count - 1)
             return np.asarray(np.equal.outer(chosen, np.arange(count)) * CHOSEN)
         steps = self._steps[name]
-        if steps is None:
-            return places[:, None]
-        values, between = steps
-        return np.asarray(values[np.searchsorted(between, places)][:, None])
+        if steps is not None:
+            values, between = steps
+            return np.asarray(values[np.searchsorted(between, places)][:, None])
+        distribution = dimension.distribution()
+        if isinstance(distribution, IntDistribution):
+            return _whole(distribution, places)[:, None]
+        return places[:, None]
 
     def at(self, points: Floats) -> Floats:
         """Return the places, (m, p), of points of the unit cube, (m, D); of a choice the middle of its share."""
@@ -78,6 +82,15 @@ class Places:
                 columns.append(points[:, begin])
                 begin += 1
         return np.stack(columns, axis=1)
+
+
+def _whole(distribution: IntDistribution, places: Floats) -> Floats:
+    """Return the places of the whole numbers nearest to places on the scale of the range."""
+    low, high = float(distribution.low), float(distribution.high)
+    if distribution.log:
+        span = math.log(high / low)
+        return np.asarray(np.log(np.clip(np.rint(low * np.exp(places * span)), low, high) / low) / span)
+    return np.asarray((np.clip(np.rint(low + places * (high - low)), low, high) - low) / (high - low))
 
 
 def _steps(distribution: BaseDistribution) -> tuple[Floats, Floats] | None:

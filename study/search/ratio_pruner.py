@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 from optuna import Study
 from optuna.pruners import BasePruner
 from optuna.study import StudyDirection
@@ -86,7 +87,7 @@ class RatioPruner(BasePruner):
         own = evidence.index(method.cell)
         curve = evidence.curve(own, trial, self._decisions)
         rivals = evidence.complete(own)
-        if curve is None or not len(curve.values) or not len(rivals):
+        if curve is None or not len(curve.values) or not np.isfinite(curve.values).all() or not len(rivals):
             return None
         try:
             model = MethodModel(evidence, own, partial(evidence.observation, epochs=self._decisions))

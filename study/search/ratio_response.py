@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -65,7 +66,8 @@ def ratio_responses(spec: StudySpec, searched: Iterable[SearchedCell]) -> list[R
 
     The model is that of the searcher ``ratio-gp``, whatever searcher proposed the trials. At each ratio the best of the
     settings that were tried is taken, by its expected value: the band is that of this setting, and says nothing of
-    settings that nobody tried.
+    settings that nobody tried. Settings that are expected to break a constraint there are left out, and so is a ratio
+    without another setting.
 
     Args:
         spec: the study.
@@ -93,9 +95,9 @@ def _groups(spec: StudySpec, searched: Iterable[SearchedCell]) -> list[list[Sear
     if len(spec.search.metrics) > 1:
         return []
     cells = [(cell, trials) for cell, trials in searched if cell.base.data.folds is None and cell.space]
-    order = {cell.method: index for index, (cell, _) in reversed(list(enumerate(cells)))}
+    order = {name: i for i, (cell, _) in reversed([*enumerate(cells)]) for name in (cell.method, search_task(cell))}
     groups = groupby(
-        sorted(cells, key=lambda one: (search_task(one[0]), order[one[0].method])),
+        sorted(cells, key=lambda one: (order[search_task(one[0])], order[one[0].method])),
         key=lambda one: (search_task(one[0]), one[0].method),
     )
     found = (list(own) for _, own in groups)
@@ -107,35 +109,54 @@ def _complete(cells: Iterable[SearchedCell]) -> list[tuple[Cell, FrozenTrial]]:
 
 
 def _response(cells: list[SearchedCell], goal: Goal, most: float) -> RatioResponse | None:
+    import numpy as np
+
     from study.search.method_model import MethodModel, NothingToFit
     from study.search.ratio_evidence import Evidence
 
     first, task = cells[0][0], search_task(cells[0][0])
     ratios = [cell.ratio for cell, _ in cells]
+    complete = _complete(cells)
+    evidence = Evidence(first.space, [CellTrials(one.name, task, one.ratio, trials) for one, trials in cells], goal)
     try:
-        evidence = [CellTrials(cell.name, task, cell.ratio, trials) for cell, trials in cells]
-        model = MethodModel(Evidence(first.space, evidence, goal))
+        model = MethodModel(evidence)
     except NothingToFit:
         return None
-    complete = _complete(cells)
+    limits = []
+    for name in sorted({name for _, trial in complete for name in trial.constraints}):
+        broken = partial(evidence.violations, name)
+        try:
+            limits.append(MethodModel(evidence, observe=broken, compress=False))
+        except NothingToFit:
+            if (broken().values < 0).any():
+                return None  # broken everywhere by the same amount
     settings = [params_of(trial, cell.space) for cell, trial in complete]
     grid = _between(min(ratios), max(ratios))
-    best = []
+    best: dict[float, tuple[float, float]] = {}
     for ratio in grid:
-        mean, deviation = model.expect_at(settings, ratio, task)
-        index = int((goal.sign * mean).argmax())
-        best.append((float(mean[index]), _IN_BAND * float(deviation[index])))
-    if not all(math.isfinite(mean + width) for mean, width in best):
+        allowed = np.ones(len(settings), dtype=bool)
+        for limit in limits:
+            allowed &= limit.satisfied_at(settings, ratio, task)
+        if allowed.any():
+            mean, deviation = model.expect_at(settings, ratio, task)
+            index = int(np.where(allowed, goal.sign * mean, -np.inf).argmax())
+            best[ratio] = float(mean[index]), _IN_BAND * float(deviation[index])
+    if len(best) < 2 or not all(math.isfinite(mean + width) for mean, width in best.values()):
         return None
+
+    def inside(side: int) -> tuple[float, ...]:
+        """Return mean, lower (-1) or upper end (1) of the band, inside the metric's range."""
+        return tuple(min(most, max(0.0, mean + side * width)) for mean, width in best.values())
+
     return RatioResponse(
         first.dataset,
         first.profile.removesuffix(f"-{first.ratio:g}"),
         task,
         first.method,
-        tuple(grid),
-        tuple(mean for mean, _ in best),
-        tuple(max(0.0, mean - width) for mean, width in best),
-        tuple(min(most, mean + width) for mean, width in best),
+        tuple(best),
+        inside(0),
+        inside(-1),
+        inside(1),
         len(complete),
     )
 

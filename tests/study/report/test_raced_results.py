@@ -98,7 +98,7 @@ def test_the_page_says_how_many_seeds_were_trained_and_at_which_level(raced: Mad
     made.confirm(_tested)
     html = Page(results_of(open_view(made.folder))).html()
     assert "significant below .1." in html
-    trained = {trial.confirms for cell in open_view(made.folder).cells for trial in cell.confirming}
+    trained = {trial.confirms or 0 for cell in open_view(made.folder).cells for trial in cell.confirming}
     assert f"confirmation {min(trained)} to {max(trained)}" in html
 
 

@@ -78,8 +78,10 @@ def test_a_pruned_trial_counts_at_the_epoch_it_reached_and_complete_ones_there_t
 def test_a_failed_trial_counts_like_the_worst_of_its_cell() -> None:
     trials = [_trial(0, 0.1, 0.8), _trial(1, 0.2, 0.7), _trial(2, 0.9, state=TrialState.FAIL)]
     found = Evidence(SPACE, _cells(trials, [_trial(0, 0.5, state=TrialState.FAIL)]), GOAL).observation()
-    assert found.rows.points[:, 0].tolist() == [0.1, 0.2, 0.9]
-    assert found.values[2] == found.values[1] < found.values[0]
+    assert found.rows.points[:, 0].tolist() == [0.1, 0.2, 0.5, 0.9]
+    assert found.values.tolist() == [0.8, 0.7, 0.7, 0.7]  # a cell without a complete trial takes the worst of all
+    alone = Evidence(SPACE, _cells([_trial(0, 0.5, state=TrialState.FAIL)]), GOAL).observation()
+    assert not len(alone.values)
 
 
 def test_a_metric_that_is_minimised_changes_its_sign() -> None:
@@ -110,6 +112,14 @@ def test_distances_far_below_a_cells_best_are_compressed_and_keep_their_order() 
     assert again == pytest.approx(values)
     assert deviation[:3] == pytest.approx(0.01)
     assert deviation[4] > 0.1
+    farther, _ = compression.undone(found - 100, np.full(6, 0.01), cells)
+    assert farther[:5] == pytest.approx(0.9 - compression.largest)
+
+
+def test_rounding_is_no_usual_distance() -> None:
+    values = np.array([0.9, 0.9 - 1e-16, 0.9 - 2e-16, 0.9 - 2e-16, 0.6])
+    rows = Evidence(SPACE, _cells([]), GOAL).rows_at(np.zeros((5, 1)), 0)
+    assert Compression.of(values, rows, 1).usual == pytest.approx(0.3)
 
 
 def test_choices_share_one_length_scale() -> None:

@@ -148,6 +148,18 @@ def test_where_nothing_can_be_fitted_the_cells_share_a_sobol_sequence(state: Tri
     assert sorted(int(x * 16) for x in drawn) == list(range(16))
 
 
+@pytest.mark.parametrize("scale", ["log", "linear"])
+def test_a_wide_range_of_whole_numbers_is_not_tried_twice(scale: Any) -> None:
+    space: Space = {"n": Range(low=1, high=100_000, scale=scale, integer=True)}
+    cells, tried = _Cells("ratio-gp", space, ratios=(10.0, 20.0)), []
+    for _ in range(12):
+        for ratio in (10.0, 20.0):
+            trial, params = cells.ask(ratio)
+            tried.append((ratio, params["n"]))
+            cells.studies[ratio].tell(trial, 1 / params["n"])
+    assert len(set(tried)) == len(tried)
+
+
 def test_choices_alone_are_searched() -> None:
     cells = _Cells("ratio-gp", {"scale": Choices(choices=(1, 2, 3, 4, 5, 6, 7, 8))}, (10.0, 20.0))
     for _ in range(8):

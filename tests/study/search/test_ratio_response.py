@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,42 @@ def test_no_model_is_made_of(tmp_path: Path, trials: int, ratios: tuple[int, ...
     made = ratio_study(tmp_path, trials, ratios, metric=["balanced_accuracy", "geometric_mean"][:metrics])
     assert not has_responses(made.spec, _searched(made))
     assert ratio_responses(made.spec, _searched(made)) == []
+
+
+def _train(made: MadeStudy, trials: int, metrics: Callable[[float, float], dict[str, float]]) -> None:
+    """Complete trials of every cell; ``metrics`` are those of a ratio and a gamma, as its place between 0 and 1."""
+    for cell in made.ledger.cells.values():
+        for _ in range(trials):
+            trial = cell.ask()
+            place = trial.cell.space["gamma"].to_unit(trial.params["gamma"])
+            made.train(trial, range(1, 2), **metrics(trial.cell.ratio, place))
+            record = made.files(trial).history()[-1]
+            cell.note_end(trial.number, record, {})
+            cell.complete(trial.number, record["balanced_accuracy"])
+
+
+def test_it_stays_in_the_range_of_the_metric(tmp_path: Path) -> None:
+    made = ratio_study(tmp_path, 5, (2, 20), made=0)
+    _train(made, 5, lambda ratio, place: {"balanced_accuracy": min(1.0, 1.01 - 0.1 * place - 0.005 * (ratio > 2))})
+    (response,) = ratio_responses(made.spec, _searched(made))
+    assert all(
+        0 <= low <= mean <= high <= 1
+        for low, mean, high in zip(response.low, response.mean, response.high, strict=True)
+    )
+
+
+def test_settings_that_break_a_constraint_are_left_out(tmp_path: Path) -> None:
+    def metrics(ratio: float, place: float) -> dict[str, float]:
+        return {"balanced_accuracy": 0.9 - 0.1 * math.log10(ratio) - 0.2 * place, "accuracy": 0.9 - 0.8 * place}
+
+    spaces = {"free": {}, "bound": {"constraints": {"accuracy": {"max": 0.5}}}}  # from place .5 on
+    found = {}
+    for name, changes in spaces.items():
+        made = ratio_study(tmp_path / name, 12, (10, 100), made=0, searcher="qmc", **changes)
+        _train(made, 12, metrics)
+        (found[name],) = ratio_responses(made.spec, _searched(made))
+    assert found["free"].mean[0] > 0.78
+    assert found["bound"].mean[0] < 0.8 - 0.2 * 0.45
+    never = ratio_study(tmp_path / "never", 12, (10, 100), made=0, constraints={"accuracy": {"max": 0.1}})
+    _train(never, 12, lambda ratio, place: metrics(ratio, place) | {"accuracy": 0.5})
+    assert ratio_responses(never.spec, _searched(never)) == []
