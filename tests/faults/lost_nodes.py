@@ -23,6 +23,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from study.spec.yaml_io import write_yaml
 from study.store.study_folder import StudyFolder
@@ -247,7 +248,10 @@ class Trouble:
         return int(said[-1]) if said else 0
 
     def _figures(self, kills: int, resumes: int, seconds: int) -> Figures:
-        os.environ.update(self._environment)
+        with mock.patch.dict(os.environ, self._environment):  # a later test would start Ray with this cluster's token
+            return self._figures_there(kills, resumes, seconds)
+
+    def _figures_there(self, kills: int, resumes: int, seconds: int) -> Figures:
         self._done()
         before = self._runs()
         recorded = subprocess.run(
