@@ -94,7 +94,9 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def _wait_for_end_of_input(gone: threading.Event) -> None:
-    sys.stdin.buffer.read()
+    # a buffered read would hold a lock that Python wants at its end, and hide why Ray did not start
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
     gone.set()
 
 

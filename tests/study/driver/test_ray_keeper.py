@@ -67,3 +67,16 @@ def test_a_driver_that_goes_while_ray_starts_ends_the_start(keeper: subprocess.P
     keeper.stdin.close()
     assert keeper.wait(30) == 0
     assert not service.is_running() or service.status() == psutil.STATUS_ZOMBIE
+
+
+def test_what_kept_ray_from_starting_is_the_last_line() -> None:
+    fails = (
+        "from study.driver import ray_keeper\ndef start(): raise OSError('no ports left')\nray_keeper._start = start\n"
+    )
+    words = [sys.executable, "-c", f"{fails}ray_keeper.main()"]
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(words, text=True, start_new_session=True, **pipes) as process:
+        assert process.stderr is not None
+        said = process.stderr.read()
+        assert process.wait(60) == 1
+    assert said.splitlines()[-1] == "OSError: no ports left"
