@@ -74,8 +74,8 @@ def test_what_kept_ray_from_starting_is_the_last_line() -> None:
         "from study.driver import ray_keeper\ndef start(): raise OSError('no ports left')\nray_keeper._start = start\n"
     )
     words = [sys.executable, "-c", f"{fails}ray_keeper.main()"]
-    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(words, text=True, start_new_session=True, **pipes) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stderr=pipe, text=True, start_new_session=True) as process:
         assert process.stderr is not None
         said = process.stderr.read()
         assert process.wait(60) == 1
