@@ -20,7 +20,7 @@ from urllib.request import urlopen
 import psutil
 
 from study.tracking.client import artifact_folder, is_server, sqlite_artifacts, tracking_uri, with_password
-from study.tracking.saved_views import CELLS_VIEW, CONFIRMED_VIEW, TRIALS_VIEW, view_path
+from study.tracking.saved_views import CELLS_VIEW, CONFIRMED_VIEW, STUDY_VIEW, TRIALS_VIEW, view_path
 from study.tracking.sqlite import check_database, find_experiment, follow_artifacts
 from trainables.core.errors import BadInput
 from trainables.core.storage_path import StoragePath
@@ -125,7 +125,7 @@ def serve(
 
 
 def _landing(database: Path, artifacts: Path, study: str | None) -> dict[str, str]:
-    """Prepare the database; return title -> path of the two pages of a study."""
+    """Prepare the database; return title -> path of the two pages of a study, and of its run over all ratios."""
     if not database.exists():
         raise BadInput(f"no records in {database.parent} yet: `study run` writes them; see also --storage")
     check_database(database)
@@ -139,7 +139,7 @@ def _landing(database: Path, artifacts: Path, study: str | None) -> dict[str, st
     if not views:  # recorded by an older version
         path = f"/#/experiments/{found.id}/runs?workflowType=machine_learning"
         return {f"runs of {found.name} (`study record {found.name}` adds views)": path}
-    shown = list(views)[:2]
+    shown = [view for place, view in enumerate(views) if place < 2 or view == STUDY_VIEW]
     return {f"{found.name}: {views[view]}": view_path(found.id, view) for view in shown}
 
 
@@ -147,8 +147,9 @@ _PAGES = {
     CELLS_VIEW: "cells, best value by method and ratio",
     CONFIRMED_VIEW: "confirmed trials by method, on test images",
     TRIALS_VIEW: "trials of the search, on validation images",
+    STUDY_VIEW: "whole study, expected value by ratio",
 }
-"""View -> title, in the order of preference: the first two that an experiment has are shown."""
+"""View -> title, in the order of preference: the first two that an experiment has are shown, and the last."""
 
 
 def _show_when_up(links: Sequence[str], say: Callable[[str], None], show: Callable[[str], object] | None) -> None:
