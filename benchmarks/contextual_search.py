@@ -44,8 +44,8 @@ from study.spec.search_tables import CellTrials
 from study.spec.study_spec import StudySpec
 
 
-def _arm(searcher: str, *, transfer: bool = False, pruner: str = "none") -> dict[str, Any]:
-    return {"searcher": searcher, "transfer": transfer, "pruner": {"name": pruner}}
+def _arm(searcher: str, *, transfer: bool = False, pruner: str = "none", prior: float = 0) -> dict[str, Any]:
+    return {"searcher": searcher, "transfer": transfer, "pruner": {"name": pruner}, "preset_prior": prior}
 
 
 ARMS: dict[str, dict[str, Any]] = {
@@ -56,6 +56,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "gp + transfer": _arm("gp", transfer=True),
     "ratio-gp": _arm("ratio-gp"),
     "ratio-gp + transfer": _arm("ratio-gp", transfer=True),
+    "ratio-gp + prior": _arm("ratio-gp", prior=2),
     "tpe, median": _arm("tpe", pruner="median"),
     "tpe + transfer, median": _arm("tpe", transfer=True, pruner="median"),
     "tpe, ratio-gp": _arm("tpe", pruner="ratio-gp"),
