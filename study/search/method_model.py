@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
+from optuna.trial import TrialState
 from scipy.linalg import LinAlgError
 from scipy.special import ndtr
 
@@ -155,6 +158,14 @@ def _checked_share(share: float) -> float:
     if not 0 < share <= 1:
         raise ValueError(f"share of the epochs must be above 0 and at most 1, got {share}")
     return share
+
+
+def constraint_models(evidence: Evidence, focus: int = 0) -> Iterator[MethodModel]:
+    """Yield a model of each constraint's slack; one that all trials satisfy or break by the same amount has none."""
+    trials = (trial for cell in evidence.cells for trial in cell.trials if trial.state == TrialState.COMPLETE)
+    for name in sorted({name for trial in trials for name in trial.constraints}):
+        with suppress(NothingToFit):
+            yield MethodModel(evidence, focus, partial(evidence.violations, name), compress=False)
 
 
 def fit_size(ended: int) -> int:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +10,7 @@ from optuna import Study
 from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from scipy.linalg import LinAlgError
 from scipy.special import log_ndtr
 from scipy.stats import qmc
@@ -20,7 +18,7 @@ from scipy.stats import qmc
 from search_spaces import Choices, Space
 from search_spaces.encoding import encode
 from study.search.expected_improvement import log_augmentation, log_expected_improvement
-from study.search.method_model import MethodModel, NothingToFit
+from study.search.method_model import MethodModel, NothingToFit, constraint_models
 from study.search.ratio_evidence import Evidence, Goal
 from study.search.ratio_model import RatioModel
 from study.search.trial_params import QUEUED_PARAMS
@@ -192,7 +190,7 @@ class _Acquisition:
         self._context, self._places, self._evidence, self._own, self._model = context, places, evidence, own, model
         self._pending, self._tried = evidence.pending(), evidence.tried(own)
         self._rng = np.random.default_rng(context.seed)
-        self._limits = list(_limits(evidence, own))
+        self._limits = [one.process for one in constraint_models(evidence, own)]
         self._best = self._incumbent()
         ended = sum(trial.state.is_finished() for trial in evidence.cells[own].trials)
         # the density to the power strength / n (Hvarfner et al. 2022, "piBO", equation 6)
@@ -259,13 +257,3 @@ class _Acquisition:
             if isinstance(dimension, Choices):
                 moved[:, i] = np.where(again[:, i], drawn[:, i], place[i])
         return np.asarray(moved)
-
-
-def _limits(evidence: Evidence, own: int) -> Iterator[RatioModel]:
-    """Yield the models of the constraints; one that holds or is broken everywhere by the same amount has none."""
-    trials = (trial for cell in evidence.cells for trial in cell.trials if trial.state == TrialState.COMPLETE)
-    for name in sorted({name for trial in trials for name in trial.constraints}):
-        try:
-            yield MethodModel(evidence, own, partial(evidence.violations, name), compress=False).process
-        except NothingToFit:
-            continue

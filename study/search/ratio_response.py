@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -111,7 +110,7 @@ def _complete(cells: Iterable[SearchedCell]) -> list[tuple[Cell, FrozenTrial]]:
 def _response(cells: list[SearchedCell], goal: Goal, most: float) -> RatioResponse | None:
     import numpy as np
 
-    from study.search.method_model import MethodModel, NothingToFit
+    from study.search.method_model import MethodModel, NothingToFit, constraint_models
     from study.search.ratio_evidence import Evidence
 
     first, task = cells[0][0], search_task(cells[0][0])
@@ -122,14 +121,9 @@ def _response(cells: list[SearchedCell], goal: Goal, most: float) -> RatioRespon
         model = MethodModel(evidence)
     except NothingToFit:
         return None
-    limits = []
-    for name in sorted({name for _, trial in complete for name in trial.constraints}):
-        broken = partial(evidence.violations, name)
-        try:
-            limits.append(MethodModel(evidence, observe=broken, compress=False))
-        except NothingToFit:
-            if (broken().values < 0).any():
-                return None  # broken everywhere by the same amount
+    if not any(all(at <= 0 for at in trial.constraints.values()) for _, trial in complete):
+        return None
+    limits = list(constraint_models(evidence))
     settings = [params_of(trial, cell.space) for cell, trial in complete]
     grid = _between(min(ratios), max(ratios))
     best: dict[float, tuple[float, float]] = {}
