@@ -197,9 +197,10 @@ def _started(client: JobSubmissionClient, sent: Sent) -> Sent:
         if JOINING in log:
             return sent
         if done := re.search(rf"^{re.escape(finished(sent.study))}(.*)$", log, re.M):
-            return sent._replace(finished=done[1])
+            # the job has not ended yet: until then another submission would find the study running
+            sent = sent._replace(finished=done[1])
         if info.status.is_terminal():
-            if info.status in ("SUCCEEDED", "STOPPED"):
+            if sent.finished or info.status in ("SUCCEEDED", "STOPPED"):
                 return sent
             raise BadInput(f"job {sent.job}: the head refuses study '{sent.study}': {_why(log, info.message)}")
         time.sleep(0.5)
