@@ -50,7 +50,7 @@ CATALOG: dict[str, BackboneEntry] = {
     "affinity-conv": BackboneEntry(520_896, 128, _AFFINITY),
     "affinity-conv-2d": BackboneEntry(262_722, 2, f"{_AFFINITY}, with two features to plot"),
     "conv-tiny": BackboneEntry(136_224, 64, "none: two strided convolutions for a CPU"),
-    "transformer-tiny": BackboneEntry(80_448, 64, "none: a vision transformer of two blocks for a CPU"),
+    "transformer-tiny": BackboneEntry(146_048, 64, "none: a vision transformer of two blocks for a CPU"),
     "mlp": BackboneEntry(852_480, 256, "none: two hidden layers of 256 units"),
     "mlp-2-layer": BackboneEntry(786_688, 256, "Kim et al., 2020, M2m, section 3.1"),
     "resnet10": BackboneEntry(4_898_112, 512, f"{_RESNET}, one block per stage"),

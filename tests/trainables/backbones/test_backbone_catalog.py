@@ -6,7 +6,10 @@ import torch
 from trainables.backbones import MODELS, build_backbone
 from trainables.backbones.backbone_catalog import CATALOG
 
-QUICK = ("resnet20", "affinity-conv", "conv-tiny", "mlp", "mlp-2-layer", "resnet18", "preact-resnet18", "squeezenet1_0")
+QUICK = (
+    *("resnet20", "affinity-conv", "conv-tiny", "transformer-tiny", "mlp", "mlp-2-layer"),
+    *("resnet18", "preact-resnet18", "squeezenet1_0"),
+)
 
 
 def test_every_network_has_an_entry() -> None:
