@@ -17,8 +17,9 @@ from study.terminal import plain_table
 from trainables.core.metric_names import METRICS
 
 RACED = (
-    "Against the baseline, p(t) is that of a sequential paired t test, two-sided, valid although the results decided "
-    "how many seeds were trained; against the preset, that of the paired t test. Holm: corrected over methods."
+    "Against the baseline, p(t) is from the sequential paired t test: it is valid although the results decided how "
+    "many seeds were trained. Against the preset, it is from the paired t test. Both are two-sided. "
+    "Holm: corrected over methods."
 )
 PLAIN = "p(t): paired t test; p(W): Wilcoxon's signed-rank test; both two-sided. Holm: corrected over methods."
 SHORT = {"balanced_accuracy": "bal acc", "geometric_mean": "g-mean"}
@@ -111,7 +112,7 @@ def _decided(race: RaceSpec) -> str:
 def _notes(tables: list[Table]) -> list[str]:
     fewest = min((row.n for table in tables for row in table.rows), default=0)
     race = next((table.race for table in tables if table.race is not None), None)
-    if not fewest and not any(row.n for table in tables for row in table.rows):
+    if not any(row.n for table in tables for row in table.rows):
         return ["No confirmation trial has ended yet."]
     notes = [
         *((RACED, _decided(race)) if race is not None else (PLAIN,)),

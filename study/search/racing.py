@@ -53,7 +53,7 @@ class RacedSetting:
 
 @dataclass(frozen=True)
 class Decision:
-    """What a race knows of one comparison.
+    """What the seeds so far decide of one comparison.
 
     Attributes:
         said: ``differs``, ``same`` (for practical purposes) or ``undecided``.

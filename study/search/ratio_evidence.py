@@ -267,12 +267,12 @@ class Evidence:
             elif (reached := self.goal.reached(trial)) is not None:
                 found.append(self._early(cell, point, trial, reached[0], order))
         found = [row for row in found if math.isfinite(row.value)]
-        complete_rows = [row for row in found if row.share == 1]
-        for row in failed:
-            own = [other.value for other in complete_rows if other.cell == row.cell]
-            worst = min(own or [other.value for other in complete_rows], default=None)
-            if worst is not None:
-                found.append(row._replace(value=worst))
+        worst: dict[int, float] = {}
+        for row in found:
+            if row.share == 1:
+                worst[row.cell] = min(row.value, worst.get(row.cell, math.inf))
+        if worst:
+            found += [row._replace(value=worst.get(row.cell, min(worst.values()))) for row in failed]
         return self._observed(found)
 
     def complete(self, cell: int) -> Floats:

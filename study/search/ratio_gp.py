@@ -30,8 +30,6 @@ _AROUND_BEST = 64
 _ROUNDS, _BEST, _STEPS = 4, 5, 32
 _FIRST_STEP, _SHRINK = 0.1, 0.4
 _SAME = 1e-9
-_LARGEST_TABLE = 2000
-"""Largest number of whole numbers of a range that are kept in a table; in a wider range each is computed."""
 _ATTEMPTS = 64
 _PRIOR_WIDTH = 0.3
 """Standard deviation of the prior around the preset's setting, in ranges."""
@@ -42,7 +40,6 @@ class Places:
 
     def __init__(self, space: Space) -> None:
         self.space = space
-        self._steps = {name: _steps(d.distribution()) for name, d in space.items() if not isinstance(d, Choices)}
 
     def natural(self, place: Floats) -> dict[str, Any]:
         """Return the natural params at a place, (p,)."""
@@ -59,10 +56,6 @@ class Places:
             count = len(dimension.choices)
             chosen = np.clip((places * count).astype(int), 0, count - 1)
             return np.asarray(np.equal.outer(chosen, np.arange(count)) * CHOSEN)
-        steps = self._steps[name]
-        if steps is not None:
-            values, between = steps
-            return np.asarray(values[np.searchsorted(between, places)][:, None])
         distribution = dimension.distribution()
         if isinstance(distribution, IntDistribution):
             return _whole(distribution, places)[:, None]
@@ -89,17 +82,6 @@ def _whole(distribution: IntDistribution, places: Floats) -> Floats:
         span = math.log(high / low)
         return np.asarray(np.log(np.clip(np.rint(low * np.exp(places * span)), low, high) / low) / span)
     return np.asarray((np.clip(np.rint(low + places * (high - low)), low, high) - low) / (high - low))
-
-
-def _steps(distribution: BaseDistribution) -> tuple[Floats, Floats] | None:
-    """Return the places of the whole numbers of a range, and the borders between them; None for other ranges."""
-    if not isinstance(distribution, IntDistribution) or distribution.high - distribution.low > _LARGEST_TABLE:
-        return None
-    whole = np.arange(distribution.low, distribution.high + 1, dtype=np.float64)
-    scale = np.log if distribution.log else np.asarray
-    low, high = scale(whole[0]), scale(whole[-1])
-    values, between = (scale(whole) - low) / (high - low), (scale(whole[:-1] + 0.5) - low) / (high - low)
-    return np.asarray(values), np.asarray(between)
 
 
 class RatioGpSearcher(BaseSampler):
