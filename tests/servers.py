@@ -360,5 +360,5 @@ class PostgresServer:
     def _run(self, program: str, *words: str) -> None:
         command = [str(self._programs / program), *words]
         # no pipes: the server inherits them and would keep them open
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.run(command, check=True, cwd="/", **quiet, **postgres_programs.run_as(self._user))
+        null, user = subprocess.DEVNULL, postgres_programs.run_as(self._user)
+        subprocess.run(command, check=True, cwd="/", stdout=null, stderr=null, **user)
