@@ -32,7 +32,7 @@ def private_postgres(programs: Path) -> Iterator[str]:
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder, **run_as(user))
 
         data = f"{folder}/data"
-        run(str(programs / "initdb"), "-D", data, "-U", "ledger", "--auth=trust", "--no-sync", "--no-locale")
+        run(str(programs / "initdb"), "-D", data, "-U", "ledger", "-E", "UTF8", "--auth=trust", "-N", "--no-locale")
         options = f"-c listen_addresses='' -c unix_socket_directories={folder}"
         run(str(programs / "pg_ctl"), "-D", data, "-w", "-l", f"{folder}/log", "-o", options, "start")
         try:
