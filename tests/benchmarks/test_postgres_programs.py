@@ -99,7 +99,7 @@ def test_the_wheels_server_runs_as_nobody(wheel: Path, closed: bool, monkeypatch
             assert server_user() == "nobody"
             assert (Path(folder) / "server" / "data").owner() == "nobody"
             copied = Path(folder) / "server" / "programs"
-            assert copied.exists() == closed
+            assert copied.exists() or not closed
             if closed:
                 assert server._programs == copied.joinpath(*wheel.parts[-3:])
             server.execute("CREATE TABLE found (id integer)")
