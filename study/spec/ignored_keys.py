@@ -1,4 +1,4 @@
-"""Keys of a study file that change nothing: its searcher or pruner does not read them, or a race has one method alone."""
+"""Keys of a study file that change nothing: searcher or pruner do not read them, or a race has one method alone."""
 
 from __future__ import annotations
 
