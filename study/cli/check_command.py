@@ -34,6 +34,7 @@ def check(
     from study import terminal
     from study.driver.dry_checks import check_without_data
     from study.report.forecast import forecast, forecast_lines
+    from study.spec.ignored_keys import ignored_key_notes
     from study.spec.validation import load_spec, milestone_note, random_weights_note
     from study.store.study_folder import storage_root
 
@@ -48,7 +49,7 @@ def check(
 
     found = forecast(checked, root, measure=measuring)
     found_notes = (milestone_note(checked), _note_on_weights(checked, spec.name), random_weights_note(checked))
-    notes = [note for note in found_notes if note is not None]
+    notes = [*(note for note in found_notes if note is not None), *ignored_key_notes(checked)]
     tests = _test_notes(checked, data_dir, spec.name)
     if as_json:
         print_json({**found.to_json(), "notes": [*tests, *notes]})

@@ -23,7 +23,15 @@ from study.search.pruners import build_pruner, first_decision
 from study.search.sampler_factory import MethodTrials, build_searcher
 from study.search.search_task import search_task
 from study.search.transferred_params import TransferredParams, with_moved_names
-from study.search.trial_params import ENDED_WITH, PARAM_SOURCE, PARAMS, QUEUED_PARAMS, SELECTED_EPOCH, params_of
+from study.search.trial_params import (
+    ENDED_WITH,
+    PARAM_SOURCE,
+    PARAMS,
+    QUEUED_PARAMS,
+    SELECTED_EPOCH,
+    SaysSource,
+    params_of,
+)
 from study.spec.cell import Cell
 from study.spec.confirmed_settings import CONFIRM
 from study.spec.objectives import constraint_violations, directions, not_numbers
@@ -182,7 +190,9 @@ class CellLedger:
             self._enqueue(suggestion.params, suggestion.param_source(self.cell.space))
         self._study.sampler = self._searcher(self.started)
         self._counts = None
-        return self._assign(self._study.ask())
+        trial = self._study.ask()
+        self._note_source(trial, trial)
+        return self._assign(trial)
 
     def running(self) -> list[Assignment]:
         """Return the trials that started and have not ended, including those interrupted during sampling."""
@@ -227,6 +237,22 @@ class CellLedger:
             partial(self._method_trials, at),
         )
 
+    def _note_source(self, trial: FrozenTrial | Trial, asked: Trial) -> None:
+        """Store what the searcher says of the source of a trial's params, once and before the first of them.
+
+        A trial that has all its params then has its source, too, wherever a kill cut off its sampling.
+
+        Args:
+            trial: the started trial.
+            asked: the trial for which the searcher samples: the same, or a copy of it.
+        """
+        sampler = asked.study.sampler
+        if PARAM_SOURCE in trial.user_attrs or not isinstance(sampler, SaysSource):
+            return
+        _ = asked.relative_params  # Optuna samples as late as it can; the source is known afterwards
+        if sampler.param_source:
+            self._storage.set_trial_user_attr(trial_id(trial), PARAM_SOURCE, sampler.param_source)
+
     def _assign(self, trial: Trial) -> Assignment:
         """Sample a started trial's params and store their natural values once.
 
@@ -256,6 +282,7 @@ class CellLedger:
             )
             before.add_trials(self.trials()[: trial.number])
             asked = before.ask()
+            self._note_source(trial, asked)
             self._suggested(asked)
             for name in missing:
                 distribution = asked.distributions[name]

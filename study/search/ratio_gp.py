@@ -21,7 +21,7 @@ from study.search.expected_improvement import log_augmentation, log_expected_imp
 from study.search.method_model import MethodModel, NothingToFit, constraint_models
 from study.search.ratio_evidence import Evidence, Goal
 from study.search.ratio_model import RatioModel
-from study.search.trial_params import QUEUED_PARAMS
+from study.search.trial_params import BY_MODEL, BY_SOBOL, QUEUED_PARAMS
 from study.search.unit_cube import CHOSEN, Floats, unit_point
 from study.spec.search_tables import CellTrials, SearcherContext
 
@@ -90,12 +90,16 @@ class RatioGpSearcher(BaseSampler):
     Everything follows from the trials in the ledger and the seed. While the model knows too little, if all values are
     equal, or if the covariance cannot be factorised, the next point of a Sobol sequence that all cells of the method
     share is proposed.
+
+    Attributes:
+        param_source: what proposed the params, `BY_MODEL` or `BY_SOBOL`; empty before, and for a queued trial.
     """
 
     def __init__(self, context: SearcherContext) -> None:
         """Propose the trial of ``context``."""
         self._context, self._places = context, Places(context.space)
         self._random = RandomSampler(seed=context.seed)
+        self.param_source = ""
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the whole space: all params are proposed together."""
@@ -115,6 +119,7 @@ class RatioGpSearcher(BaseSampler):
         evidence = Evidence(space, cells, goal)
         own = evidence.index(self._context.cell)
         place = self._proposal(evidence, own)
+        self.param_source = BY_SOBOL if place is None else BY_MODEL
         if place is None:
             place = self._sobol_place(evidence, own)
         return encode(space, self._places.natural(place))

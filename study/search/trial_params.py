@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from optuna.trial import FrozenTrial
 
@@ -13,7 +13,10 @@ PARAMS = "params"
 """User attribute of a trial: its natural params, exactly as used in training."""
 
 PARAM_SOURCE = "param_source"
-"""User attribute of a trial: the source of its params; absent if the searcher proposed them."""
+"""User attribute of a trial: the source of its params; absent if the searcher proposed them and says no more."""
+
+BY_MODEL, BY_SOBOL = "model", "sobol"
+"""Sources of proposals of `ratio-gp`: its model, or a Sobol sequence where the model has nothing to propose."""
 
 SELECTED_EPOCH = "selected_epoch"
 """User attribute of an ended trial: the epoch that is its result; absent under ``select: last``."""
@@ -25,6 +28,17 @@ the race, then read the ledger alone."""
 
 QUEUED_PARAMS = "fixed_params"
 """System attribute in which `Study.enqueue_trial` keeps a queued trial's params. It is private to Optuna."""
+
+
+@runtime_checkable
+class SaysSource(Protocol):
+    """A sampler that makes proposals in several ways, and says in which way it made one.
+
+    Attributes:
+        param_source: the source of the params that `sample_relative` returned last; empty if it returned none.
+    """
+
+    param_source: str
 
 
 def params_of(trial: FrozenTrial, space: Space) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from search_spaces import Dimension
 from search_spaces.grid import LARGEST_GRID
 from study.spec.objectives import Bounds, Metrics, check_known, checked_metrics, names_of
-from study.spec.search_tables import PRUNERS, SEARCHERS
+from study.spec.search_tables import PRUNERS, SEARCHERS, learns_over_cells
 from trainables.core.config import StrictModel
 from trainables.core.errors import unknown_name
 
@@ -93,7 +93,8 @@ class SearchSpec(StrictModel):
             plug-in.
         grid_points: number of points of a range without a grid of its own (grid).
         preset_prior: strength of the preset's setting as a prior, which decays with the cell's trials (ratio-gp).
-        transfer: if true, cells try the best params of the other cells of their method.
+        transfer: if true, cells try the best params of the other cells of their method; true, or false with a
+            searcher that learns from all cells.
         warm_start: earlier studies in the same storage; cells try their best params after the preset's.
         pruner: the pruner; ``none`` with several metrics.
         training: field of ``training``, for example ``lr`` -> range or choices, searched in every cell.
@@ -129,6 +130,14 @@ class SearchSpec(StrictModel):
     def _no_pruner_for_several_metrics(cls, given: Any) -> Any:
         metric = given.get("metric") if isinstance(given, dict) else None
         return {"pruner": "none", **given} if isinstance(metric, (list, tuple)) and len(metric) > 1 else given
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_transfer_beside_a_model_of_all_cells(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or "transfer" in given:
+            return given
+        searcher = given.get("searcher")
+        return {**given, "transfer": False} if isinstance(searcher, str) and learns_over_cells(searcher) else given
 
     @field_validator("metric")
     @classmethod

@@ -91,10 +91,16 @@ class PrunerContext:
 
 @dataclass(frozen=True, kw_only=True)
 class Searcher:
-    """A searcher of a plug-in: ``name`` under `search.searcher`, and a function that builds Optuna's sampler."""
+    """A searcher of a plug-in: ``name`` under `search.searcher`, and a function that builds Optuna's sampler.
+
+    Attributes:
+        over_cells: True if it learns from the trials of all cells of the method (`SearcherContext.method_trials`);
+            `search.transfer` is then false unless a study file says otherwise.
+    """
 
     name: str
     build: Callable[[SearcherContext], BaseSampler]
+    over_cells: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +115,18 @@ class Pruner:
 
 
 _OWN_SEARCHERS = ("tpe", "gp", "cmaes", "random", "qmc", "grid", "ratio-gp")
+_OVER_CELLS = ("ratio-gp",)
 _OWN_PRUNERS = ("none", "median", "percentile", "successive-halving", "hyperband", "threshold", "ratio-gp")
 SEARCHERS: Table[Searcher] = Table("searchers", Searcher, {}, reserved=_OWN_SEARCHERS)
 """Searchers of plug-ins; those of this project are built by `study.search.sampler_factory`."""
 PRUNERS: Table[Pruner] = Table("pruners", Pruner, {}, reserved=_OWN_PRUNERS)
 """Pruners of plug-ins; those of this project are built by `study.search.pruners`."""
+
+
+def learns_over_cells(name: str) -> bool:
+    """Return True if a searcher learns from the trials of all cells of a method; False for unknown names.
+
+    Raises:
+        BadInput: it stands in an installed package that cannot be imported.
+    """
+    return name in _OVER_CELLS or ((own := SEARCHERS.get(name)) is not None and own.over_cells)

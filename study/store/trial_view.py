@@ -41,9 +41,10 @@ class TrialView:
         params: searched params in their natural units.
         value: the study's first metric at the end; for a pruned trial at its selected epoch, else the last reported
             value.
-        param_source: the source of the params: a preset's name, ``searcher``, or ``seed`` in a cell without searched
-            params, whose trials differ by seed; for a confirmation trial the setting's role when it began: ``best``,
-            ``preset`` or ``best and preset``.
+        param_source: the source of the params: a preset's name, a transfer, a warm start, ``searcher`` (``model`` or
+            ``sobol`` if the searcher says which), or ``seed`` in a cell without searched params, whose trials differ by
+            seed; for a confirmation trial the setting's role when it began: ``best``, ``preset`` or
+            ``best and preset``.
         reason: the reason of a failure, or None.
         folder: the folder of the trial's files.
         reported: number of epochs reported to the ledger.

@@ -107,6 +107,19 @@ def test_it_warns_of_milestones_without_effect(write: Callable[..., Path], stora
     assert len(json.loads(_check(path, storage, "--json").output)["notes"]) == 1
 
 
+def test_it_advises_on_keys_that_change_nothing_and_refuses_none(write: Callable[..., Path], storage: Path) -> None:
+    path = write(search={"trials": 4, "grid_points": 7, "pruner": {"name": "median", "least_chance": 0.2}})
+    checked = _check(path, storage, "--set", "search.preset_prior=1")
+    assert checked.exit_code == 0
+    said = [
+        "search.grid_points: 7 has no effect with searcher tpe; only grid reads it",
+        "search.preset_prior: 1 has no effect with searcher tpe; only ratio-gp reads it",
+        "search.pruner.least_chance: 0.2 has no effect with pruner median; only ratio-gp reads it",
+    ]
+    assert checked.output.splitlines()[-3:] == said
+    assert json.loads(_check(path, storage, "--json", "--set", "search.preset_prior=1").output)["notes"] == said
+
+
 def test_neither_torch_nor_optuna_is_imported(write: Callable[..., Path], storage: Path) -> None:
     code = (
         "import sys\nfrom study.cli.app import app\n"

@@ -18,7 +18,7 @@ from study.search.sampler_factory import MethodTrials, build_searcher
 from study.search.unit_cube import unit_point
 from study.spec.search_tables import CellTrials
 from study.spec.study_spec import StudySpec
-from tests.study.simulated import EPOCHS, ends_the_same_killed_after_any_write, param_sources, train
+from tests.study.simulated import EPOCHS, ends_the_same_killed_after_any_write, finish, param_sources, train
 
 MakeSpec = Callable[..., StudySpec]
 OpenLedger = Callable[..., Ledger]
@@ -257,6 +257,59 @@ def test_a_trial_cut_off_while_it_was_sampled_is_proposed_again_though_others_we
         found += open_ledger(spec(transfer=False), folder).interrupted()
     undisturbed, again = found
     assert again == undisturbed
+
+
+def test_proposals_of_the_model_are_told_from_those_before_it_knows_enough(
+    spec: MakeSpec, open_ledger: OpenLedger
+) -> None:
+    ledger = open_ledger(spec(trials=4, pruner="none"))
+    finish(ledger)
+    found = [param_sources(ledger, name) for name in ledger.cells]
+    assert [sources[0] for sources in found] == ["recommended"] * 3
+    # two params need four settings in all cells; the first round has one, since the presets are the same
+    assert [sources[1] for sources in found] == ["sobol"] * 3
+    assert all(sources[2:] == ["model"] * 2 for sources in found)
+
+
+def test_where_all_values_are_equal_the_sequence_is_said_to_propose(spec: MakeSpec, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(spec(trials=4, pruner="none"))
+    while (assignment := ledger.next()) is not None:
+        train(ledger, assignment, 0.5)
+    assert all(param_sources(ledger, name) == ["recommended", *["sobol"] * 3] for name in ledger.cells)
+
+
+def test_transfers_keep_their_source(spec: MakeSpec, open_ledger: OpenLedger) -> None:
+    ledger = open_ledger(spec(trials=8, transfer=True, pruner="none"))
+    finish(ledger)
+    said = {source.split(":")[0] for name in ledger.cells for source in param_sources(ledger, name)}
+    assert said == {"recommended", "transfer", "sobol", "model"}
+
+
+@pytest.mark.parametrize("before", [4, 9])
+def test_the_source_is_the_same_wherever_its_sampling_was_cut_off(
+    before: int, spec: MakeSpec, open_ledger: OpenLedger, tmp_path: Path
+) -> None:
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    ledger = open_ledger(spec(), whole)
+    for _ in range(before):
+        assignment = ledger.next()
+        assert assignment is not None
+        train(ledger, assignment)
+    journal = whole / "ledger.journal"
+    written = len(journal.read_bytes().splitlines())
+    asked = ledger.next()
+    assert asked is not None
+    expected = ledger.of(asked).trials()[asked.number].user_attrs
+    assert expected["param_source"] == ("sobol" if before == 4 else "model")
+    lines = journal.read_bytes().splitlines(keepends=True)
+    for count in range(written + 1, len(lines) + 1):
+        killed = tmp_path / f"killed-{count}"
+        killed.mkdir()
+        (killed / "ledger.journal").write_bytes(b"".join(lines[:count]))
+        again = open_ledger(spec(), killed)
+        assert again.interrupted() == [asked]
+        assert again.of(asked).trials()[asked.number].user_attrs == expected, f"{count - written} writes"
 
 
 def test_the_trials_of_a_cell_are_seen_as_they_were_at_a_time(spec: MakeSpec, open_ledger: OpenLedger) -> None:

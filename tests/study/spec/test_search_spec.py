@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from study.spec.search_spec import SearchSpec
 from study.spec.validation import checked_spec
 from trainables.core.errors import BadInput
 
@@ -49,3 +50,31 @@ def test_what_cannot_be_is_refused(search: dict[str, Any], said: list[str], stud
 def test_a_lone_study_to_begin_from_is_a_list_of_one(study_mapping: Make) -> None:
     spec = checked_spec(study_mapping(search={"warm_start": "old"}), (), source="my.yaml")
     assert spec.search.warm_start == ("old",)
+
+
+@pytest.mark.parametrize(
+    ("search", "expected"),
+    [
+        ({}, True),
+        ({"searcher": "tpe"}, True),
+        ({"searcher": "ratio-gp"}, False),
+        ({"searcher": "ratio-gp", "transfer": True}, True),
+        ({"searcher": "gp", "transfer": False}, False),
+    ],
+)
+def test_transfer_is_off_by_default_beside_a_searcher_that_learns_from_all_cells(
+    search: dict[str, Any], expected: bool, study_mapping: Make
+) -> None:
+    assert checked_spec(study_mapping(search=search), (), source="my.yaml").search.transfer is expected
+    assert SearchSpec(**search).transfer is expected
+
+
+def test_the_default_of_transfer_follows_an_override_of_the_searcher(study_mapping: Make) -> None:
+    spec = checked_spec(study_mapping(search={"searcher": "gp"}), ("search.searcher=ratio-gp",), source="my.yaml")
+    assert not spec.search.transfer
+
+
+@pytest.mark.parametrize("searcher", [["ratio-gp"], {"ratio-gp": 1}, 3])
+def test_a_searcher_that_is_no_text_is_one_fault(searcher: Any, study_mapping: Make) -> None:
+    with pytest.raises(BadInput, match=r"^my.yaml: search.searcher: must be a valid string[^\n]*$"):
+        checked_spec(study_mapping(search={"searcher": searcher}), (), source="my.yaml")

@@ -354,6 +354,20 @@ def test_a_network_a_searcher_and_a_pruner(folder: Path) -> None:
         build_searcher("mine-random", 0, "cell", 0)
 
 
+def test_transfer_is_off_by_default_beside_a_searcher_that_says_it_learns_over_cells(folder: Path) -> None:
+    (folder / "more.py").write_text(
+        "from study.spec.search_tables import Searcher\n"
+        "WIDE = Searcher(name='wide', build=print, over_cells=True)\nNARROW = Searcher(name='narrow', build=print)\n"
+    )
+    plain = STUDY.replace("./mine.py", "./mine.py, ./more.py")
+    for search, transfer in (("wide", False), ("narrow", True), ("wide, transfer: true", True)):
+        (folder / "study.yaml").write_text(plain + f"search: {{searcher: {search}}}\n")
+        assert load_spec(folder / "study.yaml").search.transfer is transfer
+    stored = _stored(folder)
+    activate_plugins([], folder)
+    assert stored.read_spec().search.transfer and stored.read_spec(to_train=True).search.transfer
+
+
 def test_names_of_this_project_are_refused_also_where_its_things_stand_elsewhere(folder: Path) -> None:
     things = {
         "searchers": ("study.spec.search_tables", "Searcher(name='tpe', build=print)"),

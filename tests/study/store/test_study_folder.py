@@ -44,6 +44,15 @@ def test_what_is_stored_is_read_back(tmp_path: Path, make_spec: MakeSpec) -> Non
     assert folder.read_data() == {"digits/long_tail-10": "abc"}
 
 
+@pytest.mark.parametrize("transfer", [True, False])
+def test_a_stored_study_keeps_its_transfer_whatever_the_default(
+    transfer: bool, tmp_path: Path, make_spec: MakeSpec
+) -> None:
+    stored = _stored(tmp_path, make_spec(search={"searcher": "ratio-gp", "transfer": transfer}))
+    assert stored.read_spec(("search.trials=40",)).search.transfer is transfer
+    assert stored.read_spec(to_train=True).search.transfer is transfer
+
+
 def test_naming_a_folder_writes_nothing(tmp_path: Path) -> None:
     StudyFolder(tmp_path / "runs", "s").refuse_taken()
     assert not (tmp_path / "runs").exists()
