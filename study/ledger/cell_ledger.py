@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search_spaces.encoding import decode, encode, nearest_params
 from study.ledger.optuna_internals import trial_id, writable_trial
-from study.search.budget import ENDED, TrialCounts, count_trials, ranking_of
+from study.search.budget import ENDED, TrialCounter, TrialCounts, ranking_of
 from study.search.pruners import build_pruner, first_decision
 from study.search.sampler_factory import MethodTrials, build_searcher
 from study.search.search_task import search_task
@@ -127,6 +127,7 @@ class CellLedger:
         self._method_trials = method_trials
         self.cell, self._read_trial = cell, read_trial
         self._spec, self._storage = study, storage
+        self._counter = TrialCounter(study, cell)
         self._counts: TrialCounts | None = None
         self._study = optuna.create_study(
             study_name=f"{study.name}/{cell.name}",
@@ -154,7 +155,7 @@ class CellLedger:
     def trial_counts(self) -> TrialCounts:
         """Return the cell's trial counts, cached until a trial changes."""
         if self._counts is None:
-            self._counts = count_trials(self._spec, self.cell, self.trials())
+            self._counts = self._counter.count(self.trials())
         return self._counts
 
     @property
@@ -275,7 +276,6 @@ class CellLedger:
         last = max(trial.intermediate_values, default=0)
         if epoch not in trial.intermediate_values and not math.isnan(value):
             self._storage.set_trial_intermediate_value(trial_id(trial), epoch, value)
-            self._counts = None
         # a resumed trial repeats epochs that the pruner has already judged; those decisions stand
         if epoch < max(last, first_decision(self._spec.search.pruner, self.cell.pruning_start_epoch)):
             return False

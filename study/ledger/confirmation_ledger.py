@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.encoding import same_params
 from study.ledger.cell_ledger import Assignment, CellLedger, ReadTrial, as_stored
-from study.search.budget import ENDED
+from study.search.budget import ENDED, TrialCounter
 from study.search.racing import RacedSetting, seeds_wanted_in, table_of
 from study.search.trial_params import ENDED_WITH, PARAM_SOURCE, PARAMS, params_of
 from study.spec.cell import Cell
@@ -34,7 +34,8 @@ class CellConfirmation(CellLedger):
     def __init__(self, study: StudySpec, cell: Cell, storage: BaseStorage, read_trial: ReadTrial = as_stored) -> None:
         """Open the Optuna study ``<study>/<cell>/confirm``, or create it empty."""
         self.cell, self._read_trial = cell, read_trial
-        self._spec, self._storage, self._counts = study, storage, None
+        self._spec, self._storage = study, storage
+        self._counter, self._counts = TrialCounter(study, cell), None
         self._study = optuna.create_study(
             study_name=f"{study.name}/{cell.name}/{CONFIRM}",
             storage=storage,

@@ -48,27 +48,57 @@ class TrialCounts:
         return self.remaining == 0 and self.running == 0
 
 
-def count_trials(spec: StudySpec, cell: Cell, trials: Sequence[FrozenTrial]) -> TrialCounts:
-    """Count a cell's trials.
+class TrialCounter:
+    """Counts the trials of one cell again and again, and looks at a trial that has ended only once.
 
-    Args:
-        spec: the study, for its limits.
-        cell: the cell.
-        trials: the cell's trials in the ledger; queued trials do not count.
+    A trial that has ended never changes, so that a count takes time for the others alone, give or take a look at the
+    state of each.
     """
-    ended = [trial for trial in trials if trial.state in ENDED]
-    running = [trial for trial in trials if trial.state == TrialState.RUNNING]
-    budget = spec.training.epochs
-    ranking = ranking_of(spec)
-    charged = charged_epochs(spec, cell, [*ended, *running]) if spec.search.budget == "epochs" else 0
-    return TrialCounts(
-        started=len(ended) + len(running),
-        ended=len(ended),
-        epochs=sum(map(trained_epochs, ended)) + sum(max(budget, _bound_epochs(t, budget)) for t in running),
-        best=best_of(ended, ranking),
-        remaining=_remaining(spec, cell, [*ended, *running], ended, charged),
-        charged=charged,
-    )
+
+    def __init__(self, spec: StudySpec, cell: Cell) -> None:
+        """Count nothing yet.
+
+        Args:
+            spec: the study, for its limits.
+            cell: the cell.
+        """
+        self._spec, self._cell, self._ranking = spec, cell, ranking_of(spec)
+        self._seen: set[int] = set()
+        self._epochs = 0
+        self._best: FrozenTrial | None = None
+
+    def count(self, trials: Sequence[FrozenTrial]) -> TrialCounts:
+        """Count the cell's trials.
+
+        Args:
+            trials: all of the cell's trials in the ledger; queued trials do not count.
+        """
+        ended = [trial for trial in trials if trial.state in ENDED]
+        running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+        self._look_at([trial for trial in ended if trial.number not in self._seen])
+        spec, started = self._spec, [*ended, *running]
+        budget = spec.training.epochs
+        charged = charged_epochs(spec, self._cell, started) if spec.search.budget == "epochs" else 0
+        return TrialCounts(
+            started=len(started),
+            ended=len(ended),
+            epochs=self._epochs + sum(max(budget, _bound_epochs(trial, budget)) for trial in running),
+            best=self._best,
+            remaining=_remaining(spec, self._cell, started, ended, charged),
+            charged=charged,
+        )
+
+    def _look_at(self, trials: Collection[FrozenTrial]) -> None:
+        """Add trials that have ended since the last count."""
+        self._seen.update(trial.number for trial in trials)
+        self._epochs += sum(map(trained_epochs, trials))
+        candidates = trials if self._best is None else [self._best, *trials]
+        self._best = best_of(sorted(candidates, key=lambda trial: trial.number), self._ranking)
+
+
+def count_trials(spec: StudySpec, cell: Cell, trials: Sequence[FrozenTrial]) -> TrialCounts:
+    """Count a cell's trials once; `TrialCounter` counts them repeatedly."""
+    return TrialCounter(spec, cell).count(trials)
 
 
 def charged_epochs(spec: StudySpec, cell: Cell, started: Collection[FrozenTrial]) -> int:

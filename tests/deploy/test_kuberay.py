@@ -1,7 +1,7 @@
-"""deploy/kuberay: complete, closed to strangers, and of the versions of requirements.lock.
+"""deploy/kuberay: accepted by KubeRay's schemas, complete, closed to strangers, and of the lock file's versions.
 
-With KUBERAY_CRDS naming the folder ray-operator/config/crd/bases of a copy of github.com/ray-project/kuberay, the
-manifests are also checked against the schemas of its custom resources, with which a cluster checks them.
+The schemas are those with which a cluster checks the manifests, kept from KubeRay 1.7.0. With KUBERAY_CRDS naming the
+folder ray-operator/config/crd/bases of a copy of github.com/ray-project/kuberay, its schemas are used instead.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+
+from tests.deploy import kuberay_schema
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kuberay"
@@ -52,20 +54,20 @@ def _closed(schema: Any) -> Any:
     return closed
 
 
-@pytest.mark.parametrize(("kind", "plural"), [("RayCluster", "rayclusters"), ("RayJob", "rayjobs")])
-def test_the_schema_of_the_custom_resource_accepts_it(kind: str, plural: str) -> None:
+@pytest.mark.parametrize("kind", kuberay_schema.PLURALS)
+def test_the_schema_of_the_custom_resource_accepts_it(kind: str) -> None:
     folder = os.environ.get("KUBERAY_CRDS")
-    if not folder:
-        pytest.skip("KUBERAY_CRDS does not name a folder with KubeRay's custom resource definitions")
-    definition = yaml.load((Path(folder) / f"ray.io_{plural}.yaml").read_text(), Loader=yaml.CSafeLoader)
-    [version] = [each for each in definition["spec"]["versions"] if each["name"] == "v1"]
-    schema = _closed(version["schema"]["openAPIV3Schema"])
+    schema = _closed(kuberay_schema.of_definitions(Path(folder))[kind] if folder else kuberay_schema.kept()[kind])
     schema["properties"]["metadata"] = {"type": "object"}
-    manifest = _of_kind(kind)
-    jsonschema.validate(manifest, schema)
-    manifest["spec"]["worker_count"] = 3
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(manifest, schema)
+    manifest, validator = _of_kind(kind), jsonschema.Draft7Validator(schema)
+    validator.check_schema(schema)
+    validator.validate(manifest)
+    cluster = manifest["spec"].get("rayClusterSpec", manifest["spec"])
+    for part in (manifest["spec"], cluster["headGroupSpec"]["template"]["spec"]["containers"][0]):
+        part["worker_count"] = 3
+        with pytest.raises(jsonschema.ValidationError, match="worker_count"):
+            validator.validate(manifest)
+        del part["worker_count"]
 
 
 def test_ray_has_the_version_of_the_lock_file() -> None:

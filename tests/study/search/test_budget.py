@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from study.driver.driver import _refuse_changes
 from study.ledger.cell_ledger import Assignment
 from study.ledger.study_ledger import Ledger
 from study.report.status import overview
-from study.search.budget import stalled
+from study.search.budget import count_trials, stalled
 from study.spec.objectives import Ranking
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
@@ -151,6 +152,39 @@ def test_shared_epochs_count_once(
     if ended:
         cell.complete(trial.number, 0.1)
     assert cell.trial_counts().epochs == (spent if ended else max(spent, EPOCHS))
+
+
+@pytest.mark.parametrize("search", [{}, {"budget": "epochs"}, {"stop_cell_after": 2}, {"searcher": "grid"}])
+def test_counts_go_on_as_if_all_trials_were_counted_anew(
+    search: dict[str, Any], spec: MakeSpec, open_ledger: OpenLedger
+) -> None:
+    ledger, chance = open_ledger(spec(trials=12, **search)), random.Random(0)
+    running: list[Assignment] = []
+
+    def check() -> None:
+        for cell in ledger.cells.values():
+            assert cell.trial_counts() == count_trials(ledger.study, cell.cell, cell.trials())
+
+    while True:
+        trial = ledger.next() if len(running) < 4 else None
+        if trial is not None:
+            running.append(trial)
+        elif not running:
+            break
+        check()
+        trial = running.pop(chance.randrange(len(running)))
+        cell = ledger.of(trial)
+        if chance.random() < 0.3:
+            cell.note_shared(trial.number, SharedEpochs(3, 1, 2))
+            check()
+        cell.report(trial.number, 2, chance.choice([0.1, 0.2]))
+        check()
+        value = chance.choice([0.1, 0.2, 0.3])  # the first of equal trials is the best, whichever ended first
+        end = chance.choice([lambda n: cell.complete(n, value), cell.prune, lambda n: cell.fail(n, "diverged")])  # noqa: B023
+        end(trial.number)
+        check()
+    assert ledger.remaining() == 0
+    assert all(cell.trial_counts().ended for cell in ledger.cells.values())
 
 
 # equal training time
