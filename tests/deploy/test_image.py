@@ -57,3 +57,9 @@ def test_it_runs_as_a_user_and_ray_asks_for_a_token() -> None:
     assert re.findall(r"^USER (\w+)$", TEXT, flags=re.M) == ["1000"]
     assert "RAY_AUTH_MODE=token" in TEXT
     assert "ENTRYPOINT" in TEXT and "with-secrets" in TEXT
+
+
+def test_the_folders_that_the_environment_names_belong_to_the_user() -> None:
+    [made] = re.findall(r"install --directory --owner=study --group=study (.*)$", TEXT, flags=re.M)
+    named = re.findall(r"\bSTUDY_\w+=(\S+)", TEXT)
+    assert len(named) == 2 and set(named) <= set(made.split())
