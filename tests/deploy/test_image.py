@@ -38,7 +38,7 @@ def test_it_installs_what_a_study_needs_and_no_tool_of_the_tests() -> None:
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     wanted = done.stdout.splitlines()
     extras = PYPROJECT["project"]["optional-dependencies"]
-    assert set(PYPROJECT["project"]["dependencies"]) | {*extras["cluster"], *extras["hf"], *extras["timm"]} < set(wanted)
+    assert {*PYPROJECT["project"]["dependencies"], *extras["cluster"], *extras["hf"], *extras["timm"]} < set(wanted)
     tools = {line.split(">=")[0] for line in [*extras["dev"], *extras["docs"]]} - {"setuptools"}
     assert not tools & {line.split(">=")[0] for line in wanted}
 
