@@ -20,7 +20,8 @@ from typing import Any
 
 from benchmarks.ledger_filling import ended_trials, fill
 from benchmarks.machine import header
-from benchmarks.private_postgres import private_postgres, server_programs
+from benchmarks.postgres_programs import missing, server_programs
+from benchmarks.private_postgres import private_postgres
 from study.ledger.cell_ledger import Assignment
 from study.ledger.storage import open_storage
 from study.ledger.study_ledger import Ledger
@@ -147,8 +148,8 @@ def main() -> None:
             print("journal file", flush=True)
             _run(Path(folder) / "journal", None, given)
         programs = server_programs()
-        if given.storage != "journal" and programs is None:
-            print("PostgreSQL: skipped, neither /usr/lib/postgresql nor the path has initdb")
+        if given.storage != "journal" and (lacking := missing()) is not None:
+            print(f"PostgreSQL: skipped, {lacking}")
         elif given.storage != "journal" and programs is not None:
             print(f"PostgreSQL, {programs}", flush=True)
             with private_postgres(programs) as url:

@@ -69,8 +69,8 @@ def gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[servers.GcsServer]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[servers.PostgresServer]:
     """A PostgreSQL server with an empty database."""
-    if not servers.has_postgres():
-        pytest.skip("needs PostgreSQL: apt-get install postgresql")
+    if (lacking := servers.lacks_postgres()) is not None:
+        pytest.skip(lacking)
     with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
         Path(folder).chmod(0o755)  # root makes it, another user runs the server
         server = servers.PostgresServer(Path(folder) / "server")

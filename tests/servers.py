@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -15,6 +14,8 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from benchmarks import postgres_programs
 
 REGION = "us-east-1"
 
@@ -263,23 +264,11 @@ class GcsServer:
         self._process.wait()
 
 
-def _postgres_programs() -> Path | None:
-    found = [Path(path).resolve().parent for path in (shutil.which("initdb"),) if path]
-    found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    return next((folder for folder in found if (folder / "initdb").exists()), None)
-
-
-def has_postgres() -> bool:
-    """Return True if PostgreSQL is installed, and runs for this user: root needs another one to run it as."""
-    if _postgres_programs() is None or importlib.util.find_spec("psycopg") is None:
-        return False
-    return os.geteuid() != 0 or _server_user() is not None
-
-
-def _server_user() -> str | None:
-    """Return the user who runs the server if root may not; None for the present one."""
-    names = {entry.pw_name for entry in pwd.getpwall()}
-    return "postgres" if os.geteuid() == 0 and "postgres" in names else None
+def lacks_postgres() -> str | None:
+    """Return what a PostgreSQL server lacks here, and how to get it; None if it can run."""
+    if importlib.util.find_spec("psycopg") is None:
+        return "needs PostgreSQL's driver: pip install 'psycopg[binary]'"
+    return postgres_programs.missing()
 
 
 class MlflowServer:
@@ -317,14 +306,15 @@ class PostgresServer:
     """A PostgreSQL server with one database, ``study``."""
 
     def __init__(self, folder: Path) -> None:
-        programs, user = _postgres_programs(), _server_user()
+        programs, user = postgres_programs.server_programs(), postgres_programs.server_user()
         assert programs is not None
-        self._folder, self._programs, self._user, self._port = folder, programs, user, free_port()
         folder.mkdir(parents=True)
+        self._folder, self._user, self._port = folder, user, free_port()
+        self._programs = postgres_programs.executable_programs(programs, folder)
         if user is not None:
             shutil.chown(folder, user)
         self._data = folder / "data"
-        self._run("initdb", "-D", str(self._data), "-E", "UTF8", "--auth=trust", "-N", "-U", "study")
+        self._run("initdb", "-D", str(self._data), "-E", "UTF8", "--auth=trust", "--no-locale", "-N", "-U", "study")
         self.start()
         self._run("createdb", "-h", "127.0.0.1", "-p", str(self._port), "-U", "study", "study")
 
@@ -368,7 +358,7 @@ class PostgresServer:
         self._run("pg_ctl", "-D", str(self._data), "-w", "-m", "immediate", "stop")
 
     def _run(self, program: str, *words: str) -> None:
-        prefix = [] if self._user is None else ["runuser", "-u", self._user, "--"]
-        command = [*prefix, str(self._programs / program), *words]
+        command = [str(self._programs / program), *words]
         # no pipes: the server inherits them and would keep them open
-        subprocess.run(command, check=True, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        null, user = subprocess.DEVNULL, postgres_programs.run_as(self._user)
+        subprocess.run(command, check=True, cwd="/", stdout=null, stderr=null, **user)

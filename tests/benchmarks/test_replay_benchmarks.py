@@ -9,7 +9,8 @@ import torch
 
 from benchmarks import landscapes, ledger_scale, transfer_gain
 from benchmarks.arms import Arm, BlindCell, difference, replay_arm, said
-from benchmarks.private_postgres import private_postgres, server_programs
+from benchmarks.postgres_programs import missing, server_programs
+from benchmarks.private_postgres import private_postgres
 from study.ledger.storage import open_storage
 from study.replay.replay_outcome import Estimate
 from study.spec.cell import expand
@@ -99,9 +100,10 @@ def test_a_ledger_is_filled_and_timed(monkeypatch: pytest.MonkeyPatch, capsys: p
 
 
 def test_a_ledger_in_postgresql_is_filled_and_timed(tmp_path: Path) -> None:
+    if (lacking := missing()) is not None:
+        pytest.skip(lacking)
     programs = server_programs()
-    if programs is None:
-        pytest.skip("no PostgreSQL here")
+    assert programs is not None
     with private_postgres(programs) as url:
         spec = ledger_scale.scale_spec(100, "random", url)
         folder = StudyFolder(tmp_path, spec.name)

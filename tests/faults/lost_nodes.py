@@ -29,7 +29,7 @@ from study.spec.yaml_io import write_yaml
 from study.store.study_folder import StudyFolder
 from study.store.study_view import open_view
 from tests.faults.ray_nodes import RayNodes
-from tests.servers import FolderS3Server, PostgresServer, free_port, has_folder_s3, has_postgres, wait_for_port
+from tests.servers import FolderS3Server, PostgresServer, free_port, has_folder_s3, lacks_postgres, wait_for_port
 from trainables.core.object_path import ObjectPath
 from trainables.core.trial_folder import TrialFolder
 
@@ -45,7 +45,7 @@ _REPOSITORY = Path(__file__).parents[2]
 def missing() -> list[str]:
     """Return what this machine lacks, as one would install it."""
     needed = {
-        "PostgreSQL (Debian: postgresql)": has_postgres(),
+        "PostgreSQL (Debian: postgresql)": lacks_postgres() is None,
         "s3rver (npm install -g s3rver)": has_folder_s3(),
         "Flask-WTF (MLflow's users)": importlib.util.find_spec("flask_wtf") is not None,
     }
