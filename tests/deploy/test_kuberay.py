@@ -117,6 +117,15 @@ def test_every_mount_has_its_volume_and_trials_run_on_workers_alone() -> None:
             assert 0 <= group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
 
 
+def test_the_head_makes_the_folders_that_the_settings_name() -> None:
+    """A new volume is empty, and a study is refused where its data folder is missing."""
+    settings = _of_kind("ConfigMap")["data"]
+    for cluster in _clusters():
+        [folders] = cluster["headGroupSpec"]["template"]["spec"]["initContainers"]
+        assert folders["command"] == ["mkdir", "-p", settings["STUDY_STORAGE"], settings["STUDY_DATA_DIR"]]
+        assert folders["volumeMounts"] == [{"name": "storage", "mountPath": "/storage"}]
+
+
 def test_many_nodes_mount_the_storage_at_once() -> None:
     assert _of_kind("PersistentVolumeClaim")["spec"]["accessModes"] == ["ReadWriteMany"]
 
