@@ -7,6 +7,7 @@ import json
 import os
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,8 @@ def test_the_environment_names_what_a_study_looks_for(cluster: dict[str, Any], t
 def test_what_is_copied_to_the_nodes_exists(cluster: dict[str, Any]) -> None:
     for remote, local in cluster["file_mounts"].items():
         assert local.startswith("~") or (ROOT / local).exists(), remote
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]["include"]
+    assert {name for name in packages if not name.endswith(".*")} <= set(cluster["file_mounts"].values())
 
 
 def test_lines_to_edit_are_four() -> None:

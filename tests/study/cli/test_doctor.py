@@ -55,9 +55,10 @@ def test_object_storage_is_tried(s3: S3Server) -> None:
 
 
 def test_a_data_folder_that_is_missing_or_empty_is_named(tmp_path: Path) -> None:
-    for place in (tmp_path, tmp_path / "none"):
-        found = _data(place)
-        assert not found.good and str(place) in found.text and "STUDY_DATA_DIR" in found.mend
+    missing = _data(tmp_path / "none")
+    assert not missing.good and str(tmp_path / "none") in missing.text and "STUDY_DATA_DIR" in missing.mend
+    empty = _data(tmp_path)  # as every new machine has it
+    assert empty.good and f"{tmp_path} contains no data set yet" in empty.text
 
 
 def test_a_token_that_others_may_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
