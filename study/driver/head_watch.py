@@ -70,7 +70,9 @@ class HeadWatch:
                 gone = time.monotonic() - answered
                 if gone >= limit and not self._over.is_set():
                     reason = error.strerror or str(error) or "no answer"
-                    self._lost(f"the head of the Ray cluster at {self._address} has not answered for {gone:.0f} s ({reason})")
+                    self._lost(
+                        f"the head of the Ray cluster at {self._address} has not answered for {gone:.0f} s ({reason})"
+                    )
                     return
             else:
                 answered = asked
