@@ -35,7 +35,7 @@ def why_no_head(address: str, patience: float = _PATIENCE) -> str | None:
 
 def main(address: str) -> None:
     """Ask once for the cluster's id, as all that joins it does first."""
-    from ray._raylet import GcsClient
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]  # in C++
     from ray.exceptions import AuthenticationError
 
     print(_READY, flush=True)

@@ -1,4 +1,4 @@
-"""Watches the head of a joined Ray cluster: without it Ray ends its driver after a minute, with a message of its own."""
+"""Watches the head of a joined Ray cluster: without it Ray ends its driver after a minute, in words of its own."""
 
 from __future__ import annotations
 
