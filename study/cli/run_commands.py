@@ -22,6 +22,8 @@ from study.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from study.driver.driver import Outcome
 
 
@@ -64,18 +66,29 @@ def resume(
     --set search.trials=N raises the number of trials. Data are read from where they were when the study began, whatever
     STUDY_DATA_DIR says now; --data-dir names a new location.
     """
+    from study.driver.exit_codes import ExitCode
     from study.driver.last_signals import hold_signals
 
-    hold_signals()  # the imports below take seconds
+    try:
+        hold_signals()  # the imports below take seconds
+        outcome = _resumed(name, address, overrides_of(set_from, overrides), storage, data_dir)
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted before anything was trained; nothing is lost: study resume {name}")
+        raise typer.Exit(int(ExitCode.INTERRUPTED)) from None
+    end(outcome, storage)
+
+
+def _resumed(
+    name: str, address: str | None, changes: tuple[str, ...], storage: str | None, data_dir: Path | None
+) -> Outcome:
     from study import terminal
     from study.driver import driver
     from study.driver.restart import Again
     from study.store.study_folder import storage_root
 
-    changes, folder, console = overrides_of(set_from, overrides), storage_root(storage), terminal.console()
+    folder, console = storage_root(storage), terminal.console()
     again = Again(name, folder)
-    outcome = driver.resume(name, folder, changes, address=address, console=console, data_dir=data_dir, again=again)
-    end(outcome, storage)
+    return driver.resume(name, folder, changes, address=address, console=console, data_dir=data_dir, again=again)
 
 
 def end(outcome: Outcome, storage: str | None) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from study.driver.exit_codes import ExitCode
+from study.driver.last_signals import keep_signals_back
 from study.driver.log_lines import JOINING, finished
 from study.driver.places import keep_passwords, password_notes, with_places
 from study.driver.progress import Progress
@@ -43,6 +44,7 @@ from trainables.core.patience import Patience, ServiceAway
 from trainables.core.storage_path import StoragePath
 
 if TYPE_CHECKING:
+    from study.driver.interrupts import Interrupts
     from study.driver.restart import Again
     from study.driver.trial_runner import TrialRunner
     from study.tracking import Recorder
@@ -307,6 +309,7 @@ def _drive(
     again: Again | None,
     patience: Patience,
 ) -> Outcome:
+    from study.driver.head_watch import HeadWatch
     from study.driver.interrupts import Interrupts
     from study.driver.local_ray import LocalRay
     from study.driver.trial_manager import TrialManager
@@ -354,8 +357,11 @@ def _drive(
 
                 if ray is not None:
                     address = ray.address()
-                    ray.watch(partial(_ray_died, folder, ledger, progress, recorder, again))
+                    ray.watch(partial(_ray_died, folder, ledger, progress, recorder, interrupts, again))
                 assert address is not None
+                if ray is None and address != "local":
+                    lost = partial(_head_lost, folder, ledger, progress, recorder, interrupts, address)
+                    stack.enter_context(HeadWatch(address, lost))
                 runner: TrialRunner = RayTuneRunner(spec, ledger, folder, address, progress, interrupts)
                 try:
                     runner.run(manager)
@@ -396,26 +402,71 @@ def _without_ledger(folder: StudyFolder, why: str, *, interrupted: bool) -> Outc
 
 
 def _ray_died(
-    folder: StudyFolder, ledger: Ledger, progress: Progress, recorder: Recorder, again: Again | None, reason: str
+    folder: StudyFolder,
+    ledger: Ledger,
+    progress: Progress,
+    recorder: Recorder,
+    interrupts: Interrupts,
+    again: Again | None,
+    reason: str,
 ) -> None:
-    """End this process, whose calls into Ray no longer return; start it anew where that may help."""
-    progress.say(f"{reason}; finished epochs are stored")
-    try:
-        left = ledger.remaining()
-        ended = ledger.total() - left
-    except ServiceAway as error:
-        progress.say(f"{error}; nothing is lost: study resume {folder.name}")
-        os._exit(ExitCode.SOME_FAILED)
-    restarts = again is not None and left > 0 and again.allowed(ended)
+    """End this process, whose calls into Ray no longer return; start it anew where that may help.
+
+    A signal beside the death, also one that this process has not answered yet, ends it: who asked wants no restart.
+    """
+    left = _left_without_ray(folder, ledger, progress, interrupts, reason)
+    ended = ledger.total() - left
+    restarts = again is not None and left > 0 and not interrupts.came() and again.allowed(ended)
     recorder.close(_FAREWELL, quiet=restarts)
     if isinstance(folder.path, Path):
         shutil.rmtree(folder.path / "tune", ignore_errors=True)
-    if again is not None and restarts:
+    if again is not None and restarts and not interrupts.came():
         progress.say(f"starting again: study resume {folder.name}")
         keep_passwords(ledger.study)
-        again.replace_process(ended)
+        keep_signals_back()
+        if not interrupts.came():
+            again.replace_process(ended)
+    _end_if_asked(folder, progress, interrupts, left)
     progress.say(f"stopped with {left} trials left: study resume {folder.name}")
     os._exit(ExitCode.SOME_FAILED)
+
+
+def _head_lost(
+    folder: StudyFolder,
+    ledger: Ledger,
+    progress: Progress,
+    recorder: Recorder,
+    interrupts: Interrupts,
+    address: str,
+    reason: str,
+) -> None:
+    """End this process, whose cluster is gone, with the code of an interruption: Slurm and systemd start it again."""
+    left = _left_without_ray(folder, ledger, progress, interrupts, reason)
+    recorder.close(_FAREWELL)
+    _end_if_asked(folder, progress, interrupts, left)
+    progress.say(
+        f"stopped with {left} trials left; nothing is lost. Once the cluster is back: "
+        f"study resume {folder.name} --address {address}"
+    )
+    os._exit(ExitCode.INTERRUPTED)
+
+
+def _left_without_ray(
+    folder: StudyFolder, ledger: Ledger, progress: Progress, interrupts: Interrupts, reason: str
+) -> int:
+    """Say why Ray is gone and return the number of trials left; end this process if the ledger is away, too."""
+    progress.say(f"{reason}; finished epochs are stored")
+    try:
+        return ledger.remaining()
+    except ServiceAway as error:
+        progress.say(f"{error}; nothing is lost: study resume {folder.name}")
+        os._exit(ExitCode.INTERRUPTED if interrupts.came() else ExitCode.SOME_FAILED)
+
+
+def _end_if_asked(folder: StudyFolder, progress: Progress, interrupts: Interrupts, left: int) -> None:
+    if interrupts.came():
+        progress.say(f"interrupted with {left} trials left; nothing is lost: study resume {folder.name}")
+        os._exit(ExitCode.INTERRUPTED)
 
 
 def _outcome(spec: StudySpec, ledger: Ledger, folder: StudyFolder, *, fault: str | None, out_of_time: bool) -> Outcome:

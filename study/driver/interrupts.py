@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -35,7 +36,7 @@ class Interrupts:
     nothing. A signal before or after Tune's loop, and the second one in it, raise KeyboardInterrupt.
 
     Attributes:
-        asked: True once a signal has come.
+        asked: True once a signal has come and was answered, or `came` has found it.
     """
 
     def __init__(self, name: str, say: Callable[[str], None]) -> None:
@@ -46,6 +47,7 @@ class Interrupts:
         self._tune: Any = None
         self._at_once = _AT_ONCE
         self._terminals: list[int] = []
+        self._noted: int | None = None
 
     def __enter__(self) -> Interrupts:
         """Take over the signals; without effect outside the main thread, which gets no signals."""
@@ -55,7 +57,28 @@ class Interrupts:
             self._before = {n: signal.getsignal(n) for n in _CAUSES if not (n is signal.SIGHUP and ignored)}
             self._terminals = [number for number in (1, 2) if os.isatty(number)]
             self.install()
+            self._note()
         return self
+
+    def _note(self) -> None:
+        """Have the interpreter write each signal to a pipe at once: a handler waits for the main thread."""
+        read, write = os.pipe()
+        for end in (read, write):
+            os.set_blocking(end, False)
+        other = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        if other != -1:  # an event loop of this program needs it
+            signal.set_wakeup_fd(other, warn_on_full_buffer=False)
+            os.close(read)
+            os.close(write)
+            return
+        self._noted, self._notes = read, write
+
+    def came(self) -> bool:
+        """Return whether a signal has come, also one whose handler waits until a call into Ray returns."""
+        if self._noted is not None and not self.asked:
+            with suppress(OSError):  # nothing is there
+                self.asked = any(number in _CAUSES for number in os.read(self._noted, 4096))
+        return self.asked
 
     def install(self) -> None:
         """Install the handlers, also in place of those that Ray has installed since."""
@@ -66,6 +89,12 @@ class Interrupts:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Give the signals back, to the command's own handlers where it has some."""
+        if self._noted is not None:
+            signal.set_wakeup_fd(-1)
+            self.came()
+            read, self._noted = self._noted, None
+            os.close(read)
+            os.close(self._notes)
         if self._before and study_is_over():
             return
         for number, handler in self._before.items():

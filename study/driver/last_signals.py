@@ -59,6 +59,12 @@ def hold_signals() -> None:
     if threading.current_thread() is threading.main_thread():
         _held[:] = [LastSignals()]
         _held[0].install()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _NUMBERS)  # a driver that became this one has kept them back
+
+
+def keep_signals_back() -> None:
+    """Keep signals from this thread, until the program that this process becomes calls `hold_signals`."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _NUMBERS)
 
 
 def take_signals_back() -> None:

@@ -15,6 +15,7 @@ import torch
 from rich.console import Console
 
 from study.driver.found_ray import found_address
+from study.driver.head_check import why_no_head
 from study.driver.image_settings import check_image_settings
 from study.ledger.storage import open_storage
 from study.spec.cell import Cell
@@ -238,17 +239,22 @@ def check_resources(resources: ResourcesSpec, address: str | None) -> None:
 
 
 def checked_cluster(address: str | None) -> str | None:
-    """Return a cluster's address, found where it is ``auto``, if something answers there.
+    """Return a cluster's address, found where it is ``auto``, if Ray's head answers there.
 
     Ray would wait for minutes, and not end on SIGTERM.
 
     Raises:
-        BadInput: nothing answers, the address has no port, or ``auto`` means no Ray or several.
+        BadInput: no head answers, the address has no port or is a job server's, or ``auto`` means no Ray or several.
     """
     if address is None or address == "local":
         return address
     if address == "auto":
         address = found_address()
+    if address.startswith(("http://", "https://")):
+        raise BadInput(
+            f"--address {address}: that is the address of a job server, which takes studies from `study submit`; "
+            f"here it must be host:port of the cluster's head, for example 10.0.0.1:6379, or auto"
+        )
     parts = urlsplit(address if "://" in address else f"//{address}")
     try:
         if parts.hostname is None or parts.port is None:
@@ -258,6 +264,8 @@ def checked_cluster(address: str | None) -> str | None:
         raise BadInput(f"--address: must be auto or host:port, for example 10.0.0.1:6379, got '{address}'") from None
     except OSError as error:
         raise BadInput(f"--address {address}: no Ray cluster answers there ({error.strerror or error})") from None
+    if (why := why_no_head(address)) is not None:
+        raise BadInput(f"--address {address}: no Ray cluster answers there ({why})")
     return address
 
 

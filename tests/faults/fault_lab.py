@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -139,9 +139,9 @@ class Lab:
         self._started: list[Running] = []
         self.name = ""
 
-    def start(self, *words: str) -> Running:
-        """Start ``study`` with these words."""
-        environment = {**os.environ, "RAY_TMPDIR": str(self._ray), "OMP_NUM_THREADS": "1"}
+    def start(self, *words: str, environment: Mapping[str, str] | None = None) -> Running:
+        """Start ``study`` with these words, and with more variables."""
+        environment = {**os.environ, "RAY_TMPDIR": str(self._ray), "OMP_NUM_THREADS": "1", **(environment or {})}
         log = self.folder / f"output-{len(self._started)}.txt"
         with log.open("w") as file:
             process = subprocess.Popen(
@@ -156,12 +156,12 @@ class Lab:
         self._started.append(Running(process, self._ray, log))
         return self._started[-1]
 
-    def run(self, mapping: dict[str, Any]) -> Running:
-        """Start a new study."""
+    def run(self, mapping: dict[str, Any], *words: str, environment: Mapping[str, str] | None = None) -> Running:
+        """Start a new study, with more words and variables."""
         path = self.folder / "study.yaml"
         path.write_text(write_yaml(mapping))
         self.name = mapping["name"]
-        return self.start("run", str(path))
+        return self.start("run", str(path), *words, environment=environment)
 
     def resume(self, *words: str) -> Running:
         """Continue the study."""

@@ -95,6 +95,10 @@ class RayNodes:
         """Kill a node with all its processes."""
         self.nodes.pop(index).kill()
 
+    def kill_head(self) -> None:
+        """Kill the head's service that all others need, and nothing else."""
+        next(process for process in self._head.processes() if process.name() == "gcs_server").kill()
+
     def replace_failed(self) -> None:
         """Start another node in place of each that ended by itself: on a busy machine, Ray gives up after 30 s."""
         for node in [node for node in self.nodes if node.ended()]:

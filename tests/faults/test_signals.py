@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
 from tests.faults.fault_lab import Lab, Running, wait_until
+from tests.faults.ray_nodes import RayNodes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # starting Ray takes long on a busy machine
 
@@ -21,6 +26,14 @@ STUDY: dict[str, Any] = {
     "training": {"epochs": 150, "batch_size": 32, "lr": 0.05, "checkpoint_seconds": 0, "precision": "float32"},
     "search": {"trials": 3, "searcher": "random", "pruner": "none"},
 }
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder whose path leaves room for those of Ray's sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="ray-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _training(lab: Lab) -> Running:
@@ -62,6 +75,33 @@ def test_a_dead_service_of_ray_is_noticed_and_the_study_starts_again_by_itself(l
     said = running.output()
     assert "starting again: study resume signalled" in said and "Traceback" not in said
     wait_until(lambda: not running.family(), "every process to be gone", 10)
+    _finished(lab)
+
+
+def test_a_signal_beside_the_death_of_ray_ends_the_study(lab: Lab) -> None:
+    running = _training(lab)
+    _service(running, "gcs_server").kill()
+    os.killpg(running.process.pid, signal.SIGTERM)
+    assert running.wait() == 130, running.output()
+    said = running.output()
+    assert "nothing is lost: study resume signalled" in said and "starting again" not in said
+    wait_until(lambda: not running.family(), "every process to be gone", 10)
+
+
+def test_the_death_of_a_joined_head_is_said(lab: Lab, short_folder: Path) -> None:
+    nodes = RayNodes(short_folder, {})
+    try:
+        nodes.add()
+        running = lab.run(STUDY, "--address", nodes.address, environment=nodes.environment)
+        wait_until(lambda: lab.epochs_written() >= 10, "the first epochs")
+        nodes.kill_head()
+        wait_until(lambda: "the head of the Ray cluster at" in running.output(), "a word of it", 30)
+        assert running.wait() == 130, running.output()
+    finally:
+        nodes.stop()
+    said = running.output()
+    assert f"study resume signalled --address {nodes.address}" in said and "Traceback" not in said
+    lab.finish()
     _finished(lab)
 
 

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import hashlib
+import os
 import signal
+import threading
+import time
 from types import FrameType
 
 import pytest
@@ -47,3 +51,29 @@ def test_while_records_are_written_a_signal_says_so_and_ends_the_wait() -> None:
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
     assert said == ["asked to end (SIGTERM): not waiting for the records in MLflow; `study record tiny` completes them"]
+
+
+def test_a_signal_is_known_before_the_main_thread_can_answer_it() -> None:
+    said: list[str] = []
+    known: list[tuple[bool, bool, list[str]]] = []
+    begun = threading.Event()
+
+    def ask(interrupts: Interrupts) -> None:
+        begun.wait()
+        time.sleep(0.1)
+        before = interrupts.came()
+        os.kill(os.getpid(), signal.SIGTERM)
+        end = time.monotonic() + 10
+        while not interrupts.came() and time.monotonic() < end:  # the system delivers it to another thread
+            time.sleep(0.001)
+        known.append((before, interrupts.came(), list(said)))
+
+    with Interrupts("tiny", said.append) as interrupts:
+        asking = threading.Thread(target=ask, args=(interrupts,))
+        asking.start()
+        with pytest.raises(KeyboardInterrupt):
+            begun.set()
+            hashlib.pbkdf2_hmac("sha256", b"", b"", 3_000_000)  # a call of a second that no signal ends
+        asking.join()
+    assert known == [(False, True, [])]
+    assert len(said) == 1 and interrupts.asked

@@ -236,7 +236,7 @@ def test_a_cluster_that_does_not_answer_is_named(address: str) -> None:
         checked_cluster(address)
 
 
-@pytest.mark.parametrize("address", ["", "somewhere", "host:", "host:port", "host:99999", "http://"])
+@pytest.mark.parametrize("address", ["", "somewhere", "host:", "host:port", "host:99999", "x://"])
 def test_an_address_without_a_port_is_refused(address: str) -> None:
     with pytest.raises(BadInput, match=r"^--address: must be auto or host:port"):
         checked_cluster(address)
@@ -247,10 +247,20 @@ def test_ray_on_this_machine_has_no_address_yet(address: str | None) -> None:
     assert checked_cluster(address) == address
 
 
-def test_a_port_that_answers_is_enough() -> None:
+@pytest.mark.parametrize("address", ["http://127.0.0.1:1", "https://head"])
+def test_the_address_of_a_job_server_is_for_study_submit(address: str) -> None:
+    with pytest.raises(BadInput, match=rf"^--address {address}: .* job server, .* `study submit`; .* host:port"):
+        checked_cluster(address)
+
+
+def test_a_port_at_which_something_else_listens_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setattr("study.driver.preflight.why_no_head", lambda address: None)
         assert checked_cluster(address) == address
+        monkeypatch.setattr("study.driver.preflight.why_no_head", lambda address: "a database")
+        with pytest.raises(BadInput, match=rf"^--address {address}: no Ray cluster answers there \(a database\)"):
+            checked_cluster(address)
 
 
 @pytest.mark.parametrize("command", ["run", "resume"])

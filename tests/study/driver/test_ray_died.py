@@ -1,0 +1,119 @@
+"""What a driver says and how it ends when Ray has died, with and without a signal beside it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from study.driver import driver
+from study.driver.interrupts import Interrupts
+from study.driver.restart import Again
+
+
+class Replaced(Exception):
+    """Stands for the program that this process would have become."""
+
+
+@dataclass
+class Dying:
+    """A driver without Ray, ledger and MLflow."""
+
+    tmp_path: Path
+    signal_at: str = ""
+    said: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.interrupts = Interrupts("ga", self.said.append)
+        self.folder = SimpleNamespace(name="ga", path=self.tmp_path)
+        self.ledger = SimpleNamespace(remaining=lambda: 2, total=lambda: 3, study=None)
+        self.recorder = SimpleNamespace(close=self._close)
+
+    def say(self, message: str) -> None:
+        """Print; the signal may come while this is said."""
+        self.said.append(message)
+        if self.signal_at and self.signal_at in message:
+            self.interrupts.asked = True
+
+    def _close(self, timeout: float, quiet: bool = False) -> None:
+        self.say("recorded")
+
+    def end(self, function: Callable[..., None], *more: Any) -> int:
+        """Return the exit code."""
+        with pytest.raises(SystemExit) as ended:
+            function(self.folder, self.ledger, self, self.recorder, self.interrupts, *more)
+        assert isinstance(ended.value.code, int)
+        return ended.value.code
+
+
+@pytest.fixture(autouse=True)
+def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def leave(code: int) -> None:
+        raise SystemExit(int(code))
+
+    def replace(self: Again, ended: int) -> None:
+        raise Replaced
+
+    monkeypatch.setattr(os, "_exit", leave)
+    monkeypatch.setattr(Again, "replace_process", replace)
+    monkeypatch.setattr(driver, "keep_passwords", lambda study: None)
+    monkeypatch.setattr(driver, "keep_signals_back", lambda: None)
+    monkeypatch.delenv("STUDY_RAY_DEATHS", raising=False)
+
+
+@pytest.mark.parametrize("moment", ["Ray has died", "recorded", "starting again"])
+def test_a_signal_beside_the_death_of_ray_ends_the_study(moment: str, tmp_path: Path) -> None:
+    dying = Dying(tmp_path, moment)
+    assert dying.end(driver._ray_died, Again("ga", tmp_path), "Ray has died") == 130
+    assert dying.said[-1] == "interrupted with 2 trials left; nothing is lost: study resume ga"
+
+
+def test_without_a_signal_the_study_starts_again(tmp_path: Path) -> None:
+    dying = Dying(tmp_path)
+    with pytest.raises(Replaced):
+        dying.end(driver._ray_died, Again("ga", tmp_path), "Ray has died")
+    assert dying.said[-1] == "starting again: study resume ga"
+
+
+def test_a_lost_head_ends_the_study_so_that_it_is_started_again(tmp_path: Path) -> None:
+    dying = Dying(tmp_path)
+    assert dying.end(driver._head_lost, "10.0.0.1:6379", "the head of the Ray cluster has gone") == 130
+    assert dying.said[0] == "the head of the Ray cluster has gone; finished epochs are stored"
+    assert dying.said[-1] == (
+        "stopped with 2 trials left; nothing is lost. Once the cluster is back: study resume ga --address 10.0.0.1:6379"
+    )
+
+
+BEFORE = """
+import os, signal, sys, threading
+from study.driver.last_signals import hold_signals, keep_signals_back
+hold_signals()
+def become():
+    keep_signals_back()
+    os.execv(sys.executable, [sys.executable, "-c", sys.argv[1]])
+threading.Thread(target=become).start()
+threading.Event().wait(60)
+"""
+AFTER = """
+import os, signal
+os.kill(os.getpid(), signal.SIGTERM)  # before any handler is there
+from study.cli import app
+import sys
+sys.argv = ["study", "resume", "ga"]
+app.main()
+"""
+
+
+def test_a_signal_to_the_program_that_starts_again_is_answered_once_it_can_be(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", BEFORE, AFTER]
+    environment = {**os.environ, "STUDY_STORAGE": str(tmp_path)}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 130, done.stderr
+    assert done.stdout == "interrupted before anything was trained; nothing is lost: study resume ga\n"
