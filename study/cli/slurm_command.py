@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -70,6 +71,8 @@ def slurm(
     sent = send(checked, root, script)
     typer.echo(f"submitted as job {sent.job}")
     typer.echo(f"its log: {sent.log}")
+    typer.echo(f"whether it waits: squeue --job {sent.job}; to end it: scancel {sent.job}")
+    typer.echo(f"how far it is: study status {checked.name} --storage {shlex.quote(str(root))}")
 
 
 def slurm_job(

@@ -65,6 +65,9 @@ def submit(
     elif sent.storage:
         typer.echo(f"its storage on the cluster: {sent.storage}")
     if not follow:
+        if not sent.finished:
+            typer.echo("the same command with --follow shows its output; to end it:")
+            typer.echo(shlex.join(["ray", "job", "stop", sent.job, "--address", address]))
         return
     try:
         code_of_job = follow_job(address, sent.job, say=lambda said: typer.echo(said, err=True))

@@ -155,7 +155,7 @@ def explained(address: str) -> Iterator[None]:
 
 
 def _refused(said: str) -> str:
-    if said.startswith("Authentication required"):
+    if said.startswith("Authentication required") or token() is None:
         return (
             "the cluster asks for a token, and there is none in RAY_AUTH_TOKEN, "
             "the file of RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token"

@@ -125,7 +125,8 @@ class Recorder:
             keys = {key for key in keys if key[1] != _SUMMARY}
         left = sorted(f"{cell}/{number:05d}" for cell, number in keys)
         if first and not quiet and (left or self._thread.is_alive()):
-            what = f"{len(left)} trials are" if left else "the summaries of the cells are"
+            trials = "1 trial is" if len(left) == 1 else f"{len(left)} trials are"
+            what = trials if left else "the summaries of the cells are"
             self._warn(f"{what} not in MLflow yet; run: study record {self._ledger.study.name}")
         return left
 
