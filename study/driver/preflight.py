@@ -16,6 +16,7 @@ from rich.console import Console
 
 from study.driver.found_ray import found_address
 from study.driver.image_settings import check_image_settings
+from study.driver.job_server import token
 from study.ledger.storage import open_storage
 from study.spec.cell import Cell
 from study.spec.study_spec import RecordsSpec, ResourcesSpec, StudySpec
@@ -31,6 +32,7 @@ from trainables.core.errors import BadInput
 from trainables.core.metrics import from_confusion
 from trainables.core.object_path import ObjectPath
 from trainables.core.storage_path import StoragePath
+from trainables.core.url_secrets import shown_address
 from trainables.data import DataSummary, prepare
 from trainables.methods.boundary_shift import excessive
 from trainables.methods.registry import build_params, method_named
@@ -243,19 +245,24 @@ def checked_cluster(address: str | None) -> str | None:
     Ray would wait for minutes, and not end on SIGTERM.
 
     Raises:
-        BadInput: nothing answers, the address has no port, or ``auto`` means no Ray or several.
+        BadInput: nothing answers, the address has no port, ``auto`` means no Ray or several, or Ray would send
+            a cluster token that is none.
     """
     if address is None or address == "local":
         return address
+    if os.environ.get("RAY_AUTH_MODE") == "token":
+        token()
     if address == "auto":
         address = found_address()
-    parts = urlsplit(address if "://" in address else f"//{address}")
     try:
-        if parts.hostname is None or parts.port is None:
+        parts = urlsplit(address if "://" in address else f"//{address}")
+        if parts.hostname is None or parts.port is None or "@" in parts.netloc or parts.query or parts.fragment:
             raise ValueError
         socket.create_connection((parts.hostname, parts.port), timeout=_CONNECT_SECONDS).close()
     except ValueError:
-        raise BadInput(f"--address: must be auto or host:port, for example 10.0.0.1:6379, got '{address}'") from None
+        raise BadInput(
+            f"--address: must be auto or host:port, for example 10.0.0.1:6379, got {shown_address(address)}"
+        ) from None
     except OSError as error:
         raise BadInput(f"--address {address}: no Ray cluster answers there ({error.strerror or error})") from None
     return address

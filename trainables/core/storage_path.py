@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, TypeAlias
 
+from trainables.core.errors import BadInput
 from trainables.core.object_path import ObjectPath
 
 StoragePath: TypeAlias = Path | ObjectPath
@@ -21,7 +22,7 @@ def storage_path(written: str | Path) -> StoragePath:
     """Return the place that a path or a URL names, as ``str`` of a place gives it.
 
     Raises:
-        BadInput: a URL that cannot be one of an object storage.
+        BadInput: a URL that cannot be one of an object storage, or a ``file://`` one with ``?`` or ``#``.
 
     >>> storage_path("/data/runs"), storage_path("s3://bucket/runs"), storage_path("file:///data/runs")
     (PosixPath('/data/runs'), ObjectPath('s3://bucket/runs'), PosixPath('/data/runs'))
@@ -30,6 +31,8 @@ def storage_path(written: str | Path) -> StoragePath:
     if isinstance(written, Path) or "://" not in text:
         return Path(written)
     if text.startswith("file:///"):
+        if set(text) & set("?#"):  # a part that a folder does not have, and may be a password
+            raise BadInput("storage file:///...: must be file:///folder without '?' and '#', or a path")
         return Path(text.removeprefix("file://"))
     return ObjectPath.parsed(text)
 
