@@ -112,8 +112,9 @@ def connected(address: str) -> JobSubmissionClient:
         address: as `checked_address` returned it.
 
     Raises:
-        BadInput: nothing answers, Ray's job client is not installed, or the cluster refuses the token.
+        BadInput: nothing answers, Ray's job client is not installed, the token here is none, or the cluster refuses it.
     """
+    sent = headers()
     _reach(urlsplit(address))
     try:
         from ray.job_submission import JobSubmissionClient
@@ -123,7 +124,7 @@ def connected(address: str) -> JobSubmissionClient:
         logging.WARNING
     )  # of packages that are uploaded; importing Ray sets its own level
     with explained(address), _environment("RAY_API_SERVER_ADDRESS", address):
-        client = JobSubmissionClient(address, headers=headers())
+        client = JobSubmissionClient(address, headers=sent)
     for noisy in ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging"):
         logging.getLogger(noisy).setLevel(logging.WARNING)  # of uploads; the client has set its own level
     return client

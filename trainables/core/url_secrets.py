@@ -24,7 +24,7 @@ _HOST = r"[^\s:/@?#\[\]'\"]*"
 _BEFORE_AT = re.compile(rf"([A-Za-z][A-Za-z0-9+.-]*://{_HOST}:)\S+(?=@)")
 _USER_ALONE = re.compile(rf"(https?://){_HOST}[^\s:/@?#\[\]'\"](?=@)")
 _NO_PORT = re.compile(
-    rf"([A-Za-z][A-Za-z0-9+.-]*://{_HOST}[^\s:/@?#\[\]'\"]:)(?!\d+(?:[^\w]|$)|\*\*\*|port\b)[^\s@/?#'\"]+"
+    rf"([A-Za-z][A-Za-z0-9+.-]*://{_HOST}[^\s:/@?#\[\]'\"]:)(?!\d+(?:[^\w]|$)|\*\*\*|(?i:port)\b)[^\s@/?#'\"]+"
 )
 _SCHEMES_WITHOUT_PORT = ("databricks",)
 

@@ -255,6 +255,15 @@ def test_a_token_that_is_none_is_refused_and_not_shown(
         assert "aaa" not in str(caught.value) and "bbb" not in str(caught.value)
 
 
+def test_a_token_that_is_none_is_named_before_the_cluster_is_asked(
+    spec_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "aaa-1\nbbb-1")
+    with pytest.raises(BadInput, match=r"^RAY_AUTH_TOKEN: is no cluster token") as caught:
+        submit(spec_path, address=f"http://127.0.0.1:{free_port()}")
+    assert "bbb-1" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "address",
     ["http://[x", "pass-word-7://x", "http://me:pass-word-7@h:1", "http://@h:1", "http://h:1/?token=pass-word-7"],

@@ -131,3 +131,4 @@ def test_records_that_may_hold_a_password_are_not_shown(study_mapping: Make) -> 
     for records in ({"ledger": libpq}, {"tracking_uri": libpq}, {"tracking_uri": "me:hunter-71@host:5000"}, libpq):
         said = _said(study_mapping(records=records))
         assert said[0].startswith("records") and "hunter-71" not in str(said)
+        assert "http://HOST:PORT, a file" in said[0] or "tracking_uri" not in str(records)
