@@ -22,6 +22,7 @@ from study.driver.tune_adapters import LedgerScheduler, LedgerSearcher, NoTrialP
 from study.ledger.study_ledger import Ledger
 from study.spec.study_spec import ResourcesSpec, StudySpec
 from study.store.study_folder import StudyFolder
+from study.tracking.client import import_mlflow
 from trainables.core.errors import BadInput, shown
 from trainables.entry_points.ray_trainable import ImbalanceTrial
 
@@ -65,6 +66,7 @@ class RayTuneRunner:
         _join(self.address, self.spec.name)
         self.interrupts.install()  # Ray has installed a handler that aborts
         scratch = self._scratch()
+        import_mlflow()  # Tune does, too, to count its users' callbacks
         try:
             self._tuner(manager, scratch).fit()
         except EOFError:  # Tune reads back the errors of trials, which a full disk has cut short

@@ -21,6 +21,11 @@ OVERRIDES_FILE = "overrides"
 """File beside the sent study file. Ray shows a job's command and its environment to everyone who may list jobs."""
 
 
+def sent_name(spec_path: Path) -> str:
+    """Return the name of a study file in a job's folder: its own, with an ending that nothing else there has."""
+    return spec_path.name if spec_path.suffix in (".yaml", ".yml") else f"{spec_path.name}.yaml"
+
+
 @contextmanager
 def sent_files(
     spec: StudySpec, spec_path: Path, overrides: Sequence[str], *, code: bool
@@ -38,7 +43,7 @@ def sent_files(
     """
     with tempfile.TemporaryDirectory(prefix="study-submit-") as made:
         folder = Path(made)
-        shutil.copy(spec_path, folder)
+        shutil.copy(spec_path, folder / sent_name(spec_path))
         if spec.plugins:
             overrides = [*overrides, f"plugins=[{', '.join(store_plugins(spec, folder).plugins)}]"]
         if are_secret(overrides):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from study.driver.job_server import NO_AGENT, checked_address, connected, explained
 from study.driver.log_lines import JOINING, STORED_IN, finished
 from study.driver.ray_connection import USAGE_REPORTS_OFF
-from study.driver.sent_files import OVERRIDES_FILE, are_secret, sent_files
+from study.driver.sent_files import OVERRIDES_FILE, are_secret, sent_files, sent_name
 from study.spec.study_spec import StudySpec
 from study.spec.validation import load_spec
 from trainables.core.errors import BadInput, shown
@@ -94,7 +94,7 @@ def submit(
         if (found := _running(client, asks)) is not None:
             return Sent(found, asks["study"], running=True)
         with sent_files(spec, spec_path, overrides, code=code) as (folder, changes):
-            command = entrypoint(spec_path.name, changes, resume=resume, storage=storage, data_dir=data_dir)
+            command = entrypoint(sent_name(spec_path), changes, resume=resume, storage=storage, data_dir=data_dir)
             sent = _submitted(client, command, str(folder), asks)
         if sent.running:
             return sent
@@ -236,7 +236,8 @@ def entrypoint(
     A new study without a ledger or tracking server takes the head node's, which STUDY_LEDGER and STUDY_TRACKING_URI
     name there (cluster.yaml). Overrides with a password travel in a file, not in the command.
     """
-    words = ["study", "submitted", file_name, *(["--resume"] if resume else [])]
+    file = f"./{file_name}" if file_name.startswith("-") else file_name  # else it would be read as an option
+    words = ["study", "submitted", file, *(["--resume"] if resume else [])]
     words += [] if storage is None else ["--storage", storage]
     words += [] if data_dir is None else ["--data-dir", data_dir]
     return shlex.join([*words, *_set(overrides)])

@@ -33,7 +33,8 @@ _fits: OrderedDict[bytes, Floats] = OrderedDict()
 class MethodModel:
     """What a method's trials tell about settings that were not tried, at any ratio and share of the epochs.
 
-    Hyperparameters are those of the trials that ended first, whose number grows by half from fit to fit. Values are
+    Hyperparameters are those of the trials that ended first, whose number grows by half from fit to fit, or of all
+    trials while the first ones have the same value. Values are
     compressed far below the best of their cell (`Compression`); `expect` undoes this.
 
     Attributes:
@@ -62,7 +63,9 @@ class MethodModel:
         """
         observe = observe or evidence.observation
         whole, early = observe(None), observe(fit_size(evidence.ended))
-        if len(early.values) < 2 or np.ptp(early.values) == 0:
+        if not _differ(early):  # the next fit may be many trials away
+            early = whole
+        if not _differ(early):
             raise NothingToFit
         self.evidence = evidence
         cells = evidence.layout.cells
@@ -148,6 +151,10 @@ class MethodModel:
         return np.array([unit_point(self.evidence.space, dict(one)) for one in params]).reshape(
             len(params), len(self.evidence.layout.groups)
         )
+
+
+def _differ(observation: Observation) -> bool:
+    return len(observation.values) > 1 and bool(np.ptp(observation.values) > 0)
 
 
 class NothingToFit(ValueError):

@@ -35,14 +35,14 @@ SearchedCell = tuple[Cell, "Sequence[FrozenTrial]"]
 
 @dataclass(frozen=True)
 class RatioResponse:
-    """The expected result of a method's best setting, from the smallest ratio of the study to the largest.
+    """The expected result of a method's best setting, from the smallest ratio with a result to the largest.
 
     Attributes:
         dataset: the data set.
         profile_kind: the kind of profile, as names of cells have it, without the ratio.
         task: data set and kind of profile, as the search names it.
         method: the method's label.
-        ratios: from the smallest to the largest one, evenly on the logarithmic scale.
+        ratios: from the smallest to the largest one with a complete trial, evenly on the logarithmic scale.
         mean: expected metric of the best setting without the noise of seeds, in the metric's own unit.
         low: lower end of the 95 % band of that value.
         high: its upper end.
@@ -90,16 +90,24 @@ def has_responses(spec: StudySpec, searched: Iterable[SearchedCell]) -> bool:
 
 
 def _groups(spec: StudySpec, searched: Iterable[SearchedCell]) -> list[list[SearchedCell]]:
-    """Return the cells of every data set, kind of profile and method that have enough ratios and trials."""
+    """Return the cells of every data set, kind of profile and method that have enough ratios and trials.
+
+    A cell without a complete trial says nothing of its ratio, and is left out. So are failed trials: a search avoids
+    them as if they were poor, but they are no results.
+    """
     if len(spec.search.metrics) > 1:
         return []
-    cells = [(cell, trials) for cell, trials in searched if cell.base.data.folds is None and cell.space]
+    cells = [
+        (cell, [trial for trial in trials if trial.state.name != "FAIL"])
+        for cell, trials in searched
+        if cell.base.data.folds is None and cell.space
+    ]
     order = {name: i for i, (cell, _) in reversed([*enumerate(cells)]) for name in (cell.method, search_task(cell))}
     groups = groupby(
         sorted(cells, key=lambda one: (order[search_task(one[0])], order[one[0].method])),
         key=lambda one: (search_task(one[0]), one[0].method),
     )
-    found = (list(own) for _, own in groups)
+    found = ([one for one in own if _complete([one])] for _, own in groups)
     return [own for own in found if len({cell.ratio for cell, _ in own}) > 1 and len(_complete(own)) >= FEWEST_TRIALS]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from study.slurm.job_options import JobOptions
 from study.store.study_folder import StudyFolder
+from trainables.core.errors import BadInput, shown
 
 AGAIN = 75
 """Exit code of ``study slurm-next`` that asks for another job: EX_TEMPFAIL of sysexits.h."""
@@ -155,9 +156,24 @@ def slurm_folder(folder: StudyFolder) -> Path:
     return folder.path / "slurm"
 
 
-def log_pattern(folder: StudyFolder) -> str:
-    """Return the path of a job's log, in which Slurm replaces ``%j`` by the job's number."""
-    return f"{slurm_folder(folder)}/job-%j.log"
+def log_path(folder: StudyFolder, job: str) -> Path:
+    """Return the path of a job's log."""
+    return slurm_folder(folder) / f"job-{job}.log"
+
+
+def _log_pattern(folder: StudyFolder) -> str:
+    """Return the path of a job's log as sbatch takes it: Slurm replaces ``%j`` by the job's number, and ``%%`` by %.
+
+    Raises:
+        BadInput: the path holds what an option of sbatch cannot.
+    """
+    place = str(slurm_folder(folder))
+    if not place.isprintable() or '"' in place or "\\" in place:
+        raise BadInput(
+            f'storage {shown(place)}: a path in a script for sbatch must hold no line break and none of " and \\'
+        )
+    pattern = f"{place.replace('%', '%%')}/job-%j.log"
+    return f'"{pattern}"' if set(pattern) & set(" #'") else pattern
 
 
 def batch_script(folder: StudyFolder, options: JobOptions, overrides: Sequence[str] = ()) -> str:
@@ -167,6 +183,9 @@ def batch_script(folder: StudyFolder, options: JobOptions, overrides: Sequence[s
         folder: of the study; its storage is shared by the nodes.
         options: what the job asks for.
         overrides: ``path=value`` pairs for ``study resume``, in every job.
+
+    Raises:
+        BadInput: the storage's path holds what an option of sbatch cannot.
     """
     place = slurm_folder(folder)
     directives = [
@@ -174,7 +193,7 @@ def batch_script(folder: StudyFolder, options: JobOptions, overrides: Sequence[s
         *options.lines(),
         "--requeue",
         "--open-mode=append",
-        f"--output={_quoted(log_pattern(folder))}",
+        f"--output={_log_pattern(folder)}",
     ]
     job = [str(place / "study.yaml"), "--storage", str(folder.storage)]
     job += [word for override in overrides for word in ("--set", override)]
@@ -198,7 +217,3 @@ def batch_script(folder: StudyFolder, options: JobOptions, overrides: Sequence[s
             _BODY.lstrip("\n"),
         ]
     )
-
-
-def _quoted(path: str) -> str:
-    return f'"{path}"' if " " in path else path

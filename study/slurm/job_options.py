@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 
-from trainables.core.errors import BadInput
+from trainables.core.errors import BadInput, shown
 
 LEAST_SECONDS = 20
 """Least time from the order to stop until the wall time ends, in seconds: half for the driver, half for the rest."""
@@ -14,11 +15,13 @@ _USUAL_SECONDS = 120
 _REST_SECONDS = 10
 """Seconds that a job needs at least between its driver's end and its return to the queue."""
 
-_TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<clock>\d+(?::\d+){0,2})")
+_TIME = re.compile(r"(?:(?P<days>[0-9]{1,5})-)?(?P<clock>[0-9]{1,9}(?::[0-9]{1,9}){0,2})")
 _OWN = {
     "array": "the jobs of an array would run the same study",
     "chdir": "the job runs where `study slurm` is run",
     "error": "the log is one file",
+    "export": "the job gets the environment in which `study slurm` is run, and the script holds no passwords",
+    "export-file": "the job gets the environment in which `study slurm` is run",
     "job-name": "the job has the study's name",
     "no-requeue": "the job puts itself back in the queue",
     "nodes": "use --nodes of `study slurm`",
@@ -90,8 +93,10 @@ class JobOptions:
             ("--account", self.account),
             ("--gpus-per-node", self.gpus_per_node),
         ):
-            if value is not None and not re.fullmatch(r"[\w.,:@+-]+", value):
-                raise BadInput(f"{option} {value!r}: must be letters, digits and . , : @ + - _")
+            if value is not None and not re.fullmatch(r"\w[\w.,:@+-]*", value, re.ASCII):
+                raise BadInput(
+                    f"{option} {value!r}: must be letters, digits and . , : @ + - _, a letter or digit first"
+                )
         for argument in self.sbatch:
             _check_argument(argument)
 
@@ -146,14 +151,24 @@ def seconds_of(time: str) -> int:
         hours, minutes, rest = {1: [0, *parts, 0], 2: [0, *parts], 3: parts}[len(parts)]
         seconds = (hours * 60 + minutes) * 60 + rest
     if seconds == 0:
-        raise BadInput(f"--time {time!r}: must be a wall time, such as 30 (minutes), 4:00:00 or 1-12:00:00")
+        raise BadInput(f"--time '{shown(time)}': must be a wall time, such as 30 (minutes), 4:00:00 or 1-12:00:00")
     return seconds
 
 
 def _check_argument(argument: str) -> None:
-    found = re.fullmatch(r"(?:--(?P<long>[a-z][a-z0-9-]*)|-(?P<short>[A-Za-z]))(?:[ =].*)?", argument)
-    if found is None:
+    found = re.fullmatch(r"(?:--(?P<long>[a-z][a-z0-9-]*)|-(?P<short>[A-Za-z]))(?:[ =](?P<value>.*))?", argument)
+    if found is None or not _is_one_word(found["value"] or ""):
         raise BadInput(f"--sbatch-arg {argument!r}: must be one option of sbatch, such as --sbatch-arg=--mem=0")
     name = found["long"] or _SHORT.get(found["short"], found["short"])
-    if name in _OWN:
-        raise BadInput(f"--sbatch-arg {argument!r}: the script sets this itself: {_OWN[name]}")
+    # sbatch takes the beginning of an option's name for the option
+    own = name if name in _OWN else next((one for one in _OWN if one.startswith(name) and found["long"]), None)
+    if own is not None:
+        raise BadInput(f"--sbatch-arg {argument!r}: the script sets {own} itself: {_OWN[own]}")
+
+
+def _is_one_word(value: str) -> bool:
+    """Return whether sbatch reads a value as one word; a second one would be another option."""
+    try:
+        return len(shlex.split(value)) <= 1
+    except ValueError:  # a quotation without its end
+        return False

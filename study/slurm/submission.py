@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from study.slurm.batch_script import batch_script, log_pattern, slurm_folder
+from study.slurm.batch_script import batch_script, log_path, slurm_folder
 from study.slurm.job_options import JobOptions
 from study.spec.study_plugins import store_plugins
 from study.spec.study_spec import StudySpec
@@ -66,7 +66,8 @@ def send(spec: StudySpec, storage: Path, script: str) -> Sent:
     """Write a study's script and run sbatch.
 
     Raises:
-        BadInput: there is no sbatch here, it refuses the job, or the storage cannot be written.
+        BadInput: there is no sbatch here, it refuses the job, a job of this study is in the queue, or the storage
+            cannot be written.
     """
     if shutil.which("sbatch") is None:
         raise BadInput(
@@ -75,6 +76,7 @@ def send(spec: StudySpec, storage: Path, script: str) -> Sent:
     folder = StudyFolder(storage, spec.name)
     place = slurm_folder(folder)
     path = place / "job.sh"
+    _refuse_second_job(spec.name, path)
     try:
         place.mkdir(parents=True, exist_ok=True)
         stored = store_plugins(spec, place)
@@ -94,7 +96,27 @@ def send(spec: StudySpec, storage: Path, script: str) -> Sent:
     if done.returncode != 0:
         raise BadInput(f"sbatch refused the job: {done.stderr.strip() or done.returncode}; the script: {path}")
     job = done.stdout.strip().partition(";")[0]  # `number;cluster` where there are several clusters
-    return Sent(job, Path(log_pattern(folder).replace("%j", job)))
+    return Sent(job, log_path(folder, job))
+
+
+def _refuse_second_job(name: str, script: Path) -> None:
+    """Refuse a study that has a job in the queue: a waiting job reads the files that a further one would replace.
+
+    Raises:
+        BadInput: there is one.
+    """
+    command = ["squeue", "--me", "--noheader", f"--name=study-{name}", "--format=%i %T %o"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return
+    for line in done.stdout.splitlines():
+        job, state, command_of_job = [*line.split(None, 2), "", "", ""][:3]
+        if command_of_job == str(script) and state != "COMPLETING":
+            raise BadInput(
+                f"study '{name}' has job {job} in the queue ({state.lower()}), which goes on by itself; "
+                f"to send another in its place, first: scancel {job}"
+            )
 
 
 def _refuse_passwords(spec: StudySpec) -> None:

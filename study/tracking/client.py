@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -28,6 +29,21 @@ _SETTINGS = {
 }
 _SCHEMES = ("http://", "https://", "sqlite://", "postgresql", "mysql", "mssql", "databricks")
 _NOISY = ("alembic", "mlflow.store.db.utils", "mlflow.pyfunc", "mlflow.models")
+
+
+_IMPORT = threading.Lock()
+
+
+def import_mlflow() -> None:
+    """Import MLflow with this project's settings unless that is done, one thread at a time.
+
+    The recorder's thread needs it, and Ray imports it on the main thread. Two threads that import a package and a
+    module in it at once wait for each other, which Python ends by an error in one of them.
+    """
+    with _IMPORT:
+        for name, value in _SETTINGS.items():
+            os.environ.setdefault(name, value)
+        import mlflow  # noqa: F401
 
 
 def tracking_uri(given: str | None, storage: StoragePath) -> str:
@@ -97,8 +113,7 @@ def open_client(uri: str, storage: StoragePath) -> MlflowClient:
     Raises:
         BadInput: the SQLite file is damaged, or is no SQLite file.
     """
-    for name, value in _SETTINGS.items():
-        os.environ.setdefault(name, value)
+    import_mlflow()
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
     # it prints a traceback for a database that is full; whoever calls MLflow here says so in a line

@@ -14,7 +14,7 @@ from study.spec.confirmed_settings import CONFIRM
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
 from study.store.study_view import CellView, cell_view, trial_view, with_races
-from study.tracking.client import is_away, tracking_uri
+from study.tracking.client import import_mlflow, is_away, tracking_uri
 from study.tracking.run_index import LocksAway
 from study.tracking.study_sync import StudySync
 from trainables.core.errors import BadInput
@@ -160,6 +160,7 @@ class Recorder:
     def _attempt(self, key: Key | None) -> bool:
         """Sync one trial, or without a key the summaries; return False if the store is unreachable."""
         try:
+            import_mlflow()
             self._record(key)
         except Exception as error:  # tracking must never stop a study
             self._sync.forget()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -11,23 +12,31 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, TypeAlias
 
-from trainables.core.errors import BadInput
+from trainables.core.errors import BadInput, shown
 from trainables.core.object_path import ObjectPath
 
 StoragePath: TypeAlias = Path | ObjectPath
 """A file or folder of this machine, or an object or prefix of an object storage."""
+
+_BROKEN_URL = re.compile(r"(?P<scheme>s3|gs)(?::/(?!/)|//)")
 
 
 def storage_path(written: str | Path) -> StoragePath:
     """Return the place that a path or a URL names, as ``str`` of a place gives it.
 
     Raises:
-        BadInput: a URL that cannot be one of an object storage, or a ``file://`` one with ``?`` or ``#``.
+        BadInput: a URL that cannot be one of an object storage, one that has lost its colon or a slash, as a URL that
+            was made a `Path` has, or a ``file://`` one with ``?`` or ``#``.
 
     >>> storage_path("/data/runs"), storage_path("s3://bucket/runs"), storage_path("file:///data/runs")
     (PosixPath('/data/runs'), ObjectPath('s3://bucket/runs'), PosixPath('/data/runs'))
     """
     text = str(written)
+    if found := _BROKEN_URL.match(text):
+        raise BadInput(
+            f"storage '{shown(text)}': looks like a URL without its colon or a slash; write "
+            f"{found['scheme']}://bucket/folder, or ./{found['scheme']}... for a folder of this machine"
+        )
     if isinstance(written, Path) or "://" not in text:
         return Path(written)
     if text.startswith("file:///"):

@@ -178,11 +178,11 @@ def masked(text: str) -> str:
     """
     for secret in sorted(_secrets, key=len, reverse=True):
         text = text.replace(secret, MASK)
+    text = _IN_QUERY.sub(rf"\g<1>{MASK}", text)
     if "://" not in text:
         return text
     text = _BEFORE_AT.sub(rf"\g<1>{MASK}", text)
-    text = _NO_PORT.sub(rf"\g<1>{MASK}", _USER_ALONE.sub(rf"\g<1>{MASK}", text))
-    return _IN_QUERY.sub(rf"\g<1>{MASK}", text)
+    return _NO_PORT.sub(rf"\g<1>{MASK}", _USER_ALONE.sub(rf"\g<1>{MASK}", text))
 
 
 def shown_address(address: str) -> str:

@@ -20,7 +20,7 @@ import yaml
 from study.driver.cluster_job import job_storage
 from study.driver.job_log import follow
 from study.driver.job_server import checked_address, explained, token
-from study.driver.sent_files import sent_files
+from study.driver.sent_files import sent_files, sent_name
 from study.driver.submit import _submitted, entrypoint, submit
 from study.spec.validation import load_spec
 from study.spec.yaml_io import read_overrides
@@ -145,6 +145,15 @@ def _words(command: str, fake_bin: Path, **environment: str) -> list[str]:
         ["sh", "-c", command], env={"PATH": path, **environment}, capture_output=True, text=True, check=True
     )
     return [line[1:-1] for line in done.stdout.splitlines() if line.startswith("<")]
+
+
+def test_a_study_file_of_any_name_reaches_the_head(spec_path: Path, tmp_path: Path) -> None:
+    for name, command in (("study", "study submitted study.yaml"), ("-x.yaml", "study submitted ./-x.yaml")):
+        path = tmp_path / name
+        path.write_text(spec_path.read_text())
+        with sent_files(load_spec(path), path, (), code=True) as (folder, _):
+            assert (folder / sent_name(path)).read_text() == path.read_text()
+        assert entrypoint(sent_name(path)) == command
 
 
 def test_the_command_keeps_every_word_whole(fake_bin: Path) -> None:

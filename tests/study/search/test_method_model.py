@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search_spaces import Range, Space, distributions_of
-from study.search.method_model import MethodModel, NothingToFit, fit_size
+from study.search.method_model import MethodModel, NothingToFit, constraint_models, fit_size
 from study.search.ratio_evidence import Evidence, Goal
 from study.spec.search_tables import CellTrials
 
@@ -91,3 +91,16 @@ def test_no_or_equal_values_give_no_model(points: Sequence[float]) -> None:
     for nothing in (Evidence(SPACE, equal, Goal(True)), _evidence(points=())):
         with pytest.raises(NothingToFit):
             MethodModel(nothing)
+
+
+def test_a_constraint_is_modelled_as_soon_as_trials_differ_in_it() -> None:
+    # fit_size(20) trials, the first 18, break it alike: the fit after the next is at 27 trials
+    trials = [_trial(index / 20, 0.5 + index / 100) for index in range(20)]
+    for number, trial in enumerate(trials):
+        trial.number = number
+        trial.set_constraint("few.min", 0.1 if number < 18 else -0.2)
+    evidence = Evidence(SPACE, [CellTrials("10", "digits", 10.0, trials)], Goal(True, epochs=4))
+    assert fit_size(20) <= 18
+    (model,) = constraint_models(evidence)
+    mean, _ = model.expect([{"x": 0.95}, {"x": 0.1}], "10")
+    assert mean[0] > 0 > mean[1]

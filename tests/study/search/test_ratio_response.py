@@ -83,3 +83,21 @@ def test_settings_that_break_a_constraint_are_left_out(tmp_path: Path) -> None:
     never = ratio_study(tmp_path / "never", 12, (10, 100), made=0, constraints={"accuracy": {"max": 0.1}})
     _train(never, 12, lambda ratio, place: metrics(ratio, place) | {"accuracy": 0.5})
     assert ratio_responses(never.spec, _searched(never)) == []
+
+
+@pytest.mark.parametrize("failed", [30, 100])
+def test_a_ratio_where_all_trials_failed_has_no_result_and_bends_nothing(tmp_path: Path, failed: int) -> None:
+    made = ratio_study(tmp_path, 8, (10, 30, 100), made=0)
+    for cell in made.ledger.cells.values():
+        for _ in range(8):
+            trial = cell.ask()
+            ratio = trial.cell.ratio
+            if ratio == failed:
+                cell.fail(trial.number, "diverged")
+                continue
+            made.train(trial, range(1, 2), balanced_accuracy=value_at(ratio, float(trial.params["gamma"])))
+            made.end(trial)
+    (response,) = ratio_responses(made.spec, _searched(made))
+    assert response.ratios[-1] == pytest.approx(30 if failed == 100 else 100)
+    middle = len(response.ratios) // 2
+    assert response.mean[middle] == pytest.approx(value_at(response.ratios[middle], 0), abs=0.05)

@@ -7,6 +7,13 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from study.slurm.batch_script import batch_script
+from study.slurm.job_options import JobOptions
+from study.store.study_folder import StudyFolder
+from trainables.core.errors import BadInput
+
 MakeScript = Callable[..., str]
 
 
@@ -30,10 +37,6 @@ def test_bash_reads_the_script_whole(make_script: MakeScript) -> None:
 
 
 def test_paths_and_overrides_reach_bash_as_they_are(tmp_path: Path) -> None:
-    from study.slurm.batch_script import batch_script
-    from study.slurm.job_options import JobOptions
-    from study.store.study_folder import StudyFolder
-
     place = tmp_path / "it's a $HOME; `folder`"
     script = batch_script(StudyFolder(place, "tiny"), JobOptions(nodes=1, time="30"), ("search.trials=4; rm x",))
     values = script.partition("# The log continues")[0]
@@ -49,6 +52,15 @@ def test_paths_and_overrides_reach_bash_as_they_are(tmp_path: Path) -> None:
         "search.trials=4; rm x",
     ]
     assert f'--output="{place}/tiny/slurm/job-%j.log"' in _directives(script)
+
+
+def test_a_path_that_an_option_of_sbatch_cannot_hold_is_refused(tmp_path: Path) -> None:
+    options = JobOptions(nodes=1, time="30")
+    for name in ("a\ntouch pwned", 'a"b', "a\\b", "a\tb"):
+        with pytest.raises(BadInput, match="must hold no line break"):
+            batch_script(StudyFolder(tmp_path / name, "tiny"), options)
+    script = batch_script(StudyFolder(tmp_path / "100%u", "tiny"), options)
+    assert f"--output={tmp_path}/100%%u/tiny/slurm/job-%j.log" in _directives(script)
 
 
 def test_no_secret_of_the_environment_is_in_the_script(make_script: MakeScript) -> None:

@@ -14,7 +14,9 @@ def test_wall_times_are_read_as_sbatch_reads_them(time: str, seconds: int) -> No
     assert seconds_of(time) == seconds
 
 
-@pytest.mark.parametrize("time", ["", "0", "0:00", "four", "1h", "-5", "1-", "1:2:3:4", "UNLIMITED"])
+@pytest.mark.parametrize(
+    "time", ["", "0", "0:00", "four", "1h", "-5", "1-", "1:2:3:4", "UNLIMITED", "\u0663\u0660", "9" * 5000]
+)
 def test_what_is_no_wall_time_is_refused(time: str) -> None:
     with pytest.raises(BadInput, match="--time"):
         seconds_of(time)
@@ -28,7 +30,7 @@ def test_options_become_lines_of_sbatch() -> None:
         account="lab",
         cpus_per_task=8,
         gpus_per_node="a100:4",
-        sbatch=("--mem=0", "-C ib"),
+        sbatch=("--mem=0", "-C ib", "--comment='two words'"),
     )
     assert options.lines() == [
         "--nodes=4",
@@ -41,6 +43,7 @@ def test_options_become_lines_of_sbatch() -> None:
         "--gpus-per-node=a100:4",
         "--mem=0",
         "-C ib",
+        "--comment='two words'",
     ]
 
 
@@ -70,9 +73,14 @@ def test_a_short_wall_time_has_a_short_margin(time: str, given: int | None, marg
         ({"partition": "gpu\n#SBATCH --uid=0"}, "--partition"),
         ({"sbatch": ("mem=0",)}, "must be one option of sbatch"),
         ({"sbatch": ("--mem=0\nrm -rf /",)}, "must be one option of sbatch"),
-        ({"sbatch": ("--output=x",)}, "the script sets this itself: the log lies in the study's folder"),
+        ({"sbatch": ("--output=x",)}, "the script sets output itself: the log lies in the study's folder"),
+        ({"sbatch": ("--outp=x",)}, "the script sets output itself"),  # sbatch takes it for --output
+        ({"sbatch": ("--mem=0 --output=x",)}, "must be one option of sbatch"),
+        ({"sbatch": ("--comment='a",)}, "must be one option of sbatch"),
+        ({"sbatch": ("--export=ALL,STUDY_LEDGER=postgresql://me:word@h/x",)}, "the script sets export itself"),
+        ({"gpus_per_node": "-1"}, "--gpus-per-node '-1'"),
         ({"sbatch": ("-a 1-4",)}, "array would run the same study"),
-        ({"sbatch": ("--no-requeue",)}, "the script sets this itself"),
+        ({"sbatch": ("--no-requeue",)}, "the script sets no-requeue itself"),
     ],
 )
 def test_a_bad_option_is_named(changes: dict[str, object], said: str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,6 +50,28 @@ def test_what_sbatch_says_is_passed_on(tmp_path: Path, make_spec: MakeSpec, sbat
     spec = make_spec()
     with pytest.raises(BadInput, match=r"refused the job: .*invalid partition specified: gpus; the script: .*job.sh"):
         send(spec, tmp_path, job_script(spec, tmp_path, OPTIONS, resume=False))
+
+
+def test_a_study_with_a_job_in_the_queue_is_not_sent_again(
+    tmp_path: Path, make_spec: MakeSpec, sbatch: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sbatch("echo 71")
+    spec = make_spec()
+    script = job_script(spec, tmp_path, OPTIONS, resume=False)
+    path = send(spec, tmp_path, script).log.with_name("job.sh")
+    queue = Path(str(shutil.which("sbatch"))).with_name("squeue")
+
+    def put(answer: str) -> None:
+        queue.write_text(f"#!/bin/sh\necho '{answer}'\n")
+        queue.chmod(0o755)
+
+    put(f"70 PENDING /elsewhere/job.sh\n71 PENDING {path}")
+    with pytest.raises(BadInput, match=r"'tiny' has job 71 in the queue \(pending\).*first: scancel 71"):
+        send(spec, tmp_path, "another script")
+    assert path.read_text() == script
+    put(f"71 COMPLETING {path}")
+    send(spec, tmp_path, "another script")
+    assert path.read_text() == "another script"
 
 
 def test_without_sbatch_nothing_is_written(

@@ -110,3 +110,28 @@ def test_a_malformed_uri_is_refused_without_its_password(uri: str, tmp_path: Pat
     with pytest.raises(BadInput, match=r"records\.tracking_uri") as caught:
         tracking_uri(uri, tmp_path)
     assert "ter-99" not in str(caught.value)
+
+
+_TWO_THREADS = """
+import sys, threading
+
+from study.tracking.client import import_mlflow
+
+def record():
+    while "mlflow" not in sys.modules:  # until the main thread is in the middle of it
+        pass
+    import_mlflow()
+    import mlflow.store.tracking.sqlalchemy_store
+
+thread = threading.Thread(target=record)
+thread.start()
+import_mlflow()
+import ray.air.integrations.mlflow
+thread.join()
+print("both have it")
+"""
+
+
+def test_two_threads_import_mlflow_without_waiting_for_each_other() -> None:
+    done = subprocess.run([sys.executable, "-c", _TWO_THREADS], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("both have it\n", "")

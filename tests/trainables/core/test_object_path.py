@@ -26,9 +26,12 @@ from trainables.core.storage_path import files_below, local_copy, remove_below, 
         ("s3://bucket/runs?endpoint=x", "without '\\?' and '#'"),
         ("s3://bucket/../other", "must not hold the folders"),
         ("s3://[bucket", "storage 's3://\\[bucket'"),
+        ("s3:/bucket/runs", "write s3://bucket/folder, or ./s3... for a folder of this machine"),
+        ("gs//bucket", "write gs://bucket/folder"),
+        (Path("s3://bucket/runs"), "storage 's3:/bucket/runs': looks like a URL"),
     ],
 )
-def test_a_url_that_names_no_storage_is_bad_input(url: str, said: str) -> None:
+def test_a_url_that_names_no_storage_is_bad_input(url: str | Path, said: str) -> None:
     with pytest.raises(BadInput, match=said):
         storage_path(url)
 

@@ -6,7 +6,8 @@ from trainables.core.errors import BadInput
 from trainables.core.storage_path import storage_path
 
 
-def test_a_file_url_with_a_query_is_refused_and_not_shown() -> None:
-    with pytest.raises(BadInput, match="must be file:///folder") as caught:
-        storage_path("file:///x?token=pass-word-6")
-    assert "word-6" not in str(caught.value)
+def test_a_url_with_a_query_is_refused_and_not_shown() -> None:
+    for url, said in (("file:///x", "must be file:///folder"), ("s3:/x", "looks like a URL")):
+        with pytest.raises(BadInput, match=said) as caught:
+            storage_path(f"{url}?token=pass-word-6")
+        assert "word-6" not in str(caught.value)
