@@ -65,14 +65,15 @@ def _records(storage: StoragePath) -> Finding:
 
 
 def _cluster(address: str, storage: StoragePath, data_dir: Path | None) -> Iterator[Finding]:
-    from study.driver.node_report import ask_of_folders, differences
+    from study.driver.node_report import UNREACHED, ask_of_folders, differences
     from study.driver.preflight import checked_cluster
 
     data = data_dir or os.environ.get("STUDY_DATA_DIR") or None
-    writable = isinstance(storage, Path) and storage.is_dir() and os.access(storage, os.W_OK)  # said above if not
+    # a folder that is not there was said above
+    asked = not isinstance(storage, Path) or (storage.is_dir() and os.access(storage, os.W_OK))
     try:
         address = checked_cluster(address) or address
-        nodes = ask_of_folders(address, storage if writable else None, data)
+        nodes = ask_of_folders(address, storage if asked else None, data)
     except BadInput as error:
         mend = (
             "`ray start` on the head, its port open to this machine, RAY_AUTH_MODE and the token as there; --address "
@@ -90,6 +91,9 @@ def _cluster(address: str, storage: StoragePath, data_dir: Path | None) -> Itera
             continue
         subject = f"node {node.name}"
         for path in node.missing:
+            if "://" in path:
+                yield Finding(subject, f"cannot write to the storage {path}", good=False, mend=UNREACHED)
+                continue
             what = f"the {'storage' if path == str(storage) else 'data folder'} {path}"
             mend = "mount the same folder at the same path on every node"
             yield Finding(subject, f"does not see {what}", good=False, mend=mend)

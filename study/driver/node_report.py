@@ -32,6 +32,10 @@ MOST_SECONDS_APART = 30.0
 """Difference of two nodes' clocks from which on times in records and signatures of requests go wrong."""
 
 
+UNREACHED = "its credentials, region and address must be in the environment in which `ray start` runs there"
+"""What a node lacks that cannot write to an object storage."""
+
+
 class NodeReport(NamedTuple):
     """Properties of a node, as the node reports them.
 
@@ -41,7 +45,8 @@ class NodeReport(NamedTuple):
         versions: package -> version, with ``python``.
         clock: seconds by which its clock is ahead of this machine's, to half the time of the question.
         free: free bytes of its temporary folder, where Ray keeps its files.
-        missing: those of the asked folders and files that it does not see.
+        missing: those of the asked folders and files that it does not see, and of the object storages in which it
+            cannot write.
         gpus: GPUs that Ray has there; ``cuda`` says whether torch sees one.
         cuda: None where Ray has no GPU.
     """
@@ -61,7 +66,7 @@ def ask_nodes(address: str, paths: Iterable[str | Path] = (), *, patience: float
 
     Args:
         address: ``auto`` or ``host:port``.
-        paths: folders and files that each node should see.
+        paths: folders and files that each node should see, and URLs of object storage.
         patience: seconds for all of it.
 
     Raises:
@@ -98,7 +103,8 @@ def ask_of_folders(address: str, storage: StoragePath | None, data_dir: str | Pa
 
     Args:
         address: ``auto`` or ``host:port``.
-        storage: place of all studies; a folder is tried with a file that lies there meanwhile. None asks of none.
+        storage: place of all studies; a folder is tried with a file that lies there meanwhile, an object storage with
+            an object that each node writes. None asks of none.
         data_dir: folder of data sets, if there is one.
 
     Returns:
@@ -109,7 +115,7 @@ def ask_of_folders(address: str, storage: StoragePath | None, data_dir: str | Pa
     """
     asked = {} if data_dir is None else {str(data_dir): str(data_dir)}
     if not isinstance(storage, Path):
-        return ask_nodes(address, list(asked))
+        return ask_nodes(address, [*asked, *([] if storage is None else [str(storage)])])
     probe = storage / f".probe-{uuid.uuid4().hex}"
     try:
         storage.mkdir(parents=True, exist_ok=True)
@@ -142,6 +148,8 @@ def check_nodes(address: str, storage: StoragePath, data_dir: Path | None) -> li
     nodes = ask_of_folders(address, storage, data_dir)
     for node in nodes:
         for path in node.missing:
+            if path == str(storage) and not isinstance(storage, Path):
+                raise BadInput(f"node {node.name} cannot write to the storage {storage}: {UNREACHED}")
             what = "the storage folder" if path == str(storage) else "the data folder"
             raise BadInput(
                 f"{what} {path} is not the same on node {node.name}: all nodes must share it at the same path, or its "
@@ -170,13 +178,26 @@ def differences(nodes: Sequence[NodeReport]) -> list[str]:
 
 
 def _facts(paths: list[str], packages: tuple[str, ...], has_gpu: bool) -> dict[str, Any]:
-    """Run on a node; sent by value, so it imports nothing of this project."""
+    """Run on a node; sent by value, so that it does without this project where that is not installed."""
     import importlib.metadata
     import os
     import platform
     import shutil
     import tempfile
     import time
+
+    def seen(path: str) -> bool:
+        if "://" not in path:
+            return os.path.exists(path)
+        try:
+            from trainables.core.object_path import ObjectPath
+        except ImportError:
+            return True  # nobody knows: the project comes with the job
+        try:
+            ObjectPath.parsed(path).check(writing=True)
+        except Exception:  # pyarrow raises many types
+            return False
+        return True
 
     versions = {"python": platform.python_version()}
     for name in packages:
@@ -196,7 +217,7 @@ def _facts(paths: list[str], packages: tuple[str, ...], has_gpu: bool) -> dict[s
         "versions": versions,
         "clock": time.time(),
         "free": shutil.disk_usage(tempfile.gettempdir()).free,
-        "missing": [path for path in paths if not os.path.exists(path)],
+        "missing": [path for path in paths if not seen(path)],
         "cuda": cuda,
     }
 

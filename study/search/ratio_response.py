@@ -97,7 +97,7 @@ def _groups(spec: StudySpec, searched: Iterable[SearchedCell]) -> list[list[Sear
     """
     if len(spec.search.metrics) > 1:
         return []
-    cells = [
+    cells: list[SearchedCell] = [
         (cell, [trial for trial in trials if trial.state.name != "FAIL"])
         for cell, trials in searched
         if cell.base.data.folds is None and cell.space
