@@ -33,12 +33,14 @@ def check(
     """
     from study import terminal
     from study.driver.dry_checks import check_without_data
+    from study.driver.places import with_places
     from study.report.forecast import forecast, forecast_lines
     from study.spec.ignored_keys import ignored_key_notes
     from study.spec.validation import load_spec, milestone_note, random_weights_note
     from study.store.study_folder import storage_root
 
     checked, root = load_spec(spec, tuple(overrides or ())), storage_root(storage)
+    with_places(checked)  # refuses what is no URL
     check_without_data(checked, data_dir, spec.name)
     measuring = None
     if measure:

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
-from study.driver.job_server import token_path
+from study.driver.job_server import token, token_path
 from study.slurm import shared_storage
 from trainables.core.errors import BadInput
 from trainables.core.kernel_lock import KernelLock
@@ -168,14 +168,17 @@ def _data(data_dir: Path | None) -> Finding:
 def token_finding() -> Finding:
     """Check that a cluster's token is here, where only its owner reads it."""
     path, named = token_path()
+    try:
+        token()
+    except BadInput as error:
+        variable = "RAY_AUTH_TOKEN" if os.environ.get("RAY_AUTH_TOKEN") else "RAY_AUTH_TOKEN_PATH" if named else ""
+        mend = "copy the cluster's token there" + (f", or unset {variable}" if variable else "")
+        return Finding("cluster token", str(error), good=False, mend=mend)
     if os.environ.get("RAY_AUTH_TOKEN"):
         return Finding("cluster token", "in RAY_AUTH_TOKEN")
     try:
         mode = path.stat().st_mode
-    except OSError as error:
-        if named:
-            mend = "copy the cluster's token there, or unset RAY_AUTH_TOKEN_PATH"
-            return Finding("cluster token", f"RAY_AUTH_TOKEN_PATH: {path}: {error.strerror}", good=False, mend=mend)
+    except OSError:
         return Finding("cluster token", "none yet; needed only for a cluster (docs/cluster.md)")
     if mode & 0o077 and not named:  # a secret that is mounted is guarded by its folder
         return Finding("cluster token", f"others may read {path}", good=False, mend=f"chmod 600 {path}")

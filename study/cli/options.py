@@ -94,11 +94,11 @@ def read_ledger(given: str | None) -> str | None:
     Raises:
         BadInput: the URL has no form from which its password can be told.
     """
-    from trainables.core.url_secrets import hidden
+    from trainables.core.url_secrets import hidden_ledger
 
     os.environ.setdefault("PGCONNECT_TIMEOUT", "10")
     try:
-        return None if given is None else hidden(given)
+        return None if given is None else hidden_ledger(given)
     except ValueError as error:
         raise BadInput(f"--ledger: the URL {error}") from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from trainables.core.errors import BadInput
+from trainables.core.secret_file import read_secret_file
+from trainables.core.url_secrets import shown_address
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -39,10 +42,14 @@ def checked_address(address: str) -> str:
     >>> checked_address("http://127.0.0.1:8265/")
     'http://127.0.0.1:8265'
     """
-    parts = urlsplit(address)
-    plain = parts.path in ("", "/") and not (parts.query or parts.fragment or parts.username)
+    refused = f"--address: must be a cluster's job server, for example {EXAMPLE_ADDRESS}, got {shown_address(address)}"
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # an open bracket
+        raise BadInput(refused) from None
+    plain = parts.path in ("", "/") and not (parts.query or parts.fragment or "@" in parts.netloc)
     if parts.scheme not in ("http", "https") or not parts.hostname or not plain or _port(parts) is None:
-        raise BadInput(f"--address: must be a cluster's job server, for example {EXAMPLE_ADDRESS}, got '{address}'")
+        raise BadInput(refused)
     return f"{parts.scheme}://{parts.netloc}"
 
 
@@ -63,17 +70,33 @@ def token() -> str | None:
     """Return the cluster token as Ray finds it: $RAY_AUTH_TOKEN, $RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token.
 
     Raises:
-        BadInput: the file named by $RAY_AUTH_TOKEN_PATH cannot be read.
+        BadInput: the file named by $RAY_AUTH_TOKEN_PATH cannot be read, or what is there is no token: it is not made
+            of printable ASCII characters without blanks. The message does not show it.
     """
     if given := os.environ.get("RAY_AUTH_TOKEN"):
-        return given.strip()
+        return _checked(given.strip(), "RAY_AUTH_TOKEN")
     path, named = token_path()
+    origin = f"RAY_AUTH_TOKEN_PATH: {path}" if named else str(path)
     try:
-        return path.read_text(encoding="utf-8").strip() or None
+        return _checked(read_secret_file(path), origin)
+    except BadInput:
+        raise
     except OSError as error:
         if named:
-            raise BadInput(f"RAY_AUTH_TOKEN_PATH: {path}: {error.strerror}") from None
+            raise BadInput(f"{origin}: {error.strerror}") from None
         return None
+    except ValueError as error:
+        raise BadInput(f"{origin}: {error}") from None
+
+
+def _checked(found: str, origin: str) -> str | None:
+    """Return a token that can stand in an HTTP header; one that cannot would be shown by the error of its library."""
+    if not re.fullmatch(r"[!-~]*", found):
+        raise BadInput(
+            f"{origin}: is no cluster token, which is made of printable ASCII characters without blanks; "
+            "copy the one that the head was started with (it is not shown here)"
+        )
+    return found or None
 
 
 def headers() -> dict[str, str] | None:
@@ -89,8 +112,9 @@ def connected(address: str) -> JobSubmissionClient:
         address: as `checked_address` returned it.
 
     Raises:
-        BadInput: nothing answers, Ray's job client is not installed, or the cluster refuses the token.
+        BadInput: nothing answers, Ray's job client is not installed, the token here is none, or the cluster refuses it.
     """
+    sent = headers()
     _reach(urlsplit(address))
     try:
         from ray.job_submission import JobSubmissionClient
@@ -100,7 +124,7 @@ def connected(address: str) -> JobSubmissionClient:
         logging.WARNING
     )  # of packages that are uploaded; importing Ray sets its own level
     with explained(address), _environment("RAY_API_SERVER_ADDRESS", address):
-        client = JobSubmissionClient(address, headers=headers())
+        client = JobSubmissionClient(address, headers=sent)
     for noisy in ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging"):
         logging.getLogger(noisy).setLevel(logging.WARNING)  # of uploads; the client has set its own level
     return client

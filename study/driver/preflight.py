@@ -17,6 +17,7 @@ from rich.console import Console
 from study.driver.found_ray import found_address
 from study.driver.head_check import why_no_head
 from study.driver.image_settings import check_image_settings
+from study.driver.job_server import token
 from study.ledger.storage import open_storage
 from study.spec.cell import Cell
 from study.spec.study_spec import RecordsSpec, ResourcesSpec, StudySpec
@@ -32,6 +33,7 @@ from trainables.core.errors import BadInput
 from trainables.core.metrics import from_confusion
 from trainables.core.object_path import ObjectPath
 from trainables.core.storage_path import StoragePath
+from trainables.core.url_secrets import shown_address
 from trainables.data import DataSummary, prepare
 from trainables.methods.boundary_shift import excessive
 from trainables.methods.registry import build_params, method_named
@@ -244,24 +246,29 @@ def checked_cluster(address: str | None) -> str | None:
     Ray would wait for minutes, and not end on SIGTERM.
 
     Raises:
-        BadInput: no head answers, the address has no port or is a job server's, or ``auto`` means no Ray or several.
+        BadInput: no head answers, the address has no port or is a job server's, ``auto`` means no Ray or several, or
+            Ray would send a cluster token that is none.
     """
     if address is None or address == "local":
         return address
+    if os.environ.get("RAY_AUTH_MODE") == "token":
+        token()
     if address == "auto":
         address = found_address()
     if address.startswith(("http://", "https://")):
         raise BadInput(
-            f"--address {address}: that is the address of a job server, which takes studies from `study submit`; "
-            f"here it must be host:port of the cluster's head, for example 10.0.0.1:6379, or auto"
+            f"--address {shown_address(address)}: that is the address of a job server, which takes studies from "
+            "`study submit`; here it must be host:port of the cluster's head, for example 10.0.0.1:6379, or auto"
         )
-    parts = urlsplit(address if "://" in address else f"//{address}")
     try:
-        if parts.hostname is None or parts.port is None:
+        parts = urlsplit(address if "://" in address else f"//{address}")
+        if parts.hostname is None or parts.port is None or "@" in parts.netloc or parts.query or parts.fragment:
             raise ValueError
         socket.create_connection((parts.hostname, parts.port), timeout=_CONNECT_SECONDS).close()
     except ValueError:
-        raise BadInput(f"--address: must be auto or host:port, for example 10.0.0.1:6379, got '{address}'") from None
+        raise BadInput(
+            f"--address: must be auto or host:port, for example 10.0.0.1:6379, got {shown_address(address)}"
+        ) from None
     except OSError as error:
         raise BadInput(f"--address {address}: no Ray cluster answers there ({error.strerror or error})") from None
     if (why := why_no_head(address)) is not None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from study.driver.places import with_places
 from study.slurm.batch_script import batch_script, log_path, slurm_folder
 from study.slurm.job_options import JobOptions
 from study.spec.study_plugins import store_plugins
@@ -46,10 +47,12 @@ def job_script(
         resume: continue the stored study of this name instead of starting a new one.
 
     Raises:
-        BadInput: the study is stored already, or with ``resume`` is not, or a password stands in the study file.
+        BadInput: the study is stored already, or with ``resume`` is not, a password stands in the study file,
+            or the environment names a ledger or tracking server that is none.
     """
     folder = StudyFolder(storage, spec.name)
     _refuse_passwords(spec)
+    with_places(spec)  # the job has this environment: what is no URL there is named now, not after the wait
     if resume:
         folder.read_mapping() if folder.spec_path.exists() else folder.read_spec()
         if folder.is_driven():

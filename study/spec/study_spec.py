@@ -24,7 +24,7 @@ from trainables.core.config import (
 from trainables.core.errors import BadInput, unknown_name
 from trainables.core.hf_name import hf_name, is_hf
 from trainables.core.paths import data_folder_named, folder_named
-from trainables.core.url_secrets import hidden
+from trainables.core.url_secrets import hidden_ledger, hidden_tracking
 
 STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _LONGEST_DATASET = 200
@@ -181,11 +181,16 @@ class RecordsSpec(StrictModel):
     ledger: str | None = None
     wait_minutes: float = Field(2.0, ge=0, allow_inf_nan=False)
 
-    @field_validator("tracking_uri", "ledger")
+    # whoever connects asks `trainables.core.url_secrets.revealed`; nothing else ever has the password
+    @field_validator("tracking_uri")
     @classmethod
-    def _without_password(cls, url: str | None) -> str | None:
-        # whoever connects asks `trainables.core.url_secrets.revealed`; nothing else ever has the password
-        return None if url is None else hidden(url)
+    def _server_without_password(cls, uri: str | None) -> str | None:
+        return None if uri is None else hidden_tracking(uri)
+
+    @field_validator("ledger")
+    @classmethod
+    def _ledger_without_password(cls, url: str | None) -> str | None:
+        return None if url is None else hidden_ledger(url)
 
 
 Phases = Literal["none", "confirm", "all"]

@@ -232,7 +232,8 @@ def _lines(faults: list[ErrorDetails]) -> list[str]:
             continue
         said = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
         given = item["input"]
-        plain = isinstance(given, (str, int, float, bool)) and f"'{given}'" not in said
+        secret = place[:1] == ("records",) and isinstance(given, str)  # what is no URL may hold a password
+        plain = isinstance(given, (str, int, float, bool)) and f"'{given}'" not in said and not secret
         got = f", got {shown(repr(given))}" if plain else ""
         lines.append(f"{_path(item['loc'])}: {said}{got}")
     return lines

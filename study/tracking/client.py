@@ -13,7 +13,7 @@ from study.tracking.sqlite import check_database, create_database, follow_artifa
 from trainables.core.errors import BadInput, shown
 from trainables.core.object_path import ObjectPath
 from trainables.core.storage_path import StoragePath
-from trainables.core.url_secrets import hidden, revealed
+from trainables.core.url_secrets import hidden_tracking, revealed
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -58,7 +58,7 @@ def tracking_uri(given: str | None, storage: StoragePath) -> str:
         The URI without its password, which `open_client` adds.
 
     Raises:
-        BadInput: an unknown scheme, or a folder, which MLflow no longer supports.
+        BadInput: an unknown scheme, an address without a scheme, or a folder, which MLflow no longer supports.
 
     >>> tracking_uri("https://mlflow.example.org", Path("/data/runs"))
     'https://mlflow.example.org'
@@ -66,14 +66,15 @@ def tracking_uri(given: str | None, storage: StoragePath) -> str:
     'sqlite:////data/runs/records/mine.db'
     """
     uri = given or os.environ.get("MLFLOW_TRACKING_URI") or "mlflow.db"
+    try:
+        bare = hidden_tracking(uri)
+    except ValueError as error:
+        raise BadInput(f"records.tracking_uri: the URL {error}") from None
     if "://" in uri and not uri.startswith("file:"):
         if not uri.startswith(_SCHEMES):
             allowed = ", ".join(_SCHEMES)
             raise BadInput(f"records.tracking_uri: must begin with one of {allowed}, got '{shown(uri)}'")
-        try:
-            return hidden(uri)
-        except ValueError as error:
-            raise BadInput(f"records.tracking_uri: the URL {error}") from None
+        return bare
     if isinstance(storage, ObjectPath):
         if not Path(uri).is_absolute():
             raise BadInput(

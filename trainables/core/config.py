@@ -27,9 +27,12 @@ def _takes_bool(annotation: Any) -> bool:
 
 
 class StrictModel(BaseModel):
-    """Base class of configurations: immutable, and unknown keys are rejected."""
+    """Base class of configurations: immutable, unknown keys are rejected, and errors do not show what was given.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    What was given may be a password in the wrong place; `study.spec.validation.error_lines` shows the other values.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     @model_validator(mode="before")
     @classmethod

@@ -25,8 +25,8 @@ def storage_path(written: str | Path) -> StoragePath:
     """Return the place that a path or a URL names, as ``str`` of a place gives it.
 
     Raises:
-        BadInput: a URL that cannot be one of an object storage, or one that has lost its colon or a slash, as a URL
-            that was made a `Path` has.
+        BadInput: a URL that cannot be one of an object storage, one that has lost its colon or a slash, as a URL that
+            was made a `Path` has, or a ``file://`` one with ``?`` or ``#``.
 
     >>> storage_path("/data/runs"), storage_path("s3://bucket/runs"), storage_path("file:///data/runs")
     (PosixPath('/data/runs'), ObjectPath('s3://bucket/runs'), PosixPath('/data/runs'))
@@ -40,6 +40,8 @@ def storage_path(written: str | Path) -> StoragePath:
     if isinstance(written, Path) or "://" not in text:
         return Path(written)
     if text.startswith("file:///"):
+        if set(text) & set("?#"):  # a part that a folder does not have, and may be a password
+            raise BadInput("storage file:///...: must be file:///folder without '?' and '#', or a path")
         return Path(text.removeprefix("file://"))
     return ObjectPath.parsed(text)
 

@@ -218,3 +218,14 @@ def test_what_a_network_lacks_to_be_tuned_is_said(write: Callable[..., Path], st
     assert isinstance(refused.exception, BadInput) or refused.exit_code == 2
     said = f"{refused.output}{refused.exception}"
     assert "my.yaml: methods: lift: adapters need transformer blocks, and mlp has none" in said
+
+
+def test_places_of_the_environment_that_are_no_urls_are_refused_and_not_shown(
+    write: Callable[..., Path], storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, given in (("STUDY_LEDGER", "host=h password=pass-word-58"), ("STUDY_TRACKING_URI", "a:word-58@h:5")):
+        monkeypatch.setenv(variable, given)
+        done = _check(write(), storage)
+        assert isinstance(done.exception, BadInput) and str(done.exception).startswith(f"{variable}: the URL ")
+        assert "word-58" not in str(done.exception) + done.output
+        monkeypatch.delenv(variable)

@@ -71,8 +71,22 @@ def test_a_token_that_others_may_read_is_named(tmp_path: Path, monkeypatch: pyte
     assert token_finding().mend == f"chmod 600 {path}"
     path.chmod(0o600)
     assert token_finding() == Finding("cluster token", f"in {path}")
+    path.write_text("aaa bbb")
+    assert not token_finding().good and "aaa" not in str(token_finding())
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "none"))
-    assert not token_finding().good
+    assert not token_finding().good and "or unset RAY_AUTH_TOKEN_PATH" in token_finding().mend
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "aaa\nbbb")
+    found = token_finding()
+    assert not found.good and "or unset RAY_AUTH_TOKEN" in found.mend and "bbb" not in str(found)
+
+
+def test_a_ledger_that_is_no_url_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STUDY_LEDGER", "host=h user=me password=hunter-32 dbname=x")
+    monkeypatch.setenv("STUDY_TRACKING_URI", "me:hunter-32@host:5000")
+    for subject in ("ledger", "MLflow"):
+        found = _found(subject, Path("runs"), "x:hunter-32@h:1")
+        assert not found.good and "hunter-32" not in str(found)
+    assert "hunter-32" not in str(_found("Ray cluster", Path("runs"), "x:hunter-32@h:1"))
 
 
 def test_a_ledger_that_answers_is_described(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:

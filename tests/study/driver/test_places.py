@@ -8,6 +8,7 @@ import pytest
 from study.driver.driver import _writing
 from study.driver.places import keep_passwords, password_notes, with_places
 from study.spec.limited_yaml import STORED
+from study.spec.study_spec import RecordsSpec
 from study.spec.yaml_io import read_yaml, write_yaml
 from study.store.study_folder import StudyFolder
 from tests.study.made_study import spec_of
@@ -77,3 +78,9 @@ def test_a_full_storage_folder_is_one_error(tmp_path: Path) -> None:
 def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
     with pytest.raises(ConnectionResetError), _writing(tmp_path):
         raise ConnectionResetError
+
+
+def test_a_connection_string_is_in_no_error_of_the_class() -> None:
+    with pytest.raises(ValueError, match="ledger") as caught:
+        RecordsSpec(ledger="host=h password=pass-word-56")
+    assert "word-56" not in str(caught.value)

@@ -146,7 +146,7 @@ def test_places_that_can_be_written_pass(tmp_path: Path) -> None:
         ({"tracking_uri": "file:mlruns"}, "records.tracking_uri"),
         ({"tracking_uri": "folder"}, "records.tracking_uri"),
         ({"ledger": "postgresql+psycopg://me:secret@127.0.0.1:1/ledger"}, "records.ledger"),
-        ({"ledger": "nonsense"}, "records.ledger"),
+        ({"ledger": "nonsense://x"}, "records.ledger"),
     ],
 )
 def test_places_that_cannot_are_named(records: dict[str, str], said: str, tmp_path: Path) -> None:
@@ -307,3 +307,18 @@ def test_a_network_without_what_is_tuned_is_refused(
 ) -> None:
     with pytest.raises(BadInput, match=rf"^my\.yaml: {re.escape(said)}"):
         _checked(make_spec(methods=methods, model={"name": "mlp", "tuned": tuned}))
+
+
+@pytest.mark.parametrize("address", ["x:pass-word-8@h:1", "http://x:pass-word-8@h:1", "h:1?token=pass-word-8", "[x"])
+def test_an_address_that_may_hold_a_password_is_not_shown(address: str) -> None:
+    with pytest.raises(BadInput, match=r"must be auto or host:port.*not shown") as caught:
+        checked_cluster(address)
+    assert "word-8" not in str(caught.value)
+
+
+def test_a_token_that_is_none_is_refused_before_ray_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "aaa-2\nbbb-2")
+    with pytest.raises(BadInput, match=r"^RAY_AUTH_TOKEN: is no cluster token") as caught:
+        checked_cluster("127.0.0.1:1")
+    assert "bbb-2" not in str(caught.value)

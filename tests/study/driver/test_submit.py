@@ -228,13 +228,13 @@ def test_the_token_is_found_where_ray_looks_for_it(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("HOME", str(tmp_path))
     assert token() is None
     (tmp_path / ".ray").mkdir()
-    (tmp_path / ".ray" / "auth_token").write_text("from home\n")
-    assert token() == "from home"
-    (tmp_path / "named").write_text("from named file")
+    (tmp_path / ".ray" / "auth_token").write_text("from-home\n")
+    assert token() == "from-home"
+    (tmp_path / "named").write_text("from-named-file")
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "named"))
-    assert token() == "from named file"
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "from variable")
-    assert token() == "from variable"
+    assert token() == "from-named-file"
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "from-variable")
+    assert token() == "from-variable"
 
 
 def test_a_named_token_file_that_is_missing_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,6 +242,47 @@ def test_a_named_token_file_that_is_missing_is_an_error(tmp_path: Path, monkeypa
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "missing"))
     with pytest.raises(BadInput, match="RAY_AUTH_TOKEN_PATH"):
         token()
+
+
+@pytest.mark.parametrize(
+    "content", [b"aaa-1\nbbb-1", b"aaa-1 bbb-1", "aaa-1☃".encode(), b"aaa-1\xff\x00", b"a" * 70_000]
+)
+def test_a_token_that_is_none_is_refused_and_not_shown(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    file = tmp_path / "token"
+    file.write_bytes(content)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(file))
+    with pytest.raises(BadInput, match=f"^RAY_AUTH_TOKEN_PATH: {file}: ") as caught:
+        token()
+    assert "aaa" not in str(caught.value) and "bbb" not in str(caught.value)
+    if b"\0" not in content:
+        monkeypatch.setenv("RAY_AUTH_TOKEN", os.fsdecode(content[:1000]) + "\n☃")
+        with pytest.raises(BadInput, match=r"^RAY_AUTH_TOKEN: is no cluster token") as caught:
+            token()
+        assert "aaa" not in str(caught.value) and "bbb" not in str(caught.value)
+
+
+def test_a_token_that_is_none_is_named_before_the_cluster_is_asked(
+    spec_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "aaa-1\nbbb-1")
+    with pytest.raises(BadInput, match=r"^RAY_AUTH_TOKEN: is no cluster token") as caught:
+        submit(spec_path, address=f"http://127.0.0.1:{free_port()}")
+    assert "bbb-1" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://[x", "pass-word-7://x", "http://me:pass-word-7@h:1", "http://@h:1", "http://h:1/?token=pass-word-7"],
+)
+def test_an_address_of_no_job_server_is_refused_without_what_may_be_a_password(address: str) -> None:
+    with pytest.raises(BadInput, match=r"^--address: must be a cluster's job server") as caught:
+        checked_address(address)
+    assert "word-7" not in str(caught.value)
+    with pytest.raises(BadInput, match=r"got 'head:8265'$"):
+        checked_address("head:8265")
 
 
 @pytest.fixture(scope="module")

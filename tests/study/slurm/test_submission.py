@@ -114,3 +114,12 @@ def test_a_password_in_the_study_file_is_refused_unseen(
     with pytest.raises(BadInput, match=f"records.{key}.*environment") as raised:
         job_script(make_spec(records={key: url}), tmp_path, OPTIONS, resume=False)
     assert "hunter2" not in str(raised.value)
+
+
+def test_a_ledger_of_the_environment_that_is_no_url_is_refused_before_the_job_waits(
+    tmp_path: Path, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUDY_LEDGER", "host=h password=pass-word-57")
+    with pytest.raises(BadInput, match=r"^STUDY_LEDGER: the URL must be postgresql") as caught:
+        job_script(make_spec(), tmp_path, OPTIONS, resume=False)
+    assert "word-57" not in str(caught.value)

@@ -124,3 +124,11 @@ def test_settings_that_the_optimizer_lacks_are_named(study_mapping: Make) -> Non
         "search.training.momentum: the optimizer adamw has no `momentum`; leave it out",
         "search.training.ema: `training.ema` must be given, too: it is the value of the first trial",
     ]
+
+
+def test_records_that_may_hold_a_password_are_not_shown(study_mapping: Make) -> None:
+    libpq = "host=h user=me password=hunter-71"
+    for records in ({"ledger": libpq}, {"tracking_uri": libpq}, {"tracking_uri": "me:hunter-71@host:5000"}, libpq):
+        said = _said(study_mapping(records=records))
+        assert said[0].startswith("records") and "hunter-71" not in str(said)
+        assert "http://HOST:PORT, a file" in said[0] or "tracking_uri" not in str(records)

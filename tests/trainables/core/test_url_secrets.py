@@ -1,11 +1,20 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from trainables.core.errors import BadInput, shown
-from trainables.core.url_secrets import from_environment, hidden, holds_secret, masked, revealed
+from trainables.core.url_secrets import (
+    from_environment,
+    hidden,
+    hidden_ledger,
+    hidden_tracking,
+    holds_secret,
+    masked,
+    revealed,
+)
 
 
 @pytest.mark.parametrize(
@@ -20,6 +29,7 @@ from trainables.core.url_secrets import from_environment, hidden, holds_secret, 
         ("https://me:hunter22@mlflow.example.org/base", "https://me@mlflow.example.org/base"),
         ("https://hunter22@mlflow.example.org", "https://mlflow.example.org"),
         ("http://mlflow.example.org?access_token=hunter22", "http://mlflow.example.org"),
+        ("postgresql://me@host/x?options=-c%20password%3Dhunter22", "postgresql://me@host/x"),
         ("postgresql://me:hunter/22@host/study", "postgresql://me@host/study"),  # as SQLAlchemy reads it
     ],
 )
@@ -42,6 +52,7 @@ def test_a_password_is_taken_out_and_given_back(url: str, bare: str) -> None:
         "http://127.0.0.1:5000",
         "http://[::1]:5000/base",
         "databricks://scope:prefix",
+        "postgresql+psycopg://me@host/study?application_name=a",
     ],
 )
 def test_a_url_without_a_password_is_unchanged(url: str) -> None:
@@ -90,3 +101,76 @@ def test_a_malformed_url_of_the_environment_names_the_variable(monkeypatch: pyte
     with pytest.raises(ValueError, match=r"^STUDY_LEDGER: the URL has no number as its port") as caught:
         from_environment("STUDY_LEDGER")
     assert "hunter44" not in str(caught.value)
+
+
+def test_options_that_hold_no_password_stay_in_the_url_and_are_not_shown() -> None:
+    url = "postgresql://me@host/x?options=-csearch_path%3Dmine"
+    assert hidden(url) == url and masked(f"at {url}") == "at postgresql://me@host/x?options=***"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "host=h user=me password=hunter55 dbname=x",
+        "postgresql://host=h user=me password=hunter55",
+        "me:hunter55@host/x",
+        "postgresql:me:hunter55@host",
+        "hunter55",
+    ],
+)
+def test_a_ledger_that_is_no_url_is_refused_and_never_shown(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match=r"^must be postgresql\+psycopg://USER@HOST/DATABASE or sqlite:") as caught:
+        hidden_ledger(text)
+    assert "hunter55" not in str(caught.value)
+    monkeypatch.setenv("STUDY_LEDGER", text)
+    with pytest.raises(ValueError, match=r"^STUDY_LEDGER: the URL must be postgresql") as caught:
+        from_environment("STUDY_LEDGER")
+    assert "hunter55" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "me:hunter66@host:5000",
+        "hunter66@host",
+        "host:5000",
+        "//me:hunter66@host",
+        "http:/me:hunter66@host",
+        "host=h password=hunter66",
+        "a/b:hunter66@host",
+        "file:me:hunter66@host",
+    ],
+)
+def test_a_tracking_uri_without_its_scheme_is_refused_and_never_shown(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUDY_TRACKING_URI", text)
+    said = r"has no scheme; a server is written http://HOST:PORT, a file \./NAME or /NAME$"
+    with pytest.raises(ValueError, match=f"^STUDY_TRACKING_URI: the URL {said}") as caught:
+        from_environment("STUDY_TRACKING_URI")
+    assert "hunter66" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "path", ["./a@b:1.db", "/data/user=me/a@b.db", "../x.db", "runs 2/mine.db", "mine.db", "file:x"]
+)
+def test_a_path_of_records_is_unchanged(path: str) -> None:
+    assert hidden_tracking(path) == path
+
+
+def test_only_a_small_file_is_read_for_a_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "large").write_bytes(b"a" * 70_000)
+    (tmp_path / "binary").write_bytes(b"hunter77\xff")
+    for file, said in (
+        ("/dev/zero", "must be a regular file"),
+        (tmp_path / "pipe", "must be a regular file"),
+        (tmp_path, "Is a directory"),
+        (tmp_path / "large", "must hold at most 64 KiB"),
+        (tmp_path / "binary", "must be text in UTF-8"),
+    ):
+        for variable in ("STUDY_LEDGER", "STUDY_TRACKING_URI"):
+            monkeypatch.delenv(variable, raising=False)
+            monkeypatch.setenv(f"{variable}_FILE", str(file))
+            with pytest.raises(ValueError, match=rf"^{variable}_FILE names {file}: {said}"):
+                from_environment(variable)
