@@ -257,8 +257,8 @@ def checked_cluster(address: str | None) -> str | None:
         address = found_address()
     if address.startswith(("http://", "https://")):
         raise BadInput(
-            f"--address {shown_address(address)}: that is the address of a job server, which takes studies from "
-            "`study submit`; here it must be host:port of the cluster's head, for example 10.0.0.1:6379, or auto"
+            "--address: must be auto or host:port of the cluster's head, for example 10.0.0.1:6379, got "
+            f"{shown_address(address)}: that is the address of a job server, which takes studies from `study submit`"
         )
     try:
         parts = urlsplit(address if "://" in address else f"//{address}")
