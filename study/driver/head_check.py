@@ -14,7 +14,7 @@ _READY = "ready"
 
 
 def why_no_head(address: str, patience: float = _PATIENCE) -> str | None:
-    """Return why no head of a Ray cluster answers, or None if one does, also one that asks for another token.
+    """Return why no head of a Ray cluster answers, or refuses this process; None if one takes it.
 
     Args:
         address: ``host:port`` at which something listens.
@@ -42,7 +42,11 @@ def main(address: str) -> None:
     try:
         GcsClient(address=address)
     except AuthenticationError:
-        pass  # a head, whose token whoever joins it is told of
+        print(
+            "the head refuses this process's token; set RAY_AUTH_MODE=token, and the token that the head was started "
+            "with in RAY_AUTH_TOKEN, the file of RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token",
+            flush=True,
+        )
     except Exception as error:  # Ray raises many types
         print(f"something listens there that is not Ray's head: {' '.join(str(error).split())[:200]}", flush=True)
 

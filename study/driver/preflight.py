@@ -247,12 +247,15 @@ def checked_cluster(address: str | None) -> str | None:
 
     Raises:
         BadInput: no head answers, the address has no port or is a job server's, ``auto`` means no Ray or several, or
-            Ray would send a cluster token that is none.
+            Ray would send a cluster token that is none, or lacks one.
     """
     if address is None or address == "local":
         return address
-    if os.environ.get("RAY_AUTH_MODE") == "token":
-        token()
+    if os.environ.get("RAY_AUTH_MODE") == "token" and token() is None:
+        raise BadInput(
+            "RAY_AUTH_MODE=token is set, and there is no token in RAY_AUTH_TOKEN, the file of RAY_AUTH_TOKEN_PATH or "
+            "~/.ray/auth_token: copy the one that the head was started with"
+        )
     if address == "auto":
         address = found_address()
     if address.startswith(("http://", "https://")):
@@ -272,7 +275,7 @@ def checked_cluster(address: str | None) -> str | None:
     except OSError as error:
         raise BadInput(f"--address {address}: no Ray cluster answers there ({error.strerror or error})") from None
     if (why := why_no_head(address)) is not None:
-        raise BadInput(f"--address {address}: no Ray cluster answers there ({why})")
+        raise BadInput(f"--address {address}: no Ray cluster can be joined there ({why})")
     return address
 
 

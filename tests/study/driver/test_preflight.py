@@ -259,7 +259,7 @@ def test_a_port_at_which_something_else_listens_is_refused(monkeypatch: pytest.M
         monkeypatch.setattr("study.driver.preflight.why_no_head", lambda address: None)
         assert checked_cluster(address) == address
         monkeypatch.setattr("study.driver.preflight.why_no_head", lambda address: "a database")
-        with pytest.raises(BadInput, match=rf"^--address {address}: no Ray cluster answers there \(a database\)"):
+        with pytest.raises(BadInput, match=rf"^--address {address}: no Ray cluster can be joined there \(a database\)"):
             checked_cluster(address)
 
 
@@ -322,3 +322,14 @@ def test_a_token_that_is_none_is_refused_before_ray_reads_it(monkeypatch: pytest
     with pytest.raises(BadInput, match=r"^RAY_AUTH_TOKEN: is no cluster token") as caught:
         checked_cluster("127.0.0.1:1")
     assert "bbb-2" not in str(caught.value)
+
+
+def test_a_token_that_is_not_there_is_missed_before_ray_is_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(BadInput, match=r"^RAY_AUTH_MODE=token is set, and there is no token in"):
+        checked_cluster("127.0.0.1:1")
