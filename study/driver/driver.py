@@ -273,7 +273,7 @@ def _catch_up(folder: StudyFolder, console: Console) -> None:
     try:
         record_study(folder)
     except BadInput as error:
-        console.print(f"{error}; later: study record {folder.name}", style="yellow", highlight=False)
+        console.print(f"{error}; later: {folder.command('record')}", style="yellow", highlight=False)
 
 
 def _refuse_changes(before: StudySpec, after: StudySpec) -> None:
@@ -328,7 +328,7 @@ def _drive(
     deadline = None if hours is None else time.monotonic() + hours * 3600
     console.print("starting Ray" if address is None else f"{JOINING}{address}", highlight=False)
     fault, out_of_time = None, False
-    with Interrupts(spec.name, progress.say) as interrupts:
+    with Interrupts(folder.command, progress.say) as interrupts:
         patience.stopped = lambda: interrupts.asked
         recorder = Recorder(folder.storage, spec, ledger, warn=progress.say)
         leftovers = folder.oldest_format() >= PACKED
@@ -398,7 +398,7 @@ def _still_held(lock: Lock, patience: Patience) -> bool:
 def _without_ledger(folder: StudyFolder, why: str, *, interrupted: bool) -> Outcome:
     code = ExitCode.INTERRUPTED if interrupted else ExitCode.SOME_FAILED
     what = "interrupted while" if interrupted else "stopped:"
-    return Outcome(folder, code, f"{what} {why}; nothing is lost: study resume {folder.name}", readable=False)
+    return Outcome(folder, code, f"{what} {why}; nothing is lost: {folder.command('resume')}", readable=False)
 
 
 def _ray_died(
@@ -421,13 +421,13 @@ def _ray_died(
     if isinstance(folder.path, Path):
         shutil.rmtree(folder.path / "tune", ignore_errors=True)
     if again is not None and restarts and not interrupts.came():
-        progress.say(f"starting again: study resume {folder.name}")
+        progress.say(f"starting again: {folder.command('resume')}")
         keep_passwords(ledger.study)
         keep_signals_back()
         if not interrupts.came():
             again.replace_process(ended)
     _end_if_asked(folder, progress, interrupts, left)
-    progress.say(f"stopped with {left} trials left: study resume {folder.name}")
+    progress.say(f"stopped with {left} trials left: {folder.command('resume')}")
     os._exit(ExitCode.SOME_FAILED)
 
 
@@ -446,7 +446,7 @@ def _head_lost(
     _end_if_asked(folder, progress, interrupts, left)
     progress.say(
         f"stopped with {left} trials left; nothing is lost. Once the cluster is back: "
-        f"study resume {folder.name} --address {address}"
+        f"{folder.command('resume')} --address {address}"
     )
     os._exit(ExitCode.INTERRUPTED)
 
@@ -459,33 +459,33 @@ def _left_without_ray(
     try:
         return ledger.remaining()
     except ServiceAway as error:
-        progress.say(f"{error}; nothing is lost: study resume {folder.name}")
+        progress.say(f"{error}; nothing is lost: {folder.command('resume')}")
         os._exit(ExitCode.INTERRUPTED if interrupts.came() else ExitCode.SOME_FAILED)
 
 
 def _end_if_asked(folder: StudyFolder, progress: Progress, interrupts: Interrupts, left: int) -> None:
     if interrupts.came():
-        progress.say(f"interrupted with {left} trials left; nothing is lost: study resume {folder.name}")
+        progress.say(f"interrupted with {left} trials left; nothing is lost: {folder.command('resume')}")
         os._exit(ExitCode.INTERRUPTED)
 
 
 def _outcome(spec: StudySpec, ledger: Ledger, folder: StudyFolder, *, fault: str | None, out_of_time: bool) -> Outcome:
     left = ledger.remaining()
     if left and fault:
-        message = f"stopped with {left} trials left: {fault}; once that is fixed: study resume {spec.name}"
+        message = f"stopped with {left} trials left: {fault}; once that is fixed: {folder.command('resume')}"
         return Outcome(folder, ExitCode.SOME_FAILED, message)
     if left and out_of_time:
         return Outcome(
             folder,
             ExitCode.DONE,
-            f"the wall-time budget is spent with {left} trials left: study resume {spec.name}",
+            f"the wall-time budget is spent with {left} trials left: {folder.command('resume')}",
         )
     if left:
-        message = f"interrupted with {left} trials left; nothing is lost: study resume {spec.name}"
+        message = f"interrupted with {left} trials left; nothing is lost: {folder.command('resume')}"
         return Outcome(folder, ExitCode.INTERRUPTED, message)
     failed = ledger.failed()
     if failed:
-        message = f"{failed} trials failed; `study show {spec.name}` says why"
+        message = f"{failed} trials failed; `{folder.command('show')}` says why"
         return Outcome(folder, ExitCode.SOME_FAILED, message)
-    report = "" if spec.confirm is None else f"; test results: study report {spec.name}"
+    report = "" if spec.confirm is None else f"; test results: {folder.command('report')}"
     return Outcome(folder, ExitCode.DONE, f"study '{spec.name}' is finished{report}")

@@ -13,12 +13,11 @@ from typing import Any
 from study.driver.last_signals import leave_terminal, study_is_over
 
 _STOPPING = (
-    "{cause}: stopping the running trials; finished epochs are stored, and `study resume {name}` continues. "
-    "{again} stops at once."
+    "{cause}: stopping the running trials; finished epochs are stored, and `{resume}` continues. {again} stops at once."
 )
-_AT_ONCE = "{cause}: stopping at once; `study resume {name}` continues from the last checkpoints"
+_AT_ONCE = "{cause}: stopping at once; `{resume}` continues from the last checkpoints"
 
-_NOT_RECORDED = "{cause}: not waiting for the records in MLflow; `study record {name}` completes them"
+_NOT_RECORDED = "{cause}: not waiting for the records in MLflow; `{record}` completes them"
 
 _CAUSES = {
     signal.SIGINT: ("interrupted", "Ctrl-C again"),
@@ -39,9 +38,9 @@ class Interrupts:
         asked: True once a signal has come and was answered, or `came` has found it.
     """
 
-    def __init__(self, name: str, say: Callable[[str], None]) -> None:
-        """Name the study in messages and print them with ``say``."""
-        self._name, self._tell = name, say
+    def __init__(self, command: Callable[[str], str], say: Callable[[str], None]) -> None:
+        """Print messages with ``say``; they name commands, which `StudyFolder.command` returns."""
+        self._command, self._tell = command, say
         self.asked = False
         self._before: dict[int, Any] = {}
         self._tune: Any = None
@@ -129,7 +128,8 @@ class Interrupts:
         cause, again = _CAUSES[signal.Signals(number)]
         if number == signal.SIGHUP:
             leave_terminal(self._terminals)
-        text = message.format(name=self._name, cause=cause, again=again)
+        resume, record = self._command("resume"), self._command("record")
+        text = message.format(resume=resume, record=record, cause=cause, again=again)
         try:
             self._tell(text)
         except RuntimeError:  # the signal came while the same stream was being written

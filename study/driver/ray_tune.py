@@ -63,7 +63,7 @@ class RayTuneRunner:
     def run(self, manager: TrialManager) -> None:
         """Join Ray, train until the manager hands out no more trials, then leave Ray."""
         _quiet()
-        _join(self.address, self.spec.name)
+        _join(self.address, self.folder)
         self.interrupts.install()  # Ray has installed a handler that aborts
         scratch = self._scratch()
         import_mlflow()  # Tune does, too, to count its users' callbacks
@@ -111,7 +111,7 @@ def _places(resources: ResourcesSpec) -> dict[str, float] | tune.PlacementGroupF
     return tune.PlacementGroupFactory([worker] * resources.workers, strategy="PACK")
 
 
-def _join(address: str, name: str) -> None:
+def _join(address: str, folder: StudyFolder) -> None:
     try:
         init_ray(address)
     except Exception as error:  # Ray raises many types, some of its own and some bare
@@ -119,7 +119,7 @@ def _join(address: str, name: str) -> None:
         said = " ".join(str(error).split()) or type(error).__name__
         raise BadInput(
             f"cannot join Ray at {address}: {shown(said, 500)}; `study doctor --address {address}` says why, for "
-            f"example that the cluster asks for another token. Once that is fixed: study resume {name}"
+            f"example that the cluster asks for another token. Once that is fixed: {folder.command('resume')}"
         ) from None
 
 

@@ -42,7 +42,7 @@ def decide(folder: StudyFolder, exit_code: int) -> Decision:
     """
     view = open_view(folder) if folder.spec_path.exists() else None
     if view is not None and view.state == "finished":
-        return Decision(False, f"study '{folder.name}' is finished: study report {folder.name}")
+        return Decision(False, f"study '{folder.name}' is finished: {folder.command('report')}")
     if exit_code == 0:
         return Decision(False, f"study '{folder.name}' reached its limit of hours (search.wall_hours)")
     if exit_code <= _SIGNALLED:

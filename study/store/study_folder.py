@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,6 +122,17 @@ class StudyFolder:
         """Path of the checked study file with all its defaults."""
         return self.path / "study.yaml"
 
+    def command(self, verb: str) -> str:
+        """Return a command of this study to be copied, such as ``study resume NAME``.
+
+        It names the storage unless the command would look there anyway.
+        """
+        words = ["study", verb, self.name]
+        with suppress(BadInput):  # what is in the environment names no storage
+            if storage_place(None) == self.storage.resolve():
+                return shlex.join(words)
+        return shlex.join([*words, "--storage", str(self.storage)])
+
     def refuse_taken(self) -> None:
         """Raise `BadInput` if a study of this name is stored, or what is left of one, or the storage cannot be read."""
         try:
@@ -131,7 +143,7 @@ class StudyFolder:
         if taken:
             raise BadInput(
                 f"study '{self.name}' exists already in {self.storage}: continue it with "
-                f"`study resume {self.name}`, or give this one another name with --set name=..."
+                f"`{self.command('resume')}`, or give this one another name with --set name=..."
             )
 
     def create(self, spec: StudySpec, data: dict[str, Any]) -> StudySpec:

@@ -127,7 +127,7 @@ class Recorder:
         if first and not quiet and (left or self._thread.is_alive()):
             trials = "1 trial is" if len(left) == 1 else f"{len(left)} trials are"
             what = trials if left else "the summaries of the cells are"
-            self._warn(f"{what} not in MLflow yet; run: study record {self._ledger.study.name}")
+            self._warn(f"{what} not in MLflow yet; run: {self._sync.folder.command('record')}")
         return left
 
     def _work(self) -> None:

@@ -52,7 +52,7 @@ def test_a_killed_worker_goes_on_an_interrupt_says_how_and_a_diverging_trial_fai
 
     resumed = lab.resume()
     assert resumed.wait() == 1, resumed.output()
-    assert "2 trials failed; `study show failing` says why" in resumed.output()
+    assert "2 trials failed; `study show failing" in resumed.output()
     now = lab.finished_files()
     assert finished == {key: now[key] for key in finished}
     found = content(lab.view())

@@ -93,7 +93,7 @@ def _end(ledger: Ledger, endings: str) -> None:
         ("CCCC", False, ExitCode.DONE, "study 'tiny' is finished"),
         ("CPPC", False, ExitCode.DONE, "study 'tiny' is finished"),
         ("CCCC", True, ExitCode.DONE, "study 'tiny' is finished"),
-        ("CFCF", False, ExitCode.SOME_FAILED, "2 trials failed; `study show tiny` says why"),
+        ("CFCF", False, ExitCode.SOME_FAILED, "2 trials failed; `study show tiny --storage "),
         ("CFC", False, ExitCode.INTERRUPTED, "interrupted with 1 trials left; nothing is lost: study resume tiny"),
         ("CCRR", False, ExitCode.INTERRUPTED, "interrupted with 2 trials left"),
         ("", False, ExitCode.INTERRUPTED, "interrupted with 4 trials left"),

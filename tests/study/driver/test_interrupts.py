@@ -16,7 +16,7 @@ def test_the_first_says_what_happens_and_the_second_stops_harder() -> None:
     said: list[str] = []
     told_tune: list[int] = []
     before = signal.getsignal(signal.SIGINT)
-    with Interrupts("tiny", said.append) as interrupts:
+    with Interrupts("study {} tiny".format, said.append) as interrupts:
         ours = signal.getsignal(signal.SIGINT)
 
         def tunes(number: int, frame: FrameType | None) -> None:
@@ -37,7 +37,7 @@ def test_the_first_says_what_happens_and_the_second_stops_harder() -> None:
 
 def test_without_tunes_handler_an_interrupt_is_said_and_raised() -> None:
     said: list[str] = []
-    with Interrupts("tiny", said.append) as interrupts:
+    with Interrupts("study {} tiny".format, said.append) as interrupts:
         interrupts.before_step()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
@@ -46,7 +46,7 @@ def test_without_tunes_handler_an_interrupt_is_said_and_raised() -> None:
 
 def test_while_records_are_written_a_signal_says_so_and_ends_the_wait() -> None:
     said: list[str] = []
-    with Interrupts("tiny", said.append) as interrupts:
+    with Interrupts("study {} tiny".format, said.append) as interrupts:
         interrupts.recording()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
@@ -68,7 +68,7 @@ def test_a_signal_is_known_before_the_main_thread_can_answer_it() -> None:
             time.sleep(0.001)
         known.append((before, interrupts.came(), list(said)))
 
-    with Interrupts("tiny", said.append) as interrupts:
+    with Interrupts("study {} tiny".format, said.append) as interrupts:
         asking = threading.Thread(target=ask, args=(interrupts,))
         asking.start()
         with pytest.raises(KeyboardInterrupt):

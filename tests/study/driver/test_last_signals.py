@@ -32,7 +32,7 @@ def draw(begun):
 
 def stand_in(spec, storage, *, console, **options):
     begun = threading.Event()
-    with Interrupts(spec.name, print):
+    with Interrupts(f"study {{}} {spec.name}".format, print):
         threading.Thread(target=draw, args=(begun,), name="records", daemon=True).start()
         begun.wait()
     BEFORE_THE_OUTCOME
@@ -96,6 +96,6 @@ def test_other_programs_keep_their_handlers() -> None:
     from study.driver.interrupts import Interrupts
 
     before = signal.getsignal(signal.SIGTERM)
-    with Interrupts("tiny", lambda _: None):
+    with Interrupts("study {} tiny".format, lambda _: None):
         pass
     assert signal.getsignal(signal.SIGTERM) is before

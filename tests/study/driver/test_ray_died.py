@@ -32,7 +32,7 @@ class Dying:
 
     def __post_init__(self) -> None:
         self.interrupts = Interrupts("ga", self.said.append)
-        self.folder = SimpleNamespace(name="ga", path=self.tmp_path)
+        self.folder = SimpleNamespace(name="ga", path=self.tmp_path, command="study {} ga".format)
         self.ledger = SimpleNamespace(remaining=lambda: 2, total=lambda: 3, study=None)
         self.recorder = SimpleNamespace(close=self._close)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from study.driver.ray_connection import init_ray
 from study.driver.ray_tune import _concurrency, _join, _places
 from study.ledger.study_ledger import Ledger
 from study.spec.study_spec import ResourcesSpec, StudySpec
+from study.store.study_folder import StudyFolder
 from trainables.core.errors import BadInput
 
 MakeSpec = Callable[..., StudySpec]
@@ -52,10 +54,10 @@ def test_a_trial_of_several_workers_reserves_a_bundle_for_each() -> None:
     assert places.bundles == [{"CPU": 4, "GPU": 1}] * 3
 
 
-def test_a_ray_that_cannot_be_joined_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ray_that_cannot_be_joined_is_one_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("RAY_TMPDIR", "/proc/nowhere")  # where not even root can make a folder
-    with pytest.raises(BadInput, match=r"^cannot join Ray at local: .*/proc/nowhere.*study resume mine$"):
-        _join("local", "mine")
+    with pytest.raises(BadInput, match=r"^cannot join Ray at local: .*/proc/nowhere.*study resume mine --storage .*$"):
+        _join("local", StudyFolder(tmp_path, "mine"))
     assert not ray.is_initialized()
 
 

@@ -12,6 +12,7 @@ import pytest
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder, storage_root
 from trainables.core.errors import BadInput
+from trainables.core.storage_path import storage_path
 
 MakeSpec = Callable[..., StudySpec]
 
@@ -60,7 +61,9 @@ def test_naming_a_folder_writes_nothing(tmp_path: Path) -> None:
 
 def test_a_name_is_taken_once(tmp_path: Path, make_spec: MakeSpec) -> None:
     folder = _stored(tmp_path, make_spec())
-    with pytest.raises(BadInput, match=r"study 'tiny' exists already in .*: continue it with `study resume tiny`"):
+    with pytest.raises(
+        BadInput, match=r"'tiny' exists already in .*: continue it with `study resume tiny --storage .*`"
+    ):
         folder.refuse_taken()
     with folder.driver_lock(), pytest.raises(BadInput, match="exists already"):
         folder.create(make_spec("seed=9"), {})
@@ -170,3 +173,18 @@ def test_looking_does_not_hold_the_lock(tmp_path: Path, make_spec: MakeSpec) -> 
 
 def test_a_study_that_was_never_driven_is_not(tmp_path: Path) -> None:
     assert not StudyFolder(tmp_path, "none").is_driven()
+
+
+def test_a_command_to_copy_names_the_storage_unless_it_is_the_usual_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("STUDY_STORAGE", raising=False)
+    assert StudyFolder(tmp_path / "runs", "tiny").command("resume") == "study resume tiny"
+    assert (
+        StudyFolder(tmp_path / "my runs", "tiny").command("show") == f"study show tiny --storage '{tmp_path}/my runs'"
+    )
+    monkeypatch.setenv("STUDY_STORAGE", "s3://bucket/runs")
+    assert StudyFolder(storage_path("s3://bucket/runs"), "tiny").command("record") == "study record tiny"
+    monkeypatch.setenv("STUDY_STORAGE", "nonsense://x")
+    assert StudyFolder(tmp_path / "runs", "tiny").command("resume").endswith(f"--storage {tmp_path}/runs")

@@ -45,7 +45,7 @@ def test_a_study_goes_on_without_records(damaged: Path, made: MadeStudy, empty_d
     assert recorder.close() == sorted(trial.key for trial in trials)
     assert said[0].startswith(f"tracking is off, the study continues: {damaged}: cannot be read")
     assert sum("tracking is off" in line for line in said) == 1
-    assert said[-1] == "2 trials are not in MLflow yet; run: study record made"
+    assert said[-1] == f"2 trials are not in MLflow yet; run: {made.folder.command('record')}"
 
     damaged.write_bytes(empty_database.read_bytes())
     assert record_study(made.folder).written == 2
