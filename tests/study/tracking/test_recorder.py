@@ -225,7 +225,7 @@ def test_a_trial_that_cannot_be_recorded_spoils_no_other(made: MadeStudy, dump: 
     recorder.touch(whole, True)
     assert recorder.close() == [broken.key]
     assert "KeyError" in said[0]
-    assert "1 trials are not in MLflow" in said[-1]
+    assert "1 trial is not in MLflow" in said[-1]
     assert dump()[whole.key]["status"] == "FINISHED"
 
 
@@ -285,4 +285,4 @@ def test_an_interrupt_ends_the_wait_at_the_end_and_says_what_is_left(
         patch.setattr(recorder._thread, "join", interrupted)
         left = recorder.close()
     go_on.set()
-    assert len(left) == 1 and said == ["1 trials are not in MLflow yet; run: study record made"]
+    assert len(left) == 1 and said == ["1 trial is not in MLflow yet; run: study record made"]
