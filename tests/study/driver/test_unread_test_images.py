@@ -122,7 +122,7 @@ def test_a_real_study_searches_without_its_test_images(
     monkeypatch.setattr(Confirmation, "next", hand_out)
     outcome = driver.run(checked_spec(given, (), source="x"), storage, address=None, console=Console(quiet=True))
     assert outcome.code == ExitCode.DONE, outcome.message
-    assert outcome.message.endswith(f"test results: study report tiny --storage {storage}")
+    assert outcome.message.endswith(f"test results: {StudyFolder(storage, 'tiny').command('report')}")
     assert at == [{"COMPLETE": 2, "PRUNED": 0, "FAIL": 0, "RUNNING": 0}]
     view = open_view(StudyFolder(storage, "tiny"))
     assert view.state == "finished"
