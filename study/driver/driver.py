@@ -414,8 +414,7 @@ def _ray_died(
 
     A signal beside the death, also one that this process has not answered yet, ends it: who asked wants no restart.
     """
-    left = _left_without_ray(folder, ledger, progress, interrupts, reason)
-    ended = ledger.total() - left
+    left, ended = _counts_without_ray(folder, ledger, progress, interrupts, reason)
     restarts = again is not None and left > 0 and not interrupts.came() and again.allowed(ended)
     recorder.close(_FAREWELL, quiet=restarts)
     if isinstance(folder.path, Path):
@@ -441,7 +440,7 @@ def _head_lost(
     reason: str,
 ) -> None:
     """End this process, whose cluster is gone, with the code of an interruption: Slurm and systemd start it again."""
-    left = _left_without_ray(folder, ledger, progress, interrupts, reason)
+    left, _ = _counts_without_ray(folder, ledger, progress, interrupts, reason)
     recorder.close(_FAREWELL)
     _end_if_asked(folder, progress, interrupts, left)
     progress.say(
@@ -451,13 +450,17 @@ def _head_lost(
     os._exit(ExitCode.INTERRUPTED)
 
 
-def _left_without_ray(
+def _counts_without_ray(
     folder: StudyFolder, ledger: Ledger, progress: Progress, interrupts: Interrupts, reason: str
-) -> int:
-    """Say why Ray is gone and return the number of trials left; end this process if the ledger is away, too."""
+) -> tuple[int, int]:
+    """Say why Ray is gone; return how many trials are left and how many have ended.
+
+    If the ledger is away, too, this process ends.
+    """
     progress.say(f"{reason}; finished epochs are stored")
     try:
-        return ledger.remaining()
+        left = ledger.remaining()
+        return left, ledger.total() - left
     except ServiceAway as error:
         progress.say(f"{error}; nothing is lost: {folder.command('resume')}")
         os._exit(ExitCode.INTERRUPTED if interrupts.came() else ExitCode.SOME_FAILED)

@@ -18,7 +18,7 @@ _SILENT_FOR = 40.0
 """The same of one that says nothing: a machine that is overloaded is silent, too. Ray itself waits 60 s."""
 
 _HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
-"""What a client of HTTP/2, and so of gRPC, says first: its preface and empty settings (RFC 9113, section 3.4)."""
+"""The first bytes of an HTTP/2 client, which gRPC uses: the preface and empty settings (RFC 9113, section 3.4)."""
 _FRAME_HEAD, _TYPE, _SETTINGS = 9, 3, 4
 """Bytes of a frame's head, the place of its type there, and the type with which a server must begin."""
 

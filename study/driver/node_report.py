@@ -33,7 +33,7 @@ MOST_SECONDS_APART = 30.0
 
 
 UNREACHED = "its credentials, region and address must be in the environment in which `ray start` runs there"
-"""What a node lacks that cannot write to an object storage."""
+"""How to mend a node that cannot write to an object storage."""
 
 
 class NodeReport(NamedTuple):

@@ -34,8 +34,8 @@ class MethodModel:
     """What a method's trials tell about settings that were not tried, at any ratio and share of the epochs.
 
     Hyperparameters are those of the trials that ended first, whose number grows by half from fit to fit, or of all
-    trials while the first ones have the same value. Values are
-    compressed far below the best of their cell (`Compression`); `expect` undoes this.
+    trials while the first ones have the same value. Values are compressed far below the best of their cell
+    (`Compression`); `expect` undoes this.
 
     Attributes:
         evidence: the trials.

@@ -53,7 +53,7 @@ class RacedSetting:
 
 @dataclass(frozen=True)
 class Decision:
-    """What the seeds so far decide of one comparison.
+    """The result of one comparison after the seeds trained so far.
 
     Attributes:
         said: ``differs``, ``same`` (for practical purposes) or ``undecided``.

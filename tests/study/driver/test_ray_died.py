@@ -1,4 +1,4 @@
-"""What a driver says and how it ends when Ray has died, with and without a signal beside it."""
+"""A driver after the death of Ray: its messages and its exit code, with a signal at the same time and without."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from study.driver import driver
+from study.driver.exit_codes import ExitCode
 from study.driver.interrupts import Interrupts
 from study.driver.restart import Again
+from trainables.core.patience import ServiceAway
 
 
 class Replaced(Exception):
@@ -31,7 +33,7 @@ class Dying:
     said: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.interrupts = Interrupts("ga", self.said.append)
+        self.interrupts = Interrupts("study {} ga".format, self.said.append)
         self.folder = SimpleNamespace(name="ga", path=self.tmp_path, command="study {} ga".format)
         self.ledger = SimpleNamespace(remaining=lambda: 2, total=lambda: 3, study=None)
         self.recorder = SimpleNamespace(close=self._close)
@@ -73,6 +75,17 @@ def test_a_signal_beside_the_death_of_ray_ends_the_study(moment: str, tmp_path: 
     dying = Dying(tmp_path, moment)
     assert dying.end(driver._ray_died, Again("ga", tmp_path), "Ray has died") == 130
     assert dying.said[-1] == "interrupted with 2 trials left; nothing is lost: study resume ga"
+
+
+@pytest.mark.parametrize("count", ["remaining", "total"])
+def test_a_ledger_that_is_away_at_the_same_time_ends_the_study(count: str, tmp_path: Path) -> None:
+    def away() -> int:
+        raise ServiceAway("the database does not answer")
+
+    dying = Dying(tmp_path)
+    setattr(dying.ledger, count, away)
+    assert dying.end(driver._ray_died, Again("ga", tmp_path), "Ray has died") == ExitCode.SOME_FAILED
+    assert dying.said[-1].endswith("the database does not answer; nothing is lost: study resume ga")
 
 
 def test_without_a_signal_the_study_starts_again(tmp_path: Path) -> None:
