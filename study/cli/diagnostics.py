@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
-from study.driver.job_server import token, token_path
+from study.driver.cluster_token import token, token_path
 from study.slurm import shared_storage
 from trainables.core.errors import BadInput
 from trainables.core.kernel_lock import KernelLock

@@ -24,7 +24,7 @@ from study.cli.options import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from study.driver.driver import Outcome
+    from study.driver.outcome import Outcome
 
 
 def run(
@@ -73,7 +73,8 @@ def resume(
         hold_signals()  # the imports below take seconds
         outcome = _resumed(name, address, overrides_of(set_from, overrides), storage, data_dir)
     except KeyboardInterrupt:
-        typer.echo(f"interrupted before anything was trained; nothing is lost: study resume {name}")
+        words = ["study", "resume", name, *(["--address", address] if address else []), *_named(storage)]
+        typer.echo(f"interrupted before anything was trained; nothing is lost: {shlex.join(words)}")
         raise typer.Exit(int(ExitCode.INTERRUPTED)) from None
     end(outcome, storage)
 
@@ -104,7 +105,10 @@ def end(outcome: Outcome, storage: str | None) -> None:
     if not outcome.idle and outcome.readable:
         with suppress(StorageFault, ServiceAway):  # the message says why the study stopped, and how to go on
             print_leaderboard(outcome.folder, console)
-    where = f" --storage {shlex.quote(str(storage))}" if storage else ""
     console.print(outcome.message, highlight=False)
-    console.print(f"Compare the runs in MLflow with: study ui{where}", highlight=False)
+    console.print(f"Compare the runs in MLflow with: {shlex.join(['study', 'ui', *_named(storage)])}", highlight=False)
     raise typer.Exit(int(outcome.code))
+
+
+def _named(storage: str | None) -> list[str]:
+    return ["--storage", storage] if storage else []

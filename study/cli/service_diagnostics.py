@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from study.cli.diagnostics import FREE_BYTES_NEEDED, Finding
-from trainables.core.errors import BadInput
+from trainables.core.errors import BadInput, counted
 from trainables.core.storage_path import StoragePath
 from trainables.core.url_secrets import from_environment
 
@@ -65,7 +65,7 @@ def _records(storage: StoragePath) -> Finding:
 
 
 def _cluster(address: str, storage: StoragePath, data_dir: Path | None) -> Iterator[Finding]:
-    from study.driver.node_report import UNREACHED, ask_of_folders, differences
+    from study.driver.node_report import ask_of_folders, complaints, differences
     from study.driver.preflight import checked_cluster
 
     data = data_dir or os.environ.get("STUDY_DATA_DIR") or None
@@ -73,7 +73,7 @@ def _cluster(address: str, storage: StoragePath, data_dir: Path | None) -> Itera
     asked = not isinstance(storage, Path) or (storage.is_dir() and os.access(storage, os.W_OK))
     try:
         address = checked_cluster(address) or address
-        nodes = ask_of_folders(address, storage if asked else None, data)
+        nodes = ask_of_folders(address, storage if asked else None, [data] if data else [])
     except BadInput as error:
         mend = (
             "`ray start` on the head, its port open to this machine, RAY_AUTH_MODE and the token as there; --address "
@@ -81,22 +81,15 @@ def _cluster(address: str, storage: StoragePath, data_dir: Path | None) -> Itera
         )
         yield Finding("Ray cluster", str(error), good=False, mend=mend)
         return
-    yield Finding(
-        "Ray cluster", f"{len(nodes)} node{'s' if len(nodes) != 1 else ''} at {address} answer; the token fits"
-    )
+    answer = "answers" if len(nodes) == 1 else "answer"
+    yield Finding("Ray cluster", f"{counted(len(nodes), 'node')} at {address} {answer}; the token fits")
     mend = "install the same versions on all nodes (`make venv`, the same image), keep clocks by NTP, restart Ray there"
     yield from (Finding("nodes", text, good=False, mend=mend) for text in differences(nodes))
     for node in nodes:
         if node.failed:
             continue
         subject = f"node {node.name}"
-        for path in node.missing:
-            if "://" in path:
-                yield Finding(subject, f"cannot write to the storage {path}", good=False, mend=UNREACHED)
-                continue
-            what = f"the {'storage' if path == str(storage) else 'data folder'} {path}"
-            mend = "mount the same folder at the same path on every node"
-            yield Finding(subject, f"does not see {what}", good=False, mend=mend)
+        yield from (Finding(subject, what, good=False, mend=how) for what, how in complaints(node, storage))
         gpus = f", {node.gpus:g} GPUs" if node.gpus else ""
         yield Finding(
             subject,

@@ -100,7 +100,6 @@ def submitted(
     from study.cli.run_commands import end
     from study.driver import cluster_job
     from study.driver.log_lines import STORED_IN
-    from study.driver.node_report import check_nodes
     from study.slurm import shared_storage
     from study.spec.validation import load_spec
 
@@ -108,8 +107,6 @@ def submitted(
     root = cluster_job.job_storage(storage)
     changes = overrides_of(set_from, overrides)
     checked = None if resume else with_data_folder(load_spec(spec, changes), data_dir)
-    for note in check_nodes("auto", root, data_dir):
-        console.print(note, style="yellow", highlight=False)
     if isinstance(root, Path) and (doubt := shared_storage.doubt(root)) is not None:
         console.print(f"warning: {doubt}: nodes that join later must share it", style="yellow", highlight=False)
     console.print(f"{STORED_IN}{root}", highlight=False)

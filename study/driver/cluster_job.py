@@ -22,7 +22,7 @@ from trainables.core.object_path import ObjectPath
 from trainables.core.storage_path import StoragePath, storage_path
 
 if TYPE_CHECKING:
-    from study.driver.driver import Outcome
+    from study.driver.outcome import Outcome
 
 _MOST_DIFFERENCES = 5
 

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
-import shutil
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from study.driver.changed_settings import refuse_changes
 from study.driver.exit_codes import ExitCode
-from study.driver.last_signals import keep_signals_back
 from study.driver.log_lines import JOINING, finished
-from study.driver.places import keep_passwords, password_notes, with_places
+from study.driver.loss_of_ray import FAREWELL, LossOfRay
+from study.driver.outcome import Outcome, outcome_of, without_ledger
+from study.driver.places import password_notes, with_places
 from study.driver.progress import Progress
 from study.ledger.cell_ledger import Assignment
 from study.ledger.storage import NOTHING_BEGAN, ClosedLedger, ledger_at, open_storage
 from study.ledger.study_ledger import Ledger
 from study.spec.cell import Cell, expand
-from study.spec.confirmed_settings import check_confirmation
-from study.spec.flat_mapping import changed_paths, flat
 from study.spec.study_spec import StudySpec
 from study.spec.validation import milestone_note
 from study.store.completion import why_finished
@@ -44,52 +42,13 @@ from trainables.core.patience import Patience, ServiceAway
 from trainables.core.storage_path import StoragePath
 
 if TYPE_CHECKING:
-    from study.driver.interrupts import Interrupts
     from study.driver.restart import Again
     from study.driver.trial_runner import TrialRunner
-    from study.tracking import Recorder
 
 _log = logging.getLogger(__name__)
 
-_FAREWELL = 5.0
-"""Seconds in which MLflow may catch up after Ray has died, or when a study is told to stop; a resume does the rest."""
 _CATCH_UP = 60.0
-"""The same when a study ends by itself."""
-
-RAISABLE = (
-    "search.trials",
-    "search.epochs_total",
-    "search.stop_cell_after",
-    "search.wall_hours",
-    "search.concurrency",
-    "search.cell_concurrency",
-    "search.order",
-    "confirm",
-    "resources",
-    "records.tracking_uri",
-    "records.wait_minutes",
-    "artifacts",
-)
-"""Settings that a resume may change: limits, storage places, pictures; never one that affects a trial's result."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The result of one run or resume of a study.
-
-    Attributes:
-        folder: the study's folder.
-        code: exit code of the command.
-        message: what happened, in a sentence.
-        idle: True if nothing was left to train.
-        readable: False if ledger or storage did not answer at the end, so that nothing can be read from them.
-    """
-
-    folder: StudyFolder
-    code: ExitCode
-    message: str
-    idle: bool = False
-    readable: bool = True
+"""Seconds in which MLflow may catch up when a study ends by itself."""
 
 
 def run(
@@ -100,6 +59,7 @@ def run(
     console: Console,
     source: str = "the study file",
     again: Again | None = None,
+    continued_by: str | None = None,
 ) -> Outcome:
     """Start a new study.
 
@@ -110,6 +70,7 @@ def run(
         console: where progress is shown.
         source: the study file's name in messages.
         again: replaces this process by one that resumes, should Ray on this machine die; None ends the process.
+        continued_by: the command that messages name to continue the study; None is ``study resume`` with the address.
 
     Raises:
         BadInput: the study, the data or the storage is invalid; raised before Ray starts.
@@ -124,7 +85,7 @@ def run(
     )
 
     spec = with_places(spec)
-    folder = StudyFolder(storage, spec.name, ledger=spec.records.ledger)
+    folder = _to_continue(StudyFolder(storage, spec.name, ledger=spec.records.ledger), address, continued_by)
     check_resources(spec.resources, address)
     address = checked_cluster(address)
     check_places(spec.records, storage)
@@ -134,6 +95,7 @@ def run(
     data = check_data(spec, cells, console, source=source)
     _say_of_passwords(spec, console)
     folder.refuse_taken()  # after the file's own errors, which another name would not fix
+    _check_nodes(address, storage, spec, console)
     if address is None and (note := precision_note(spec)) is not None:
         console.print(f"  {note}", highlight=False, markup=False)
     with _writing(storage), folder.driver_lock() as lock:
@@ -155,22 +117,24 @@ def resume(
     console: Console,
     data_dir: Path | None = None,
     again: Again | None = None,
+    continued_by: str | None = None,
 ) -> Outcome:
     """Continue a stored study from its ledger, possibly with a larger budget.
 
     Args:
         name: the stored study's name.
         storage: the folder of all studies.
-        overrides: ``path=value`` pairs; only settings in `RAISABLE` may change.
+        overrides: ``path=value`` pairs; only the settings in `changed_settings` may change.
         address: address of a running Ray cluster; None starts Ray on this machine.
         console: where progress is shown.
         data_dir: the data folders' new parent folder, if they were moved.
         again: as in `run`.
+        continued_by: as in `run`.
 
     Raises:
         BadInput: the study does not exist, a change would make old and new trials incomparable, or the data changed.
     """
-    folder = StudyFolder(storage, name)
+    folder = _to_continue(StudyFolder(storage, name), address, continued_by)
     # an unchanged finished study needs no check of params or data, and so no import of torch
     if not overrides and data_dir is None:
         try:
@@ -182,7 +146,7 @@ def resume(
     from study.driver.preflight import check_data, check_places, check_resources, checked_cluster, precision_change_note
 
     before, spec = folder.read_spec(to_train=True), folder.read_spec(overrides, to_train=True)
-    _refuse_changes(before, spec)
+    refuse_changes(before, spec)
     for changed in changed_origins(folder.path):
         console.print(f"  {changed}", style="yellow", highlight=False, markup=False)
     spec = spec.with_data_dir(data_dir, everywhere=True)
@@ -198,12 +162,33 @@ def resume(
         check_places(spec.records, storage)
         data = check_data(spec, cells, console, source=str(folder.spec_path))
         started = _started(ledger, folder)
+        _check_nodes(address, storage, spec, console)
         check_same_data(folder, data, started, say=partial(console.print, highlight=False, markup=False))
         if address is None and (note := precision_change_note(spec, started)) is not None:
             console.print(f"  {note}", style="yellow", highlight=False, markup=False)
         folder.write_spec(spec)
         # the open ledger is reused: a database takes seconds to read thousands of trials
         return _drive(spec, ledger, folder, address, console, lock, again, patience)
+
+
+def _to_continue(folder: StudyFolder, address: str | None, continued_by: str | None) -> StudyFolder:
+    """Let messages name the command that continues the study where it runs."""
+    if continued_by is not None:
+        folder.continued_by = continued_by
+    elif address is not None:
+        folder.continued_by = shlex.join([*shlex.split(folder.command("resume")), "--address", address])
+    return folder
+
+
+def _check_nodes(address: str | None, storage: StoragePath, spec: StudySpec, console: Console) -> None:
+    """Refuse a cluster whose nodes do not share the study's folders; say what else differs between them."""
+    if address is None or address == "local":
+        return
+    from study.driver.node_report import check_nodes
+
+    folders = sorted({data.data_dir for data in spec.data if data.data_dir is not None})
+    for note in check_nodes(address, storage, folders):
+        console.print(f"  {note}", style="yellow", highlight=False, markup=False)
 
 
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
@@ -276,20 +261,6 @@ def _catch_up(folder: StudyFolder, console: Console) -> None:
         console.print(f"{error}; later: {folder.command('record')}", style="yellow", highlight=False)
 
 
-def _refuse_changes(before: StudySpec, after: StudySpec) -> None:
-    old, new = flat(before.model_dump(mode="json")), flat(after.model_dump(mode="json"))
-    if after.search.trials < before.search.trials:
-        raise BadInput(f"--set search.trials={after.search.trials}: must be at least {before.search.trials}, as before")
-    check_confirmation(before, after)
-    forbidden = [path for path in changed_paths(old, new) if not path.startswith(RAISABLE)]
-    if forbidden:
-        path = next((path for path in forbidden if new.get(path)), forbidden[0])
-        raise BadInput(
-            f"--set {path}={new.get(path)}: a resume may change only {', '.join(RAISABLE)}; "
-            f"anything else would mix trials that cannot be compared. Start a new study instead."
-        )
-
-
 def _missing_umap(spec: StudySpec) -> str | None:
     """Return a sentence if the study plots embeddings and this machine lacks UMAP, else None."""
     if "embedding" not in spec.artifacts.kinds(confirms=spec.confirm is not None):
@@ -331,6 +302,7 @@ def _drive(
     with Interrupts(folder.command, progress.say) as interrupts:
         patience.stopped = lambda: interrupts.asked
         recorder = Recorder(folder.storage, spec, ledger, warn=progress.say)
+        loss = LossOfRay(folder, ledger, progress, recorder, interrupts)
         leftovers = folder.oldest_format() >= PACKED
         packer = TrialPacker(folder.path / "cells", ledger, warn=progress.say, leftovers=leftovers)
 
@@ -357,11 +329,10 @@ def _drive(
 
                 if ray is not None:
                     address = ray.address()
-                    ray.watch(partial(_ray_died, folder, ledger, progress, recorder, interrupts, again))
+                    ray.watch(partial(loss.of_this_machine, again))
                 assert address is not None
                 if ray is None and address != "local":
-                    lost = partial(_head_lost, folder, ledger, progress, recorder, interrupts, address)
-                    stack.enter_context(HeadWatch(address, lost))
+                    stack.enter_context(HeadWatch(address, loss.of_the_head))
                 runner: TrialRunner = RayTuneRunner(spec, ledger, folder, address, progress, interrupts)
                 try:
                     runner.run(manager)
@@ -380,12 +351,12 @@ def _drive(
         finally:
             interrupts.recording()
             with suppress(KeyboardInterrupt):
-                recorder.close(_FAREWELL if interrupts.asked else _CATCH_UP)
+                recorder.close(FAREWELL if interrupts.asked else _CATCH_UP)
             with suppress(KeyboardInterrupt):
                 packer.close()
     if patience.gave_up is not None:
-        return _without_ledger(folder, patience.gave_up, interrupted=interrupts.asked)
-    return _outcome(spec, ledger, folder, fault=fault, out_of_time=out_of_time)
+        return without_ledger(folder, patience.gave_up, interrupted=interrupts.asked)
+    return outcome_of(spec, ledger, folder, fault=fault, out_of_time=out_of_time)
 
 
 def _still_held(lock: Lock, patience: Patience) -> bool:
@@ -393,102 +364,3 @@ def _still_held(lock: Lock, patience: Patience) -> bool:
     return patience.call(
         lambda again: lock.still_held(), lambda error: error.strerror if isinstance(error, OSError) else None
     )
-
-
-def _without_ledger(folder: StudyFolder, why: str, *, interrupted: bool) -> Outcome:
-    code = ExitCode.INTERRUPTED if interrupted else ExitCode.SOME_FAILED
-    what = "interrupted while" if interrupted else "stopped:"
-    return Outcome(folder, code, f"{what} {why}; nothing is lost: {folder.command('resume')}", readable=False)
-
-
-def _ray_died(
-    folder: StudyFolder,
-    ledger: Ledger,
-    progress: Progress,
-    recorder: Recorder,
-    interrupts: Interrupts,
-    again: Again | None,
-    reason: str,
-) -> None:
-    """End this process, whose calls into Ray no longer return; start it anew where that may help.
-
-    A signal beside the death, also one that this process has not answered yet, ends it: who asked wants no restart.
-    """
-    left, ended = _counts_without_ray(folder, ledger, progress, interrupts, reason)
-    restarts = again is not None and left > 0 and not interrupts.came() and again.allowed(ended)
-    recorder.close(_FAREWELL, quiet=restarts)
-    if isinstance(folder.path, Path):
-        shutil.rmtree(folder.path / "tune", ignore_errors=True)
-    if again is not None and restarts and not interrupts.came():
-        progress.say(f"starting again: {folder.command('resume')}")
-        keep_passwords(ledger.study)
-        keep_signals_back()
-        if not interrupts.came():
-            again.replace_process(ended)
-    _end_if_asked(folder, progress, interrupts, left)
-    progress.say(f"stopped with {left} trials left: {folder.command('resume')}")
-    os._exit(ExitCode.SOME_FAILED)
-
-
-def _head_lost(
-    folder: StudyFolder,
-    ledger: Ledger,
-    progress: Progress,
-    recorder: Recorder,
-    interrupts: Interrupts,
-    address: str,
-    reason: str,
-) -> None:
-    """End this process, whose cluster is gone, with the code of an interruption: Slurm and systemd start it again."""
-    left, _ = _counts_without_ray(folder, ledger, progress, interrupts, reason)
-    recorder.close(_FAREWELL)
-    _end_if_asked(folder, progress, interrupts, left)
-    progress.say(
-        f"stopped with {left} trials left; nothing is lost. Once the cluster is back: "
-        f"{folder.command('resume')} --address {address}"
-    )
-    os._exit(ExitCode.INTERRUPTED)
-
-
-def _counts_without_ray(
-    folder: StudyFolder, ledger: Ledger, progress: Progress, interrupts: Interrupts, reason: str
-) -> tuple[int, int]:
-    """Say why Ray is gone; return how many trials are left and how many have ended.
-
-    If the ledger is away, too, this process ends.
-    """
-    progress.say(f"{reason}; finished epochs are stored")
-    try:
-        left = ledger.remaining()
-        return left, ledger.total() - left
-    except ServiceAway as error:
-        progress.say(f"{error}; nothing is lost: {folder.command('resume')}")
-        os._exit(ExitCode.INTERRUPTED if interrupts.came() else ExitCode.SOME_FAILED)
-
-
-def _end_if_asked(folder: StudyFolder, progress: Progress, interrupts: Interrupts, left: int) -> None:
-    if interrupts.came():
-        progress.say(f"interrupted with {left} trials left; nothing is lost: {folder.command('resume')}")
-        os._exit(ExitCode.INTERRUPTED)
-
-
-def _outcome(spec: StudySpec, ledger: Ledger, folder: StudyFolder, *, fault: str | None, out_of_time: bool) -> Outcome:
-    left = ledger.remaining()
-    if left and fault:
-        message = f"stopped with {left} trials left: {fault}; once that is fixed: {folder.command('resume')}"
-        return Outcome(folder, ExitCode.SOME_FAILED, message)
-    if left and out_of_time:
-        return Outcome(
-            folder,
-            ExitCode.DONE,
-            f"the wall-time budget is spent with {left} trials left: {folder.command('resume')}",
-        )
-    if left:
-        message = f"interrupted with {left} trials left; nothing is lost: {folder.command('resume')}"
-        return Outcome(folder, ExitCode.INTERRUPTED, message)
-    failed = ledger.failed()
-    if failed:
-        message = f"{failed} trials failed; `{folder.command('show')}` says why"
-        return Outcome(folder, ExitCode.SOME_FAILED, message)
-    report = "" if spec.confirm is None else f"; test results: {folder.command('report')}"
-    return Outcome(folder, ExitCode.DONE, f"study '{spec.name}' is finished{report}")

@@ -9,6 +9,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from study.driver.cluster_token import WRONG_TOKEN
+
 _PATIENCE = 10.0
 _READY = "ready"
 
@@ -42,11 +44,7 @@ def main(address: str) -> None:
     try:
         GcsClient(address=address)
     except AuthenticationError:
-        print(
-            "the head refuses this process's token; set RAY_AUTH_MODE=token, and the token that the head was started "
-            "with in RAY_AUTH_TOKEN, the file of RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token",
-            flush=True,
-        )
+        print(WRONG_TOKEN, flush=True)
     except Exception as error:  # Ray raises many types
         print(f"something listens there that is not Ray's head: {' '.join(str(error).split())[:200]}", flush=True)
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from study.driver.cluster_token import headers
 from study.driver.exit_codes import ExitCode
-from study.driver.job_server import TokenRefused, checked_address, connected, explained, headers
+from study.driver.job_server import TokenRefused, checked_address, connected, explained
 from trainables.core.errors import BadInput
 
 if TYPE_CHECKING:

@@ -1,19 +1,17 @@
-"""The job server of a Ray cluster: its address, its token, a client, and one message for each error."""
+"""The job server of a Ray cluster: its address, a client, and one message for each error."""
 
 from __future__ import annotations
 
 import logging
 import os
-import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
+from study.driver.cluster_token import TOKEN_PLACES, headers, token
 from trainables.core.errors import BadInput
-from trainables.core.secret_file import read_secret_file
 from trainables.core.url_secrets import shown_address
 
 if TYPE_CHECKING:
@@ -58,51 +56,6 @@ def _port(parts: SplitResult) -> int | None:
         return parts.port or {"https": 443}.get(parts.scheme)
     except ValueError:  # not a number, or above 65535
         return None
-
-
-def token_path() -> tuple[Path, bool]:
-    """Return the file in which Ray looks for the cluster token, and whether $RAY_AUTH_TOKEN_PATH names it."""
-    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    return Path(named) if named else Path.home() / ".ray" / "auth_token", bool(named)
-
-
-def token() -> str | None:
-    """Return the cluster token as Ray finds it: $RAY_AUTH_TOKEN, $RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token.
-
-    Raises:
-        BadInput: the file named by $RAY_AUTH_TOKEN_PATH cannot be read, or what is there is no token: it is not made
-            of printable ASCII characters without blanks. The message does not show it.
-    """
-    if given := os.environ.get("RAY_AUTH_TOKEN"):
-        return _checked(given.strip(), "RAY_AUTH_TOKEN")
-    path, named = token_path()
-    origin = f"RAY_AUTH_TOKEN_PATH: {path}" if named else str(path)
-    try:
-        return _checked(read_secret_file(path), origin)
-    except BadInput:
-        raise
-    except OSError as error:
-        if named:
-            raise BadInput(f"{origin}: {error.strerror}") from None
-        return None
-    except ValueError as error:
-        raise BadInput(f"{origin}: {error}") from None
-
-
-def _checked(found: str, origin: str) -> str | None:
-    """Return a token that can stand in an HTTP header; one that cannot would be shown by the error of its library."""
-    if not re.fullmatch(r"[!-~]*", found):
-        raise BadInput(
-            f"{origin}: is no cluster token, which is made of printable ASCII characters without blanks; "
-            "copy the one that the head was started with (it is not shown here)"
-        )
-    return found or None
-
-
-def headers() -> dict[str, str] | None:
-    """Return the HTTP header with the token, which Ray's client sends by itself only if RAY_AUTH_MODE is set."""
-    known = token()
-    return {"Authorization": f"Bearer {known}"} if known else None
 
 
 def connected(address: str) -> JobSubmissionClient:
@@ -180,11 +133,6 @@ def explained(address: str) -> Iterator[None]:
 
 def _refused(said: str) -> str:
     if said.startswith("Authentication required") or token() is None:
-        return (
-            "the cluster asks for a token, and there is none in RAY_AUTH_TOKEN, "
-            "the file of RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token"
-        )
-    return (
-        "the cluster refuses this machine's token; it must be the one that the head was started with, in "
-        "RAY_AUTH_TOKEN, the file of RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token"
-    )
+        return f"the cluster asks for a token, and there is none in {TOKEN_PLACES}"
+    which = "it must be the one that the head was started with"
+    return f"the cluster refuses this machine's token; {which}, in {TOKEN_PLACES}"

@@ -12,12 +12,14 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from study.driver.cluster_token import NO_TOKEN, WRONG_TOKEN
 from study.driver.ray_connection import init_ray
 from trainables.core.errors import BadInput, shown
 from trainables.core.storage_path import StoragePath
@@ -32,8 +34,8 @@ MOST_SECONDS_APART = 30.0
 """Difference of two nodes' clocks from which on times in records and signatures of requests go wrong."""
 
 
-UNREACHED = "its credentials, region and address must be in the environment in which `ray start` runs there"
-"""How to mend a node that cannot write to an object storage."""
+_UNREACHED = "its credentials, region and address must be in the environment in which `ray start` runs there"
+_SHARED = "mount the same folder at the same path on every node"
 
 
 class NodeReport(NamedTuple):
@@ -86,26 +88,25 @@ def ask_nodes(address: str, paths: Iterable[str | Path] = (), *, patience: float
 
 def _why(said: str) -> str:
     if "InvalidAuthToken" in said or "Unauthenticated" in said:
-        return "it refuses this process's token; set RAY_AUTH_MODE=token and the token that its head was started with"
+        return WRONG_TOKEN
     if "no authentication token was found" in said:
-        return (
-            "RAY_AUTH_MODE=token is set and there is no token in RAY_AUTH_TOKEN, the file of RAY_AUTH_TOKEN_PATH or "
-            "~/.ray/auth_token; copy the one that its head was started with"
-        )
+        return NO_TOKEN
     if "Could not find any running Ray instance" in said:
         return "no Ray runs on this machine; start it, or name host:port of the head"
     lines = [line for line in said.splitlines() if line.strip()]
     return shown(lines[-1], 500) if lines else "it does not say why"
 
 
-def ask_of_folders(address: str, storage: StoragePath | None, data_dir: str | Path | None) -> list[NodeReport]:
+def ask_of_folders(
+    address: str, storage: StoragePath | None, data_folders: Iterable[str | Path] = ()
+) -> list[NodeReport]:
     """Ask every node of a cluster, also whether it shares a study's folders.
 
     Args:
         address: ``auto`` or ``host:port``.
         storage: place of all studies; a folder is tried with a file that lies there meanwhile, an object storage with
             an object that each node writes. None asks of none.
-        data_dir: folder of data sets, if there is one.
+        data_folders: folders of data sets.
 
     Returns:
         The reports, whose ``missing`` names the given folders.
@@ -113,7 +114,7 @@ def ask_of_folders(address: str, storage: StoragePath | None, data_dir: str | Pa
     Raises:
         BadInput: the storage cannot be written, or the cluster does not answer.
     """
-    asked = {} if data_dir is None else {str(data_dir): str(data_dir)}
+    asked = {str(folder): str(folder) for folder in data_folders}
     if not isinstance(storage, Path):
         return ask_nodes(address, [*asked, *([] if storage is None else [str(storage)])])
     probe = storage / f".probe-{uuid.uuid4().hex}"
@@ -131,13 +132,13 @@ def ask_of_folders(address: str, storage: StoragePath | None, data_dir: str | Pa
     return [node._replace(missing=tuple(asked[path] for path in node.missing)) for node in nodes]
 
 
-def check_nodes(address: str, storage: StoragePath, data_dir: Path | None) -> list[str]:
+def check_nodes(address: str, storage: StoragePath, data_folders: Iterable[str | Path] = ()) -> list[str]:
     """Refuse a cluster whose nodes do not share a study's folders.
 
     Args:
         address: of the cluster.
         storage: place of all studies.
-        data_dir: folder of data sets, if there is one.
+        data_folders: folders of data sets.
 
     Returns:
         Sentences on what else differs between the nodes.
@@ -145,17 +146,22 @@ def check_nodes(address: str, storage: StoragePath, data_dir: Path | None) -> li
     Raises:
         BadInput: the cluster does not answer, or a node does not see a folder.
     """
-    nodes = ask_of_folders(address, storage, data_dir)
+    nodes = ask_of_folders(address, storage, data_folders)
     for node in nodes:
-        for path in node.missing:
-            if path == str(storage) and not isinstance(storage, Path):
-                raise BadInput(f"node {node.name} cannot write to the storage {storage}: {UNREACHED}")
-            what = "the storage folder" if path == str(storage) else "the data folder"
-            raise BadInput(
-                f"{what} {path} is not the same on node {node.name}: all nodes must share it at the same path, or its "
-                "trials would be lost"
-            )
+        for what, mend in complaints(node, storage):
+            raise BadInput(f"node {node.name} {what}: {mend}, or its trials would be lost")
     return [f"warning: {note}" for note in differences(nodes)]
+
+
+def complaints(node: NodeReport, storage: StoragePath) -> Iterator[tuple[str, str]]:
+    """Return what a node lacks of a study's folders, each with how to mend it, as parts of a sentence."""
+    for path in node.missing:
+        if path != str(storage):
+            yield f"does not see the data folder {path}", _SHARED
+        elif isinstance(storage, Path):
+            yield f"does not see the storage {path}", _SHARED
+        else:
+            yield f"cannot write to the storage {path}", _UNREACHED
 
 
 def differences(nodes: Sequence[NodeReport]) -> list[str]:
@@ -222,11 +228,16 @@ def _facts(paths: list[str], packages: tuple[str, ...], has_gpu: bool) -> dict[s
     }
 
 
-def _ask(node: dict[str, Any], paths: list[str]) -> dict[str, Any]:
+def _name(node: dict[str, Any], *, port: bool) -> str:
+    """Return a node's name; with the port of its raylet, where a machine has several nodes."""
+    address = f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}" if port else node["NodeManagerAddress"]
+    return f"{node['NodeManagerHostname']} ({address})"
+
+
+def _ask(node: dict[str, Any], name: str, paths: list[str]) -> dict[str, Any]:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
     gpus = float(node["Resources"].get("GPU", 0.0))
     here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
     remote: Any = ray.remote(num_cpus=0, max_retries=0)(_facts).options(scheduling_strategy=here)
@@ -249,8 +260,10 @@ def main(address: str, paths: list[str]) -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what Ray prints is no JSON
     init_ray(address)
     alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    machines = Counter(node["NodeManagerAddress"] for node in alive)
+    names = [_name(node, port=machines[node["NodeManagerAddress"]] > 1) for node in alive]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        found = list(pool.map(lambda node: _ask(node, paths), alive))
+        found = list(pool.map(lambda node, name: _ask(node, name, paths), alive, names))
     print(json.dumps(found), file=answers, flush=True)
     ray.shutdown()
 

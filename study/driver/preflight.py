@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from study.driver.cluster_token import NO_TOKEN, token
 from study.driver.found_ray import found_address
 from study.driver.head_check import why_no_head
 from study.driver.image_settings import check_image_settings
-from study.driver.job_server import token
 from study.ledger.storage import open_storage
 from study.spec.cell import Cell
 from study.spec.study_spec import RecordsSpec, ResourcesSpec, StudySpec
@@ -252,10 +252,7 @@ def checked_cluster(address: str | None) -> str | None:
     if address is None or address == "local":
         return address
     if os.environ.get("RAY_AUTH_MODE") == "token" and token() is None:
-        raise BadInput(
-            "RAY_AUTH_MODE=token is set, and there is no token in RAY_AUTH_TOKEN, the file of RAY_AUTH_TOKEN_PATH or "
-            "~/.ray/auth_token: copy the one that the head was started with"
-        )
+        raise BadInput(NO_TOKEN)
     if address == "auto":
         address = found_address()
     if address.startswith(("http://", "https://")):

@@ -156,6 +156,11 @@ def slurm_folder(folder: StudyFolder) -> Path:
     return folder.path / "slurm"
 
 
+def script_path(folder: StudyFolder) -> Path:
+    """Return the path of a study's script, which sbatch takes again."""
+    return slurm_folder(folder) / "job.sh"
+
+
 def log_path(folder: StudyFolder, job: str) -> Path:
     """Return the path of a job's log."""
     return slurm_folder(folder) / f"job-{job}.log"

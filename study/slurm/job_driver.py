@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from study.slurm.batch_script import script_path
 from study.spec.validation import load_spec
 from study.store.study_folder import StudyFolder
 
 if TYPE_CHECKING:
-    from study.driver.driver import Outcome
+    from study.driver.outcome import Outcome
 
 
 def drive(
@@ -44,9 +46,12 @@ def drive(
         console.print(f"  going on with {joined} of {nodes} nodes: the others did not join Ray", style="yellow")
     take_signals_back()  # Ray has installed a handler of its own
     wait_for_lock(folder)
+    again = shlex.join(["sbatch", str(script_path(folder))])
     if folder.spec_path.exists():
-        return driver.resume(spec.name, storage, tuple(overrides), address=address, console=console)
-    return driver.run(spec, storage, address=address, console=console, source=str(spec_path))
+        changes = tuple(overrides)
+        return driver.resume(spec.name, storage, changes, address=address, console=console, continued_by=again)
+    source = str(spec_path)
+    return driver.run(spec, storage, address=address, console=console, source=source, continued_by=again)
 
 
 def _read_programs() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from study.driver.places import with_places
-from study.slurm.batch_script import batch_script, log_path, slurm_folder
+from study.slurm.batch_script import batch_script, log_path, script_path, slurm_folder
 from study.slurm.job_options import JobOptions
 from study.spec.study_plugins import store_plugins
 from study.spec.study_spec import StudySpec
@@ -78,7 +78,7 @@ def send(spec: StudySpec, storage: Path, script: str) -> Sent:
         )
     folder = StudyFolder(storage, spec.name)
     place = slurm_folder(folder)
-    path = place / "job.sh"
+    path = script_path(folder)
     _refuse_second_job(spec.name, path)
     try:
         place.mkdir(parents=True, exist_ok=True)

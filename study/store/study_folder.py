@@ -93,7 +93,12 @@ def stored_names(storage: StoragePath) -> list[str]:
 
 
 class StudyFolder:
-    """``<storage>/<name>``: all files of one study except its MLflow records."""
+    """``<storage>/<name>``: all files of one study except its MLflow records.
+
+    Attributes:
+        continued_by: the command that continues the study where it runs, in messages; None is ``study resume`` on this
+            machine alone.
+    """
 
     def __init__(
         self, storage: StoragePath, name: str, *, ledger: str | None = None, read_ledger: str | None = None
@@ -116,6 +121,7 @@ class StudyFolder:
         self.path: StoragePath = storage / name
         self.read_ledger = read_ledger
         self._ledger = ledger or read_ledger
+        self.continued_by: str | None = None
 
     @property
     def spec_path(self) -> StoragePath:
@@ -127,6 +133,8 @@ class StudyFolder:
 
         It names the storage unless the command would look there anyway.
         """
+        if verb == "resume" and self.continued_by is not None:
+            return self.continued_by
         words = ["study", verb, self.name]
         with suppress(BadInput):  # what is in the environment names no storage
             if storage_place(None) == self.storage.resolve():

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from study.driver import driver
-from study.driver.driver import Outcome
+from study.driver.outcome import Outcome, outcome_of
 from study.driver.trial_manager import TrialManager
 from study.driver.trial_packing import TrialPacker
 from study.ledger.study_ledger import Ledger
@@ -78,7 +78,7 @@ class InlineDriver:
             packer.close()
             if trial is not None:
                 trial.cleanup()
-        return driver._outcome(spec, ledger, folder, fault=manager.fault, out_of_time=False)
+        return outcome_of(spec, ledger, folder, fault=manager.fault, out_of_time=False)
 
     def _train(self, manager: TrialManager, number: str, trial: ImbalanceTrial) -> bool:
         """Train a trial; return False if the driver vanished."""

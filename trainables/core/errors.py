@@ -1,4 +1,4 @@
-"""The exception for invalid user input, and its message for unknown names."""
+"""The exception for invalid user input, and the words of messages: values, reasons, numbers, unknown names."""
 
 from __future__ import annotations
 
@@ -29,6 +29,15 @@ def shown(value: object, longest: int = 100) -> str:
     text = masked(str(value))
     start = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:longest])
     return start if len(text) <= longest else f"{start}... ({len(text):,} characters)"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "trial"), counted(2, "trial")
+    ('1 trial', '2 trials')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def reason_of(error: Exception) -> str:

@@ -17,7 +17,7 @@ from sqlalchemy import create_engine
 
 from study.cli.diagnostics import Finding, _data, _storage, token_finding
 from study.cli.service_diagnostics import service_findings
-from study.driver.node_report import NodeReport, _facts, ask_nodes, check_nodes, differences
+from study.driver.node_report import NodeReport, _facts, _name, ask_nodes, check_nodes, differences
 from tests.ray_head import running_head
 from tests.servers import PostgresServer, S3Server, free_port
 from trainables.core.errors import BadInput
@@ -176,15 +176,15 @@ def test_a_storage_that_a_node_does_not_see_is_refused(tmp_path: Path, monkeypat
         return [NodeReport("a"), NodeReport("b", missing=(paths[-1],))]
 
     monkeypatch.setattr("study.driver.node_report.ask_nodes", ask)
-    with pytest.raises(BadInput, match=rf"the storage folder {tmp_path} is not the same on node b"):
-        check_nodes("auto", tmp_path, None)
+    with pytest.raises(BadInput, match=f"node b does not see the storage {tmp_path}: mount the same folder"):
+        check_nodes("auto", tmp_path)
     assert len(asked) == 1 and list(tmp_path.iterdir()) == []
     monkeypatch.setattr("study.driver.node_report.ask_nodes", lambda *_: [NodeReport("b", missing=(str(tmp_path),))])
-    with pytest.raises(BadInput, match=f"the data folder {tmp_path} is not the same on node b"):
-        check_nodes("auto", ObjectPath.parsed("s3://runs/x"), tmp_path)
+    with pytest.raises(BadInput, match=f"node b does not see the data folder {tmp_path}: mount the same folder"):
+        check_nodes("auto", ObjectPath.parsed("s3://runs/x"), [tmp_path])
     monkeypatch.setattr("study.driver.node_report.ask_nodes", lambda *_: [NodeReport("b", missing=("s3://runs/x",))])
     with pytest.raises(BadInput, match=r"node b cannot write to the storage s3://runs/x: its credentials.*`ray start`"):
-        check_nodes("auto", ObjectPath.parsed("s3://runs/x"), tmp_path)
+        check_nodes("auto", ObjectPath.parsed("s3://runs/x"), [tmp_path])
 
 
 def test_a_node_tries_an_object_storage(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,6 +205,11 @@ def test_the_doctor_names_the_folders_that_a_node_does_not_see(tmp_path: Path, m
         f"does not see the storage {storage}",
     }
     assert list(storage.iterdir()) == []
+
+
+def test_nodes_of_one_machine_are_told_apart_by_their_ports() -> None:
+    node = {"NodeManagerHostname": "alpha", "NodeManagerAddress": "10.0.0.1", "NodeManagerPort": 40123}
+    assert [_name(node, port=port) for port in (False, True)] == ["alpha (10.0.0.1)", "alpha (10.0.0.1:40123)"]
 
 
 def test_nodes_are_asked_without_the_files_of_the_job(monkeypatch: pytest.MonkeyPatch) -> None:

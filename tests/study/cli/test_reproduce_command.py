@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from study.cli.app import app
-from study.driver.driver import Outcome
 from study.driver.exit_codes import ExitCode
+from study.driver.outcome import Outcome
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
 from tests.study.made_study import EPOCHS, MadeStudy

@@ -8,8 +8,10 @@ import pytest
 from rich.console import Console
 
 from study.driver import driver
-from study.driver.driver import RAISABLE, _missing_umap, _outcome, _refuse_changes
+from study.driver.changed_settings import RAISABLE, refuse_changes
+from study.driver.driver import _missing_umap
 from study.driver.exit_codes import ExitCode
+from study.driver.outcome import outcome_of
 from study.ledger.study_ledger import Ledger
 from study.spec.study_spec import StudySpec
 from study.store.study_folder import StudyFolder
@@ -29,7 +31,7 @@ LR = {"lr": {"low": 0.01, "high": 0.1}}
     ],
 )
 def test_limits_and_places_may_change(change: str, make_spec: MakeSpec) -> None:
-    _refuse_changes(make_spec(), make_spec(change))
+    refuse_changes(make_spec(), make_spec(change))
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,7 @@ def test_limits_and_places_may_change(change: str, make_spec: MakeSpec) -> None:
 def test_what_numbers_depend_on_may_not(change: str, place: str, make_spec: MakeSpec) -> None:
     search = {"trials": 4, "pruner": "none", "training": LR}
     with pytest.raises(BadInput) as caught:
-        _refuse_changes(make_spec(search=search), make_spec(change, search=search))
+        refuse_changes(make_spec(search=search), make_spec(change, search=search))
     assert str(caught.value).startswith(f"--set {place}=")
     assert all(path in str(caught.value) for path in RAISABLE)
 
@@ -94,7 +96,7 @@ def _end(ledger: Ledger, endings: str) -> None:
         ("CPPC", False, ExitCode.DONE, "study 'tiny' is finished"),
         ("CCCC", True, ExitCode.DONE, "study 'tiny' is finished"),
         ("CFCF", False, ExitCode.SOME_FAILED, "2 trials failed; `study show tiny --storage "),
-        ("CFC", False, ExitCode.INTERRUPTED, "interrupted with 1 trials left; nothing is lost: study resume tiny"),
+        ("CFC", False, ExitCode.INTERRUPTED, "interrupted with 1 trial left; nothing is lost: study resume tiny"),
         ("CCRR", False, ExitCode.INTERRUPTED, "interrupted with 2 trials left"),
         ("", False, ExitCode.INTERRUPTED, "interrupted with 4 trials left"),
         ("CC", True, ExitCode.DONE, "the wall-time budget is spent with 2 trials left: study resume tiny"),
@@ -111,7 +113,7 @@ def test_how_a_study_ends(
 ) -> None:
     ledger = open_ledger(make_spec())
     _end(ledger, endings)
-    outcome = _outcome(ledger.study, ledger, StudyFolder(tmp_path, "tiny"), fault=None, out_of_time=out_of_time)
+    outcome = outcome_of(ledger.study, ledger, StudyFolder(tmp_path, "tiny"), fault=None, out_of_time=out_of_time)
     assert outcome.code == code
     assert said in outcome.message
     assert not outcome.idle
@@ -158,11 +160,67 @@ def test_a_milestone_without_effect_is_told_once_by_a_run_and_by_a_resume(
         assert said.count("0.95 (after 9.5 of 10 epochs) falls inside the last epoch") == late
 
 
+@pytest.fixture
+def joins(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
+    """In place of a cluster that can be joined; what its nodes are asked for is listed here."""
+    asked: list[tuple[object, ...]] = []
+
+    def check_nodes(*what: object) -> list[str]:
+        asked.append(what)
+        return ["warning: the clocks of a and b are 61 s apart"]
+
+    monkeypatch.setattr("study.driver.preflight.checked_cluster", lambda address: address and "10.0.0.1:6379")
+    monkeypatch.setattr("study.driver.node_report.check_nodes", check_nodes)
+    monkeypatch.setattr("study.driver.local_ray.LocalRay", Idle)
+    monkeypatch.setattr("study.driver.head_watch.HeadWatch", Idle)
+    monkeypatch.setattr("study.driver.ray_tune.RayTuneRunner", Idle)
+    monkeypatch.setattr("study.tracking.Recorder", Idle)
+    return asked
+
+
+def test_a_study_on_a_cluster_is_continued_there(
+    joins: list[tuple[object, ...]], make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    console = Console(file=io.StringIO(), width=300)
+    outcome = driver.run(make_spec(), tmp_path, address="auto", console=console)
+    assert outcome.message.endswith(f": study resume tiny --storage {tmp_path} --address auto")
+    outcome = driver.resume("tiny", tmp_path, (), address="auto", console=console, continued_by="sbatch job.sh")
+    assert outcome.message.endswith("nothing is lost: sbatch job.sh")
+    outcome = driver.resume("tiny", tmp_path, (), address=None, console=console)
+    assert outcome.message.endswith(f": study resume tiny --storage {tmp_path}")
+
+
+def test_the_nodes_of_a_cluster_are_asked_for_the_folders_of_the_study(
+    joins: list[tuple[object, ...]], make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    spec, console = make_spec(), Console(file=io.StringIO(), width=300)
+    driver.run(spec, tmp_path, address="auto", console=console)
+    folders = sorted({data.data_dir for data in spec.data if data.data_dir is not None})
+    assert joins == [("10.0.0.1:6379", tmp_path, folders)]
+    assert console.file.getvalue().count("61 s apart") == 1  # type: ignore[attr-defined]
+    driver.resume("tiny", tmp_path, (), address="auto", console=console)
+    assert len(joins) == 2
+    driver.resume("tiny", tmp_path, (), address=None, console=console)
+    assert len(joins) == 2
+
+
+def test_a_node_that_lacks_a_folder_leaves_no_study(
+    joins: list[tuple[object, ...]], make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> list[str]:
+        raise BadInput("the storage folder is not the same on node b")
+
+    monkeypatch.setattr("study.driver.node_report.check_nodes", refuse)
+    with pytest.raises(BadInput, match="not the same on node b"):
+        driver.run(make_spec(), tmp_path, address="auto", console=Console(file=io.StringIO()))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_full_disk_stops_the_study_and_says_how_to_go_on(
     make_spec: MakeSpec, open_ledger: Callable[..., Ledger], tmp_path: Path
 ) -> None:
     ledger = open_ledger(make_spec())
-    outcome = _outcome(ledger.study, ledger, StudyFolder(tmp_path, "tiny"), fault="disk full", out_of_time=False)
+    outcome = outcome_of(ledger.study, ledger, StudyFolder(tmp_path, "tiny"), fault="disk full", out_of_time=False)
     assert outcome.code == ExitCode.SOME_FAILED
     assert "disk full; once that is fixed: study resume tiny" in outcome.message
 
@@ -170,9 +228,9 @@ def test_a_full_disk_stops_the_study_and_says_how_to_go_on(
 def test_a_search_space_cannot_be_taken_away(make_spec: MakeSpec) -> None:
     searched = make_spec(methods=[{"name": "cce", "search": {"gamma": {"low": -5, "high": -1}}}])
     with pytest.raises(BadInput, match="a resume may change only"):
-        _refuse_changes(searched, make_spec(methods=[{"name": "cce", "search": {}}]))
+        refuse_changes(searched, make_spec(methods=[{"name": "cce", "search": {}}]))
 
 
 def test_a_budget_cannot_be_lowered(make_spec: MakeSpec) -> None:
     with pytest.raises(BadInput, match="must be at least 4"):
-        _refuse_changes(make_spec(search={"trials": 4}), make_spec(search={"trials": 3}))
+        refuse_changes(make_spec(search={"trials": 4}), make_spec(search={"trials": 3}))

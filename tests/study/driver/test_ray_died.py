@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from study.driver import driver
+from study.driver import loss_of_ray
 from study.driver.exit_codes import ExitCode
 from study.driver.interrupts import Interrupts
+from study.driver.loss_of_ray import LossOfRay
 from study.driver.restart import Again
 from trainables.core.patience import ServiceAway
 
@@ -47,10 +47,11 @@ class Dying:
     def _close(self, timeout: float, quiet: bool = False) -> None:
         self.say("recorded")
 
-    def end(self, function: Callable[..., None], *more: Any) -> int:
-        """Return the exit code."""
+    def end(self, way: str, *more: Any) -> int:
+        """Lose Ray in one of the ways of `LossOfRay`; return the exit code."""
+        parts: Any = (self.folder, self.ledger, self, self.recorder, self.interrupts)
         with pytest.raises(SystemExit) as ended:
-            function(self.folder, self.ledger, self, self.recorder, self.interrupts, *more)
+            getattr(LossOfRay(*parts), way)(*more)
         assert isinstance(ended.value.code, int)
         return ended.value.code
 
@@ -65,15 +66,15 @@ def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(os, "_exit", leave)
     monkeypatch.setattr(Again, "replace_process", replace)
-    monkeypatch.setattr(driver, "keep_passwords", lambda study: None)
-    monkeypatch.setattr(driver, "keep_signals_back", lambda: None)
+    monkeypatch.setattr(loss_of_ray, "keep_passwords", lambda study: None)
+    monkeypatch.setattr(loss_of_ray, "keep_signals_back", lambda: None)
     monkeypatch.delenv("STUDY_RAY_DEATHS", raising=False)
 
 
 @pytest.mark.parametrize("moment", ["Ray has died", "recorded", "starting again"])
 def test_a_signal_beside_the_death_of_ray_ends_the_study(moment: str, tmp_path: Path) -> None:
     dying = Dying(tmp_path, moment)
-    assert dying.end(driver._ray_died, Again("ga", tmp_path), "Ray has died") == 130
+    assert dying.end("of_this_machine", Again("ga", tmp_path), "Ray has died") == 130
     assert dying.said[-1] == "interrupted with 2 trials left; nothing is lost: study resume ga"
 
 
@@ -84,24 +85,22 @@ def test_a_ledger_that_is_away_at_the_same_time_ends_the_study(count: str, tmp_p
 
     dying = Dying(tmp_path)
     setattr(dying.ledger, count, away)
-    assert dying.end(driver._ray_died, Again("ga", tmp_path), "Ray has died") == ExitCode.SOME_FAILED
+    assert dying.end("of_this_machine", Again("ga", tmp_path), "Ray has died") == ExitCode.SOME_FAILED
     assert dying.said[-1].endswith("the database does not answer; nothing is lost: study resume ga")
 
 
 def test_without_a_signal_the_study_starts_again(tmp_path: Path) -> None:
     dying = Dying(tmp_path)
     with pytest.raises(Replaced):
-        dying.end(driver._ray_died, Again("ga", tmp_path), "Ray has died")
+        dying.end("of_this_machine", Again("ga", tmp_path), "Ray has died")
     assert dying.said[-1] == "starting again: study resume ga"
 
 
 def test_a_lost_head_ends_the_study_so_that_it_is_started_again(tmp_path: Path) -> None:
     dying = Dying(tmp_path)
-    assert dying.end(driver._head_lost, "10.0.0.1:6379", "the head of the Ray cluster has gone") == 130
+    assert dying.end("of_the_head", "the head of the Ray cluster has gone") == 130
     assert dying.said[0] == "the head of the Ray cluster has gone; finished epochs are stored"
-    assert dying.said[-1] == (
-        "stopped with 2 trials left; nothing is lost. Once the cluster is back: study resume ga --address 10.0.0.1:6379"
-    )
+    assert dying.said[-1] == ("stopped with 2 trials left; nothing is lost. Once the cluster is back: study resume ga")
 
 
 BEFORE = """

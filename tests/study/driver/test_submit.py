@@ -18,8 +18,9 @@ import pytest
 import yaml
 
 from study.driver.cluster_job import job_storage
+from study.driver.cluster_token import token
 from study.driver.job_log import follow
-from study.driver.job_server import checked_address, explained, token
+from study.driver.job_server import checked_address, explained
 from study.driver.sent_files import sent_files, sent_name
 from study.driver.submit import _submitted, entrypoint, submit
 from study.spec.validation import load_spec

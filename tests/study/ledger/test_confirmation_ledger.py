@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from search_spaces.encoding import same_params
-from study.driver.driver import _refuse_changes
+from study.driver.changed_settings import refuse_changes
 from study.driver.trial_manager import TrialManager
 from study.ledger.cell_ledger import Assignment
 from study.ledger.study_ledger import Ledger
@@ -405,8 +405,8 @@ def test_bad_confirmations_are_refused(confirm: Any, said: str, make_spec: MakeS
 
 
 def test_a_resume_may_add_it_and_raise_its_seeds_and_nothing_else(spec: MakeSpec) -> None:
-    _refuse_changes(spec(confirm=None), spec("confirm.seeds=3"))
-    _refuse_changes(spec("confirm.seeds=2"), spec("confirm.seeds=3"))
+    refuse_changes(spec(confirm=None), spec("confirm.seeds=3"))
+    refuse_changes(spec("confirm.seeds=2"), spec("confirm.seeds=3"))
     for after, said in (
         (spec("confirm.seeds=1"), "confirm.seeds=1: must be at least 2, as before"),
         (spec(confirm=None), "confirm.seeds=0: must be at least 2"),

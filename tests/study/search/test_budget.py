@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from study.driver.driver import _refuse_changes
+from study.driver.changed_settings import refuse_changes
 from study.ledger.cell_ledger import Assignment
 from study.ledger.study_ledger import Ledger
 from study.report.status import overview
@@ -389,7 +389,7 @@ def test_killed_after_any_write_it_ends_as_if_undisturbed(
     ],
 )
 def test_limits_may_change_on_a_resume(change: str, make_spec: MakeSpec) -> None:
-    _refuse_changes(make_spec(), make_spec(change))
+    refuse_changes(make_spec(), make_spec(change))
 
 
 @pytest.mark.parametrize(
@@ -398,7 +398,7 @@ def test_limits_may_change_on_a_resume(change: str, make_spec: MakeSpec) -> None
 )
 def test_what_values_come_from_may_not(change: str, make_spec: MakeSpec) -> None:
     with pytest.raises(BadInput, match="a resume may change only"):
-        _refuse_changes(make_spec(), make_spec(change))
+        refuse_changes(make_spec(), make_spec(change))
 
 
 @pytest.mark.parametrize("search", [{"epochs_total": 6 * EPOCHS}, {"stop_cell_after": 1}, {}, {"budget": "epochs"}])
