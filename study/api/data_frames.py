@@ -10,7 +10,7 @@ import pandas as pd
 from study.report.class_export import class_rows
 from study.report.confirmed_results import Comparison, Table, confirmed_tables
 from study.report.export import all_trials, epoch_rows, trial_row
-from study.report.response_export import RESPONSE_TYPES, response_rows
+from study.report.response_export import response_columns, response_rows
 from study.report.status import Status
 from study.store.study_view import StudyView
 from study.store.trial_view import TrialView, read_ahead
@@ -49,7 +49,8 @@ def trial_frame(view: StudyView) -> pd.DataFrame:
 
 def response_frame(view: StudyView) -> pd.DataFrame:
     """Return one row per data set, kind of profile, method and ratio of the model's responses."""
-    return pd.DataFrame(response_rows(view), columns=list(RESPONSE_TYPES))
+    rows = response_rows(view)
+    return pd.DataFrame(rows, columns=response_columns(rows))
 
 
 def _trial(study: str, trial: TrialView) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +98,13 @@ def trial_row(study: str, trial: TrialView) -> dict[str, Any]:
         "reason": trial.reason,
         "precision": None if trained_in is None else trained_in[0],
         "result_epoch": trial.result_epoch,
-        "params": json.dumps(trial.params),
-        **{f"{_PARAM}{name}": value for name, value in trial.params.items()},
+        **param_columns(trial.params),
     }
+
+
+def param_columns(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a setting: all params as JSON, and each by itself."""
+    return {"params": json.dumps(params), **{f"{_PARAM}{name}": value for name, value in params.items()}}
 
 
 def trial_key(study: str, trial: TrialView) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from study.report.cross_validation import FoldedSetting, folded_settings
 from study.report.precisions import mixed, precision_line, precisions_of
+from study.search.trial_params import params_text
 from study.store.study_folder import StudyFolder
 from study.store.study_view import CellView, StudyView, TrialView, listed, open_view
 from study.terminal import plain_table
@@ -155,7 +156,7 @@ def _over_folds(metric: str, name: str, settings: list[FoldedSetting]) -> Table:
     table.add_column("params", min_width=22, overflow="fold")
     for one in settings[:BEST_FOLDED]:
         values = " ".join(f"{value:.4f}" for value in one.values)
-        table.add_row(f"{one.mean:.4f}", f"{one.deviation:.4f}", values, str(one.seed), _params(one.params))
+        table.add_row(f"{one.mean:.4f}", f"{one.deviation:.4f}", values, str(one.seed), params_text(one.params))
     return table
 
 
@@ -188,7 +189,7 @@ def _best_per_method(view: StudyView, title: str, cells: list[CellView]) -> Tabl
         for trial in front:
             violation = "" if trial.feasible else "; violates " + _violation(trial)
             epoch = [str(trial.result_epoch)] if selects else []
-            table.add_row(*about, *epoch, *_metrics(view, trial), _params(trial.params) + violation)
+            table.add_row(*about, *epoch, *_metrics(view, trial), params_text(trial.params) + violation)
             about = ("", "", "", "")
     return table
 
@@ -216,7 +217,9 @@ def _trials(view: StudyView, cell: CellView) -> Table:
             said_of.get(trial.state, trial.state),
             str(trial.epochs) if trial.selected_epoch is None else f"{trial.epochs}, best {trial.selected_epoch}",
             *_metrics(view, trial),
-            _params(trial.params) if trial.reason is None else f"{_params(trial.params)}; {_short(trial.reason)}",
+            params_text(trial.params)
+            if trial.reason is None
+            else f"{params_text(trial.params)}; {_short(trial.reason)}",
         )
     return table
 
@@ -227,15 +230,6 @@ def _metrics(view: StudyView, trial: TrialView | None) -> list[str]:
         return [""] * len(columns)
     result = trial.result()
     return [f"{result[name]:.4f}" if result.get(name) is not None else "" for name, _ in columns]
-
-
-def _params(params: dict[str, Any]) -> str:
-    shown = (f"{name.removeprefix('training.')}={_number(value)}" for name, value in params.items())
-    return ", ".join(shown) or "nothing searched"
-
-
-def _number(value: Any) -> str:
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
 def _short(reason: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from study.report.export import param_columns
 from study.report.parquet_file import check_target, write_rows
 from study.search.ratio_response import ratio_responses
 from study.store.study_folder import StudyFolder
@@ -16,8 +17,9 @@ RESPONSE_TYPES: dict[str, pa.DataType] = {
     **dict.fromkeys(("study", "dataset", "profile_kind", "method", "metric"), pa.string()),
     **dict.fromkeys(("ratio", "mean", "low", "high"), pa.float64()),
     "trials": pa.int64(),
+    "params": pa.string(),
 }
-"""Columns and their types."""
+"""Columns and their types, without those of the single params."""
 
 
 def export_responses(folder: StudyFolder, to: Path, *, force: bool = False) -> int:
@@ -38,8 +40,13 @@ def export_responses(folder: StudyFolder, to: Path, *, force: bool = False) -> i
     """
     check_target(to, "--responses", force=force)
     rows = response_rows(open_view(folder))
-    write_rows(rows, list(RESPONSE_TYPES), RESPONSE_TYPES, to, "--responses")
+    write_rows(rows, response_columns(rows), RESPONSE_TYPES, to, "--responses")
     return len(rows)
+
+
+def response_columns(rows: list[dict[str, Any]]) -> list[str]:
+    """Return the names of all columns: those of every study, then one per searched param."""
+    return list(dict.fromkeys((*RESPONSE_TYPES, *(name for row in rows for name in row))))
 
 
 def response_rows(view: StudyView) -> list[dict[str, Any]]:
@@ -57,7 +64,8 @@ def response_rows(view: StudyView) -> list[dict[str, Any]]:
             "low": low,
             "high": high,
             "trials": one.trials,
+            **param_columns(setting),
         }
         for one in ratio_responses(view.spec, [(cell.cell, cell.frozen) for cell in view.cells])
-        for ratio, mean, low, high in zip(one.ratios, one.mean, one.low, one.high, strict=True)
+        for ratio, mean, low, high, setting in zip(one.ratios, one.mean, one.low, one.high, one.settings, strict=True)
     ]

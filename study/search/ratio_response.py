@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from study.search.search_task import search_task
 from study.search.trial_params import params_of
@@ -42,10 +42,12 @@ class RatioResponse:
         profile_kind: the kind of profile, as names of cells have it, without the ratio.
         task: data set and kind of profile, as the search names it.
         method: the method's label.
-        ratios: from the smallest to the largest one with a complete trial, evenly on the logarithmic scale.
+        ratios: from the smallest to the largest one with a complete trial: those of the study, and others evenly on
+            the logarithmic scale.
         mean: expected metric of the best setting without the noise of seeds, in the metric's own unit.
         low: lower end of the 95 % band of that value.
         high: its upper end.
+        settings: that setting at each ratio, as natural params.
         trials: complete trials that the model rests on.
     """
 
@@ -57,6 +59,7 @@ class RatioResponse:
     mean: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
+    settings: tuple[dict[str, Any], ...]
     trials: int
 
 
@@ -133,8 +136,9 @@ def _response(cells: list[SearchedCell], goal: Goal, most: float) -> RatioRespon
         return None
     limits = list(constraint_models(evidence))
     settings = [params_of(trial, cell.space) for cell, trial in complete]
-    grid = _between(min(ratios), max(ratios))
+    grid = _grid(ratios)
     best: dict[float, tuple[float, float]] = {}
+    chosen: list[dict[str, Any]] = []
     for ratio in grid:
         allowed = np.ones(len(settings), dtype=bool)
         for limit in limits:
@@ -143,6 +147,7 @@ def _response(cells: list[SearchedCell], goal: Goal, most: float) -> RatioRespon
             mean, deviation = model.expect_at(settings, ratio, task)
             index = int(np.where(allowed, goal.sign * mean, -np.inf).argmax())
             best[ratio] = float(mean[index]), _IN_BAND * float(deviation[index])
+            chosen.append(settings[index])
     if len(best) < 2 or not all(math.isfinite(mean + width) for mean, width in best.values()):
         return None
 
@@ -159,10 +164,13 @@ def _response(cells: list[SearchedCell], goal: Goal, most: float) -> RatioRespon
         inside(0),
         inside(-1),
         inside(1),
+        tuple(chosen),
         len(complete),
     )
 
 
-def _between(low: float, high: float) -> Iterable[float]:
-    step = math.log(high / low) / (_GRID - 1)
-    return [low * math.exp(index * step) for index in range(_GRID)]
+def _grid(ratios: Sequence[float]) -> list[float]:
+    """Return the given ratios, and others between the smallest and the largest."""
+    low = min(ratios)
+    step = math.log(max(ratios) / low) / (_GRID - 1)
+    return sorted({*ratios, *(low * math.exp(index * step) for index in range(1, _GRID - 1))})

@@ -1,7 +1,8 @@
-"""Natural params of stored trials, and their sources."""
+"""Natural params of stored trials, their text, and their sources."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from optuna.trial import FrozenTrial
@@ -61,3 +62,16 @@ def params_of(trial: FrozenTrial, space: Space) -> dict[str, Any]:
 def param_source_of(trial: FrozenTrial) -> str:
     """Return the source of a trial's params; empty if the searcher proposed them."""
     return str(trial.user_attrs.get(PARAM_SOURCE, ""))
+
+
+def params_text(params: Mapping[str, Any]) -> str:
+    """Return natural params on one line, numbers with five significant digits.
+
+    >>> params_text({"gamma": -1.25, "training.lr": 1 / 3}), params_text({})
+    ('gamma=-1.25, lr=0.33333', 'nothing searched')
+    """
+    shown = (
+        f"{name.removeprefix('training.')}={f'{value:.5g}' if isinstance(value, float) else value}"
+        for name, value in params.items()
+    )
+    return ", ".join(shown) or "nothing searched"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from study.search.ratio_response import RatioResponse, has_responses, ratio_responses
 from study.search.search_task import search_task
+from study.search.trial_params import params_text
 from study.spec.confirm_spec import BASELINE
 from study.spec.study_spec import StudySpec
 from study.store.study_view import CellView
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 RESPONSE_TABLE, RESPONSE_PICTURE = "ratio_response.json", "ratio_response.png"
 
-_COLUMNS = ("dataset", "profile_kind", "method", "ratio", "mean", "low", "high", "trials")
+_COLUMNS = ("dataset", "profile_kind", "method", "ratio", "mean", "low", "high", "trials", "setting")
 _EVIDENCE = "study.evidence"
 """Tag with a digest of the trials that the files rest on: unless they change, nothing is fitted again."""
 
@@ -67,9 +68,13 @@ def sync_responses(runs: Runs, spec: StudySpec, cells: Sequence[CellView]) -> No
 def response_rows(responses: Sequence[RatioResponse]) -> list[list[Any]]:
     """Return the rows of the table, a row per response and ratio; numbers have six significant digits."""
     return [
-        [one.dataset, one.profile_kind, one.method, *(float(f"{value:.6g}") for value in values), one.trials]
+        [
+            *(one.dataset, one.profile_kind, one.method),
+            *(float(f"{value:.6g}") for value in values),
+            *(one.trials, params_text(setting)),
+        ]
         for one in responses
-        for values in zip(one.ratios, one.mean, one.low, one.high, strict=True)
+        for *values, setting in zip(one.ratios, one.mean, one.low, one.high, one.settings, strict=True)
     ]
 
 
@@ -124,10 +129,10 @@ def _expected(response: RatioResponse, at: int) -> str:
 
 
 def _digest(cells: Sequence[CellView]) -> str:
-    """Return a digest of the ended trials: cell, number, state, values, and when they ended."""
+    """Return a digest of the table's columns and the ended trials: cell, number, state, values, and when they ended."""
     told = [
         (cell.cell.name, trial.number, trial.state, trial.values or trial.value, milliseconds(trial.ended))
         for cell in cells
         for trial in cell.trials
     ]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([_COLUMNS, told]).encode()).hexdigest()[:16]

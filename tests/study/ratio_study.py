@@ -18,11 +18,17 @@ def value_at(ratio: float, gamma: float) -> float:
 
 
 def ratio_study(
-    storage: StoragePath, trials: int, ratios: tuple[int, ...] = RATIOS, *, made: int | None = None, **search: Any
+    storage: StoragePath,
+    trials: int,
+    ratios: tuple[int, ...] = RATIOS,
+    *,
+    made: int | None = None,
+    methods: tuple[str, ...] = ("cce",),
+    **search: Any,
 ) -> MadeStudy:
-    """Return a study of CCE with ``trials`` trials per cell, of which the first ``made`` are complete (None: all)."""
+    """Return a study with ``trials`` trials per cell, of which the first ``made`` are complete (None: all)."""
     data = [{"dataset": "digits", "profiles": [{"ratio": list(ratios)}]}]
-    study = MadeStudy(storage, spec_of(data=data, methods=["cce"], search={"trials": trials, **search}))
+    study = MadeStudy(storage, spec_of(data=data, methods=list(methods), search={"trials": trials, **search}))
     train_cells(study, trials if made is None else made)
     return study
 

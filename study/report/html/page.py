@@ -22,8 +22,9 @@ from study.report.html.results import Place, Results, Unit, results_of
 from study.report.html.search_figures import model_figure, progress_figure
 from study.report.html.spending import failures_of, spending_by_method
 from study.report.ranks import Ranks, ranks_of
-from study.search.ratio_response import ratio_responses
+from study.search.ratio_response import FEWEST_TRIALS, RatioResponse, ratio_responses
 from study.search.search_task import search_task
+from study.search.trial_params import params_text
 from study.store.study_view import CellView, StudyView
 from study.store.trial_view import read_ahead
 from study.tracking.plots.palette import MOST, Style, styles_of
@@ -286,16 +287,36 @@ class Page:
             ],
         }
 
-    def _model_figures(self) -> list[Picture]:
-        """Draw the responses of every data set and kind of profile that has any."""
-        found: list[Picture] = []
+    @cached_property
+    def modelled(self) -> list[tuple[list[Place], list[RatioResponse]]]:
+        """The responses of every data set and kind of profile that has any."""
         responses = ratio_responses(self.view.spec, [(cell.cell, cell.frozen) for cell in self.view.cells])
+        found = []
         for places in self.results.groups.values():
             tasks = {search_task(cell.cell) for place in places for own in place.cells.values() for cell in own}
-            own = [response for response in responses if response.task in tasks]
-            if any(self.styles[response.method].shown for response in own):
-                found.append(model_figure(own, places, self.search_unit, self.styles, f"model-{len(found)}"))
-        return found
+            found.append((places, [response for response in responses if response.task in tasks]))
+        return [(places, own) for places, own in found if own]
+
+    @cached_property
+    def unmodelled(self) -> list[str]:
+        """The methods without a response: they have no searched param, or too few trials."""
+        modelled = {response.method for _, own in self.modelled for response in own}
+        return [method for method in self.results.by_mean_position if method not in modelled]
+
+    def best_expected(self, response: RatioResponse, ratio: float) -> tuple[str, str]:
+        """Return the setting with the best expected value at a ratio of the study, and that value with its band."""
+        if ratio not in response.ratios:
+            return "", ""
+        at, value = response.ratios.index(ratio), self.search_unit.value
+        band = f"{value(response.mean[at])} [{value(response.low[at])}, {value(response.high[at])}]"
+        return params_text(response.settings[at]), band
+
+    def _model_figures(self) -> list[Picture]:
+        drawn = [(places, own) for places, own in self.modelled if any(self.styles[one.method].shown for one in own)]
+        return [
+            model_figure(own, places, self.search_unit, self.styles, f"model-{index}")
+            for index, (places, own) in enumerate(drawn)
+        ]
 
     @cached_property
     def _searched_places(self) -> list[Place]:
@@ -349,6 +370,8 @@ class Page:
             "t_test": "sequential paired t test" if self.results.raced else "paired t test",
             "groups": list(self.results.groups.items()),
             "isfinite": math.isfinite,
+            "fewest_modelled": FEWEST_TRIALS,
+            "listed": listed,
         }
 
     def html(self) -> str:

@@ -24,11 +24,13 @@ def test_the_best_value_follows_the_ratio_inside_its_band(tmp_path: Path) -> Non
     assert (response.profile_kind, response.task) == ("long_tail", "digits/long_tail-last")
     assert response.ratios[0] == 10 and response.ratios[-1] == pytest.approx(100)
     assert all(later < before for before, later in zip(response.mean[:-1], response.mean[1:], strict=True))
+    assert {*RATIOS} <= {*response.ratios} and list(response.ratios) == sorted({*response.ratios})
     best = {ratio: max(value_at(ratio, 0), 0) for ratio in (10, 30, 100)}
     for ratio, value in best.items():
         index = min(range(len(response.ratios)), key=lambda i: abs(math.log(response.ratios[i] / ratio)))
         assert response.low[index] < value < response.high[index] + 0.05
         assert response.mean[index] == pytest.approx(value, abs=0.05)
+        assert value_at(ratio, response.settings[index]["gamma"]) == pytest.approx(value, abs=0.05)
     assert all(
         0 <= low <= mean <= high <= 1
         for low, mean, high in zip(response.low, response.mean, response.high, strict=True)

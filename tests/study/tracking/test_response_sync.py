@@ -62,8 +62,18 @@ def test_the_table_has_the_figures_of_the_report(
     assert run["artifacts"] == ["ratio_response.json", "ratio_response.png"]
     assert json.loads(run["tags"]["mlflow.loggedArtifacts"]) == [{"path": "ratio_response.json", "type": "table"}]
     table = _table(client, run, tmp_path)
-    assert table["columns"] == ["dataset", "profile_kind", "method", "ratio", "mean", "low", "high", "trials"]
-    assert {(*row[:3], row[-1]) for row in table["data"]} == {("digits", "long_tail", "cce", 20)}
+    assert table["columns"] == [
+        "dataset",
+        "profile_kind",
+        "method",
+        "ratio",
+        "mean",
+        "low",
+        "high",
+        "trials",
+        "setting",
+    ]
+    assert {(*row[:3], row[-2]) for row in table["data"]} == {("digits", "long_tail", "cce", 20)}
 
     view = open_view(made.folder)
     results = results_of(view)
@@ -105,7 +115,7 @@ def test_nothing_is_fitted_twice_and_a_raised_budget_renews_it(
     _sync(made)
     after = dump()["study"]
     assert after["id"] == before["id"] and after["end"] > before["end"]
-    assert {row[-1] for row in _table(client, after, tmp_path)["data"]} == {10}
+    assert {row[-2] for row in _table(client, after, tmp_path)["data"]} == {10}
 
 
 def test_its_view_is_there_with_it(storage: Path, client: MlflowClient) -> None:
@@ -162,7 +172,8 @@ def test_a_running_study_fits_once_when_its_recorder_closes(
 def _response(dataset: str, method: str, level: float = 0.9) -> RatioResponse:
     mean = tuple(level - 0.1 * step for step in range(3))
     low, high = tuple(value - 0.02 for value in mean), tuple(value + 0.02 for value in mean)
-    return RatioResponse(dataset, "long_tail", dataset, method, (10.0, 30.0, 100.0), mean, low, high, 9)
+    settings = tuple({"gamma": -1.0 - step} for step in range(3))
+    return RatioResponse(dataset, "long_tail", dataset, method, (10.0, 30.0, 100.0), mean, low, high, settings, 9)
 
 
 def test_a_panel_per_data_set_and_many_methods_grey() -> None:
