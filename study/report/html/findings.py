@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from study.report.html.absence import absences_of, listed
 from study.report.html.class_results import ClassGain
 from study.report.html.results import LEVEL, Lead, Place, Results
+from trainables.core.errors import counted
 from trainables.core.metric_names import METRICS
 
 FEWEST_SEEDS = 5
@@ -205,7 +206,8 @@ def limits_of(results: Results) -> list[str]:
             )
         missing = sum(score.missing for place in results.places for score in place.scores.values())
         if missing:
-            found.append(f"{missing} trial{'s' if missing > 1 else ''} of the confirmation failed or did not end.")
+            said = "has failed, or has" if missing == 1 else "have failed, or have"
+            found.append(f"{counted(missing, 'trial')} of the confirmation {said} not ended yet.")
         absent = [
             f"{method} at {results.said(place)}"
             for place in results.places

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -77,6 +78,16 @@ def test_one_seed_is_not_tested_and_few_seeds_are_named() -> None:
     assert "no test against erm is possible" in verdicts_of(one)[0].sentence
     assert any("rest on 1 seed." in limit for limit in limits_of(one))
     assert not any("little power" in limit for limit in limits_of(results({100: {"erm": ERM, "bs": BETTER}})))
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"), [(1, "1 trial of the confirmation has"), (3, "3 trials of the confirmation have")]
+)
+def test_confirmation_trials_without_a_result_may_still_run(missing: int, said: str) -> None:
+    found = results({100: {"erm": ERM, "bs": BETTER}})
+    (place,) = found.places
+    place.scores["bs"] = replace(place.scores["bs"], missing=missing)
+    assert any(limit == f"{said} failed, or {said.split()[-1]} not ended yet." for limit in limits_of(found))
 
 
 def test_an_unconfirmed_study_says_that_it_is_one() -> None:
