@@ -124,7 +124,7 @@ def resume(
     Args:
         name: the stored study's name.
         storage: the folder of all studies.
-        overrides: ``path=value`` pairs; only the settings in `changed_settings` may change.
+        overrides: ``path=value`` pairs; only those in `changed_settings.RAISABLE` may change.
         address: address of a running Ray cluster; None starts Ray on this machine.
         console: where progress is shown.
         data_dir: the data folders' new parent folder, if they were moved.
