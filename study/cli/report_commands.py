@@ -11,7 +11,7 @@ import typer
 from study.cli.json_output import print_json
 from study.cli.options import AsJson, Name, Storage
 from study.cli.table_options import Csv, Force, Latex, Markdown, To, table_wish
-from trainables.core.errors import BadInput
+from trainables.core.errors import BadInput, counted
 
 
 def report(
@@ -124,6 +124,7 @@ def export(
     from study.report.export import export_study
     from study.report.parquet_file import check_target
     from study.report.response_export import export_responses
+    from study.search.ratio_response import NEEDED
     from study.store.study_folder import StudyFolder, storage_root
 
     for option, path in named.items():
@@ -131,4 +132,6 @@ def export(
     folder = StudyFolder(storage_root(storage), name)
     writers = {"--to": export_study, "--per-class": export_classes, "--responses": export_responses}
     for option, path in named.items():
-        typer.echo(f"wrote {writers[option](folder, path, force=force)} rows to {path}")
+        rows = writers[option](folder, path, force=force)
+        why = f": no method has {NEEDED}" if option == "--responses" and not rows else ""
+        typer.echo(f"wrote {counted(rows, 'row')} to {path}{why}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from study.driver.outcome import Outcome
 
 
+_IN_A_HURRY = 10.0
+"""Seconds in which the leaderboard of an interrupted study is read from a storage that may stand still."""
+
+
 def run(
     spec: SpecPath,
     address: Address = None,
@@ -36,20 +41,25 @@ def run(
     data_dir: DataDir = None,
 ) -> None:
     """Run a new study from a study file."""
+    from study.driver.exit_codes import ExitCode
     from study.driver.last_signals import hold_signals
     from study.spec.validation import load_spec
     from study.store.study_folder import storage_root
 
-    hold_signals()
-    checked = with_data_folder(load_spec(spec, overrides_of(set_from, overrides)), data_dir)
-    from study import terminal
-    from study.driver import driver  # imports Optuna: a bad study file is refused before that
-    from study.driver.restart import Again
+    try:
+        hold_signals()
+        checked = with_data_folder(load_spec(spec, overrides_of(set_from, overrides)), data_dir)
+        from study import terminal
+        from study.driver import driver  # imports Optuna: a bad study file is refused before that
+        from study.driver.restart import Again
 
-    console = terminal.console()
-    folder = storage_root(storage)
-    again = Again(checked.name, folder)
-    outcome = driver.run(checked, folder, address=address, console=console, source=str(spec), again=again)
+        console = terminal.console()
+        folder = storage_root(storage)
+        again = Again(checked.name, folder)
+        outcome = driver.run(checked, folder, address=address, console=console, source=str(spec), again=again)
+    except KeyboardInterrupt:
+        typer.echo("interrupted before anything was trained")
+        raise typer.Exit(int(ExitCode.INTERRUPTED)) from None
     end(outcome, storage)
 
 
@@ -95,7 +105,10 @@ def _resumed(
 def end(outcome: Outcome, storage: str | None) -> None:
     """Print the leaderboard and the outcome of a study, and exit with its code."""
     from study import terminal
+    from study.driver.bounded import within
+    from study.driver.exit_codes import ExitCode
     from study.driver.last_signals import study_ends_with
+    from study.ledger.storage import ClosedLedger
     from study.report.leaderboard import print_leaderboard
     from trainables.core.object_path import StorageFault
     from trainables.core.patience import ServiceAway
@@ -103,8 +116,10 @@ def end(outcome: Outcome, storage: str | None) -> None:
     study_ends_with(int(outcome.code))
     console = terminal.console()
     if not outcome.idle and outcome.readable:
-        with suppress(StorageFault, ServiceAway):  # the message says why the study stopped, and how to go on
-            print_leaderboard(outcome.folder, console)
+        # the message says why the study stopped, and how to go on
+        with suppress(StorageFault, ServiceAway, ClosedLedger, TimeoutError):
+            show = partial(print_leaderboard, outcome.folder, console)
+            within(_IN_A_HURRY, show) if outcome.code == ExitCode.INTERRUPTED else show()
     console.print(outcome.message, highlight=False)
     console.print(f"Compare the runs in MLflow with: {shlex.join(['study', 'ui', *_named(storage)])}", highlight=False)
     raise typer.Exit(int(outcome.code))

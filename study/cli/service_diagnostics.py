@@ -90,10 +90,13 @@ def _cluster(address: str, storage: StoragePath, data_dir: Path | None) -> Itera
             continue
         subject = f"node {node.name}"
         yield from (Finding(subject, what, good=False, mend=how) for what, how in complaints(node, storage))
-        gpus = f", {node.gpus:g} GPUs" if node.gpus else ""
+        has = [f"Python {node.versions['python']}", f"torch {node.versions['torch']}"]
+        has += [f"{node.gpus:g} GPUs"] if node.gpus else []
+        has += [f"{node.free / 2**30:.0f} GiB free"]
+        has += [f"sees {storage}"] if asked and not node.missing else []
         yield Finding(
             subject,
-            f"Python {node.versions['python']}, torch {node.versions['torch']}{gpus}, {node.free / 2**30:.0f} GiB free",
+            ", ".join(has),
             node.free > FREE_BYTES_NEEDED,
             mend="free 2 GiB in its temporary folder, or start Ray there with another --temp-dir",
         )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from study.driver.driver_before import wait_for_lock
+from study.driver.log_lines import CONTINUED_BY
 from study.driver.places import with_places
 from study.spec.flat_mapping import changed_paths, flat
 from study.spec.study_spec import StudySpec
@@ -96,15 +97,18 @@ def drive(
     folder = StudyFolder(storage, name, ledger=ledger)
     if folder.spec_path.exists():
         wait_for_lock(folder, partial(console.print, highlight=False))
+    again = os.environ.get(CONTINUED_BY)
     if resume:
         changes = tuple(override for override in overrides if not override.startswith("name="))
-        return driver.resume(name, storage, changes, address=address, console=console, data_dir=data_dir)
+        return driver.resume(
+            name, storage, changes, address=address, console=console, data_dir=data_dir, continued_by=again
+        )
     assert spec is not None
     if folder.spec_path.exists():
         _refuse_another(spec, folder)
         console.print(f"study '{name}' is stored already: resuming it", highlight=False)
-        return driver.resume(name, storage, (), address=address, console=console, data_dir=data_dir)
-    return driver.run(spec, storage, address=address, console=console, source=spec_path.name)
+        return driver.resume(name, storage, (), address=address, console=console, data_dir=data_dir, continued_by=again)
+    return driver.run(spec, storage, address=address, console=console, source=spec_path.name, continued_by=again)
 
 
 def _refuse_another(spec: StudySpec, folder: StudyFolder) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from study.driver.bounded import within
 from study.driver.changed_settings import refuse_changes
 from study.driver.exit_codes import ExitCode
 from study.driver.log_lines import JOINING, finished
@@ -180,14 +181,20 @@ def _to_continue(folder: StudyFolder, address: str | None, continued_by: str | N
     return folder
 
 
+def _data_folders(spec: StudySpec) -> list[Path]:
+    """Return the data sets' own folders, where they have some, since a mount point without its mount is there, too."""
+    folders = {(Path(data.data_dir), data.dataset) for data in spec.data if data.data_dir is not None}
+    return sorted({folder / name if (folder / name).exists() else folder for folder, name in folders})
+
+
 def _check_nodes(address: str | None, storage: StoragePath, spec: StudySpec, console: Console) -> None:
     """Refuse a cluster whose nodes do not share the study's folders; say what else differs between them."""
     if address is None or address == "local":
         return
     from study.driver.node_report import check_nodes
 
-    folders = sorted({data.data_dir for data in spec.data if data.data_dir is not None})
-    for note in check_nodes(address, storage, folders):
+    console.print(f"asking the nodes at {address} for the study's folders", highlight=False)
+    for note in check_nodes(address, storage, _data_folders(spec)):
         console.print(f"  {note}", style="yellow", highlight=False, markup=False)
 
 
@@ -302,6 +309,7 @@ def _drive(
     with Interrupts(folder.command, progress.say) as interrupts:
         patience.stopped = lambda: interrupts.asked
         recorder = Recorder(folder.storage, spec, ledger, warn=progress.say)
+        progress.hurried = interrupts.came
         loss = LossOfRay(folder, ledger, progress, recorder, interrupts)
         leftovers = folder.oldest_format() >= PACKED
         packer = TrialPacker(folder.path / "cells", ledger, warn=progress.say, leftovers=leftovers)
@@ -324,7 +332,7 @@ def _drive(
             progress.attach(manager)
             # Tune handles interrupts while it runs; an interrupt during Ray's start or stop is caught here
             with suppress(KeyboardInterrupt), progress, ExitStack() as stack:
-                ray = None if address is not None else stack.enter_context(LocalRay())
+                ray = None if address is not None else stack.enter_context(LocalRay(folder.command("resume")))
                 from study.driver.ray_tune import RayTuneRunner  # takes seconds, in which Ray starts
 
                 if ray is not None:
@@ -356,7 +364,12 @@ def _drive(
                 packer.close()
     if patience.gave_up is not None:
         return without_ledger(folder, patience.gave_up, interrupted=interrupts.asked)
-    return outcome_of(spec, ledger, folder, fault=fault, out_of_time=out_of_time)
+    read = partial(outcome_of, spec, ledger, folder, fault=fault, out_of_time=out_of_time)
+    try:
+        return within(FAREWELL, read) if interrupts.asked else read()
+    except (StorageFault, ServiceAway, TimeoutError) as error:
+        why = reason_of(error) if not isinstance(error, TimeoutError) else f"the ledger does not answer ({error})"
+        return without_ledger(folder, fault or why, interrupted=interrupts.asked)
 
 
 def _still_held(lock: Lock, patience: Patience) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from study.driver.log_lines import WAITING
 from study.store.study_folder import StudyFolder
 
 _LOCK_PATIENCE = 180.0
@@ -21,7 +22,7 @@ def wait_for_lock(folder: StudyFolder, say: Callable[[str], object] = lambda sai
     """
     if not folder.is_driven():
         return
-    say(f"waiting up to {_LOCK_PATIENCE:.0f} s for the lock of another driver")
+    say(f"{WAITING}{_LOCK_PATIENCE:.0f} s for the lock of another driver")
     end = time.monotonic() + _LOCK_PATIENCE
     while folder.is_driven() and time.monotonic() < end:
         time.sleep(_POLL)

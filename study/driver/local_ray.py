@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 
 from study.driver.ray_keeper import end_session
@@ -17,10 +19,25 @@ from trainables.core.errors import BadInput
 
 _TRIES = 3
 _STOP_WITHIN = 15.0
+_LEAST_FREE = 32 * 2**20
+"""Bytes that Ray's logs and sockets of a short study take, about."""
 _START_ENDS_WITHIN = 5.0
 _TOKEN = secrets.token_hex(32)
 """One for all of a process's starts: Ray reads its token once."""
 _in_token_mode = False
+
+
+def _check_room(resume: str) -> None:
+    """Refuse a full temporary folder: Ray would fail after minutes, and not say why."""
+    folder = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    with suppress(OSError):  # Ray says what is wrong with a folder that is not there
+        free = shutil.disk_usage(folder).free
+        if free < _LEAST_FREE:
+            raise BadInput(
+                f"Ray's temporary folder {folder} has {free / 2**20:.0f} MiB free, and Ray needs "
+                f"{_LEAST_FREE / 2**20:.0f} at least: free some, or name another folder in RAY_TMPDIR. Nothing that is "
+                f"stored is lost: `{resume}`"
+            )
 
 
 class LocalRay:
@@ -29,13 +46,21 @@ class LocalRay:
     Ray's processes are in a session of their own, so a signal to the driver's process group does not reach them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, resume: str = "study resume") -> None:
         """Start the keeper.
 
         Ray asks for a token that only this user can read, unless `RAY_AUTH_MODE` is set. A program that has imported
         Ray before goes without: Ray reads its mode when it is imported.
+
+        Args:
+            resume: the command that continues the study, for messages.
+
+        Raises:
+            BadInput: Ray's temporary folder is full.
         """
         global _in_token_mode
+        self._resume = resume
+        _check_room(resume)
         self._before = {name: os.environ.get(name) for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
         self._own: dict[str, str] = {}
         if self._before["RAY_AUTH_MODE"] is None and (_in_token_mode or "ray" not in sys.modules):
@@ -77,7 +102,7 @@ class LocalRay:
                 self._start()
         raise BadInput(
             f"Ray did not start: {self._last_error()}; `study doctor` checks this machine. Nothing that is stored "
-            f"is lost: `study resume`"
+            f"is lost: `{self._resume}`"
         )
 
     def watch(self, died: Callable[[str], None]) -> None:

@@ -1,4 +1,4 @@
-"""Lines of a driver's log by which another process sees how far it is."""
+"""What a job and the process that sent it say to each other: lines of the job's log, and a variable."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ STORED_IN = "stored in "
 
 JOINING = "joining the Ray cluster at "
 """Beginning of the line that a driver prints after its checks, before it joins Ray."""
+
+WAITING = "waiting up to "
+"""Beginning of the line of a driver that waits for the lock of another."""
+
+CONTINUED_BY = "STUDY_CONTINUED_BY"
+"""Variable in which ``study submit`` gives its job the command that continues the study, for the job's messages."""
 
 
 def finished(name: str) -> str:

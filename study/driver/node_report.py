@@ -28,6 +28,8 @@ PACKAGES = ("ray", "torch", "torchvision", "optuna", "mlflow", "pyarrow", "numpy
 _PATIENCE = 120.0
 _NODE_PATIENCE = 60.0
 _AT_ONCE = 32
+_HEAD = "node:__internal_head__"
+"""Resource that Ray gives to the head alone."""
 _JOB_FILES = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Variable by which Ray gives the drivers in a job its files and environment."""
 MOST_SECONDS_APART = 30.0
@@ -229,9 +231,10 @@ def _facts(paths: list[str], packages: tuple[str, ...], has_gpu: bool) -> dict[s
 
 
 def _name(node: dict[str, Any], *, port: bool) -> str:
-    """Return a node's name; with the port of its raylet, where a machine has several nodes."""
+    """Return a node's name; with the port of its raylet, where a machine has several nodes. The head is marked."""
     address = f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}" if port else node["NodeManagerAddress"]
-    return f"{node['NodeManagerHostname']} ({address})"
+    head = ", the head" if _HEAD in node["Resources"] else ""
+    return f"{node['NodeManagerHostname']} ({address}{head})"
 
 
 def _ask(node: dict[str, Any], name: str, paths: list[str]) -> dict[str, Any]:
@@ -246,6 +249,8 @@ def _ask(node: dict[str, Any], name: str, paths: list[str]) -> dict[str, Any]:
         begin = time.time()
         found: dict[str, Any] = ray.get(remote.remote(paths, PACKAGES, gpus > 0), timeout=_NODE_PATIENCE)
         found["clock"] -= (begin + time.time()) / 2
+    except ray.exceptions.GetTimeoutError:
+        return NodeReport(name, failed=f"no answer within {_NODE_PATIENCE:.0f} s", gpus=gpus)._asdict()
     except Exception as error:  # Ray raises many types
         why = shown(" ".join(str(error).split()) or type(error).__name__, 300)
         return NodeReport(name, failed=why, gpus=gpus)._asdict()

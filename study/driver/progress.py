@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from study.driver.bounded import within
 from study.ledger.cell_ledger import CellLedger
 from study.ledger.study_ledger import Ledger
 from study.spec.confirmed_settings import CONFIRM
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 _LINE_EVERY = 10.0
 _TABLE_EVERY = 1.0
+_HURRIED = 5.0
+"""Seconds that the last display of a study that was told to end gets."""
 
 
 class Progress:
@@ -43,6 +48,8 @@ class Progress:
         self._first_epoch: StepProgress | None = None
         self._ending: list[str] = []
         self._looked = -WRITTEN_EVERY
+        self.hurried: Callable[[], bool] = lambda: False
+        """Whether the study was told to end: then nobody waits long for a ledger that stands still."""
 
     def attach(self, manager: TrialManager) -> None:
         """Take the number of trained epochs, and so the pace, from ``manager``."""
@@ -58,7 +65,11 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Show the final state and stop."""
-        self.show(force=True)
+        if self.hurried():
+            with suppress(TimeoutError):
+                within(_HURRIED, partial(self.show, force=True))
+        else:
+            self.show(force=True)
         if self._live is not None:
             self._live.stop()
 

@@ -101,8 +101,8 @@ class Restarts:
 
     def __str__(self) -> str:
         return (
-            f"{self.counted + self.not_counted} trials started again after their process or machine died: "
-            f"{self.not_counted} not counted, {self.counted} counted against resources.retries"
+            f"trials started again {self.counted + self.not_counted} times after an error or the end of their process "
+            f"or machine: {self.not_counted} not counted, {self.counted} counted against resources.retries"
         )
 
     def __bool__(self) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from study.driver.job_server import NO_AGENT, checked_address, connected, explained
-from study.driver.log_lines import JOINING, STORED_IN, finished
+from study.driver.log_lines import CONTINUED_BY, JOINING, STORED_IN, WAITING, finished
 from study.driver.ray_connection import USAGE_REPORTS_OFF
 from study.driver.sent_files import OVERRIDES_FILE, are_secret, sent_files, sent_name
 from study.spec.study_spec import StudySpec
@@ -95,11 +95,23 @@ def submit(
             return Sent(found, asks["study"], running=True)
         with sent_files(spec, spec_path, overrides, code=code) as (folder, changes):
             command = entrypoint(sent_name(spec_path), changes, resume=resume, storage=storage, data_dir=data_dir)
-            sent = _submitted(client, command, str(folder), asks)
+            sent = _submitted(
+                client, command, str(folder), asks, _again(spec_path, place, storage, data_dir, overrides)
+            )
         if sent.running:
             return sent
         say(f"submitted as {sent.job}; waiting for its checks on the head")
-        return _started(client, sent)
+        return _started(client, sent, say)
+
+
+def _again(spec_path: Path, address: str, storage: str | None, data_dir: str | None, overrides: Sequence[str]) -> str:
+    """Return the command that continues an interrupted study from here; one with a password is only named."""
+    if are_secret(overrides):
+        return f"study submit {shlex.quote(str(spec_path))} ... (the same command again)"
+    words = ["study", "submit", str(spec_path), "--address", address]
+    words += [] if storage is None else ["--storage", storage]
+    words += [] if data_dir is None else ["--data-dir", data_dir]
+    return shlex.join([*words, *_set(overrides)])
 
 
 def _check_place(option: str, storage: str | None) -> None:
@@ -147,11 +159,12 @@ def _running(client: JobSubmissionClient, asks: dict[str, str]) -> str | None:
 
 
 def _submitted(
-    client: JobSubmissionClient, command: str, folder: str, asks: dict[str, str], patience: float = 60.0
+    client: JobSubmissionClient, command: str, folder: str, asks: dict[str, str], again: str, patience: float = 60.0
 ) -> Sent:
-    """Submit a job; a head that has just started gets ``patience`` seconds for its job agent.
+    """Submit a job, whose messages name the command ``again``.
 
-    The id counts the study's jobs, so of two submissions at the same moment Ray refuses the second.
+    A head that has just started gets ``patience`` seconds for its job agent. The id counts the study's jobs, so of two
+    submissions at the same moment Ray refuses the second.
     """
     deadline = time.monotonic() + patience
     while True:
@@ -163,7 +176,7 @@ def _submitted(
                 client.submit_job(
                     entrypoint=command,
                     submission_id=job,
-                    runtime_env={"working_dir": folder, "env_vars": _JOB_ENVIRONMENT},
+                    runtime_env={"working_dir": folder, "env_vars": {**_JOB_ENVIRONMENT, CONTINUED_BY: again}},
                     metadata=asks,
                 ),
                 asks["study"],
@@ -182,18 +195,21 @@ def _next_number(client: JobSubmissionClient, name: str) -> int:
     return 1 + max((int(match[1]) for match in found if match), default=0)
 
 
-def _started(client: JobSubmissionClient, sent: Sent) -> Sent:
-    """Wait until a job has passed its checks and joins Ray, or ends.
+def _started(client: JobSubmissionClient, sent: Sent, say: Callable[[str], object]) -> Sent:
+    """Wait until a job has passed its checks and joins Ray, or ends; say once what it waits for.
 
     Raises:
         BadInput: the job was refused on the head; the message says why.
     """
     deadline = time.monotonic() + _START_PATIENCE
+    waits = ""
     while time.monotonic() < deadline:
         info = client.get_job_info(sent.job)
         log = client.get_job_logs(sent.job) if info.status != "PENDING" else ""
         said = re.search(rf"^{STORED_IN}(.*)$", log, re.M)
         sent = sent._replace(storage=said[1] if said else "")
+        if not waits and (found := re.search(rf"^{WAITING}.*$", log, re.M)):
+            say(waits := f"the job is {found[0]}")
         if JOINING in log:
             return sent
         if done := re.search(rf"^{re.escape(finished(sent.study))}(.*)$", log, re.M):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from optuna.storages.journal import BaseJournalBackend
 from study.ledger.journal_lines import line_fault
 from trainables.core.kernel_lock import KernelLock
 from trainables.core.line_checksum import checksum, is_whole
+from trainables.core.object_path import StorageFault
 
 _CREATES_STUDY, _CREATES_TRIAL = 0, 4
 """Operations of Optuna's journal: study and trial ids count them."""
@@ -60,7 +62,7 @@ class JournalFile(BaseJournalBackend):
             BadLine: a line is not JSON, or has a field of another kind.
         """
         number, offset = self._read_until if self._read_until[0] <= log_number_from else (0, 0)
-        with self._path.open("rb") as file:
+        with self._opened("rb") as file:
             file.seek(offset)
             for line in file:
                 if not line.endswith(b"\n"):
@@ -78,10 +80,11 @@ class JournalFile(BaseJournalBackend):
 
         Raises:
             OSError: the file cannot be written; it then ends as before.
+            StorageFault: it is not there any more.
         """
         left = memoryview(b"".join(map(_line, logs)))
-        with self._lock, self._path.open("ab", buffering=0) as file:
-            before = file.tell()
+        with self._lock, self._opened("r+b", buffering=0) as file:
+            before = file.seek(0, os.SEEK_END)
             try:
                 while left:
                     left = left[file.write(left) :]
@@ -90,6 +93,20 @@ class JournalFile(BaseJournalBackend):
                 with suppress(OSError):  # what stays is cut off when the ledger is opened again
                     file.truncate(before)
                 raise
+
+    def _opened(self, mode: str, buffering: int = -1) -> Any:
+        """Open the file, which is there since the ledger was opened.
+
+        Raises:
+            StorageFault: it is not there any more.
+        """
+        try:
+            return self._path.open(mode, buffering=buffering)
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
+            said = f"the ledger {self._path} is gone: its folder was moved or removed, or its file system went away"
+            raise StorageFault(errno.EIO, said) from None
 
     def _describe(self, number: int, line: bytes) -> str:
         said = f"line {number + 1} was changed after it was written, its checksum differs"
@@ -116,6 +133,7 @@ class JournalFile(BaseJournalBackend):
         return f"{studies[study].partition('/')[2]}/{of_trial[:trial_id].count(study):05d}"
 
 
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
 _NOT_SHOWN = {"op_code", "worker_id", "trial_id", "crc32", "datetime_start", "datetime_complete", "distribution"}
 
 

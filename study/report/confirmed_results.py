@@ -119,7 +119,7 @@ def confirmed_tables(view: StudyView, *, metric: str | None = None, baseline: st
     """
     if view.spec.confirm is None:
         raise BadInput(
-            f"study '{view.spec.name}' has no confirmation: `study resume {view.spec.name} --set confirm.seeds=5` "
+            f"study '{view.spec.name}' has no confirmation: `{view.folder.command('resume')} --set confirm.seeds=5` "
             f"retrains the best and the preset setting of each cell and evaluates them on the test images"
         )
     tested = metric or confirmed_metric(view.spec)

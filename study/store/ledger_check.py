@@ -210,12 +210,12 @@ def check_known(spec: StudySpec, known: Mapping[str, int], path: StoragePath) ->
         raise BadInput(
             f"{ledger}: {what}, but {cells} holds {len(unknown)} trials ({named}). "
             "Only the ledger knows how trials ended: "
-            f"put back a copy of it. Without one, move {cells} away, and `study resume {spec.name}` starts anew"
+            f"put back a copy of it. Without one, move {cells} away, and `study resume` starts anew"
         )
     raise BadInput(
         f"{ledger}: does not know {len(unknown)} trials that {cells} holds ({named}): "
         "it was cut short or is an older copy. "
-        f"Put back a newer one. Without it, move their folders away, and `study resume {spec.name}` trains them again"
+        f"Put back a newer one. Without it, move their folders away, and `study resume` trains them again"
     )
 
 

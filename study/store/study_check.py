@@ -15,7 +15,7 @@ from study.store.study_view import StudyView, open_view, stored_trials
 from study.store.trial_view import TrialView, read_ahead
 from study.store.warm_start import read_warm_starts, warm_starts_path
 from trainables.core.archive_check import archive_damage
-from trainables.core.errors import BadInput, reason_of
+from trainables.core.errors import BadInput, counted, reason_of
 from trainables.core.logit_file import LOGIT_FILE, read_logits
 from trainables.core.object_path import StorageFault
 from trainables.core.storage_path import files_below
@@ -44,19 +44,20 @@ def check_study(folder: StudyFolder) -> Checked:
     A damaged file hides nothing of the others: without a study file or a ledger, the trials' files are still read.
 
     Raises:
-        BadInput: there is no such study; the nearest name is given.
+        BadInput: there is no such study; the nearest name is given. Or a file of it is a pipe or a device.
     """
+    folder.refuse_special_files()
     if not folder.spec_path.exists():
         try:
             folder.refuse_remains()
         except BadInput as error:
             trials, faults = _trial_files(folder, None)
-            return Checked((_counted(trials, "trial"),), (str(error), *faults))
+            return Checked((counted(trials, "trial"),), (str(error), *faults))
         folder.read_spec()  # raises: no such study
     check = _Check(folder)
     view = check.study()
     trials, faults = _trial_files(folder, view)
-    check.parts.append(_counted(trials, "trial"))
+    check.parts.append(counted(trials, "trial"))
     check.faults += faults
     if view is not None:
         check.faults += _compared(folder, view)
@@ -89,7 +90,7 @@ class _Check:
         self._tried(folder.data_path.name, folder.read_data)
         if (folder.path / PLUGINS).exists() and self._tried(PLUGINS, lambda: plugin_records(folder.path)):
             records = plugin_records(folder.path)
-            self.parts.append(_counted(len(records), "copied plug-in"))
+            self.parts.append(counted(len(records), "copied plug-in"))
             self.faults += [fault for one in records if (fault := changed_copy(one, folder.path)) is not None]
         if (warm := warm_starts_path(folder)).exists():
             self._tried(warm.name, lambda: _unsealed(folder))
@@ -184,7 +185,3 @@ def _other_data(folder: StudyFolder, trials: Iterable[TrialView]) -> Iterator[st
                 f"{folder.data_path}: has the digest {digests[place]} of {place}, but trial {trial.key} has recorded "
                 f"{recorded}; put back a copy of it, or remove it: a resume takes what the trials have recorded"
             )
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

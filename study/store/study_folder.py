@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
@@ -258,10 +259,25 @@ class StudyFolder:
         """
         from study.store import old_format
 
+        self.refuse_special_files()
         oldest = self.oldest_format()
         check_text(self.spec_path)
         stored = old_format.study_file(read_yaml(self.spec_path, STORED), oldest)
         return old_format.with_automatic_precision(stored, self.path) if oldest <= 2 else stored
+
+    def refuse_special_files(self) -> None:
+        """Refuse a pipe, socket or device in the place of one of the study's own files: a read of it would not end.
+
+        Raises:
+            BadInput: there is one.
+        """
+        if not isinstance(self.path, Path):
+            return
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            for entry in os.scandir(self.path):
+                mode = Path(entry).stat().st_mode if Path(entry).exists() else 0
+                if mode and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                    raise BadInput(f"{entry.path}: cannot be read (not a regular file); put back a copy of it")
 
     def locks_database(self) -> str | None:
         """Return the URL of the database that holds the study's locks; None for a local folder.

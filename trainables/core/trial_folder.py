@@ -172,7 +172,7 @@ class TrialFolder:
         """Return the record that `write_record` stored, or None if there is none or it is damaged."""
         try:
             loaded = json.loads(self.content(f"{name}.json") or b"")
-        except ValueError:
+        except (ValueError, IsADirectoryError):
             return None
         return loaded if isinstance(loaded, dict) else None
 

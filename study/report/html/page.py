@@ -22,7 +22,7 @@ from study.report.html.results import Place, Results, Unit, results_of
 from study.report.html.search_figures import model_figure, progress_figure
 from study.report.html.spending import failures_of, spending_by_method
 from study.report.ranks import Ranks, ranks_of
-from study.search.ratio_response import FEWEST_TRIALS, RatioResponse, ratio_responses
+from study.search.ratio_response import NEEDED, RatioResponse, ratio_responses
 from study.search.search_task import search_task
 from study.search.trial_params import params_text
 from study.store.study_view import CellView, StudyView
@@ -297,6 +297,12 @@ class Page:
             found.append((places, [response for response in responses if response.task in tasks]))
         return [(places, own) for places, own in found if own]
 
+    @property
+    def may_be_modelled(self) -> bool:
+        """Return True if the study has the ratios of a response: several, of one metric, and no folds."""
+        ratios = {place.ratio for place in self.results.places}
+        return len(ratios) > 1 and len(self.view.spec.search.metrics) == 1 and self.results.over != "folds"
+
     @cached_property
     def unmodelled(self) -> list[str]:
         """The methods without a response: they have no searched param, or too few trials."""
@@ -370,7 +376,7 @@ class Page:
             "t_test": "sequential paired t test" if self.results.raced else "paired t test",
             "groups": list(self.results.groups.items()),
             "isfinite": math.isfinite,
-            "fewest_modelled": FEWEST_TRIALS,
+            "needed": NEEDED,
             "listed": listed,
         }
 

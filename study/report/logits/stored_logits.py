@@ -150,7 +150,7 @@ def _no_logits(view: StudyView, lacking: int) -> BadInput:
     seeds = view.spec.confirm.seeds if view.spec.confirm is not None else 0
     return BadInput(
         f"study '{name}' keeps no logits: its {lacking} confirmed trials ended under `artifacts.logits: none` "
-        f"or before logits were kept. `study resume {name} --set artifacts.logits=confirm "
+        f"or before logits were kept. `{view.folder.command('resume')} --set artifacts.logits=confirm "
         f"--set confirm.seeds={seeds + 5}` trains five more seeds, which keep theirs"
     )
 

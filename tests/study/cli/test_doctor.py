@@ -208,8 +208,9 @@ def test_the_doctor_names_the_folders_that_a_node_does_not_see(tmp_path: Path, m
 
 
 def test_nodes_of_one_machine_are_told_apart_by_their_ports() -> None:
-    node = {"NodeManagerHostname": "alpha", "NodeManagerAddress": "10.0.0.1", "NodeManagerPort": 40123}
+    node = {"NodeManagerHostname": "alpha", "NodeManagerAddress": "10.0.0.1", "NodeManagerPort": 40123, "Resources": {}}
     assert [_name(node, port=port) for port in (False, True)] == ["alpha (10.0.0.1)", "alpha (10.0.0.1:40123)"]
+    assert _name(node | {"Resources": {"node:__internal_head__": 1.0}}, port=False) == "alpha (10.0.0.1, the head)"
 
 
 def test_nodes_are_asked_without_the_files_of_the_job(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from study.driver import driver
 from study.driver.changed_settings import RAISABLE, refuse_changes
-from study.driver.driver import _missing_umap
+from study.driver.driver import _data_folders, _missing_umap
 from study.driver.exit_codes import ExitCode
 from study.driver.outcome import outcome_of
 from study.ledger.study_ledger import Ledger
@@ -202,6 +202,14 @@ def test_the_nodes_of_a_cluster_are_asked_for_the_folders_of_the_study(
     assert len(joins) == 2
     driver.resume("tiny", tmp_path, (), address=None, console=console)
     assert len(joins) == 2
+
+
+def test_nodes_are_asked_for_the_folder_of_a_data_set_where_it_has_one(make_spec: MakeSpec, tmp_path: Path) -> None:
+    # a mount point whose mount did not come up is an empty folder, which all nodes see
+    (tmp_path / "mnist").mkdir()
+    own = {"dataset": "mnist", "data_dir": str(tmp_path), "profiles": [{"ratio": 10}]}
+    spec = make_spec(data=[own, own | {"dataset": "cifar10"}, {"dataset": "digits", "profiles": [{"ratio": 10}]}])
+    assert _data_folders(spec) == [tmp_path, tmp_path / "mnist"]
 
 
 def test_a_node_that_lacks_a_folder_leaves_no_study(

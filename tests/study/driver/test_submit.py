@@ -11,18 +11,20 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
 import yaml
+from ray.job_submission import JobStatus
 
 from study.driver.cluster_job import job_storage
 from study.driver.cluster_token import token
 from study.driver.job_log import follow
 from study.driver.job_server import checked_address, explained
 from study.driver.sent_files import sent_files, sent_name
-from study.driver.submit import _submitted, entrypoint, submit
+from study.driver.submit import Sent, _again, _started, _submitted, entrypoint, submit
 from study.spec.validation import load_spec
 from study.spec.yaml_io import read_overrides
 from tests.ray_head import Head, running_head
@@ -480,4 +482,35 @@ def test_a_head_that_has_just_started_gets_time_for_its_job_agent(monkeypatch: p
     monkeypatch.setattr("study.driver.submit.time.sleep", lambda seconds: None)
     client: Any = Client()
     asks = {"study": "x", "storage": "", "asked": ""}
-    assert _submitted(client, "study run x.yaml", "/folder", asks).job == "study-x-1"
+    assert _submitted(client, "study run x.yaml", "/folder", asks, "study submit x.yaml").job == "study-x-1"
+
+
+def test_a_job_knows_how_it_is_continued_from_where_it_was_sent() -> None:
+    again = _again(Path("a b.yaml"), "http://127.0.0.1:8265", "/shared/runs", None, ["name=x"])
+    assert again == "study submit 'a b.yaml' --address http://127.0.0.1:8265 --storage /shared/runs --set name=x"
+    given: dict[str, Any] = {}
+    client: Any = SimpleNamespace(list_jobs=list, submit_job=lambda **told: given.update(told) or "study-x-1")
+    _submitted(client, "study submitted x.yaml", "/folder", {"study": "x", "storage": "", "asked": ""}, again)
+    assert given["runtime_env"]["env_vars"]["STUDY_CONTINUED_BY"] == again
+    secret = _again(Path("x.yaml"), "http://h:1", None, None, ["records.ledger=postgresql://u:hidden@h/d"])
+    assert secret == "study submit x.yaml ... (the same command again)"
+
+
+def test_a_job_that_waits_for_another_driver_is_said_to() -> None:
+    states = iter(
+        [
+            ("RUNNING", ""),
+            ("RUNNING", "waiting up to 180 s for the lock of another driver\n"),
+            ("RUNNING", "waiting up to 180 s for the lock of another driver\njoining the Ray cluster at x\n"),
+        ]
+    )
+    now: list[Any] = []
+
+    def info(job: str) -> SimpleNamespace:
+        now[:] = next(states)
+        return SimpleNamespace(status=JobStatus(now[0]), message="")
+
+    said: list[str] = []
+    client: Any = SimpleNamespace(get_job_info=info, get_job_logs=lambda job: now[1])
+    _started(client, Sent("study-x-1", "x"), said.append)
+    assert said == ["the job is waiting up to 180 s for the lock of another driver"]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from study.spec.study_spec import StudySpec
+from study.store.study_check import check_study
 from study.store.study_folder import StudyFolder, storage_root
 from trainables.core.errors import BadInput
 from trainables.core.storage_path import storage_path
@@ -188,3 +189,14 @@ def test_a_command_to_copy_names_the_storage_unless_it_is_the_usual_one(
     assert StudyFolder(storage_path("s3://bucket/runs"), "tiny").command("record") == "study record tiny"
     monkeypatch.setenv("STUDY_STORAGE", "nonsense://x")
     assert StudyFolder(tmp_path / "runs", "tiny").command("resume").endswith(f"--storage {tmp_path}/runs")
+
+
+@pytest.mark.parametrize("name", ["study.yaml", "format.json", "ledger.journal", "driver.lock"])
+def test_a_pipe_in_the_place_of_a_file_is_refused(name: str, make_spec: MakeSpec, tmp_path: Path) -> None:
+    folder = _stored(tmp_path, make_spec())
+    (folder.path / name).unlink(missing_ok=True)
+    os.mkfifo(folder.path / name)
+    said = f"{folder.path / name}: cannot be read \\(not a regular file\\); put back a copy of it"
+    for read in (folder.read_spec, lambda: check_study(folder)):
+        with pytest.raises(BadInput, match=said):
+            read()

@@ -25,6 +25,14 @@ def test_the_page_shows_the_model_with_its_best_trials(tmp_path: Path) -> None:
     assert rows == [(params_text(response.settings[at]), f"{100 * response.mean[at]:.1f}") for at in ends.values()]
 
 
+def test_without_any_line_it_says_why(tmp_path: Path) -> None:
+    for name, ratios, said in (("few", (10, 100), 1), ("one", (10,), 0)):
+        made = ratio_study(tmp_path / name, 2, ratios)
+        write_page(open_view(made.folder), html=tmp_path / f"{name}.html", figures=None)
+        why = "No method has an expected value at every ratio: that needs searched params, and 8 complete trials at two"
+        assert (tmp_path / f"{name}.html").read_text().count(why) == said
+
+
 def test_a_method_without_a_line_is_named(tmp_path: Path) -> None:
     made = ratio_study(tmp_path, 5, methods=("cce", "erm"))
     write_page(open_view(made.folder), html=tmp_path / "page.html", figures=None)

@@ -1,0 +1,40 @@
+"""Bounds how long an answer of a storage or a database is waited for, whatever it is that does not answer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+def within(seconds: float, act: Callable[[], Result]) -> Result:
+    """Return what ``act`` returns, or raise what it raises, if it ends in time.
+
+    A call into a service that stands still cannot be ended. It goes on in a thread that does not keep the process.
+
+    Args:
+        seconds: how long it gets.
+        act: what is asked.
+
+    Raises:
+        TimeoutError: it has not ended.
+    """
+    found: list[Result] = []
+    failed: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            found.append(act())
+        except BaseException as error:  # raised again in the thread that waits
+            failed.append(error)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(seconds)
+    if failed:
+        raise failed[0]
+    if not found:
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    return found[0]
