@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from study.driver.outcome import Outcome
 
 
-_IN_A_HURRY = 10.0
+_IN_A_HURRY = 5.0
 """Seconds in which the leaderboard of an interrupted study is read from a storage that may stand still."""
 
 

@@ -361,7 +361,7 @@ def _drive(
             with suppress(KeyboardInterrupt):
                 recorder.close(FAREWELL if interrupts.asked else _CATCH_UP)
             with suppress(KeyboardInterrupt):
-                packer.close()
+                packer.close(FAREWELL if interrupts.asked else _CATCH_UP)
     if patience.gave_up is not None:
         return without_ledger(folder, patience.gave_up, interrupted=interrupts.asked)
     read = partial(outcome_of, spec, ledger, folder, fault=fault, out_of_time=out_of_time)

@@ -195,7 +195,8 @@ def limits_of(results: Results) -> list[str]:
         found.append(
             "Not confirmed: every value is the best of a search, measured on the validation images that selected it, "
             "with one seed. It is optimistic, and no significance test is possible. To retrain the best settings with "
-            f"new seeds and evaluate them on the test images: study resume {name}{more} (with the study's --storage)"
+            "new seeds and evaluate them on the test images, with the --storage of this study: "
+            f"study resume {name}{more}"
         )
     if results.images == "test":
         if 0 < results.fewest < FEWEST_SEEDS:

@@ -122,7 +122,9 @@ def test_failed_and_interrupted_trials_are_counted(tmp_path: Path) -> None:
     assert "The study is interrupted" in html
     assert "NonFiniteLoss: step #" in html
     assert "Not confirmed" in html
-    assert "study resume made</li>" in html  # the file already asks for a confirmation
+    assert (
+        "with the --storage of this study: study resume made</li>" in html
+    )  # the file already asks for a confirmation
 
 
 def test_a_study_without_a_result_has_a_page_too(tmp_path: Path) -> None:
