@@ -30,6 +30,7 @@ from study.store.study_folder import StudyFolder
 from study.store.study_view import open_view
 from tests.faults.ray_nodes import RayNodes
 from tests.servers import FolderS3Server, PostgresServer, free_port, has_folder_s3, lacks_postgres, wait_for_port
+from trainables.core import object_path
 from trainables.core.object_path import ObjectPath
 from trainables.core.trial_folder import TrialFolder
 
@@ -248,8 +249,12 @@ class Trouble:
         return int(said[-1]) if said else 0
 
     def _figures(self, kills: int, resumes: int, seconds: int) -> Figures:
-        with mock.patch.dict(os.environ, self._environment):  # a later test would start Ray with this cluster's token
-            return self._figures_there(kills, resumes, seconds)
+        object_path._file_system.cache_clear()  # a test before may have had another server
+        try:
+            with mock.patch.dict(os.environ, self._environment):  # a later test would start Ray with this token
+                return self._figures_there(kills, resumes, seconds)
+        finally:
+            object_path._file_system.cache_clear()
 
     def _figures_there(self, kills: int, resumes: int, seconds: int) -> Figures:
         self._done()
