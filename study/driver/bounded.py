@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 Result = TypeVar("Result")
+_POLL = 0.5
 
 
-def within(seconds: float, act: Callable[[], Result]) -> Result:
+def within(seconds: float, act: Callable[[], Result], *, counting: Callable[[], bool] = lambda: True) -> Result:
     """Return what ``act`` returns, or raise what it raises, if it ends in time.
 
     A call into a service that stands still cannot be ended. It goes on in a thread that does not keep the process.
@@ -17,6 +18,7 @@ def within(seconds: float, act: Callable[[], Result]) -> Result:
     Args:
         seconds: how long it gets.
         act: what is asked.
+        counting: the seconds begin once this is true; asked twice a second.
 
     Raises:
         TimeoutError: it has not ended.
@@ -32,6 +34,8 @@ def within(seconds: float, act: Callable[[], Result]) -> Result:
 
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
+    while asking.is_alive() and not counting():
+        asking.join(_POLL)
     asking.join(seconds)
     if failed:
         raise failed[0]

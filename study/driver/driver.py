@@ -36,6 +36,7 @@ from study.store.same_data import check_same_data
 from study.store.study_folder import PACKED, StudyFolder
 from study.store.trial_view import STATES, TrialView, trial_view
 from study.store.warm_start import find_warm_starts, keep_warm_starts, read_warm_starts
+from trainables.core.database_lock import DatabaseLock
 from trainables.core.errors import BadInput, reason_of
 from trainables.core.locks import Lock
 from trainables.core.object_path import StorageFault, speak_of_outages
@@ -373,7 +374,10 @@ def _drive(
 
 
 def _still_held(lock: Lock, patience: Patience) -> bool:
-    """Ask the lock; one in a database is waited for as the ledger is."""
+    """Ask the lock; one in a database is waited for as the ledger is, and for seconds after a signal."""
+    if not isinstance(lock, DatabaseLock):
+        return lock.still_held()
     return patience.call(
-        lambda again: lock.still_held(), lambda error: error.strerror if isinstance(error, OSError) else None
+        lambda again: within(FAREWELL, lock.still_held, counting=patience.stopped),
+        lambda error: error.strerror if isinstance(error, OSError) else None,
     )

@@ -31,6 +31,16 @@ def test_a_result_and_an_error_come_through() -> None:
         within(30, fail)
 
 
+def test_the_seconds_count_from_a_signal_on(standing_still: Callable[..., object]) -> None:
+    signalled = threading.Event()
+    threading.Timer(0.3, signalled.set).start()
+    begin = time.monotonic()
+    with pytest.raises(TimeoutError):
+        within(0.1, standing_still, counting=signalled.is_set)
+    assert time.monotonic() - begin >= 0.3
+    assert within(0.1, lambda: 3, counting=lambda: False) == 3
+
+
 @pytest.fixture
 def standing_still() -> Iterator[Callable[..., object]]:
     """Does not answer until the test has ended."""
