@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from trainables.core.errors import shown
+from trainables.core.errors import counted, shown
 
 _MACHINE_GONE = re.compile(r"node has died|node was preempted|forcibly preempted|is temporarily unavailable")
 """Words of Ray's errors for an actor that died with its machine.
@@ -101,8 +101,8 @@ class Restarts:
 
     def __str__(self) -> str:
         return (
-            f"trials started again {self.counted + self.not_counted} times after an error or the end of their process "
-            f"or machine: {self.not_counted} not counted, {self.counted} counted against resources.retries"
+            f"trials started again {counted(self.counted + self.not_counted, 'time')} after an error or the end of their "
+            f"process or machine: {self.not_counted} not counted, {self.counted} counted against resources.retries"
         )
 
     def __bool__(self) -> bool:
