@@ -100,9 +100,10 @@ class Restarts:
         self.not_counted += not counted
 
     def __str__(self) -> str:
+        times = counted(self.counted + self.not_counted, "time")
         return (
-            f"trials started again {counted(self.counted + self.not_counted, 'time')} after an error or the end of their "
-            f"process or machine: {self.not_counted} not counted, {self.counted} counted against resources.retries"
+            f"trials started again {times} after an error or the end of their process or machine: "
+            f"{self.not_counted} not counted, {self.counted} counted against resources.retries"
         )
 
     def __bool__(self) -> bool:
