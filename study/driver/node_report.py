@@ -120,6 +120,7 @@ def ask_of_folders(
     if not isinstance(storage, Path):
         return ask_nodes(address, [*asked, *([] if storage is None else [str(storage)])])
     probe = storage / f".probe-{uuid.uuid4().hex}"
+    made = not storage.exists()
     try:
         storage.mkdir(parents=True, exist_ok=True)
         probe.touch()
@@ -131,6 +132,8 @@ def ask_of_folders(
     finally:
         with suppress(OSError):
             probe.unlink()
+            if made:  # nothing is stored by a question
+                storage.rmdir()
     return [node._replace(missing=tuple(asked[path] for path in node.missing)) for node in nodes]
 
 

@@ -176,9 +176,10 @@ def test_a_storage_that_a_node_does_not_see_is_refused(tmp_path: Path, monkeypat
         return [NodeReport("a"), NodeReport("b", missing=(paths[-1],))]
 
     monkeypatch.setattr("study.driver.node_report.ask_nodes", ask)
-    with pytest.raises(BadInput, match=f"node b does not see the storage {tmp_path}: mount the same folder"):
-        check_nodes("auto", tmp_path)
-    assert len(asked) == 1 and list(tmp_path.iterdir()) == []
+    for storage in (tmp_path, tmp_path / "new"):
+        with pytest.raises(BadInput, match=f"node b does not see the storage {storage}: mount the same folder"):
+            check_nodes("auto", storage)
+    assert len(asked) == 2 and list(tmp_path.iterdir()) == []
     monkeypatch.setattr("study.driver.node_report.ask_nodes", lambda *_: [NodeReport("b", missing=(str(tmp_path),))])
     with pytest.raises(BadInput, match=f"node b does not see the data folder {tmp_path}: mount the same folder"):
         check_nodes("auto", ObjectPath.parsed("s3://runs/x"), [tmp_path])
