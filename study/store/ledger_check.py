@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from study.spec.confirmed_settings import CONFIRM
 from study.spec.study_spec import StudySpec
+from study.store.study_folder import StudyFolder
 from trainables.core.errors import BadInput
 from trainables.core.metric_names import METRICS
 from trainables.core.storage_path import StoragePath
@@ -204,18 +205,19 @@ def check_known(spec: StudySpec, known: Mapping[str, int], path: StoragePath) ->
     if not unknown:
         return
     ledger, cells = ledger_name(spec, path), path / "cells"
+    resume = StudyFolder(path.parent, spec.name).command("resume")
     named = ", ".join(unknown[:_SHOWN]) + (f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else "")
     if not any(known.values()):
         what = "is missing or empty" if spec.records.ledger is None else "knows no trial of the study"
         raise BadInput(
             f"{ledger}: {what}, but {cells} holds {len(unknown)} trials ({named}). "
             "Only the ledger knows how trials ended: "
-            f"put back a copy of it. Without one, move {cells} away, and `study resume` starts anew"
+            f"put back a copy of it. Without one, move {cells} away, and `{resume}` starts anew"
         )
     raise BadInput(
         f"{ledger}: does not know {len(unknown)} trials that {cells} holds ({named}): "
         "it was cut short or is an older copy. "
-        f"Put back a newer one. Without it, move their folders away, and `study resume` trains them again"
+        f"Put back a newer one. Without it, move their folders away, and `{resume}` trains them again"
     )
 
 
