@@ -249,7 +249,7 @@ def test_a_deleted_ledger_says_what_is_there_and_how_to_go_on(storage: Path, bas
             f"{journal}: is missing or empty, but {cells} holds 4 trials (digits/long_tail-10/erm/00000, "
             "digits/long_tail-10/erm/00001, digits/long_tail-10/ldam-drw/00000 and 1 more). Only the ledger knows how "
             "trials ended: put back a copy of it. "
-            f"Without one, move {cells} away, and `study resume stored --storage {storage}` starts anew"
+            f"Without one, move {cells} away, and `{StudyFolder(storage, NAME).command('resume')}` starts anew"
         )
     cells.rename(storage / "moved-away")
     assert driver.resume(storage, NAME).code == 0
