@@ -273,8 +273,8 @@ class StudyFolder:
         """
         if not isinstance(self.path, Path):
             return
-        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-            for entry in os.scandir(self.path):
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError), os.scandir(self.path) as entries:
+            for entry in entries:
                 mode = Path(entry).stat().st_mode if Path(entry).exists() else 0
                 if mode and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
                     raise BadInput(f"{entry.path}: cannot be read (not a regular file); put back a copy of it")
