@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from study.driver.cluster_token import token, token_path
+from study.driver.local_ray import rays_folder
 from study.slurm import shared_storage
 from trainables.core.errors import BadInput
 from trainables.core.kernel_lock import KernelLock
@@ -135,7 +136,7 @@ def _try_folder(folder: Path) -> None:
 
 
 def _free_space(storage: StoragePath) -> Iterator[Finding]:
-    places = {"Ray's files": (Path(os.environ.get("RAY_TMPDIR", tempfile.gettempdir())), "RAY_TMPDIR")}
+    places = {"Ray's files": (rays_folder(), "RAY_TMPDIR")}
     if isinstance(storage, Path):
         places = {"studies": (storage, "--storage or STUDY_STORAGE"), **places}
     for what, (place, variable) in places.items():

@@ -28,10 +28,6 @@ if TYPE_CHECKING:
     from study.driver.outcome import Outcome
 
 
-_IN_A_HURRY = 5.0
-"""Seconds in which the leaderboard of an interrupted study is read from a storage that may stand still."""
-
-
 def run(
     spec: SpecPath,
     address: Address = None,
@@ -105,7 +101,7 @@ def _resumed(
 def end(outcome: Outcome, storage: str | None) -> None:
     """Print the leaderboard and the outcome of a study, and exit with its code."""
     from study import terminal
-    from study.driver.bounded import within
+    from study.driver.bounded import FAREWELL, within
     from study.driver.exit_codes import ExitCode
     from study.driver.last_signals import study_ends_with
     from study.ledger.storage import ClosedLedger
@@ -119,7 +115,7 @@ def end(outcome: Outcome, storage: str | None) -> None:
         # the message says why the study stopped, and how to go on
         with suppress(StorageFault, ServiceAway, ClosedLedger, TimeoutError):
             show = partial(print_leaderboard, outcome.folder, console)
-            within(_IN_A_HURRY, show) if outcome.code == ExitCode.INTERRUPTED else show()
+            within(FAREWELL, show) if outcome.code == ExitCode.INTERRUPTED else show()
     console.print(outcome.message, highlight=False)
     console.print(f"Compare the runs in MLflow with: {shlex.join(['study', 'ui', *_named(storage)])}", highlight=False)
     raise typer.Exit(int(outcome.code))

@@ -8,6 +8,8 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 _POLL = 0.5
+FAREWELL = 5.0
+"""Seconds that each last act of a study gets that was told to stop or has lost Ray; a resume does the rest."""
 
 
 def within(seconds: float, act: Callable[[], Result], *, counting: Callable[[], bool] = lambda: True) -> Result:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from study.driver.driver_before import wait_for_lock
+from study.driver.local_ray import rays_folder
 from study.driver.log_lines import CONTINUED_BY
 from study.driver.places import with_places
 from study.spec.flat_mapping import changed_paths, flat
@@ -61,7 +61,7 @@ def _rays_folders() -> list[Path]:
     here = Path.cwd().resolve()
     session = next((folder for folder in here.parents if folder.name.startswith("session_")), None)
     own = [] if session is None else [session.parent]
-    return [*own, Path(os.environ.get("RAY_TMPDIR", tempfile.gettempdir())).resolve() / "ray"]
+    return [*own, rays_folder().resolve() / "ray"]
 
 
 def drive(
@@ -98,16 +98,16 @@ def drive(
     if folder.spec_path.exists():
         wait_for_lock(folder, partial(console.print, highlight=False))
     again = os.environ.get(CONTINUED_BY)
+    resumed = partial(
+        driver.resume, name, storage, address=address, console=console, data_dir=data_dir, continued_by=again
+    )
     if resume:
-        changes = tuple(override for override in overrides if not override.startswith("name="))
-        return driver.resume(
-            name, storage, changes, address=address, console=console, data_dir=data_dir, continued_by=again
-        )
+        return resumed(tuple(override for override in overrides if not override.startswith("name=")))
     assert spec is not None
     if folder.spec_path.exists():
         _refuse_another(spec, folder)
         console.print(f"study '{name}' is stored already: resuming it", highlight=False)
-        return driver.resume(name, storage, (), address=address, console=console, data_dir=data_dir, continued_by=again)
+        return resumed(())
     return driver.run(spec, storage, address=address, console=console, source=spec_path.name, continued_by=again)
 
 

@@ -10,7 +10,7 @@ from trainables.core.errors import BadInput
 from trainables.core.secret_file import read_secret_file
 
 TOKEN_PLACES = "RAY_AUTH_TOKEN, the file of RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token"
-"""Where Ray looks for the token, in messages."""
+"""The places where Ray looks for the token, as messages name them."""
 NO_TOKEN = (
     f"RAY_AUTH_MODE=token is set, and there is no token in {TOKEN_PLACES}: copy the one that the head was started with"
 )

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from study.driver.bounded import within
+from study.driver.bounded import FAREWELL, within
 from study.driver.changed_settings import refuse_changes
 from study.driver.exit_codes import ExitCode
 from study.driver.log_lines import JOINING, finished
-from study.driver.loss_of_ray import FAREWELL, LossOfRay
+from study.driver.loss_of_ray import LossOfRay
 from study.driver.outcome import Outcome, outcome_of, without_ledger
 from study.driver.places import password_notes, with_places
 from study.driver.progress import Progress
@@ -178,7 +178,7 @@ def _to_continue(folder: StudyFolder, address: str | None, continued_by: str | N
     if continued_by is not None:
         folder.continued_by = continued_by
     elif address is not None:
-        folder.continued_by = shlex.join([*shlex.split(folder.command("resume")), "--address", address])
+        folder.continued_by = f"{folder.command('resume')} --address {shlex.quote(address)}"
     return folder
 
 

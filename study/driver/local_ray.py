@@ -12,6 +12,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 
 from study.driver.ray_keeper import end_session
@@ -27,9 +28,14 @@ _TOKEN = secrets.token_hex(32)
 _in_token_mode = False
 
 
+def rays_folder() -> Path:
+    """Return the folder in which Ray makes its temporary one."""
+    return Path(os.environ.get("RAY_TMPDIR", tempfile.gettempdir()))
+
+
 def _check_room(resume: str) -> None:
     """Refuse a full temporary folder: Ray would fail after minutes, and not say why."""
-    folder = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    folder = rays_folder()
     with suppress(OSError):  # Ray says what is wrong with a folder that is not there
         free = shutil.disk_usage(folder).free
         if free < _LEAST_FREE:

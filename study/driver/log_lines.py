@@ -1,4 +1,4 @@
-"""What a job and the process that sent it say to each other: lines of the job's log, and a variable."""
+"""How a job and the process that sent it talk: by lines of the job's log, and by an environment variable."""
 
 from __future__ import annotations
 

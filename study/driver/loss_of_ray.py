@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from study.driver.bounded import FAREWELL
 from study.driver.exit_codes import ExitCode
 from study.driver.last_signals import keep_signals_back
 from study.driver.places import keep_passwords
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from study.driver.interrupts import Interrupts
     from study.driver.restart import Again
     from study.tracking import Recorder
-
-FAREWELL = 5.0
-"""Seconds in which MLflow may catch up after Ray has died, or when a study is told to stop; a resume does the rest."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How a run of a study ended: the exit code, and the sentence that says it."""
+"""The end of a run of a study: its exit code and its last message."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from study.driver.bounded import within
+from study.driver.bounded import FAREWELL, within
 from study.ledger.cell_ledger import CellLedger
 from study.ledger.study_ledger import Ledger
 from study.spec.confirmed_settings import CONFIRM
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 _LINE_EVERY = 10.0
 _TABLE_EVERY = 1.0
-_HURRIED = 5.0
-"""Seconds that the last display of a study that was told to end gets."""
 
 
 class Progress:
@@ -49,7 +47,7 @@ class Progress:
         self._ending: list[str] = []
         self._looked = -WRITTEN_EVERY
         self.hurried: Callable[[], bool] = lambda: False
-        """Whether the study was told to end: then nobody waits long for a ledger that stands still."""
+        """Whether the study was told to end. Its last display then waits for the ledger no longer than `FAREWELL`."""
 
     def attach(self, manager: TrialManager) -> None:
         """Take the number of trained epochs, and so the pace, from ``manager``."""
@@ -67,7 +65,7 @@ class Progress:
         """Show the final state and stop."""
         if self.hurried():
             with suppress(TimeoutError):
-                within(_HURRIED, partial(self.show, force=True))
+                within(FAREWELL, partial(self.show, force=True))
         else:
             self.show(force=True)
         if self._live is not None:

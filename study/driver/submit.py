@@ -108,10 +108,9 @@ def _again(spec_path: Path, address: str, storage: str | None, data_dir: str | N
     """Return the command that continues an interrupted study from here; one with a password is only named."""
     if are_secret(overrides):
         return f"study submit {shlex.quote(str(spec_path))} ... (the same command again)"
-    words = ["study", "submit", str(spec_path), "--address", address]
-    words += [] if storage is None else ["--storage", storage]
-    words += [] if data_dir is None else ["--data-dir", data_dir]
-    return shlex.join([*words, *_set(overrides)])
+    return shlex.join(
+        ["study", "submit", str(spec_path), "--address", address, *_options(storage, data_dir, overrides)]
+    )
 
 
 def _check_place(option: str, storage: str | None) -> None:
@@ -253,13 +252,13 @@ def entrypoint(
     name there (cluster.yaml). Overrides with a password travel in a file, not in the command.
     """
     file = f"./{file_name}" if file_name.startswith("-") else file_name  # else it would be read as an option
-    words = ["study", "submitted", file, *(["--resume"] if resume else [])]
-    words += [] if storage is None else ["--storage", storage]
+    again = ["--resume"] if resume else []
+    return shlex.join(["study", "submitted", file, *again, *_options(storage, data_dir, overrides)])
+
+
+def _options(storage: str | None, data_dir: str | None, overrides: Sequence[str]) -> list[str]:
+    words = [] if storage is None else ["--storage", storage]
     words += [] if data_dir is None else ["--data-dir", data_dir]
-    return shlex.join([*words, *_set(overrides)])
-
-
-def _set(overrides: Sequence[str]) -> list[str]:
     if are_secret(overrides):
-        return ["--set-from", OVERRIDES_FILE]
-    return [word for override in overrides for word in ("--set", override)]
+        return [*words, "--set-from", OVERRIDES_FILE]
+    return [*words, *(word for override in overrides for word in ("--set", override))]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FEWEST_TRIALS = 8
 """Complete trials of all cells together below which nothing is modelled."""
 NEEDED = f"searched params, and {FEWEST_TRIALS} complete trials at two ratios or more"
-"""What a method needs for a response."""
+"""What a method must have before it gets a response, for messages."""
 _GRID = 33
 _IN_BAND = 1.96
 """Standard deviations to either side: 95 % of a normal distribution."""

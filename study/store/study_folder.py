@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
@@ -275,8 +274,7 @@ class StudyFolder:
             return
         with suppress(FileNotFoundError, NotADirectoryError, PermissionError), os.scandir(self.path) as entries:
             for entry in entries:
-                mode = Path(entry).stat().st_mode if Path(entry).exists() else 0
-                if mode and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                if not (entry.is_file() or entry.is_dir()) and os.path.exists(entry):  # not a link to nothing
                     raise BadInput(f"{entry.path}: cannot be read (not a regular file); put back a copy of it")
 
     def locks_database(self) -> str | None:

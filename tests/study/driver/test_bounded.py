@@ -57,7 +57,7 @@ def test_what_stands_still_is_left(standing_still: Callable[..., object]) -> Non
 def test_the_last_display_of_a_study_that_was_told_to_end_does_not_wait(
     open_ledger: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch, standing_still: Callable[..., object]
 ) -> None:
-    monkeypatch.setattr("study.driver.progress._HURRIED", 0.1)
+    monkeypatch.setattr("study.driver.progress.FAREWELL", 0.1)
     monkeypatch.setattr("study.driver.progress._best", standing_still)
     begin = time.monotonic()
     with Progress(open_ledger(), Console(file=io.StringIO())) as progress:
@@ -72,7 +72,7 @@ def test_the_leaderboard_of_an_interrupted_study_does_not_keep_its_message(
     standing_still: Callable[..., object],
 ) -> None:
     monkeypatch.setattr("study.report.leaderboard.print_leaderboard", standing_still)
-    monkeypatch.setattr(run_commands, "_IN_A_HURRY", 0.1)
+    monkeypatch.setattr("study.driver.bounded.FAREWELL", 0.1)
     outcome = Outcome(StudyFolder(tmp_path, "tiny"), ExitCode.INTERRUPTED, "nothing is lost: study resume tiny")
     with pytest.raises(typer.Exit) as ended:
         run_commands.end(outcome, None)

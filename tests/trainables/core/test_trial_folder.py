@@ -216,3 +216,8 @@ def test_a_kill_while_packing_loses_nothing(deleted: int, tmp_path: Path, monkey
     TrialFolder(tmp_path).pack()
     assert _content(tmp_path) == before
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_folder_in_the_place_of_a_record_is_no_record(tmp_path: Path) -> None:
+    (tmp_path / "trial.json").mkdir()
+    assert TrialFolder(tmp_path).record("trial") is None
